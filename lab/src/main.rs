@@ -1,0 +1,3 @@
+//! See for yourself what makes a thread, and what makes a process.
+
+fn main() {}

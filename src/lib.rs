@@ -1,0 +1,28 @@
+//! Threads and processes for Linux on the raw `clone(2)` and `clone3(2)` system calls.
+//!
+//! # Rooms
+//!
+//! The crate is built in rooms; a room uses only the rooms below it
+//! (`tests/house_rules.rs` keeps it so). From the ground up:
+//!
+//! ROOMS: primitive, flags, sys, error, sync, stack, runtime, thread, process
+
+#![no_std]
+
+#[cfg(any(feature = "alloc", test))]
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+#[cfg(not(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_pointer_width = "64"
+)))]
+compile_error!(
+    "rawthread makes threads by Linux's clone system call and knows its ABI on x86_64 and aarch64 (64-bit) only"
+);
+
+pub mod flags;
+#[allow(dead_code, reason = "the ground offers what the rooms above will use")]
+mod sys;

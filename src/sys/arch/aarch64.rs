@@ -1,0 +1,330 @@
+//! AArch64: `svc 0` takes its number in x8 and its arguments in x0 to x5, returns in x0 and keeps
+//! every other register.
+#![allow(unsafe_code, reason = "the kernel boundary")]
+
+use core::arch::{asm, naked_asm};
+
+use super::ChildEntry;
+
+/// A system call with 0 arguments.
+///
+/// # Safety
+/// The call and its arguments must be sound to make here.
+#[inline]
+pub(crate) unsafe fn syscall0(number: i64) -> isize {
+    let returned;
+    // SAFETY: the caller vouches for the call; the kernel keeps all registers but x0.
+    unsafe {
+        asm!(
+            "svc 0",
+            in("x8") number,
+            lateout("x0") returned,
+            options(nostack),
+        );
+    }
+    returned
+}
+
+/// A system call with 1 argument.
+///
+/// # Safety
+/// The call and its arguments must be sound to make here.
+#[inline]
+pub(crate) unsafe fn syscall1(number: i64, a0: usize) -> isize {
+    let returned;
+    // SAFETY: the caller vouches for the call; the kernel keeps all registers but x0.
+    unsafe {
+        asm!(
+            "svc 0",
+            in("x8") number,
+            inlateout("x0") a0 => returned,
+            options(nostack),
+        );
+    }
+    returned
+}
+
+/// A system call with 2 arguments.
+///
+/// # Safety
+/// The call and its arguments must be sound to make here.
+#[inline]
+pub(crate) unsafe fn syscall2(number: i64, a0: usize, a1: usize) -> isize {
+    let returned;
+    // SAFETY: the caller vouches for the call; the kernel keeps all registers but x0.
+    unsafe {
+        asm!(
+            "svc 0",
+            in("x8") number,
+            inlateout("x0") a0 => returned,
+            in("x1") a1,
+            options(nostack),
+        );
+    }
+    returned
+}
+
+/// A system call with 3 arguments.
+///
+/// # Safety
+/// The call and its arguments must be sound to make here.
+#[inline]
+pub(crate) unsafe fn syscall3(number: i64, a0: usize, a1: usize, a2: usize) -> isize {
+    let returned;
+    // SAFETY: the caller vouches for the call; the kernel keeps all registers but x0.
+    unsafe {
+        asm!(
+            "svc 0",
+            in("x8") number,
+            inlateout("x0") a0 => returned,
+            in("x1") a1,
+            in("x2") a2,
+            options(nostack),
+        );
+    }
+    returned
+}
+
+/// A system call with 4 arguments.
+///
+/// # Safety
+/// The call and its arguments must be sound to make here.
+#[inline]
+pub(crate) unsafe fn syscall4(number: i64, a0: usize, a1: usize, a2: usize, a3: usize) -> isize {
+    let returned;
+    // SAFETY: the caller vouches for the call; the kernel keeps all registers but x0.
+    unsafe {
+        asm!(
+            "svc 0",
+            in("x8") number,
+            inlateout("x0") a0 => returned,
+            in("x1") a1,
+            in("x2") a2,
+            in("x3") a3,
+            options(nostack),
+        );
+    }
+    returned
+}
+
+/// A system call with 5 arguments.
+///
+/// # Safety
+/// The call and its arguments must be sound to make here.
+#[inline]
+pub(crate) unsafe fn syscall5(
+    number: i64,
+    a0: usize,
+    a1: usize,
+    a2: usize,
+    a3: usize,
+    a4: usize,
+) -> isize {
+    let returned;
+    // SAFETY: the caller vouches for the call; the kernel keeps all registers but x0.
+    unsafe {
+        asm!(
+            "svc 0",
+            in("x8") number,
+            inlateout("x0") a0 => returned,
+            in("x1") a1,
+            in("x2") a2,
+            in("x3") a3,
+            in("x4") a4,
+            options(nostack),
+        );
+    }
+    returned
+}
+
+/// A system call with 6 arguments.
+///
+/// # Safety
+/// The call and its arguments must be sound to make here.
+#[inline]
+pub(crate) unsafe fn syscall6(
+    number: i64,
+    a0: usize,
+    a1: usize,
+    a2: usize,
+    a3: usize,
+    a4: usize,
+    a5: usize,
+) -> isize {
+    let returned;
+    // SAFETY: the caller vouches for the call; the kernel keeps all registers but x0.
+    unsafe {
+        asm!(
+            "svc 0",
+            in("x8") number,
+            inlateout("x0") a0 => returned,
+            in("x1") a1,
+            in("x2") a2,
+            in("x3") a3,
+            in("x4") a4,
+            in("x5") a5,
+            options(nostack),
+        );
+    }
+    returned
+}
+
+/// `clone3`; the child calls `entry(argument)` on the stack that `args` names.
+///
+/// | register | on entry | at the system call | in the child |
+/// |---|---|---|---|
+/// | x0 | `args` | args | `argument` |
+/// | x1 | `size` | size | |
+/// | x2 | `entry` | kept | called |
+/// | x3 | `argument` | kept | → x0 |
+///
+/// # Safety
+/// `args` must be sound `clone3` arguments with a stack whose top is aligned to 16 bytes; the
+/// child runs `entry` with whatever those arguments share.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn clone3_call(
+    args: *const libc::clone_args,
+    size: usize,
+    entry: ChildEntry,
+    argument: *mut u8,
+) -> isize {
+    naked_asm!(
+        "mov x8, #435",
+        "svc #0",
+        "cbz x0, 2f",
+        "ret",
+        // The child. A zero frame pointer and a zero link register end a backtrace here.
+        "2:",
+        "mov x29, xzr",
+        "mov x30, xzr",
+        "mov x0, x3",
+        "br x2",
+    )
+}
+
+/// `clone`; the child calls `entry(argument)` on the stack that ends at `stack_top`.
+///
+/// | register | on entry | at the system call | in the child |
+/// |---|---|---|---|
+/// | x0 | `flags` | flags | `argument` |
+/// | x1 | `stack_top` | stack | |
+/// | x2 | `parent_tid` | parent tid | |
+/// | x3 → x4 | `child_tid` | child tid (fifth here) | |
+/// | x4 → x3 | `tls` | tls (fourth here) | |
+/// | x5 | `entry` | kept | called |
+/// | x6 | `argument` | kept | → x0 |
+///
+/// # Safety
+/// As [`clone3_call`], for the arguments of `clone`.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn clone_call(
+    flags: usize,
+    stack_top: *mut u8,
+    parent_tid: *mut u32,
+    child_tid: *mut u32,
+    tls: usize,
+    entry: ChildEntry,
+    argument: *mut u8,
+) -> isize {
+    naked_asm!(
+        "mov x7, x3",
+        "mov x3, x4",
+        "mov x4, x7",
+        "mov x8, #220",
+        "svc #0",
+        "cbz x0, 2f",
+        "ret",
+        "2:",
+        "mov x29, xzr",
+        "mov x30, xzr",
+        "mov x0, x6",
+        "br x5",
+    )
+}
+
+/// The thread pointer, `tpidr_el0`.
+#[inline]
+pub(crate) fn thread_pointer() -> *mut u8 {
+    let pointer;
+    // SAFETY: reads a register.
+    unsafe {
+        asm!("mrs {}, tpidr_el0", out(reg) pointer, options(nomem, nostack, preserves_flags))
+    };
+    pointer
+}
+
+/// Makes `pointer` the calling thread's thread pointer.
+///
+/// # Safety
+/// `pointer` must be the address of a TCB that fits every piece of code this thread runs next.
+pub(crate) unsafe fn set_thread_pointer(pointer: *mut u8) -> isize {
+    // SAFETY: the caller vouches for the TCB.
+    unsafe { asm!("msr tpidr_el0, {}", in(reg) pointer, options(nostack, preserves_flags)) };
+    0
+}
+
+/// Ends the calling kernel thread and keeps its frame for [`resume_frame`], which makes this call
+/// return on another kernel thread. Returns only then.
+///
+/// Saves what a function must preserve (x19 to x30, d8 to d15) on the stack and the stack pointer
+/// in `*frame`.
+///
+/// # Safety
+/// The thread must be ready to end: nobody may need it to come back by itself. The stack at and
+/// above the stored pointer must stay untouched until the frame is resumed or forgotten.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn park_frame(frame: *mut usize) {
+    naked_asm!(
+        "stp x29, x30, [sp, #-160]!",
+        "stp x19, x20, [sp, #16]",
+        "stp x21, x22, [sp, #32]",
+        "stp x23, x24, [sp, #48]",
+        "stp x25, x26, [sp, #64]",
+        "stp x27, x28, [sp, #80]",
+        "stp d8, d9, [sp, #96]",
+        "stp d10, d11, [sp, #112]",
+        "stp d12, d13, [sp, #128]",
+        "stp d14, d15, [sp, #144]",
+        "mov x1, sp",
+        "str x1, [x0]",
+        "mov x0, xzr",
+        "mov x8, #93",
+        "svc #0",
+        "brk #1",
+    )
+}
+
+/// Continues after the [`park_frame`] that stored `frame`, on the calling kernel thread.
+///
+/// # Safety
+/// `frame` must come from `park_frame`, be resumed at most once, and its stack must be as it left
+/// it; the calling thread's own frames are lost.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn resume_frame(frame: usize) -> ! {
+    naked_asm!(
+        "mov sp, x0",
+        "ldp x19, x20, [sp, #16]",
+        "ldp x21, x22, [sp, #32]",
+        "ldp x23, x24, [sp, #48]",
+        "ldp x25, x26, [sp, #64]",
+        "ldp x27, x28, [sp, #80]",
+        "ldp d8, d9, [sp, #96]",
+        "ldp d10, d11, [sp, #112]",
+        "ldp d12, d13, [sp, #128]",
+        "ldp d14, d15, [sp, #144]",
+        "ldp x29, x30, [sp], #160",
+        "ret",
+    )
+}
+
+/// Leaves by `exit(0)`: from here on the stack is not touched.
+///
+/// # Safety
+/// Nobody may need the thread's stack frames to be unwound.
+#[inline]
+pub(crate) unsafe fn exit_thread() -> ! {
+    // SAFETY: the caller is done with this thread; the call does not return.
+    unsafe {
+        asm!("svc 0", "brk #1", in("x8") libc::SYS_exit, in("x0") 0usize, options(noreturn, nostack));
+    }
+}

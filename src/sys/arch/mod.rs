@@ -1,0 +1,25 @@
+//! The one seam between architectures: every file here offers the same list of functions, and no
+//! other file of the crate contains assembly.
+//!
+//! | function | what it does |
+//! |---|---|
+//! | `syscall0` .. `syscall6` | a system call with that many arguments |
+//! | `clone3_call` | `clone3`, the child calls a function on its new stack |
+//! | `clone_call` | the same by `clone`, whose argument order differs between architectures |
+//! | `thread_pointer`, `set_thread_pointer` | the register that finds the TCB |
+//! | `park_frame`, `resume_frame` | end the kernel thread under a frame and later run that frame on another |
+//! | `exit_thread` | leave by the `exit` system call without touching the stack again |
+//! | `entry_from_stack` | (feature `start`) see `runtime/freestanding` |
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+#[cfg(target_arch = "aarch64")]
+pub(crate) use aarch64::*;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86_64::*;
+
+/// What runs in a child that [`clone3_call`] or [`clone_call`] made.
+pub(crate) type ChildEntry = unsafe extern "C" fn(*mut u8) -> !;

@@ -1,0 +1,339 @@
+//! x86-64: the `syscall` instruction takes its number in rax and its arguments in rdi, rsi, rdx,
+//! r10, r8, r9; it destroys rcx and r11 and nothing else.
+#![allow(unsafe_code, reason = "the kernel boundary")]
+
+use core::arch::{asm, naked_asm};
+
+use super::ChildEntry;
+
+/// A system call with 0 arguments.
+///
+/// # Safety
+/// The call and its arguments must be sound to make here.
+#[inline]
+pub(crate) unsafe fn syscall0(number: i64) -> isize {
+    let returned;
+    // SAFETY: the caller vouches for the call; the clobbers are the instruction's.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number as isize => returned,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    returned
+}
+
+/// A system call with 1 argument.
+///
+/// # Safety
+/// The call and its arguments must be sound to make here.
+#[inline]
+pub(crate) unsafe fn syscall1(number: i64, a0: usize) -> isize {
+    let returned;
+    // SAFETY: the caller vouches for the call; the clobbers are the instruction's.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number as isize => returned,
+            in("rdi") a0,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    returned
+}
+
+/// A system call with 2 arguments.
+///
+/// # Safety
+/// The call and its arguments must be sound to make here.
+#[inline]
+pub(crate) unsafe fn syscall2(number: i64, a0: usize, a1: usize) -> isize {
+    let returned;
+    // SAFETY: the caller vouches for the call; the clobbers are the instruction's.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number as isize => returned,
+            in("rdi") a0,
+            in("rsi") a1,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    returned
+}
+
+/// A system call with 3 arguments.
+///
+/// # Safety
+/// The call and its arguments must be sound to make here.
+#[inline]
+pub(crate) unsafe fn syscall3(number: i64, a0: usize, a1: usize, a2: usize) -> isize {
+    let returned;
+    // SAFETY: the caller vouches for the call; the clobbers are the instruction's.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number as isize => returned,
+            in("rdi") a0,
+            in("rsi") a1,
+            in("rdx") a2,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    returned
+}
+
+/// A system call with 4 arguments.
+///
+/// # Safety
+/// The call and its arguments must be sound to make here.
+#[inline]
+pub(crate) unsafe fn syscall4(number: i64, a0: usize, a1: usize, a2: usize, a3: usize) -> isize {
+    let returned;
+    // SAFETY: the caller vouches for the call; the clobbers are the instruction's.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number as isize => returned,
+            in("rdi") a0,
+            in("rsi") a1,
+            in("rdx") a2,
+            in("r10") a3,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    returned
+}
+
+/// A system call with 5 arguments.
+///
+/// # Safety
+/// The call and its arguments must be sound to make here.
+#[inline]
+pub(crate) unsafe fn syscall5(
+    number: i64,
+    a0: usize,
+    a1: usize,
+    a2: usize,
+    a3: usize,
+    a4: usize,
+) -> isize {
+    let returned;
+    // SAFETY: the caller vouches for the call; the clobbers are the instruction's.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number as isize => returned,
+            in("rdi") a0,
+            in("rsi") a1,
+            in("rdx") a2,
+            in("r10") a3,
+            in("r8") a4,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    returned
+}
+
+/// A system call with 6 arguments.
+///
+/// # Safety
+/// The call and its arguments must be sound to make here.
+#[inline]
+pub(crate) unsafe fn syscall6(
+    number: i64,
+    a0: usize,
+    a1: usize,
+    a2: usize,
+    a3: usize,
+    a4: usize,
+    a5: usize,
+) -> isize {
+    let returned;
+    // SAFETY: the caller vouches for the call; the clobbers are the instruction's.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number as isize => returned,
+            in("rdi") a0,
+            in("rsi") a1,
+            in("rdx") a2,
+            in("r10") a3,
+            in("r8") a4,
+            in("r9") a5,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    returned
+}
+
+/// `clone3`; the child calls `entry(argument)` on the stack that `args` names.
+///
+/// | register | on entry | at the system call | in the child |
+/// |---|---|---|---|
+/// | rdi | `args` | args | `argument` |
+/// | rsi | `size` | size | |
+/// | rdx | `entry` | kept | called |
+/// | rcx → r8 | `argument` | kept in r8 | → rdi |
+///
+/// # Safety
+/// `args` must be sound `clone3` arguments with a stack whose top is aligned to 16 bytes; the
+/// child runs `entry` with whatever those arguments share.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn clone3_call(
+    args: *const libc::clone_args,
+    size: usize,
+    entry: ChildEntry,
+    argument: *mut u8,
+) -> isize {
+    naked_asm!(
+        "mov r8, rcx",
+        "mov eax, 435",
+        "syscall",
+        "test rax, rax",
+        "jz 2f",
+        "ret",
+        // The child. A zero frame pointer and a zero return address end a backtrace here.
+        "2:",
+        "xor ebp, ebp",
+        "mov rdi, r8",
+        "push rbp",
+        "jmp rdx",
+    )
+}
+
+/// `clone`; the child calls `entry(argument)` on the stack that ends at `stack_top`.
+///
+/// | register | on entry | at the system call | in the child |
+/// |---|---|---|---|
+/// | rdi | `flags` | flags | `argument` |
+/// | rsi | `stack_top` | stack, 16 bytes lower, where `argument` lies | |
+/// | rdx | `parent_tid` | parent tid | |
+/// | rcx → r10 | `child_tid` | child tid | |
+/// | r8 | `tls` | tls | |
+/// | r9 | `entry` | kept | called |
+/// | [rsp+8] | `argument` | at the child's stack top | → rdi |
+///
+/// # Safety
+/// As [`clone3_call`], for the arguments of `clone`.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn clone_call(
+    flags: usize,
+    stack_top: *mut u8,
+    parent_tid: *mut u32,
+    child_tid: *mut u32,
+    tls: usize,
+    entry: ChildEntry,
+    argument: *mut u8,
+) -> isize {
+    naked_asm!(
+        "mov rax, [rsp + 8]",
+        "sub rsi, 16",
+        "mov [rsi], rax",
+        "mov r10, rcx",
+        "mov eax, 56",
+        "syscall",
+        "test rax, rax",
+        "jz 2f",
+        "ret",
+        "2:",
+        "xor ebp, ebp",
+        "mov rdi, [rsp]",
+        // The slot below the argument becomes the return address: zero, and rsp is 8 modulo 16
+        // as the ABI has it at a function's first instruction.
+        "add rsp, 8",
+        "mov [rsp], rbp",
+        "jmp r9",
+    )
+}
+
+/// The thread pointer: the word at fs:0, which x86-64's TLS ABI makes point at itself.
+#[inline]
+pub(crate) fn thread_pointer() -> *mut u8 {
+    let pointer;
+    // SAFETY: reads the TCB's self-pointer, which every TLS-bearing thread has.
+    unsafe { asm!("mov {}, fs:0", out(reg) pointer, options(nostack, readonly, preserves_flags)) };
+    pointer
+}
+
+/// Makes `pointer` the calling thread's thread pointer (`arch_prctl(ARCH_SET_FS)`).
+///
+/// # Safety
+/// `pointer` must be the address of a TCB that fits every piece of code this thread runs next.
+pub(crate) unsafe fn set_thread_pointer(pointer: *mut u8) -> isize {
+    const ARCH_SET_FS: usize = 0x1002;
+    // SAFETY: the caller vouches for the TCB.
+    unsafe { syscall2(libc::SYS_arch_prctl, ARCH_SET_FS, pointer as usize) }
+}
+
+/// Ends the calling kernel thread and keeps its frame for [`resume_frame`], which makes this call
+/// return on another kernel thread. Returns only then.
+///
+/// Saves what a function must preserve (rbx, rbp, r12 to r15) on the stack and the stack pointer
+/// in `*frame`.
+///
+/// # Safety
+/// The thread must be ready to end: nobody may need it to come back by itself. The stack at and
+/// above the stored pointer must stay untouched until the frame is resumed or forgotten.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn park_frame(frame: *mut usize) {
+    naked_asm!(
+        "push rbx",
+        "push rbp",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "mov [rdi], rsp",
+        "xor edi, edi",
+        "mov eax, 60",
+        "syscall",
+        "ud2",
+    )
+}
+
+/// Continues after the [`park_frame`] that stored `frame`, on the calling kernel thread.
+///
+/// # Safety
+/// `frame` must come from `park_frame`, be resumed at most once, and its stack must be as it left
+/// it; the calling thread's own frames are lost.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn resume_frame(frame: usize) -> ! {
+    naked_asm!(
+        "mov rsp, rdi",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbp",
+        "pop rbx",
+        "ret",
+    )
+}
+
+/// Leaves by `exit(0)`: from here on the stack is not touched.
+///
+/// # Safety
+/// Nobody may need the thread's stack frames to be unwound.
+#[inline]
+pub(crate) unsafe fn exit_thread() -> ! {
+    // SAFETY: the caller is done with this thread; the call does not return.
+    unsafe {
+        asm!("syscall", "ud2", in("rax") libc::SYS_exit, in("rdi") 0usize, options(noreturn, nostack));
+    }
+}

@@ -1,0 +1,208 @@
+//! `clone(2)` and `clone3(2)`: one request, two system calls, one memory of which works.
+#![allow(unsafe_code, reason = "the kernel boundary")]
+
+use core::sync::atomic::{AtomicU8, Ordering};
+
+use super::arch::{self, ChildEntry};
+use super::errno::Errno;
+use crate::flags::CloneFlags;
+
+/// What to ask of the kernel; the fields of `struct clone_args` that are used for threads and
+/// processes alike.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Request {
+    pub(crate) flags: u64,
+    pub(crate) exit_signal: u32,
+    /// Lowest address of the new stack; 0 with `stack_size` 0 means the caller's own.
+    pub(crate) stack: usize,
+    /// In bytes; `stack + stack_size` must be aligned to 16.
+    pub(crate) stack_size: usize,
+    pub(crate) tls: usize,
+    pub(crate) parent_tid: usize,
+    pub(crate) child_tid: usize,
+    pub(crate) pidfd: usize,
+    pub(crate) set_tid: usize,
+    pub(crate) set_tid_size: usize,
+    pub(crate) cgroup: u64,
+}
+
+impl Request {
+    /// The structure that `clone3` reads, and its size in bytes (version 2, Linux 5.7; the first
+    /// 64 bytes are what Linux 5.3 knows, and are all it is given unless more is asked for).
+    fn clone3_args(&self) -> (libc::clone_args, usize) {
+        const SIZE_VER0: usize = 64;
+        const SIZE_VER2: usize = 88;
+        let args = libc::clone_args {
+            flags: self.flags,
+            pidfd: self.pidfd as u64,
+            child_tid: self.child_tid as u64,
+            parent_tid: self.parent_tid as u64,
+            exit_signal: u64::from(self.exit_signal),
+            stack: self.stack as u64,
+            stack_size: self.stack_size as u64,
+            tls: self.tls as u64,
+            set_tid: self.set_tid as u64,
+            set_tid_size: self.set_tid_size as u64,
+            cgroup: self.cgroup,
+        };
+        let plain = self.set_tid == 0
+            && self.set_tid_size == 0
+            && self.flags & CloneFlags::INTO_CGROUP.bits() == 0;
+        (args, if plain { SIZE_VER0 } else { SIZE_VER2 })
+    }
+
+    /// Whether legacy `clone` can express this request.
+    fn fits_clone(&self) -> bool {
+        let newtime_or_signal = self.flags & 0xff;
+        self.flags >> 32 == 0
+            && newtime_or_signal == 0
+            && self.exit_signal <= 0xff
+            && self.set_tid_size == 0
+            // Legacy clone stores the pidfd through the parent-tid pointer.
+            && (self.pidfd == 0 || self.parent_tid == 0)
+    }
+
+    fn legacy_flags(&self) -> usize {
+        (self.flags as usize) | self.exit_signal as usize
+    }
+
+    fn legacy_parent_tid(&self) -> usize {
+        if self.pidfd != 0 {
+            self.pidfd
+        } else {
+            self.parent_tid
+        }
+    }
+}
+
+/// What is known of `clone3` in this process.
+///
+/// | value | meaning |
+/// |---|---|
+/// | `UNKNOWN` | not called yet |
+/// | `WORKS` | it succeeded once: its errors are the kernel's answers |
+/// | `REFUSED` | the kernel (ENOSYS) or a sandbox (ENOSYS, EPERM) does not let it through |
+///
+/// Relaxed everywhere: the value only chooses between two calls that mean the same; a stale
+/// `UNKNOWN` costs one more refused call.
+static CLONE3: AtomicU8 = AtomicU8::new(UNKNOWN);
+const UNKNOWN: u8 = 0;
+const WORKS: u8 = 1;
+const REFUSED: u8 = 2;
+
+/// Tries `clone3` and, when the kernel or a sandbox refuses that call itself, `clone`.
+///
+/// A sandbox may answer EPERM as well as ENOSYS (moby#42680). EPERM can also be the kernel's own
+/// answer to a privileged flag: then legacy clone, asked the same, says EPERM again.
+fn with_fallback(
+    request: &Request,
+    clone3: impl Fn(&libc::clone_args, usize) -> isize,
+    clone: impl Fn(&Request) -> isize,
+) -> Result<i32, Errno> {
+    let known = CLONE3.load(Ordering::Relaxed);
+    if known == REFUSED && request.fits_clone() {
+        return Errno::check(clone(request)).map(|tid| tid as i32);
+    }
+    let (args, size) = request.clone3_args();
+    match Errno::check(clone3(&args, size)) {
+        Ok(tid) => {
+            if known == UNKNOWN && tid != 0 {
+                CLONE3.store(WORKS, Ordering::Relaxed);
+            }
+            Ok(tid as i32)
+        }
+        Err(Errno::ENOSYS | Errno::EPERM) if known != WORKS && request.fits_clone() => {
+            let second = Errno::check(clone(request));
+            if let Ok(1..) = second {
+                CLONE3.store(REFUSED, Ordering::Relaxed);
+            }
+            second.map(|tid| tid as i32)
+        }
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Makes a task that calls `entry(argument)` on the stack of `request`; returns its tid.
+///
+/// # Errors
+/// The kernel's; see `flags::rules` for why.
+///
+/// # Safety
+/// The stack must be writable, unused by anybody else, its end aligned to 16; `entry` must be
+/// sound to run with what the flags share, on that stack, with that thread pointer; the words
+/// that the kernel is told to write must live until it has written them.
+pub(crate) unsafe fn clone_call(
+    request: &Request,
+    entry: ChildEntry,
+    argument: *mut u8,
+) -> Result<i32, Errno> {
+    debug_assert!(request.stack != 0 && (request.stack + request.stack_size) % 16 == 0);
+    with_fallback(
+        request,
+        // SAFETY: the caller's contract is this call's.
+        |args, size| unsafe { arch::clone3_call(args, size, entry, argument) },
+        // SAFETY: the same request in the other call's words.
+        |request| unsafe {
+            arch::clone_call(
+                request.legacy_flags(),
+                (request.stack + request.stack_size) as *mut u8,
+                request.legacy_parent_tid() as *mut u32,
+                request.child_tid as *mut u32,
+                request.tls,
+                entry,
+                argument,
+            )
+        },
+    )
+}
+
+/// Makes a task that returns from this very call, as `fork` does: `Ok(0)` in the child.
+///
+/// # Errors
+/// The kernel's.
+///
+/// # Safety
+/// Without `CLONE_VM`, the usual rules of `fork` hold in the child. With it, parent and child
+/// would run on one stack: forbidden (debug-asserted) here; use [`clone_call`].
+pub(crate) unsafe fn fork_call(request: &Request) -> Result<i32, Errno> {
+    debug_assert!(request.flags & CloneFlags::VM.bits() == 0);
+    with_fallback(
+        request,
+        // SAFETY: the child has its own copy of this stack.
+        |args, size| unsafe {
+            arch::syscall2(libc::SYS_clone3, core::ptr::from_ref(args) as usize, size)
+        },
+        // SAFETY: as above.
+        |request| unsafe { legacy_fork(request) },
+    )
+}
+
+#[cfg(target_arch = "x86_64")]
+unsafe fn legacy_fork(request: &Request) -> isize {
+    // SAFETY: the caller of `fork_call` vouches; order of x86-64: flags, stack, ptid, ctid, tls.
+    unsafe {
+        arch::syscall5(
+            libc::SYS_clone,
+            request.legacy_flags(),
+            0,
+            request.legacy_parent_tid(),
+            request.child_tid,
+            request.tls,
+        )
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+unsafe fn legacy_fork(request: &Request) -> isize {
+    // SAFETY: the caller of `fork_call` vouches; order of aarch64: flags, stack, ptid, tls, ctid.
+    unsafe {
+        arch::syscall5(
+            libc::SYS_clone,
+            request.legacy_flags(),
+            0,
+            request.legacy_parent_tid(),
+            request.tls,
+            request.child_tid,
+        )
+    }
+}

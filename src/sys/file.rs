@@ -1,0 +1,109 @@
+//! The few calls on descriptors that the crate itself makes.
+#![allow(unsafe_code, reason = "the kernel boundary")]
+
+use core::ffi::CStr;
+
+use super::arch::{syscall1, syscall2, syscall3, syscall4};
+use super::errno::Errno;
+
+/// A descriptor that closes itself.
+#[derive(Debug)]
+pub(crate) struct Descriptor(i32);
+
+impl Descriptor {
+    pub(crate) const fn number(&self) -> i32 {
+        self.0
+    }
+
+    /// Takes charge of an open descriptor.
+    pub(crate) const fn adopt(number: i32) -> Self {
+        Self(number)
+    }
+
+    /// Gives the number away without closing it.
+    pub(crate) fn into_number(self) -> i32 {
+        core::mem::ManuallyDrop::new(self).0
+    }
+}
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        // SAFETY: this value owns the number.
+        unsafe { syscall1(libc::SYS_close, self.0 as usize) };
+    }
+}
+
+/// Opens a file for reading, close-on-exec.
+pub(crate) fn open_to_read(path: &CStr) -> Result<Descriptor, Errno> {
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    // SAFETY: the path ends in NUL.
+    let returned = unsafe {
+        syscall4(
+            libc::SYS_openat,
+            libc::AT_FDCWD as isize as usize,
+            path.as_ptr() as usize,
+            flags as usize,
+            0,
+        )
+    };
+    Errno::check(returned).map(|fd| Descriptor(fd as i32))
+}
+
+/// Reads once into `buffer`; returns how many bytes.
+pub(crate) fn read(fd: i32, buffer: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: the kernel writes at most the buffer's length.
+    let returned = unsafe {
+        syscall3(
+            libc::SYS_read,
+            fd as usize,
+            buffer.as_mut_ptr() as usize,
+            buffer.len(),
+        )
+    };
+    Errno::check(returned)
+}
+
+/// Writes once from `bytes`; returns how many went.
+pub(crate) fn write(fd: i32, bytes: &[u8]) -> Result<usize, Errno> {
+    // SAFETY: the kernel reads at most that many bytes, and says EFAULT for what it cannot read.
+    let returned = unsafe {
+        syscall3(
+            libc::SYS_write,
+            fd as usize,
+            bytes.as_ptr() as usize,
+            bytes.len(),
+        )
+    };
+    Errno::check(returned)
+}
+
+/// A pipe, close-on-exec and non-blocking: (read end, write end).
+pub(crate) fn pipe() -> Result<(Descriptor, Descriptor), Errno> {
+    let mut ends = [0i32; 2];
+    let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
+    // SAFETY: the kernel writes two numbers.
+    let returned = unsafe { syscall2(libc::SYS_pipe2, ends.as_mut_ptr() as usize, flags as usize) };
+    Errno::check(returned).map(|_| (Descriptor(ends[0]), Descriptor(ends[1])))
+}
+
+/// Whether the kernel can read a byte at `address`: asks it to, through a pipe.
+///
+/// The one test of a guard that an emulator cannot pass by pretending: EFAULT means the byte is
+/// out of reach even for the kernel.
+pub(crate) fn kernel_can_read(address: *const u8) -> Result<bool, Errno> {
+    let (_read, write) = pipe()?;
+    // SAFETY: the kernel reads one byte or says EFAULT; this process does not touch it.
+    let returned = unsafe {
+        syscall3(
+            libc::SYS_write,
+            write.number() as usize,
+            address as usize,
+            1,
+        )
+    };
+    match Errno::check(returned) {
+        Ok(_) => Ok(true),
+        Err(errno) if errno.number() == libc::EFAULT => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}

@@ -1,0 +1,132 @@
+//! `futex(2)`: wait while a word has a value, wake who waits.
+#![allow(unsafe_code, reason = "the kernel boundary")]
+
+use core::sync::atomic::AtomicU32;
+use core::time::Duration;
+
+use super::arch::{syscall2, syscall3, syscall6};
+use super::errno::Errno;
+
+/// Who may wake a waiter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// Threads of this process that say so too.
+    Private,
+    /// Other processes, and the kernel itself when it clears a `CLONE_CHILD_CLEARTID` word: that
+    /// wake is a shared one and does not reach private waiters.
+    Shared,
+}
+
+impl Scope {
+    const fn bit(self) -> i32 {
+        match self {
+            Self::Private => libc::FUTEX_PRIVATE_FLAG,
+            Self::Shared => 0,
+        }
+    }
+}
+
+/// A point in time of CLOCK_MONOTONIC, as the kernel wants it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline(libc::timespec);
+
+impl Deadline {
+    /// The point `duration` from now; `None` if it lies beyond what the clock can say.
+    pub(crate) fn after(duration: Duration) -> Option<Self> {
+        let now = monotonic();
+        let seconds = now
+            .tv_sec
+            .checked_add(i64::try_from(duration.as_secs()).ok()?)?;
+        let nanos = now.tv_nsec + i64::from(duration.subsec_nanos());
+        let (carry, nanos) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
+        Some(Self(libc::timespec {
+            tv_sec: seconds.checked_add(carry)?,
+            tv_nsec: nanos,
+        }))
+    }
+
+    /// Whether the point has come.
+    pub(crate) fn has_passed(&self) -> bool {
+        let now = monotonic();
+        (now.tv_sec, now.tv_nsec) >= (self.0.tv_sec, self.0.tv_nsec)
+    }
+}
+
+fn monotonic() -> libc::timespec {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `now` is writable and large enough.
+    let returned = unsafe {
+        syscall2(
+            libc::SYS_clock_gettime,
+            libc::CLOCK_MONOTONIC as usize,
+            core::ptr::from_mut(&mut now) as usize,
+        )
+    };
+    debug_assert_eq!(returned, 0);
+    now
+}
+
+/// Sleeps while `*word == expected`, until woken, `deadline` (CLOCK_MONOTONIC), or a signal.
+///
+/// Returns `Err(ETIMEDOUT)` only past the deadline. Everything else (a wake, a signal, a value
+/// that had changed) is `Ok`: the caller looks at the word again, always.
+pub(crate) fn wait(
+    word: &AtomicU32,
+    expected: u32,
+    deadline: Option<Deadline>,
+    scope: Scope,
+) -> Result<(), Errno> {
+    // SAFETY: a reference is an address that stays readable during the call.
+    unsafe { wait_ptr(word.as_ptr(), expected, deadline, scope) }
+}
+
+/// [`wait`] for a word that may be unmapped meanwhile (then the kernel says EFAULT, and this Ok).
+///
+/// # Safety
+/// `word` must be aligned; reading it, if it is mapped, must be sound.
+pub(crate) unsafe fn wait_ptr(
+    word: *const u32,
+    expected: u32,
+    deadline: Option<Deadline>,
+    scope: Scope,
+) -> Result<(), Errno> {
+    let timeout = match &deadline {
+        Some(deadline) => core::ptr::from_ref(&deadline.0) as usize,
+        None => 0,
+    };
+    // FUTEX_WAIT_BITSET takes an absolute time, so a signal does not lengthen the sleep.
+    // SAFETY: the kernel only reads the word and the timeout.
+    let returned = unsafe {
+        syscall6(
+            libc::SYS_futex,
+            word as usize,
+            (libc::FUTEX_WAIT_BITSET | scope.bit()) as usize,
+            expected as usize,
+            timeout,
+            0,
+            u32::MAX as usize,
+        )
+    };
+    match Errno::check(returned) {
+        Err(Errno::ETIMEDOUT) => Err(Errno::ETIMEDOUT),
+        _ => Ok(()),
+    }
+}
+
+/// Wakes up to `count` waiters; returns how many. The word's address may be dead: a wake never
+/// touches memory.
+pub(crate) fn wake(word: *const u32, count: u32, scope: Scope) -> usize {
+    // SAFETY: FUTEX_WAKE only uses the address as a key.
+    let returned = unsafe {
+        syscall3(
+            libc::SYS_futex,
+            word as usize,
+            (libc::FUTEX_WAKE | scope.bit()) as usize,
+            count.min(i32::MAX as u32) as usize,
+        )
+    };
+    Errno::check(returned).unwrap_or(0)
+}

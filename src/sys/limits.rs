@@ -1,0 +1,61 @@
+//! What the machine and its keepers allow: resource limits, sysctls, cgroups, the auxiliary vector.
+#![allow(unsafe_code, reason = "the kernel boundary")]
+
+use core::ffi::CStr;
+
+use super::arch::syscall4;
+use super::errno::Errno;
+use super::file;
+
+/// The soft limit of resource `libc::RLIMIT_*`; `None` if there is none.
+pub(crate) fn resource(resource: u32) -> Option<u64> {
+    let mut limit = libc::rlimit64 {
+        rlim_cur: u64::MAX,
+        rlim_max: u64::MAX,
+    };
+    // SAFETY: the kernel writes one rlimit64.
+    let returned = unsafe {
+        syscall4(
+            libc::SYS_prlimit64,
+            0,
+            resource as usize,
+            0,
+            core::ptr::from_mut(&mut limit) as usize,
+        )
+    };
+    (Errno::check(returned).is_ok() && limit.rlim_cur != u64::MAX).then_some(limit.rlim_cur)
+}
+
+/// The first number in a small file such as `/proc/sys/kernel/pid_max`; `None` if the file is not
+/// there or starts otherwise (a cgroup's "max").
+pub(crate) fn number_in(path: &CStr) -> Option<u64> {
+    let file = file::open_to_read(path).ok()?;
+    let mut buffer = [0u8; 32];
+    let len = file::read(file.number(), &mut buffer).ok()?;
+    parse_number(&buffer[..len])
+}
+
+/// The decimal number that `text` starts with.
+pub(crate) fn parse_number(text: &[u8]) -> Option<u64> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if digits == 0 {
+        return None;
+    }
+    text[..digits].iter().try_fold(0u64, |n, digit| {
+        n.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+    })
+}
+
+/// A value of the auxiliary vector (`libc::AT_*`), read from `/proc/self/auxv`.
+pub(crate) fn auxiliary(key: u64) -> Option<usize> {
+    let file = file::open_to_read(c"/proc/self/auxv").ok()?;
+    let mut pairs = [[0u64; 2]; 64];
+    let bytes = size_of_val(&pairs);
+    // SAFETY: plain integers may be written as bytes.
+    let buffer = unsafe { core::slice::from_raw_parts_mut(pairs.as_mut_ptr().cast::<u8>(), bytes) };
+    file::read(file.number(), buffer).ok()?;
+    pairs
+        .iter()
+        .find(|pair| pair[0] == key)
+        .map(|pair| pair[1] as usize)
+}

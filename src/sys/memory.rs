@@ -1,0 +1,101 @@
+//! `mmap(2)` and its kin, for private anonymous memory.
+#![allow(unsafe_code, reason = "the kernel boundary")]
+
+use core::ptr::NonNull;
+
+use super::arch::{syscall2, syscall3, syscall6};
+use super::errno::Errno;
+
+/// Install lightweight guards (Linux 6.13): no VMA of their own.
+pub(crate) const MADV_GUARD_INSTALL: i32 = 102;
+/// Remove them.
+pub(crate) const MADV_GUARD_REMOVE: i32 = 103;
+
+/// Maps `len` bytes of zeroed private memory without reserving swap for them.
+///
+/// # Errors
+/// ENOMEM (RLIMIT_AS, `vm.max_map_count`, address space, overcommit), EINVAL (length 0).
+pub(crate) fn map(len: usize) -> Result<NonNull<u8>, Errno> {
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
+    // SAFETY: a fresh mapping where the kernel finds room touches nobody's memory.
+    let returned = unsafe {
+        syscall6(
+            libc::SYS_mmap,
+            0,
+            len,
+            prot as usize,
+            flags as usize,
+            usize::MAX,
+            0,
+        )
+    };
+    let address = Errno::check(returned)?;
+    NonNull::new(address as *mut u8).ok_or(Errno::ENOMEM)
+}
+
+/// Unmaps whole pages.
+///
+/// # Safety
+/// Nobody may use the range any more, the kernel for a task's stack included.
+pub(crate) unsafe fn unmap(address: *mut u8, len: usize) -> Result<(), Errno> {
+    // SAFETY: the caller gives the range up.
+    Errno::check(unsafe { syscall2(libc::SYS_munmap, address as usize, len) }).map(drop)
+}
+
+/// Changes the protection of whole pages (`libc::PROT_*`).
+///
+/// # Safety
+/// Nobody may rely on the protection that goes away.
+pub(crate) unsafe fn protect(address: *mut u8, len: usize, prot: i32) -> Result<(), Errno> {
+    // SAFETY: the caller owns the range.
+    let returned = unsafe { syscall3(libc::SYS_mprotect, address as usize, len, prot as usize) };
+    Errno::check(returned).map(drop)
+}
+
+/// Gives the kernel advice on whole pages (`libc::MADV_*`, the constants above).
+///
+/// # Safety
+/// Nobody may rely on contents or access that the advice takes away.
+pub(crate) unsafe fn advise(address: *mut u8, len: usize, advice: i32) -> Result<(), Errno> {
+    // SAFETY: the caller owns the range.
+    let returned = unsafe { syscall3(libc::SYS_madvise, address as usize, len, advice as usize) };
+    Errno::check(returned).map(drop)
+}
+
+/// Which pages of the range are resident: one byte each in `pages`, its lowest bit.
+///
+/// # Errors
+/// ENOMEM if a part is not mapped, EINVAL if `address` is not a page's.
+pub(crate) fn resident(address: *const u8, len: usize, pages: &mut [u8]) -> Result<(), Errno> {
+    assert!(pages.len() >= len.div_ceil(page_size()));
+    // SAFETY: the kernel writes one byte a page into `pages`, which is long enough.
+    let returned = unsafe {
+        syscall3(
+            libc::SYS_mincore,
+            address as usize,
+            len,
+            pages.as_mut_ptr() as usize,
+        )
+    };
+    Errno::check(returned).map(drop)
+}
+
+/// The page size in bytes: 4096 on x86-64; on AArch64 the auxiliary vector tells.
+pub(crate) fn page_size() -> usize {
+    use core::sync::atomic::{AtomicUsize, Ordering};
+    #[cfg(target_arch = "x86_64")]
+    const FIXED: usize = 4096;
+    #[cfg(not(target_arch = "x86_64"))]
+    const FIXED: usize = 0;
+    // Relaxed: every thread computes the same value.
+    static PAGE_SIZE: AtomicUsize = AtomicUsize::new(FIXED);
+    match PAGE_SIZE.load(Ordering::Relaxed) {
+        0 => {
+            let size = super::limits::auxiliary(libc::AT_PAGESZ).unwrap_or(65536);
+            PAGE_SIZE.store(size, Ordering::Relaxed);
+            size
+        }
+        size => size,
+    }
+}

@@ -1,0 +1,139 @@
+//! Processors, policies, sleeping, yielding.
+#![allow(unsafe_code, reason = "the kernel boundary")]
+
+use core::time::Duration;
+
+use super::arch::{syscall0, syscall2, syscall3, syscall4};
+use super::errno::Errno;
+
+/// Gives the processor up to whoever else wants it.
+pub(crate) fn yield_now() {
+    // SAFETY: no arguments, no memory.
+    unsafe { syscall0(libc::SYS_sched_yield) };
+}
+
+/// Sleeps at least this long, signals notwithstanding.
+pub(crate) fn sleep(duration: Duration) {
+    let mut left = duration;
+    while !left.is_zero() {
+        // More than i64::MAX seconds go in pieces.
+        let seconds = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
+        let mut time = libc::timespec {
+            tv_sec: seconds,
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        let address = core::ptr::from_mut(&mut time) as usize;
+        // SAFETY: the kernel reads `time` and writes what is left to it when interrupted.
+        let returned = unsafe {
+            syscall4(
+                libc::SYS_clock_nanosleep,
+                libc::CLOCK_MONOTONIC as usize,
+                0,
+                address,
+                address,
+            )
+        };
+        match Errno::check(returned) {
+            Err(Errno::EINTR) => left = Duration::new(time.tv_sec as u64, time.tv_nsec as u32),
+            _ => {
+                left = left.saturating_sub(
+                    Duration::from_secs(seconds as u64)
+                        + Duration::from_nanos(u64::from(left.subsec_nanos())),
+                )
+            }
+        }
+    }
+}
+
+/// Reads the mask of processors that thread `tid` (0: the caller) may use; returns how many bytes
+/// of `mask` the kernel filled.
+pub(crate) fn affinity(tid: i32, mask: &mut [u64]) -> Result<usize, Errno> {
+    // SAFETY: the kernel writes at most that many bytes.
+    let returned = unsafe {
+        syscall3(
+            libc::SYS_sched_getaffinity,
+            tid as usize,
+            size_of_val(mask),
+            mask.as_mut_ptr() as usize,
+        )
+    };
+    Errno::check(returned)
+}
+
+/// Restricts thread `tid` (0: the caller) to the processors of `mask`.
+pub(crate) fn set_affinity(tid: i32, mask: &[u64]) -> Result<(), Errno> {
+    // SAFETY: the kernel reads that many bytes.
+    let returned = unsafe {
+        syscall3(
+            libc::SYS_sched_setaffinity,
+            tid as usize,
+            size_of_val(mask),
+            mask.as_ptr() as usize,
+        )
+    };
+    Errno::check(returned).map(drop)
+}
+
+/// How many processors the calling thread may use; at least 1.
+pub(crate) fn allowed_processors() -> usize {
+    let mut mask = [0u64; 128];
+    match affinity(0, &mut mask) {
+        Ok(filled) => mask[..filled / 8]
+            .iter()
+            .map(|word| word.count_ones() as usize)
+            .sum::<usize>()
+            .max(1),
+        Err(_) => 1,
+    }
+}
+
+/// `struct sched_attr`, first version: 48 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub(crate) struct Attributes {
+    pub(crate) size: u32,
+    pub(crate) policy: u32,
+    pub(crate) flags: u64,
+    pub(crate) nice: i32,
+    pub(crate) priority: u32,
+    pub(crate) runtime: u64,
+    pub(crate) deadline: u64,
+    pub(crate) period: u64,
+}
+
+/// Sets policy, nice value, priority and deadline parameters of thread `tid` (0: the caller).
+pub(crate) fn set_attributes(tid: i32, attributes: &Attributes) -> Result<(), Errno> {
+    let attributes = Attributes {
+        size: size_of::<Attributes>() as u32,
+        ..*attributes
+    };
+    // SAFETY: the kernel reads the structure, whose size it is told.
+    let returned = unsafe {
+        syscall3(
+            libc::SYS_sched_setattr,
+            tid as usize,
+            core::ptr::from_ref(&attributes) as usize,
+            0,
+        )
+    };
+    Errno::check(returned).map(drop)
+}
+
+/// CPU time used by a thread's clock, in nanoseconds.
+pub(crate) fn thread_cpu_time(tid: i32) -> Result<Duration, Errno> {
+    // The kernel's encoding of a thread's CPU clock: ~tid << 3 | per-thread (4) | scheduler (2).
+    let clock = (!tid << 3) | 6;
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the out-pointer is writable.
+    let returned = unsafe {
+        syscall2(
+            libc::SYS_clock_gettime,
+            clock as isize as usize,
+            core::ptr::from_mut(&mut time) as usize,
+        )
+    };
+    Errno::check(returned).map(|_| Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+}

@@ -1,0 +1,108 @@
+//! What a task says about itself and leaves behind: ids, names, robust list, rseq, exit.
+#![allow(unsafe_code, reason = "the kernel boundary")]
+
+use super::arch::{syscall0, syscall1, syscall2, syscall3, syscall4, syscall5};
+use super::errno::Errno;
+
+/// The calling thread's id.
+pub(crate) fn tid() -> i32 {
+    // SAFETY: no arguments, no memory.
+    unsafe { syscall0(libc::SYS_gettid) as i32 }
+}
+
+/// The calling process's id (the thread group's).
+pub(crate) fn pid() -> i32 {
+    // SAFETY: no arguments, no memory.
+    unsafe { syscall0(libc::SYS_getpid) as i32 }
+}
+
+/// Ends every thread of the process.
+pub(crate) fn exit_group(status: i32) -> ! {
+    loop {
+        // SAFETY: ends the process.
+        unsafe { syscall1(libc::SYS_exit_group, status as usize) };
+    }
+}
+
+/// Registers `head` as the calling thread's robust-futex list (24 bytes).
+///
+/// # Safety
+/// `head` must stay a valid list head until the thread ends or registers another.
+pub(crate) unsafe fn set_robust_list(head: *mut u8) -> Result<(), Errno> {
+    const HEAD_SIZE: usize = 24;
+    // SAFETY: the caller vouches for the list.
+    Errno::check(unsafe { syscall2(libc::SYS_set_robust_list, head as usize, HEAD_SIZE) }).map(drop)
+}
+
+/// The calling thread's robust-list head; null if it has none.
+pub(crate) fn robust_list() -> Result<*mut u8, Errno> {
+    let mut head: *mut u8 = core::ptr::null_mut();
+    let mut len = 0usize;
+    // SAFETY: both out-pointers are writable.
+    let returned = unsafe {
+        syscall3(
+            libc::SYS_get_robust_list,
+            0,
+            core::ptr::from_mut(&mut head) as usize,
+            core::ptr::from_mut(&mut len) as usize,
+        )
+    };
+    Errno::check(returned).map(|_| head)
+}
+
+/// Makes `word` what the kernel clears and wakes when the calling thread ends; returns its tid.
+///
+/// # Safety
+/// `word` must stay writable until the thread has ended.
+pub(crate) unsafe fn set_tid_address(word: *mut u32) -> i32 {
+    // SAFETY: the caller vouches for the word's life.
+    unsafe { syscall1(libc::SYS_set_tid_address, word as usize) as i32 }
+}
+
+/// The word that the kernel will clear when the calling thread ends (needs CHECKPOINT_RESTORE).
+pub(crate) fn tid_address() -> Result<*mut u32, Errno> {
+    const PR_GET_TID_ADDRESS: usize = 40;
+    let mut word: *mut u32 = core::ptr::null_mut();
+    // SAFETY: the out-pointer is writable.
+    let returned = unsafe {
+        syscall2(
+            libc::SYS_prctl,
+            PR_GET_TID_ADDRESS,
+            core::ptr::from_mut(&mut word) as usize,
+        )
+    };
+    Errno::check(returned).map(|_| word)
+}
+
+/// Registers a restartable-sequences area for the calling thread.
+///
+/// # Safety
+/// `area` must be `len` writable bytes, aligned to 32, for as long as the thread lives.
+pub(crate) unsafe fn register_rseq(area: *mut u8, len: u32, signature: u32) -> Result<(), Errno> {
+    // SAFETY: the caller vouches for the area.
+    let returned = unsafe {
+        syscall4(
+            libc::SYS_rseq,
+            area as usize,
+            len as usize,
+            0,
+            signature as usize,
+        )
+    };
+    Errno::check(returned).map(drop)
+}
+
+/// Sets the calling thread's comm (at most 15 bytes and a NUL).
+pub(crate) fn set_name(name: &[u8; 16]) {
+    // SAFETY: the kernel reads up to 16 bytes.
+    unsafe {
+        syscall5(
+            libc::SYS_prctl,
+            libc::PR_SET_NAME as usize,
+            name.as_ptr() as usize,
+            0,
+            0,
+            0,
+        )
+    };
+}

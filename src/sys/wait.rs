@@ -1,0 +1,39 @@
+//! Waiting for children, and pidfds.
+#![allow(unsafe_code, reason = "the kernel boundary")]
+
+use super::arch::{syscall3, syscall5};
+use super::errno::Errno;
+
+/// `waitid(2)`: `kind` is `libc::P_*`, `options` `libc::W*` and `libc::__WALL`...
+///
+/// # Errors
+/// ECHILD (nothing to wait for, `__WALL` missing), EINTR, EINVAL.
+pub(crate) fn waitid(
+    kind: u32,
+    id: u32,
+    options: i32,
+    usage: Option<&mut libc::rusage>,
+) -> Result<libc::siginfo_t, Errno> {
+    // SAFETY: all zero bytes are a valid siginfo_t.
+    let mut info: libc::siginfo_t = unsafe { core::mem::zeroed() };
+    let usage = usage.map_or(0, |usage| core::ptr::from_mut(usage) as usize);
+    // SAFETY: the kernel writes to `info` and `usage` only.
+    let returned = unsafe {
+        syscall5(
+            libc::SYS_waitid,
+            kind as usize,
+            id as usize,
+            core::ptr::from_mut(&mut info) as usize,
+            options as usize,
+            usage,
+        )
+    };
+    Errno::check(returned).map(|_| info)
+}
+
+/// `pidfd_open(2)`; `flags` 0 or `PIDFD_THREAD` (Linux 6.9).
+pub(crate) fn pidfd_open(pid: i32, flags: u32) -> Result<i32, Errno> {
+    // SAFETY: no memory.
+    let returned = unsafe { syscall3(libc::SYS_pidfd_open, pid as usize, flags as usize, 0) };
+    Errno::check(returned).map(|fd| fd as i32)
+}
