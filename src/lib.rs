@@ -5,7 +5,7 @@
 //! The crate is built in rooms; a room uses only the rooms below it
 //! (`tests/house_rules.rs` keeps it so). From the ground up:
 //!
-//! ROOMS: primitive, flags, sys, error, sync, stack, runtime, thread, process
+//! ROOMS: primitive, sys, flags, error, sync, stack, runtime, thread, process
 
 #![no_std]
 

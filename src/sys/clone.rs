@@ -5,7 +5,9 @@ use core::sync::atomic::{AtomicU8, Ordering};
 
 use super::arch::{self, ChildEntry};
 use super::errno::Errno;
-use crate::flags::CloneFlags;
+
+/// `CLONE_INTO_CGROUP`: too wide for the constant that libc offers.
+const INTO_CGROUP: u64 = 1 << 33;
 
 /// What to ask of the kernel; the fields of `struct clone_args` that are used for threads and
 /// processes alike.
@@ -45,9 +47,7 @@ impl Request {
             set_tid_size: self.set_tid_size as u64,
             cgroup: self.cgroup,
         };
-        let plain = self.set_tid == 0
-            && self.set_tid_size == 0
-            && self.flags & CloneFlags::INTO_CGROUP.bits() == 0;
+        let plain = self.set_tid == 0 && self.set_tid_size == 0 && self.flags & INTO_CGROUP == 0;
         (args, if plain { SIZE_VER0 } else { SIZE_VER2 })
     }
 
@@ -136,7 +136,7 @@ pub(crate) unsafe fn clone_call(
     entry: ChildEntry,
     argument: *mut u8,
 ) -> Result<i32, Errno> {
-    debug_assert!(request.stack != 0 && (request.stack + request.stack_size) % 16 == 0);
+    debug_assert!(request.stack != 0 && (request.stack + request.stack_size).is_multiple_of(16));
     with_fallback(
         request,
         // SAFETY: the caller's contract is this call's.
@@ -165,7 +165,7 @@ pub(crate) unsafe fn clone_call(
 /// Without `CLONE_VM`, the usual rules of `fork` hold in the child. With it, parent and child
 /// would run on one stack: forbidden (debug-asserted) here; use [`clone_call`].
 pub(crate) unsafe fn fork_call(request: &Request) -> Result<i32, Errno> {
-    debug_assert!(request.flags & CloneFlags::VM.bits() == 0);
+    debug_assert!(request.flags & libc::CLONE_VM as u64 == 0);
     with_fallback(
         request,
         // SAFETY: the child has its own copy of this stack.
