@@ -23,6 +23,10 @@ compile_error!(
     "rawthread makes threads by Linux's clone system call and knows its ABI on x86_64 and aarch64 (64-bit) only"
 );
 
+#[allow(dead_code, reason = "the rooms above construct what they meet")]
+mod error;
 pub mod flags;
 #[allow(dead_code, reason = "the ground offers what the rooms above will use")]
 mod sys;
+
+pub use error::{Error, ErrorKind, Limit};

@@ -1,0 +1,414 @@
+//! What went wrong: which limit, rule or step, with which errno, and what to do about it.
+
+use core::fmt;
+
+use crate::sys::Errno;
+
+/// Why a thread or a process could not be made, waited for, or prepared.
+///
+/// Its message names the limit that was reached, the rule that was broken or the step that
+/// failed, and says what to do. It converts into `std::io::Error` with the errno kept.
+///
+/// ```
+/// use rawthread::{Error, ErrorKind};
+///
+/// let error = Error::from_raw_os_error(libc::ENOENT);
+/// assert_eq!(error.kind(), ErrorKind::Os);
+/// assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
+/// # #[cfg(feature = "std")]
+/// assert_eq!(std::io::Error::from(error).raw_os_error(), Some(libc::ENOENT));
+/// ```
+#[derive(Clone)]
+pub struct Error {
+    errno: Option<Errno>,
+    cause: Cause,
+}
+
+/// The kind of an [`Error`]: what a program may want to tell apart.
+///
+/// ```
+/// use rawthread::{Error, ErrorKind};
+///
+/// fn worth_a_retry(error: &Error) -> bool {
+///     error.kind() == ErrorKind::Limit
+/// }
+/// assert!(!worth_a_retry(&Error::from_raw_os_error(libc::ENOENT)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A limit of the process, its control group or the machine was reached; [`Error::limit`]
+    /// names it. The same call may succeed later, or with a higher limit.
+    Limit,
+    /// A value given to this crate cannot be used: a zero-sized stack, a NUL inside a path.
+    InvalidInput,
+    /// The kernel's rules forbid this combination of clone flags; see [`Error::rule`].
+    Refused,
+    /// This kernel, libc or build of the crate cannot do it.
+    Unsupported,
+    /// A system call failed; [`Error::step`] names it where the crate made it.
+    Os,
+}
+
+/// A limit that stands in the way of one more thread, process, mapping or descriptor.
+///
+/// ```
+/// use rawthread::Limit;
+///
+/// assert_eq!(Limit::Processes.name(), "RLIMIT_NPROC");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Limit {
+    /// `RLIMIT_NPROC`: tasks of the user, see `getrlimit(2)`.
+    Processes,
+    /// `pids.max` of the control group or of one above it.
+    CgroupPids,
+    /// `/proc/sys/kernel/threads-max`: tasks on the machine.
+    ThreadsMax,
+    /// `/proc/sys/kernel/pid_max`: ids in the pid namespace.
+    PidMax,
+    /// `/proc/sys/vm/max_map_count`: mappings in one address space.
+    MapCount,
+    /// `RLIMIT_AS`: bytes of address space of the process.
+    AddressSpace,
+    /// Memory, or what the kernel is willing to promise of it (`vm.overcommit_memory`).
+    Memory,
+    /// `RLIMIT_NOFILE`: descriptors of the process.
+    OpenFiles,
+    /// `/proc/sys/user/max_*_namespaces`, or 32 nested levels.
+    Namespaces,
+}
+
+impl Limit {
+    /// The name an administrator knows it by.
+    ///
+    /// ```
+    /// assert_eq!(rawthread::Limit::MapCount.name(), "vm.max_map_count");
+    /// ```
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Processes => "RLIMIT_NPROC",
+            Self::CgroupPids => "pids.max",
+            Self::ThreadsMax => "kernel.threads-max",
+            Self::PidMax => "kernel.pid_max",
+            Self::MapCount => "vm.max_map_count",
+            Self::AddressSpace => "RLIMIT_AS",
+            Self::Memory => "memory",
+            Self::OpenFiles => "RLIMIT_NOFILE",
+            Self::Namespaces => "user.max_*_namespaces",
+        }
+    }
+
+    const fn advice(self) -> &'static str {
+        match self {
+            Self::Processes => "Run fewer tasks as this user, or raise it with `ulimit -u`.",
+            Self::CgroupPids => "Run fewer tasks in this control group, or raise its pids.max.",
+            Self::ThreadsMax => "Run fewer tasks on this machine, or raise the sysctl.",
+            Self::PidMax => "Run fewer tasks in this pid namespace, or raise the sysctl.",
+            Self::MapCount => "Use fewer threads or mappings, or raise the sysctl.",
+            Self::AddressSpace => "Ask for smaller stacks, or raise it with `ulimit -v`.",
+            Self::Memory => "Free some, ask for smaller stacks, or allow overcommit.",
+            Self::OpenFiles => "Close descriptors, or raise it with `ulimit -n`.",
+            Self::Namespaces => "Leave namespaces unused, or raise the sysctls in /proc/sys/user.",
+        }
+    }
+}
+
+/// A step of making a thread or process: one system call and what it was for.
+///
+/// A `static` beside the code that takes the step, so that the child of a `vfork` can name it by
+/// an index and nothing is formatted before there is somebody to read it.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// The system call, or the setting: "chdir".
+    pub(crate) name: &'static str,
+    /// Completes "could not ...": "enter the child's working directory".
+    pub(crate) purpose: &'static str,
+    /// A sentence: what to check.
+    pub(crate) advice: &'static str,
+}
+
+#[derive(Clone, Copy)]
+enum Cause {
+    Limit(Limit, Option<u64>),
+    Input {
+        what: &'static str,
+        instead: &'static str,
+    },
+    Rule {
+        rule: &'static str,
+        instead: &'static str,
+    },
+    Unsupported {
+        what: &'static str,
+        instead: &'static str,
+    },
+    Step(&'static Step),
+    /// An errno that came from outside the crate.
+    Foreign,
+}
+
+impl Error {
+    /// A limit was reached; `value` is what it was set to, if that could be read.
+    pub(crate) const fn at_limit(limit: Limit, value: Option<u64>, errno: Errno) -> Self {
+        Self {
+            errno: Some(errno),
+            cause: Cause::Limit(limit, value),
+        }
+    }
+
+    /// `what` is a clause without a full stop, `instead` a sentence.
+    pub(crate) const fn invalid_input(what: &'static str, instead: &'static str) -> Self {
+        Self {
+            errno: Some(Errno::EINVAL),
+            cause: Cause::Input { what, instead },
+        }
+    }
+
+    /// A rule of clone, known before or told by the kernel; `rule` is a clause, `instead` a
+    /// sentence.
+    pub(crate) const fn refused(rule: &'static str, instead: &'static str, errno: Errno) -> Self {
+        Self {
+            errno: Some(errno),
+            cause: Cause::Rule { rule, instead },
+        }
+    }
+
+    /// `what` is a clause, `instead` a sentence.
+    pub(crate) const fn unsupported(
+        what: &'static str,
+        instead: &'static str,
+        errno: Option<Errno>,
+    ) -> Self {
+        Self {
+            errno,
+            cause: Cause::Unsupported { what, instead },
+        }
+    }
+
+    /// The system call of `step` failed.
+    pub(crate) const fn at_step(step: &'static Step, errno: Errno) -> Self {
+        Self {
+            errno: Some(errno),
+            cause: Cause::Step(step),
+        }
+    }
+
+    /// An error of this errno that came from outside the crate: for closures that prepare a
+    /// thread where there is no `std::io::Error`.
+    ///
+    /// A number outside 1 to 4095 is no errno and becomes `EINVAL`.
+    ///
+    /// ```
+    /// let error = rawthread::Error::from_raw_os_error(libc::EBADF);
+    /// assert_eq!(error.raw_os_error(), Some(libc::EBADF));
+    /// ```
+    pub const fn from_raw_os_error(errno: i32) -> Self {
+        let errno = if errno > 0 && errno < 4096 {
+            Errno::new(errno)
+        } else {
+            Errno::EINVAL
+        };
+        Self {
+            errno: Some(errno),
+            cause: Cause::Foreign,
+        }
+    }
+
+    /// What kind of error this is.
+    ///
+    /// ```
+    /// use rawthread::{Error, ErrorKind};
+    ///
+    /// assert_eq!(Error::from_raw_os_error(libc::EIO).kind(), ErrorKind::Os);
+    /// ```
+    pub const fn kind(&self) -> ErrorKind {
+        match self.cause {
+            Cause::Limit(..) => ErrorKind::Limit,
+            Cause::Input { .. } => ErrorKind::InvalidInput,
+            Cause::Rule { .. } => ErrorKind::Refused,
+            Cause::Unsupported { .. } => ErrorKind::Unsupported,
+            Cause::Step(_) | Cause::Foreign => ErrorKind::Os,
+        }
+    }
+
+    /// The errno, as in `errno(3)`; `None` if no system call was made.
+    ///
+    /// ```
+    /// let error = rawthread::Error::from_raw_os_error(libc::EPERM);
+    /// assert_eq!(error.raw_os_error(), Some(libc::EPERM));
+    /// ```
+    pub const fn raw_os_error(&self) -> Option<i32> {
+        match self.errno {
+            Some(errno) => Some(errno.number()),
+            None => None,
+        }
+    }
+
+    /// The limit that was reached.
+    ///
+    /// ```
+    /// let error = rawthread::Error::from_raw_os_error(libc::EAGAIN);
+    /// assert_eq!(error.limit(), None); // an errno alone does not tell
+    /// ```
+    pub const fn limit(&self) -> Option<Limit> {
+        match self.cause {
+            Cause::Limit(limit, _) => Some(limit),
+            _ => None,
+        }
+    }
+
+    /// The rule of clone that forbids the call, in words.
+    ///
+    /// ```
+    /// assert_eq!(rawthread::Error::from_raw_os_error(libc::EINVAL).rule(), None);
+    /// ```
+    pub const fn rule(&self) -> Option<&'static str> {
+        match self.cause {
+            Cause::Rule { rule, .. } => Some(rule),
+            _ => None,
+        }
+    }
+
+    /// The step that failed, by the name of its system call: `"execve"`, `"chdir"`.
+    ///
+    /// ```
+    /// assert_eq!(rawthread::Error::from_raw_os_error(libc::EINVAL).step(), None);
+    /// ```
+    pub const fn step(&self) -> Option<&'static str> {
+        match self.cause {
+            Cause::Step(step) => Some(step.name),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errno = ErrnoSuffix(self.errno);
+        match self.cause {
+            Cause::Limit(limit, Some(value)) => write!(
+                f,
+                "the limit {} ({value}) is reached{errno}. {}",
+                limit.name(),
+                limit.advice()
+            ),
+            Cause::Limit(limit, None) => write!(
+                f,
+                "the limit {} is reached{errno}. {}",
+                limit.name(),
+                limit.advice()
+            ),
+            Cause::Input { what, instead } => write!(f, "{what}. {instead}"),
+            Cause::Rule { rule, instead } => {
+                write!(f, "clone refuses: {rule}{errno}. {instead}")
+            }
+            Cause::Unsupported { what, instead } => {
+                write!(f, "not supported here: {what}{errno}. {instead}")
+            }
+            Cause::Step(step) => write!(
+                f,
+                "{} could not {}{errno}. {}",
+                step.name, step.purpose, step.advice
+            ),
+            Cause::Foreign => match self.errno {
+                Some(errno) => write!(f, "{errno:?}. See errno(3)."),
+                None => f.write_str("unknown error"),
+            },
+        }
+    }
+}
+
+/// ": EAGAIN (11)", or nothing.
+struct ErrnoSuffix(Option<Errno>);
+
+impl fmt::Display for ErrnoSuffix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(errno) => write!(f, ": {errno:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.kind())
+            .field("errno", &self.errno)
+            .field("message", &format_args!("{self}"))
+            .finish()
+    }
+}
+
+impl core::error::Error for Error {}
+
+/// Keeps the errno, which is what most callers match on; an error without one keeps its message.
+#[cfg(feature = "std")]
+impl From<Error> for std::io::Error {
+    fn from(error: Error) -> Self {
+        match error.raw_os_error() {
+            Some(errno) => Self::from_raw_os_error(errno),
+            None => Self::new(std::io::ErrorKind::Unsupported, error),
+        }
+    }
+}
+
+/// Keeps the errno; an error that has none becomes `EIO`.
+#[cfg(feature = "std")]
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EIO))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    static CHDIR: Step = Step {
+        name: "chdir",
+        purpose: "enter the child's working directory",
+        advice: "Check that it exists.",
+    };
+
+    #[test]
+    fn a_message_names_the_cause_and_the_way_out() {
+        let limit = Error::at_limit(Limit::Processes, Some(40), Errno::EAGAIN);
+        assert_eq!(
+            limit.to_string(),
+            "the limit RLIMIT_NPROC (40) is reached: EAGAIN (11). Run fewer tasks as this user, \
+             or raise it with `ulimit -u`."
+        );
+        let step = Error::at_step(&CHDIR, Errno::new(libc::ENOENT));
+        assert_eq!(
+            step.to_string(),
+            "chdir could not enter the child's working directory: ENOENT (2). Check that it exists."
+        );
+        assert_eq!(step.step(), Some("chdir"));
+        let rule = Error::refused("a rule", "Do otherwise.", Errno::EINVAL);
+        assert_eq!(
+            rule.to_string(),
+            "clone refuses: a rule: EINVAL (22). Do otherwise."
+        );
+    }
+
+    #[cfg(feature = "std")]
+    #[test]
+    fn the_errno_survives_the_way_to_io_error_and_back() {
+        let error = Error::at_step(&CHDIR, Errno::new(libc::EACCES));
+        let io = std::io::Error::from(error);
+        assert_eq!(io.raw_os_error(), Some(libc::EACCES));
+        assert_eq!(Error::from(io).raw_os_error(), Some(libc::EACCES));
+    }
+
+    #[test]
+    fn nonsense_is_no_errno() {
+        for number in [0, -1, 4096, i32::MIN] {
+            let error = Error::from_raw_os_error(number);
+            assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+        }
+    }
+}
