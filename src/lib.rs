@@ -26,6 +26,7 @@ compile_error!(
 #[allow(dead_code, reason = "the rooms above construct what they meet")]
 mod error;
 pub mod flags;
+pub mod process;
 #[allow(dead_code, reason = "the ground offers what the rooms above will use")]
 mod sys;
 

@@ -107,3 +107,32 @@ pub(crate) fn kernel_can_read(address: *const u8) -> Result<bool, Errno> {
         Err(errno) => Err(errno),
     }
 }
+
+/// Opens a file with `libc::O_*`, close-on-exec.
+pub(crate) fn open(path: &CStr, flags: i32) -> Result<Descriptor, Errno> {
+    // SAFETY: the path ends in NUL; no O_CREAT is used, so no mode is read.
+    let returned = unsafe {
+        syscall4(
+            libc::SYS_openat,
+            libc::AT_FDCWD as isize as usize,
+            path.as_ptr() as usize,
+            (flags | libc::O_CLOEXEC) as usize,
+            0,
+        )
+    };
+    Errno::check(returned).map(|fd| Descriptor(fd as i32))
+}
+
+/// A pipe, close-on-exec, whose reads and writes wait: (read end, write end).
+pub(crate) fn waiting_pipe() -> Result<(Descriptor, Descriptor), Errno> {
+    let mut ends = [0i32; 2];
+    // SAFETY: the kernel writes two numbers.
+    let returned = unsafe {
+        syscall2(
+            libc::SYS_pipe2,
+            ends.as_mut_ptr() as usize,
+            libc::O_CLOEXEC as usize,
+        )
+    };
+    Errno::check(returned).map(|_| (Descriptor(ends[0]), Descriptor(ends[1])))
+}

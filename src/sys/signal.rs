@@ -84,3 +84,72 @@ pub(crate) fn send_to_thread(tgid: i32, tid: i32, signal: i32) -> Result<(), Err
     };
     Errno::check(returned).map(drop)
 }
+
+/// Sends `signal` to the process `pid`; a negative one means a process group.
+pub(crate) fn send_to_process(pid: i32, signal: i32) -> Result<(), Errno> {
+    // SAFETY: sending a signal touches no memory of ours.
+    Errno::check(unsafe { syscall2(libc::SYS_kill, pid as usize, signal as usize) }).map(drop)
+}
+
+/// The kernel's `struct sigaction`, the same on x86-64 and AArch64 (not libc's).
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct KernelAction {
+    handler: usize,
+    flags: u64,
+    restorer: usize,
+    mask: u64,
+}
+
+/// Sets the disposition of `signal` to the default. Has no effect on SIGKILL and SIGSTOP.
+pub(crate) fn set_default(signal: i32) -> Result<(), Errno> {
+    let action = KernelAction {
+        handler: libc::SIG_DFL,
+        flags: 0,
+        restorer: 0,
+        mask: 0,
+    };
+    // SAFETY: the default action runs no code of the process.
+    let returned = unsafe {
+        syscall4(
+            libc::SYS_rt_sigaction,
+            signal as usize,
+            core::ptr::from_ref(&action) as usize,
+            0,
+            size_of::<KernelSet>(),
+        )
+    };
+    Errno::check(returned).map(drop)
+}
+
+/// Whether the program has a handler function for `signal`.
+fn is_caught(signal: i32) -> bool {
+    let mut action = KernelAction {
+        handler: libc::SIG_DFL,
+        flags: 0,
+        restorer: 0,
+        mask: 0,
+    };
+    // SAFETY: the kernel writes one structure.
+    unsafe {
+        syscall4(
+            libc::SYS_rt_sigaction,
+            signal as usize,
+            0,
+            core::ptr::from_mut(&mut action) as usize,
+            size_of::<KernelSet>(),
+        )
+    };
+    action.handler != libc::SIG_DFL && action.handler != libc::SIG_IGN
+}
+
+/// Gives every signal that has a handler its default disposition; ignored ones stay ignored. What
+/// `CLONE_CLEAR_SIGHAND` does, for kernels and sandboxes without `clone3`.
+pub(crate) fn forget_handlers() {
+    const SIGNALS: i32 = 64;
+    for signal in 1..=SIGNALS {
+        if is_caught(signal) {
+            let _ = set_default(signal);
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Waiting for children, and pidfds.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
-use super::arch::{syscall3, syscall5};
+use super::arch::{syscall3, syscall4, syscall5};
 use super::errno::Errno;
 
 /// `waitid(2)`: `kind` is `libc::P_*`, `options` `libc::W*` and `libc::__WALL`...
@@ -36,4 +36,41 @@ pub(crate) fn pidfd_open(pid: i32, flags: u32) -> Result<i32, Errno> {
     // SAFETY: no memory.
     let returned = unsafe { syscall3(libc::SYS_pidfd_open, pid as usize, flags as usize, 0) };
     Errno::check(returned).map(|fd| fd as i32)
+}
+
+/// `pidfd_send_signal(2)`, Linux 5.1.
+pub(crate) fn pidfd_send_signal(pidfd: i32, signal: i32) -> Result<(), Errno> {
+    // SAFETY: a null siginfo and no flags: what kill(2) does.
+    let returned = unsafe {
+        syscall4(
+            libc::SYS_pidfd_send_signal,
+            pidfd as usize,
+            signal as usize,
+            0,
+            0,
+        )
+    };
+    Errno::check(returned).map(drop)
+}
+
+/// Sleeps until a descriptor of `wanted` is ready or `timeout` is over; returns how many are ready.
+///
+/// The kernel writes back to `timeout` what is left of it, so a caller may repeat after EINTR.
+pub(crate) fn poll(
+    wanted: &mut [libc::pollfd],
+    timeout: Option<&mut libc::timespec>,
+) -> Result<usize, Errno> {
+    let timeout = timeout.map_or(0, |time| core::ptr::from_mut(time) as usize);
+    // SAFETY: the kernel writes `revents` of that many entries, and the timespec.
+    let returned = unsafe {
+        syscall5(
+            libc::SYS_ppoll,
+            wanted.as_mut_ptr() as usize,
+            wanted.len(),
+            timeout,
+            0,
+            0,
+        )
+    };
+    Errno::check(returned)
 }

@@ -9,6 +9,7 @@
 //! | `thread_pointer`, `set_thread_pointer` | the register that finds the TCB |
 //! | `park_frame`, `resume_frame` | end the kernel thread under a frame and later run that frame on another |
 //! | `exit_thread` | leave by the `exit` system call without touching the stack again |
+//! | `unmap_and_exit_thread` | the same, after unmapping the stack it stands on |
 //! | `entry_from_stack` | (feature `start`) see `runtime/freestanding` |
 
 #[cfg(target_arch = "aarch64")]

@@ -1,0 +1,589 @@
+//! A closure in a process of its own, made with any legal set of clone flags.
+#![allow(unsafe_code, reason = "makes a process by hand")]
+
+use core::mem::ManuallyDrop;
+
+use super::child::Child;
+use super::explain;
+use super::ground::Ground;
+use super::namespaces::{IdMaps, Namespaces};
+use crate::error::{Error, Step};
+use crate::flags::CloneFlags;
+use crate::sys::file::{self, Descriptor};
+use crate::sys::{Errno, arch, clone, task};
+
+/// The kernel's bound on the length of the `set_tid` array (nested pid namespaces).
+const TIDS: usize = 32;
+
+/// What a child that shares memory stands on unless told otherwise: 256 KiB.
+const DEFAULT_STACK: usize = 256 * 1024;
+
+/// The exit code of a child whose closure panicked, as of a Rust program whose main panicked.
+const PANICKED: i32 = 101;
+
+/// The exit code of a child that was given up before its closure ran.
+const GIVEN_UP: i32 = 127;
+
+static PIPE: Step = Step {
+    name: "pipe2",
+    purpose: "make the pipe on which the child waits for its id maps",
+    advice: "Close descriptors, or raise RLIMIT_NOFILE.",
+};
+
+/// Makes a process that runs a closure, sharing with its maker exactly what the flags say.
+///
+/// | flags | the child | its stack |
+/// |---|---|---|
+/// | none (`fork`) | runs on a private copy of memory | the copy of the caller's |
+/// | `VM` | runs beside its maker, in the same memory | its own, guarded, [`stack_size`](Self::stack_size) |
+/// | `VM`, `VFORK` | the same, while the calling thread sleeps until it exits or execs | the same |
+/// | `THREAD` | refused: that is a thread, see [`thread::Builder`](crate#rooms) | |
+///
+/// The exit signal is `SIGCHLD` unless set (0 with `PARENT`, where the kernel takes the caller's).
+///
+/// ```
+/// use rawthread::process::Builder;
+///
+/// # fn main() -> Result<(), rawthread::Error> {
+/// // SAFETY: the child shares nothing and only computes.
+/// let mut child = unsafe { Builder::new().spawn(|| 42) }?;
+/// assert_eq!(child.wait()?.code(), Some(42));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder makes nothing until `spawn`"]
+pub struct Builder {
+    flags: CloneFlags,
+    exit_signal: Option<u32>,
+    /// `None`: if the kernel can.
+    pidfd: Option<bool>,
+    cgroup: Option<i32>,
+    tids: [i32; TIDS],
+    tid_count: usize,
+    maps: IdMaps,
+    stack_size: usize,
+}
+
+impl Builder {
+    /// A child that shares nothing: what `fork` makes.
+    ///
+    /// ```
+    /// let builder = rawthread::process::Builder::new();
+    /// # let _ = builder;
+    /// ```
+    pub fn new() -> Self {
+        Self {
+            flags: CloneFlags::empty(),
+            exit_signal: None,
+            pidfd: None,
+            cgroup: None,
+            tids: [0; TIDS],
+            tid_count: 0,
+            maps: IdMaps::default(),
+            stack_size: DEFAULT_STACK,
+        }
+    }
+
+    /// Sets the clone flags, all of them: what was set before is forgotten.
+    ///
+    /// The words that `PARENT_SETTID`, `CHILD_SETTID` and `CHILD_CLEARTID` ask for are provided;
+    /// `SETTLS` alone keeps the caller's thread pointer.
+    ///
+    /// ```
+    /// use rawthread::flags::CloneFlags;
+    /// use rawthread::process::Builder;
+    ///
+    /// # fn main() -> Result<(), rawthread::Error> {
+    /// let mut seen = 0;
+    /// let seen_by_child = &raw mut seen as usize;
+    /// // SAFETY: the parent sleeps, and the child only stores a number that outlives it.
+    /// let mut child = unsafe {
+    ///     Builder::new()
+    ///         .flags(CloneFlags::VM | CloneFlags::VFORK)
+    ///         .spawn(move || {
+    ///             (seen_by_child as *mut i32).write_volatile(5);
+    ///             0
+    ///         })
+    /// }?;
+    /// child.wait()?;
+    /// // SAFETY: the child is gone.
+    /// assert_eq!(unsafe { (&raw const seen).read_volatile() }, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn flags(mut self, flags: CloneFlags) -> Self {
+        self.flags = flags;
+        self
+    }
+
+    /// The signal that the parent gets at the child's end; 0 for none.
+    ///
+    /// A child whose exit signal is not `SIGCHLD` is invisible to a plain `waitpid`
+    /// (`wait(2)`, `__WALL`); [`Child::wait`] finds it.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), rawthread::Error> {
+    /// // SAFETY: the child shares nothing and only computes.
+    /// let mut child = unsafe { rawthread::process::Builder::new().exit_signal(0).spawn(|| 1) }?;
+    /// assert_eq!(child.wait()?.code(), Some(1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn exit_signal(mut self, signal: u32) -> Self {
+        self.exit_signal = Some(signal);
+        self
+    }
+
+    /// Whether the child comes with a pidfd (`CLONE_PIDFD`, Linux 5.2). The default: if the kernel
+    /// can.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), rawthread::Error> {
+    /// // SAFETY: the child shares nothing and only computes.
+    /// let child = unsafe { rawthread::process::Builder::new().pidfd(false).spawn(|| 0) }?;
+    /// assert!(child.raw_pidfd().is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn pidfd(mut self, wanted: bool) -> Self {
+        self.pidfd = Some(wanted);
+        self
+    }
+
+    /// Starts the child in the cgroup whose version-2 directory `fd` is (`CLONE_INTO_CGROUP`,
+    /// Linux 5.7).
+    ///
+    /// ```
+    /// // -1 is no descriptor, and spawn says so.
+    /// // SAFETY: the child would share nothing and only compute.
+    /// let error = unsafe { rawthread::process::Builder::new().cgroup(-1).spawn(|| 0) };
+    /// assert!(error.is_err());
+    /// ```
+    pub fn cgroup(mut self, fd: i32) -> Self {
+        self.cgroup = Some(fd);
+        self
+    }
+
+    /// Chooses the child's process id, in the innermost pid namespace first (Linux 5.5).
+    ///
+    /// Needs `CAP_CHECKPOINT_RESTORE` over each of those namespaces.
+    ///
+    /// ```
+    /// // A process of this number exists.
+    /// // SAFETY: the child would share nothing and only compute.
+    /// let taken = unsafe { rawthread::process::Builder::new().set_tid(&[1]).spawn(|| 0) };
+    /// assert!(taken.is_err());
+    /// ```
+    pub fn set_tid(mut self, tids: &[i32]) -> Self {
+        let kept = tids.len().min(TIDS);
+        self.tids[..kept].copy_from_slice(&tids[..kept]);
+        self.tid_count = tids.len();
+        self
+    }
+
+    /// Adds namespaces of the child's own to the flags.
+    ///
+    /// ```no_run
+    /// use rawthread::process::{Builder, Namespaces};
+    ///
+    /// # fn main() -> Result<(), rawthread::Error> {
+    /// // SAFETY: the child shares nothing and only asks for its number.
+    /// let mut child = unsafe {
+    ///     Builder::new()
+    ///         .namespaces(Namespaces::USER | Namespaces::PID)
+    ///         .spawn(|| unsafe { libc::getpid() })
+    /// }?;
+    /// assert_eq!(child.wait()?.code(), Some(1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn namespaces(mut self, namespaces: Namespaces) -> Self {
+        self.flags |= namespaces.flags();
+        self
+    }
+
+    /// Maps `length` user ids from `outside` on to those from `inside` on in the child's user
+    /// namespace; the closure starts once the map is in force. May be called up to eight times.
+    ///
+    /// ```no_run
+    /// use rawthread::process::{Builder, Namespaces};
+    ///
+    /// # fn main() -> Result<(), rawthread::Error> {
+    /// let me = unsafe { libc::geteuid() };
+    /// // SAFETY: the child shares nothing and only asks for its user id.
+    /// let mut child = unsafe {
+    ///     Builder::new()
+    ///         .namespaces(Namespaces::USER)
+    ///         .uid_map(0, me, 1)
+    ///         .spawn(|| unsafe { libc::getuid() as i32 })
+    /// }?;
+    /// assert_eq!(child.wait()?.code(), Some(0));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn uid_map(mut self, inside: u32, outside: u32, length: u32) -> Self {
+        self.maps.users.add(inside, outside, length);
+        self
+    }
+
+    /// The same for group ids. Where the caller is not root, `setgroups` is denied in the namespace
+    /// first, as the kernel demands.
+    ///
+    /// ```
+    /// let builder = rawthread::process::Builder::new().gid_map(0, 1000, 1);
+    /// # let _ = builder;
+    /// ```
+    pub fn gid_map(mut self, inside: u32, outside: u32, length: u32) -> Self {
+        self.maps.groups.add(inside, outside, length);
+        self
+    }
+
+    /// Bytes of stack for a child that shares memory, rounded up to pages; 256 KiB unless set. A
+    /// guard lies below. Without `VM` it has no meaning: the child has a copy of the caller's.
+    ///
+    /// ```
+    /// let builder = rawthread::process::Builder::new().stack_size(64 * 1024);
+    /// # let _ = builder;
+    /// ```
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = bytes;
+        self
+    }
+
+    /// Makes the process; its exit code is what `f` returns (the low 8 bits), 101 if `f` panics.
+    ///
+    /// The child ends by `exit_group`: no destructor of the caller's frames runs in it, nothing
+    /// that stdio buffered is written twice.
+    ///
+    /// Without `VM`, `f` exists twice after the call, like all memory: the child runs its copy, the
+    /// parent drops its own before `spawn` returns. With `VM`, the child alone has it.
+    ///
+    /// # Errors
+    /// [`Refused`](crate::ErrorKind::Refused) for a set of flags that no kernel takes, a limit, or
+    /// the step that failed. `f` is dropped then and no child is left.
+    ///
+    /// # Safety
+    /// Without `VM` the contract is that of [`fork`](super::fork()), without libc's help:
+    /// if the process may have other threads, `f` calls only async-signal-safe functions
+    /// (`signal-safety(7)`) and does not allocate.
+    ///
+    /// With `VM`, `f` runs at the same time as everything else in this process, though its pid is
+    /// another. It must be sound to send there, must not borrow what may end before the child does
+    /// (its end is when [`Child::wait`] returns), and until the child has an identity of its own,
+    /// it stands on the thread pointer of the calling thread: it must not touch thread-locals,
+    /// `errno`, the allocator, stdio or locks of a libc or of std, nor panic. That leaves
+    /// computing, shared memory by atomics, and raw system calls. With `VFORK` the calling thread
+    /// sleeps meanwhile, so `f` may also call async-signal-safe functions of libc. A signal
+    /// handler of the program may run in such a child: block signals around the call, or take
+    /// `CLEAR_SIGHAND`. [`Command`](super::Command) does all this safely for the case
+    /// that ends in `execve`.
+    ///
+    /// Without `FILES`, descriptors in the child are copies: dropping an `OwnedFd` there or here
+    /// closes one of two. With `FILES` and without `VM`, both copies of a captured `OwnedFd` would
+    /// close the same number: capture numbers.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), rawthread::Error> {
+    /// // SAFETY: the child shares nothing and only computes.
+    /// let mut child = unsafe { rawthread::process::Builder::new().spawn(|| 256 + 9) }?;
+    /// assert_eq!(child.wait()?.code(), Some(9));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub unsafe fn spawn<F>(&self, f: F) -> Result<Child, Error>
+    where
+        F: FnOnce() -> i32,
+    {
+        let flags = self.checked_flags()?;
+        let gate = Gate::new(&self.maps, flags)?;
+        let mut pidfd = -1i32;
+        let mut request = clone::Request {
+            flags: flags.bits(),
+            exit_signal: self.exit_signal_for(flags),
+            pidfd: &raw mut pidfd as usize,
+            set_tid: if self.tid_count == 0 {
+                0
+            } else {
+                self.tids.as_ptr() as usize
+            },
+            set_tid_size: self.tid_count,
+            cgroup: self.cgroup.unwrap_or(0) as u64,
+            tls: if flags.contains(CloneFlags::SETTLS) {
+                arch::thread_pointer() as usize
+            } else {
+                0
+            },
+            ..clone::Request::default()
+        };
+        let make = |request: &mut clone::Request, start: Start<'_, F>| {
+            // SAFETY: the caller's contract for `f`; `start` keeps the rest.
+            let first = unsafe { start.clone(request) };
+            if first == Err(Errno::EINVAL) && self.pidfd.is_none() {
+                // An old kernel or an emulator that knows no pidfd: not asked for, so not missed.
+                request.flags &= !CloneFlags::PIDFD.bits();
+                request.pidfd = 0;
+                // SAFETY: as above; the first try made nothing.
+                return unsafe { start.clone(request) };
+            }
+            first
+        };
+        if !flags.contains(CloneFlags::PIDFD) {
+            request.pidfd = 0;
+        }
+        let mut tid_words = [0u32; 2];
+        let stack = flags
+            .contains(CloneFlags::VM)
+            .then(|| Ground::new(self.stack_size.saturating_add(size_of::<Packet<F>>() + 64)))
+            .transpose()?;
+        let mut f = ManuallyDrop::new(f);
+        let start = match &stack {
+            Some(ground) => {
+                let room = size_of::<Packet<F>>().next_multiple_of(16);
+                let address =
+                    (ground.top() as usize - room) & !(align_of::<Packet<F>>().max(16) - 1);
+                let packet = address as *mut Packet<F>;
+                // SAFETY: inside the fresh mapping, aligned; moves `f` out: it is not used below
+                // except to bring it back after a failure.
+                unsafe {
+                    packet.write(Packet {
+                        f: ManuallyDrop::take(&mut f),
+                        gate: gate.as_ref().map(|gate| gate.child_side(flags)),
+                        tid: 0,
+                    });
+                    request.child_tid = &raw mut (*packet).tid as usize;
+                }
+                request.stack = ground.bottom();
+                request.stack_size = address - ground.bottom();
+                Start::Own(packet)
+            }
+            None => {
+                request.child_tid = &raw mut tid_words[1] as usize;
+                Start::Copy(&mut f, gate.as_ref().map(|gate| gate.child_side(flags)))
+            }
+        };
+        request.parent_tid = if flags.contains(CloneFlags::PARENT_SETTID) {
+            &raw mut tid_words[0] as usize
+        } else {
+            0
+        };
+        let in_own_memory = !flags.contains(CloneFlags::VM);
+        let packet = start.packet();
+        let made = make(&mut request, start);
+        if in_own_memory {
+            // SAFETY: the parent's copy, dropped once; the child never returns here.
+            unsafe { ManuallyDrop::drop(&mut f) };
+        }
+        let pid = made.map_err(|errno| {
+            if !in_own_memory {
+                // SAFETY: no child was made, so the packet is ours and initialised.
+                unsafe { packet.drop_in_place() };
+            }
+            explain::clone_failed(flags, errno)
+        })?;
+        let pidfd = (pidfd >= 0).then(|| Descriptor::adopt(pidfd));
+        let mut child = Child::new(pid, pidfd).standing_on(stack);
+        if flags.contains(CloneFlags::PARENT) {
+            child = child.given_to_our_parent();
+        }
+        if let Some(gate) = gate {
+            if let Err(error) = self.maps.write(pid) {
+                // The pipe closes: the child gives up by itself.
+                drop(gate);
+                let _ = child.wait();
+                return Err(error);
+            }
+            gate.open(flags);
+        }
+        Ok(child)
+    }
+
+    fn exit_signal_for(&self, flags: CloneFlags) -> u32 {
+        self.exit_signal
+            .unwrap_or(if flags.contains(CloneFlags::PARENT) {
+                0
+            } else {
+                libc::SIGCHLD as u32
+            })
+    }
+
+    /// The flags to ask for, if they can be asked for here.
+    fn checked_flags(&self) -> Result<CloneFlags, Error> {
+        let mut flags = self.flags;
+        if flags.contains(CloneFlags::THREAD) {
+            return Err(Error::refused(
+                "CLONE_THREAD makes a thread of this process, not a process",
+                "Use rawthread::Builder for threads, or leave CLONE_THREAD out.",
+                Errno::EINVAL,
+            ));
+        }
+        if flags.contains(CloneFlags::VFORK) && !self.maps.is_empty() {
+            return Err(Error::refused(
+                "with CLONE_VFORK the parent sleeps and cannot write the child's id maps",
+                "Leave CLONE_VFORK out.",
+                Errno::EINVAL,
+            ));
+        }
+        self.maps.check(flags)?;
+        if self.tid_count > TIDS {
+            return Err(Error::refused(
+                "set_tid names more than 32 nested pid namespaces",
+                "Give one id for each namespace, the innermost first.",
+                Errno::EINVAL,
+            ));
+        }
+        if self.cgroup.is_some_and(|fd| fd < 0) {
+            return Err(Error::invalid_input(
+                "the cgroup's descriptor is negative",
+                "Open the cgroup's directory and give its descriptor.",
+            ));
+        }
+        if self.cgroup.is_some() {
+            flags |= CloneFlags::INTO_CGROUP;
+        }
+        flags.set(
+            CloneFlags::PIDFD,
+            self.pidfd.unwrap_or(true) || flags.contains(CloneFlags::PIDFD),
+        );
+        Ok(flags)
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What the child of a shared memory finds at the top of its stack.
+struct Packet<F> {
+    f: F,
+    gate: Option<ChildGate>,
+    /// Where `CHILD_SETTID` and `CHILD_CLEARTID` point.
+    tid: u32,
+}
+
+/// How the child gets to its closure.
+enum Start<'a, F> {
+    /// It runs on from the caller's frame, in a copy of it.
+    Copy(&'a mut ManuallyDrop<F>, Option<ChildGate>),
+    /// It starts on its own stack with this packet.
+    Own(*mut Packet<F>),
+}
+
+impl<F: FnOnce() -> i32> Start<'_, F> {
+    fn packet(&self) -> *mut Packet<F> {
+        match self {
+            Self::Copy(..) => core::ptr::null_mut(),
+            Self::Own(packet) => *packet,
+        }
+    }
+
+    /// Makes the child and, in it, never returns.
+    ///
+    /// # Safety
+    /// The contract of [`Builder::spawn`]; the request's stack must fit this start.
+    unsafe fn clone(&self, request: &clone::Request) -> Result<i32, Errno> {
+        match self {
+            Self::Own(packet) => {
+                // SAFETY: the stack is fresh, ends below the packet, aligned to 16.
+                unsafe { clone::clone_call(request, enter::<F>, packet.cast()) }
+            }
+            Self::Copy(f, gate) => {
+                // SAFETY: no VM, so the child has its own copy of this stack.
+                match unsafe { clone::fork_call(request) }? {
+                    0 => {
+                        // SAFETY: the child's copy, moved out once: this branch does not return.
+                        let f = unsafe { core::ptr::read(&raw const ***f) };
+                        run(f, *gate)
+                    }
+                    pid => Ok(pid),
+                }
+            }
+        }
+    }
+}
+
+/// The first function of a child on its own stack.
+unsafe extern "C" fn enter<F: FnOnce() -> i32>(packet: *mut u8) -> ! {
+    let packet = packet.cast::<Packet<F>>();
+    // SAFETY: `spawn` wrote a packet there for this child alone. The fields are moved out one by
+    // one because the kernel may still write `tid`.
+    let (f, gate) = unsafe { ((&raw const (*packet).f).read(), (*packet).gate) };
+    run(f, gate)
+}
+
+/// The child's life.
+fn run<F: FnOnce() -> i32>(f: F, gate: Option<ChildGate>) -> ! {
+    /// Unwinding must not reach the frames below, which belong to the parent.
+    struct Panicked;
+    impl Drop for Panicked {
+        fn drop(&mut self) {
+            task::exit_group(PANICKED);
+        }
+    }
+    let _guard = Panicked;
+    if let Some(gate) = gate {
+        gate.pass();
+    }
+    task::exit_group(f())
+}
+
+/// Holds the child back until its id maps are written: a pipe, whose end of file means that the
+/// parent gave up or is gone.
+struct Gate {
+    read: Descriptor,
+    write: Descriptor,
+}
+
+/// The descriptors of a gate, as the child sees them.
+#[derive(Clone, Copy)]
+struct ChildGate {
+    read: i32,
+    /// The child's own copy of the write end; `None` where the table is shared and the end is the
+    /// parent's.
+    write: Option<i32>,
+}
+
+impl Gate {
+    fn new(maps: &IdMaps, flags: CloneFlags) -> Result<Option<Self>, Error> {
+        if maps.is_empty() {
+            return Ok(None);
+        }
+        debug_assert!(!flags.contains(CloneFlags::VFORK));
+        let (read, write) = file::waiting_pipe().map_err(|errno| Error::at_step(&PIPE, errno))?;
+        Ok(Some(Self { read, write }))
+    }
+
+    fn child_side(&self, flags: CloneFlags) -> ChildGate {
+        ChildGate {
+            read: self.read.number(),
+            write: (!flags.contains(CloneFlags::FILES)).then_some(self.write.number()),
+        }
+    }
+
+    fn open(self, flags: CloneFlags) {
+        let _ = file::write(self.write.number(), &[1]);
+        if flags.contains(CloneFlags::FILES) {
+            // One table: the child closes the read end once it has read.
+            self.read.into_number();
+        }
+    }
+}
+
+impl ChildGate {
+    fn pass(self) {
+        if let Some(write) = self.write {
+            drop(Descriptor::adopt(write));
+        }
+        let mut byte = [0];
+        loop {
+            match file::read(self.read, &mut byte) {
+                Ok(1) => break,
+                Err(Errno::EINTR) => {}
+                _ => task::exit_group(GIVEN_UP),
+            }
+        }
+        drop(Descriptor::adopt(self.read));
+    }
+}

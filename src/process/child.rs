@@ -1,0 +1,366 @@
+//! The handle of a child process.
+#![allow(unsafe_code, reason = "reads the union in siginfo_t")]
+
+use core::fmt;
+use core::time::Duration;
+
+use super::ground::Ground;
+use super::reaper;
+use super::status::ExitStatus;
+use crate::error::{Error, Step};
+use crate::sys::file::Descriptor;
+use crate::sys::{Errno, signal, wait};
+
+static WAIT: Step = Step {
+    name: "waitid",
+    purpose: "wait for the child",
+    advice: "ECHILD: somebody else reaped it, SIGCHLD is ignored here, or this process is not the \
+             one that made it.",
+};
+static KILL: Step = Step {
+    name: "pidfd_send_signal",
+    purpose: "signal the child",
+    advice: "ESRCH: it has ended. EPERM: it changed its user id.",
+};
+static PIDFD_OPEN: Step = Step {
+    name: "pidfd_open",
+    purpose: "open a pidfd to wait with a timeout",
+    advice: "It needs Linux 5.3 and a free descriptor; try_wait does not.",
+};
+static POLL: Step = Step {
+    name: "ppoll",
+    purpose: "wait for the child's pidfd",
+    advice: "Free some memory.",
+};
+
+/// Waits once for `pid`; `None` if `WNOHANG` was asked for and it still runs.
+///
+/// Always with `__WALL`: a child whose exit signal is not SIGCHLD is invisible without it, and it
+/// hides nothing. Runs in the reaper too: raw system calls only.
+pub(super) fn wait_raw(
+    pid: i32,
+    pidfd: Option<&Descriptor>,
+    options: i32,
+) -> Result<Option<ExitStatus>, Errno> {
+    let options = libc::WEXITED | libc::__WALL | options;
+    let mut target = match pidfd {
+        Some(pidfd) => (libc::P_PIDFD, pidfd.number() as u32),
+        None => (libc::P_PID, pid as u32),
+    };
+    loop {
+        match wait::waitid(target.0, target.1, options, None) {
+            Ok(info) => {
+                // SAFETY: waitid filled the fields of a child's end, or left them zero.
+                let (child, status) = unsafe { (info.si_pid(), info.si_status()) };
+                return Ok((child != 0).then(|| ExitStatus::from_waitid(info.si_code, status)));
+            }
+            Err(Errno::EINTR) => {}
+            // Linux before 5.4 has pidfds and does not wait on them.
+            Err(Errno::EINVAL) if target.0 == libc::P_PIDFD => target = (libc::P_PID, pid as u32),
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// A child process: made by [`Builder`](super::Builder), [`Command`](super::Command) or
+/// [`fork`](super::fork()).
+///
+/// # What drop does
+///
+/// Nothing that can be felt: the child runs on, as with `std::process::Child`. But no zombie stays
+/// behind. A child that has ended is reaped on the spot; for one that still runs, a sleeping kernel
+/// thread of this process waits (it runs no code of the program, holds two pages of memory, and
+/// keeps the credentials of the moment). If the machine has no task left for it, the zombie stays
+/// until this process ends. To end the child with its handle, call [`kill`](Self::kill) and
+/// [`wait`](Self::wait).
+///
+/// ```
+/// use rawthread::process;
+///
+/// # fn main() -> Result<(), rawthread::Error> {
+/// // SAFETY: the child shares nothing and only computes.
+/// let mut child = unsafe { process::Builder::new().spawn(|| 7) }?;
+/// assert!(child.pid() > 0);
+/// assert_eq!(child.wait()?.code(), Some(7));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Child {
+    pid: i32,
+    pidfd: Option<Descriptor>,
+    /// What the child stands on, if it shares our memory and may still be there.
+    stack: Option<Ground>,
+    status: Option<ExitStatus>,
+    /// Whether this process is the parent: not for `CLONE_PARENT`.
+    ours: bool,
+}
+
+impl Child {
+    pub(super) fn new(pid: i32, pidfd: Option<Descriptor>) -> Self {
+        Self {
+            pid,
+            pidfd,
+            stack: None,
+            status: None,
+            ours: true,
+        }
+    }
+
+    pub(super) fn standing_on(mut self, stack: Option<Ground>) -> Self {
+        self.stack = stack;
+        self
+    }
+
+    /// The child was given to our own parent.
+    pub(super) fn given_to_our_parent(mut self) -> Self {
+        self.ours = false;
+        self
+    }
+
+    /// The process id, as the caller's pid namespace knows it.
+    ///
+    /// After the child was waited for the number may belong to somebody else.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), rawthread::Error> {
+    /// // SAFETY: the child shares nothing and only computes.
+    /// let child = unsafe { rawthread::process::Builder::new().spawn(|| 0) }?;
+    /// assert!(child.pid() > 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// The number of the pidfd (`pidfd_open(2)`), which this handle keeps open; `None` if it was
+    /// not asked for or the kernel is older than 5.2.
+    ///
+    /// It polls readable once the child has ended.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), rawthread::Error> {
+    /// // SAFETY: the child shares nothing and only computes.
+    /// let child = unsafe { rawthread::process::Builder::new().pidfd(false).spawn(|| 0) }?;
+    /// assert_eq!(child.raw_pidfd(), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn raw_pidfd(&self) -> Option<i32> {
+        self.pidfd.as_ref().map(Descriptor::number)
+    }
+
+    /// The pidfd (`pidfd_open(2)`); `None` if it was not asked for or the kernel is older than 5.2.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), rawthread::Error> {
+    /// // SAFETY: the child shares nothing and only computes.
+    /// let child = unsafe { rawthread::process::Builder::new().spawn(|| 0) }?;
+    /// if let Some(pidfd) = child.pidfd() {
+    ///     let kept = pidfd.try_clone_to_owned().unwrap();
+    ///     drop(kept);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn pidfd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        // SAFETY: the descriptor stays open as long as `self` is borrowed.
+        self.raw_pidfd()
+            .map(|fd| unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) })
+    }
+
+    /// Waits until the child has ended, and reaps it. A second call returns the same status.
+    ///
+    /// # Errors
+    /// `ECHILD` if the child was reaped by somebody else (a `waitpid(-1)`, SIGCHLD ignored) or is
+    /// not this process's to reap: it was made with `CLONE_PARENT`, or this process is a fork of
+    /// the one that made it.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), rawthread::Error> {
+    /// // SAFETY: the child shares nothing and only computes.
+    /// let mut child = unsafe { rawthread::process::Builder::new().spawn(|| 3) }?;
+    /// assert_eq!(child.wait()?.code(), Some(3));
+    /// assert_eq!(child.wait()?.code(), Some(3));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn wait(&mut self) -> Result<ExitStatus, Error> {
+        loop {
+            if let Some(status) = self.reap(0)? {
+                return Ok(status);
+            }
+        }
+    }
+
+    /// Reaps the child if it has ended; `None` if it still runs.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    ///
+    /// ```
+    /// # fn main() -> Result<(), rawthread::Error> {
+    /// // SAFETY: the child shares nothing and only waits.
+    /// let mut child = unsafe { rawthread::process::Builder::new().spawn(|| loop {}) }?;
+    /// assert_eq!(child.try_wait()?, None);
+    /// child.kill()?;
+    /// assert_eq!(child.wait()?.signal(), Some(libc::SIGKILL));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn try_wait(&mut self) -> Result<Option<ExitStatus>, Error> {
+        self.reap(libc::WNOHANG)
+    }
+
+    /// Waits at most this long; `None` if the child still runs then.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait); and where there is no pidfd yet, those of `pidfd_open(2)`, which
+    /// is how a wait with a timeout works.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), rawthread::Error> {
+    /// // SAFETY: the child shares nothing and only waits.
+    /// let mut child = unsafe { rawthread::process::Builder::new().spawn(|| loop {}) }?;
+    /// assert_eq!(child.wait_timeout(Duration::from_millis(1))?, None);
+    /// child.kill()?;
+    /// assert!(child.wait_timeout(Duration::from_secs(60))?.is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Result<Option<ExitStatus>, Error> {
+        if let Some(status) = self.try_wait()? {
+            return Ok(Some(status));
+        }
+        let pidfd = match &self.pidfd {
+            Some(pidfd) => pidfd,
+            None => {
+                // The child is not reaped, so its number is still its own.
+                let opened = wait::pidfd_open(self.pid, 0)
+                    .map_err(|errno| Error::at_step(&PIDFD_OPEN, errno))?;
+                self.pidfd.insert(Descriptor::adopt(opened))
+            }
+        };
+        let mut left = libc::timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(timeout.subsec_nanos()),
+        };
+        let mut wanted = [libc::pollfd {
+            fd: pidfd.number(),
+            events: libc::POLLIN,
+            revents: 0,
+        }];
+        loop {
+            match wait::poll(&mut wanted, Some(&mut left)) {
+                Ok(0) => return Ok(None),
+                Ok(_) => return self.wait().map(Some),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(Error::at_step(&POLL, errno)),
+            }
+        }
+    }
+
+    /// Sends SIGKILL. `Ok` too if the child has ended already.
+    ///
+    /// # Errors
+    /// `EPERM` if the child changed its user id.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), rawthread::Error> {
+    /// // SAFETY: the child shares nothing and only waits.
+    /// let mut child = unsafe { rawthread::process::Builder::new().spawn(|| loop {}) }?;
+    /// child.kill()?;
+    /// assert_eq!(child.wait()?.signal(), Some(libc::SIGKILL));
+    /// child.kill()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn kill(&mut self) -> Result<(), Error> {
+        match self.signal(libc::SIGKILL) {
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Sends a signal (`libc::SIG*`); 0 only asks whether that would be possible.
+    ///
+    /// # Errors
+    /// `ESRCH` if the child was waited for, `EPERM` if it changed its user id, `EINVAL` if there is
+    /// no such signal.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), rawthread::Error> {
+    /// // SAFETY: the child shares nothing and only waits.
+    /// let mut child = unsafe { rawthread::process::Builder::new().spawn(|| loop {}) }?;
+    /// child.signal(libc::SIGTERM)?;
+    /// assert_eq!(child.wait()?.signal(), Some(libc::SIGTERM));
+    /// assert_eq!(child.signal(0).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn signal(&self, signal: i32) -> Result<(), Error> {
+        // A reaped child's number may be somebody else's by now.
+        let sent = match (&self.pidfd, self.status) {
+            (_, Some(_)) => Err(Errno::ESRCH),
+            (Some(pidfd), None) => match wait::pidfd_send_signal(pidfd.number(), signal) {
+                Err(Errno::ENOSYS) => signal::send_to_process(self.pid, signal),
+                other => other,
+            },
+            (None, None) => signal::send_to_process(self.pid, signal),
+        };
+        sent.map_err(|errno| Error::at_step(&KILL, errno))
+    }
+
+    fn reap(&mut self, options: i32) -> Result<Option<ExitStatus>, Error> {
+        if self.status.is_some() {
+            return Ok(self.status);
+        }
+        if !self.ours {
+            return Err(Error::refused(
+                "a child made with CLONE_PARENT is this process's sibling, and only the common \
+                 parent can wait for it",
+                "Poll its pidfd to learn of its end.",
+                Errno::new(libc::ECHILD),
+            ));
+        }
+        self.status = wait_raw(self.pid, self.pidfd.as_ref(), options)
+            .map_err(|errno| Error::at_step(&WAIT, errno))?;
+        if self.status.is_some() {
+            self.stack = None;
+        }
+        Ok(self.status)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let stack = self.stack.take();
+        match self.ours.then(|| self.reap(libc::WNOHANG)) {
+            // Running: somebody must be there when it ends.
+            Some(Ok(None)) => {
+                let _ = reaper::adopt(self.pid, self.pidfd.take(), stack);
+            }
+            // Reaped: nobody stands on the stack.
+            Some(Ok(Some(_))) => drop(stack),
+            // Not ours, or somebody else's by now: it may still stand there, and there is no way to
+            // learn when it leaves.
+            Some(Err(_)) | None => core::mem::forget(stack),
+        }
+    }
+}
+
+impl fmt::Debug for Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Child")
+            .field("pid", &self.pid)
+            .field("pidfd", &self.raw_pidfd())
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}

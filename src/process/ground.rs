@@ -1,0 +1,83 @@
+//! The memory a child of our own stands on: a mapping with a guard below it.
+#![allow(unsafe_code, reason = "owns raw mappings")]
+
+use core::ptr::NonNull;
+
+use crate::error::{Error, Step};
+use crate::sys::memory;
+
+static MAP: Step = Step {
+    name: "mmap",
+    purpose: "map a stack for the child",
+    advice: "Ask for a smaller stack, or raise RLIMIT_AS or vm.max_map_count.",
+};
+
+/// A guarded stack, unmapped when dropped.
+///
+/// `base | guard page | stack, grows down | top`
+#[derive(Debug)]
+pub(super) struct Ground {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a mapping belongs to the process, not to a thread; only its owner touches it.
+unsafe impl Send for Ground {}
+// SAFETY: a shared reference only reads two numbers.
+unsafe impl Sync for Ground {}
+
+impl Ground {
+    /// Maps a stack of at least `size` bytes.
+    pub(super) fn new(size: usize) -> Result<Self, Error> {
+        let page = memory::page_size();
+        let too_large = || {
+            Error::invalid_input(
+                "the child's stack size does not fit into the address space",
+                "Ask for a smaller one.",
+            )
+        };
+        let len = size
+            .checked_next_multiple_of(page)
+            .and_then(|size| size.checked_add(page))
+            .ok_or_else(too_large)?;
+        let base = memory::map(len).map_err(|errno| Error::at_step(&MAP, errno))?;
+        let ground = Self { base, len };
+        // SAFETY: the page was just mapped and nobody uses it.
+        unsafe { memory::protect(base.as_ptr(), page, libc::PROT_NONE) }
+            .map_err(|errno| Error::at_step(&MAP, errno))?;
+        Ok(ground)
+    }
+
+    /// The lowest address of the stack, above the guard.
+    pub(super) fn bottom(&self) -> usize {
+        self.base.as_ptr() as usize + memory::page_size()
+    }
+
+    /// The end of the stack.
+    pub(super) fn top(&self) -> *mut u8 {
+        // SAFETY: one past the end of the mapping.
+        unsafe { self.base.as_ptr().add(self.len) }
+    }
+
+    /// Gives up ownership: (lowest mapped address, length in bytes).
+    pub(super) fn into_parts(self) -> (*mut u8, usize) {
+        let parts = (self.base.as_ptr(), self.len);
+        core::mem::forget(self);
+        parts
+    }
+
+    /// Takes ownership back.
+    ///
+    /// # Safety
+    /// The parts must come from [`into_parts`](Self::into_parts), once.
+    pub(super) unsafe fn from_parts(base: NonNull<u8>, len: usize) -> Self {
+        Self { base, len }
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        // SAFETY: this value owns the mapping; whoever gave it a stack's life has waited for it.
+        let _ = unsafe { memory::unmap(self.base.as_ptr(), self.len) };
+    }
+}

@@ -1,0 +1,241 @@
+//! What a new process does to itself between clone and execve.
+//!
+//! Everything here may run in the child of a `vfork`, on memory shared with its parent: raw system
+//! calls, arguments by pointer, nothing written but what the kernel writes for the caller alone.
+#![allow(unsafe_code, reason = "the kernel boundary")]
+
+use core::ffi::{CStr, c_char};
+
+use super::arch::{syscall0, syscall1, syscall2, syscall3, syscall4, syscall5};
+use super::errno::Errno;
+
+/// Replaces the process's program; returns only if that failed.
+///
+/// # Safety
+/// `arguments` and `environment` must be arrays of NUL-terminated strings that end in null, and
+/// `path` such a string. On success nothing of the caller's memory is left.
+pub(crate) unsafe fn execve(
+    path: *const c_char,
+    arguments: *const *const c_char,
+    environment: *const *const c_char,
+) -> Errno {
+    // SAFETY: the caller vouches for the arrays.
+    let returned = unsafe {
+        syscall3(
+            libc::SYS_execve,
+            path as usize,
+            arguments as usize,
+            environment as usize,
+        )
+    };
+    match Errno::check(returned) {
+        Err(errno) => errno,
+        Ok(_) => Errno::EINVAL,
+    }
+}
+
+/// Changes the working directory.
+pub(crate) fn change_directory(path: &CStr) -> Result<(), Errno> {
+    // SAFETY: the path ends in NUL.
+    Errno::check(unsafe { syscall1(libc::SYS_chdir, path.as_ptr() as usize) }).map(drop)
+}
+
+/// Changes the root directory; the working directory stays where it is.
+pub(crate) fn change_root(path: &CStr) -> Result<(), Errno> {
+    // SAFETY: the path ends in NUL.
+    Errno::check(unsafe { syscall1(libc::SYS_chroot, path.as_ptr() as usize) }).map(drop)
+}
+
+/// Makes the caller the leader of a new session and process group without a terminal.
+pub(crate) fn new_session() -> Result<(), Errno> {
+    // SAFETY: no arguments, no memory.
+    Errno::check(unsafe { syscall0(libc::SYS_setsid) }).map(drop)
+}
+
+/// Moves the caller into process group `group`; 0 makes a new one.
+pub(crate) fn set_process_group(group: i32) -> Result<(), Errno> {
+    // SAFETY: no memory.
+    Errno::check(unsafe { syscall2(libc::SYS_setpgid, 0, group as usize) }).map(drop)
+}
+
+/// Makes the terminal `fd` the controlling one of the caller's session.
+pub(crate) fn set_controlling_terminal(fd: i32) -> Result<(), Errno> {
+    // SAFETY: TIOCSCTTY takes a number; 0 means not to steal it from another session.
+    let returned = unsafe { syscall3(libc::SYS_ioctl, fd as usize, libc::TIOCSCTTY as usize, 0) };
+    Errno::check(returned).map(drop)
+}
+
+/// Replaces the calling task's supplementary groups.
+pub(crate) fn set_groups(groups: &[u32]) -> Result<(), Errno> {
+    // SAFETY: the kernel reads that many ids.
+    let returned = unsafe { syscall2(libc::SYS_setgroups, groups.len(), groups.as_ptr() as usize) };
+    Errno::check(returned).map(drop)
+}
+
+/// Sets the calling task's real, effective and saved group id.
+pub(crate) fn set_gid(gid: u32) -> Result<(), Errno> {
+    let gid = gid as usize;
+    // SAFETY: no memory.
+    Errno::check(unsafe { syscall3(libc::SYS_setresgid, gid, gid, gid) }).map(drop)
+}
+
+/// Sets the calling task's real, effective and saved user id.
+pub(crate) fn set_uid(uid: u32) -> Result<(), Errno> {
+    let uid = uid as usize;
+    // SAFETY: no memory.
+    Errno::check(unsafe { syscall3(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
+}
+
+/// The caller's effective user id.
+pub(crate) fn effective_uid() -> u32 {
+    // SAFETY: no arguments, no memory.
+    unsafe { syscall0(libc::SYS_geteuid) as u32 }
+}
+
+/// The caller's effective group id.
+pub(crate) fn effective_gid() -> u32 {
+    // SAFETY: no arguments, no memory.
+    unsafe { syscall0(libc::SYS_getegid) as u32 }
+}
+
+/// The id of the caller's parent as its pid namespace knows it; 0 if it lies outside.
+pub(crate) fn parent_pid() -> i32 {
+    // SAFETY: no arguments, no memory.
+    unsafe { syscall0(libc::SYS_getppid) as i32 }
+}
+
+/// Sets the limits of resource `libc::RLIMIT_*`.
+pub(crate) fn set_resource(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
+    let limit = libc::rlimit64 {
+        rlim_cur: soft,
+        rlim_max: hard,
+    };
+    // SAFETY: the kernel reads one rlimit64.
+    let returned = unsafe {
+        syscall4(
+            libc::SYS_prlimit64,
+            0,
+            resource as usize,
+            core::ptr::from_ref(&limit) as usize,
+            0,
+        )
+    };
+    Errno::check(returned).map(drop)
+}
+
+fn control(option: i32, value: usize) -> Result<usize, Errno> {
+    // SAFETY: the options used here take numbers; unused arguments are zero.
+    let returned = unsafe { syscall5(libc::SYS_prctl, option as usize, value, 0, 0, 0) };
+    Errno::check(returned)
+}
+
+/// Has the kernel send `signal` to the caller when the thread that made it dies.
+pub(crate) fn set_parent_death_signal(signal: i32) -> Result<(), Errno> {
+    control(libc::PR_SET_PDEATHSIG, signal as usize).map(drop)
+}
+
+/// No execve of the caller or its descendants can gain privileges any more.
+pub(crate) fn set_no_new_privileges() -> Result<(), Errno> {
+    control(libc::PR_SET_NO_NEW_PRIVS, 1).map(drop)
+}
+
+/// Whether the memory of the process may be dumped and traced (0, 1 or 2).
+pub(crate) fn dumpable() -> Result<usize, Errno> {
+    control(libc::PR_GET_DUMPABLE, 0)
+}
+
+/// Sets what [`dumpable`] returns.
+pub(crate) fn set_dumpable(value: usize) -> Result<(), Errno> {
+    control(libc::PR_SET_DUMPABLE, value).map(drop)
+}
+
+/// Sets the file mode creation mask.
+pub(crate) fn set_umask(mask: u32) {
+    // SAFETY: no memory; cannot fail.
+    unsafe { syscall1(libc::SYS_umask, mask as usize) };
+}
+
+/// Sets the host name of the caller's UTS namespace.
+pub(crate) fn set_host_name(name: &CStr) -> Result<(), Errno> {
+    // SAFETY: the kernel reads that many bytes.
+    let returned = unsafe {
+        syscall2(
+            libc::SYS_sethostname,
+            name.as_ptr() as usize,
+            name.count_bytes(),
+        )
+    };
+    Errno::check(returned).map(drop)
+}
+
+/// `mount(2)`; an absent string is a null pointer.
+pub(crate) fn mount(
+    source: Option<&CStr>,
+    target: &CStr,
+    kind: Option<&CStr>,
+    flags: u64,
+    data: Option<&CStr>,
+) -> Result<(), Errno> {
+    let address = |text: Option<&CStr>| text.map_or(0, |text| text.as_ptr() as usize);
+    // SAFETY: every string ends in NUL; the kernel only reads them.
+    let returned = unsafe {
+        syscall5(
+            libc::SYS_mount,
+            address(source),
+            target.as_ptr() as usize,
+            address(kind),
+            flags as usize,
+            address(data),
+        )
+    };
+    Errno::check(returned).map(drop)
+}
+
+/// Makes descriptor `to` mean what `from` means, open across execve. `from` must differ from `to`.
+pub(crate) fn duplicate_to(from: i32, to: i32) -> Result<(), Errno> {
+    // SAFETY: no memory; the caller's own descriptor table.
+    let returned = unsafe { syscall3(libc::SYS_dup3, from as usize, to as usize, 0) };
+    Errno::check(returned).map(drop)
+}
+
+/// A close-on-exec duplicate of `from` at `lowest` or above.
+pub(crate) fn duplicate_above(from: i32, lowest: i32) -> Result<i32, Errno> {
+    // SAFETY: no memory.
+    let returned = unsafe {
+        syscall3(
+            libc::SYS_fcntl,
+            from as usize,
+            libc::F_DUPFD_CLOEXEC as usize,
+            lowest as usize,
+        )
+    };
+    Errno::check(returned).map(|fd| fd as i32)
+}
+
+/// Keeps descriptor `fd` open across execve.
+pub(crate) fn keep_on_exec(fd: i32) -> Result<(), Errno> {
+    // SAFETY: no memory.
+    let returned = unsafe { syscall3(libc::SYS_fcntl, fd as usize, libc::F_SETFD as usize, 0) };
+    Errno::check(returned).map(drop)
+}
+
+/// Closes descriptor `fd`.
+pub(crate) fn close(fd: i32) -> Result<(), Errno> {
+    // SAFETY: no memory; the caller says the number is its to close.
+    Errno::check(unsafe { syscall1(libc::SYS_close, fd as usize) }).map(drop)
+}
+
+/// Marks every descriptor from `first` up close-on-exec (Linux 5.11).
+pub(crate) fn close_from_on_exec(first: u32) -> Result<(), Errno> {
+    const CLOSE_RANGE_CLOEXEC: usize = 4;
+    // SAFETY: no memory.
+    let returned = unsafe {
+        syscall3(
+            libc::SYS_close_range,
+            first as usize,
+            u32::MAX as usize,
+            CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    Errno::check(returned).map(drop)
+}

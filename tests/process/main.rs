@@ -1,0 +1,8 @@
+//! Processes: what `rawthread::process` promises, and the traps a learner falls into.
+#![cfg(feature = "std")]
+#![allow(unsafe_code, reason = "children are made by unsafe functions")]
+
+mod builder;
+mod child;
+mod traps;
+mod util;
