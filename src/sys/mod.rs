@@ -12,6 +12,7 @@ pub(crate) mod futex;
 pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod process;
+pub(crate) mod rights;
 pub(crate) mod sched;
 pub(crate) mod signal;
 pub(crate) mod task;

@@ -1,0 +1,91 @@
+//! Who the caller is to the kernel: release, ids, capabilities, namespaces.
+#![allow(unsafe_code, reason = "the kernel boundary")]
+
+use core::ffi::CStr;
+
+use super::arch::{syscall0, syscall1, syscall2, syscall4};
+use super::errno::Errno;
+
+/// `CAP_SYS_ADMIN`, as a bit number of [`capabilities`].
+pub(crate) const CAP_SYS_ADMIN: u32 = 21;
+/// `CAP_SYS_RESOURCE`.
+pub(crate) const CAP_SYS_RESOURCE: u32 = 24;
+/// `CAP_CHECKPOINT_RESTORE`, since Linux 5.9.
+pub(crate) const CAP_CHECKPOINT_RESTORE: u32 = 40;
+
+/// The kernel's release as `uname -r` prints it: the text and its length in bytes.
+pub(crate) fn kernel_release() -> ([u8; 65], usize) {
+    /// `struct new_utsname` of `include/uapi/linux/utsname.h`.
+    #[repr(C)]
+    struct Names {
+        system: [u8; 65],
+        node: [u8; 65],
+        release: [u8; 65],
+        rest: [[u8; 65]; 3],
+    }
+    let mut names = Names {
+        system: [0; 65],
+        node: [0; 65],
+        release: [0; 65],
+        rest: [[0; 65]; 3],
+    };
+    // SAFETY: the kernel writes one such structure.
+    unsafe { syscall1(libc::SYS_uname, core::ptr::from_mut(&mut names) as usize) };
+    let len = names.release.iter().take_while(|byte| **byte != 0).count();
+    (names.release, len)
+}
+
+/// The calling thread's real and effective uid, and its effective gid.
+pub(crate) fn ids() -> (u32, u32, u32) {
+    // SAFETY: no arguments, no memory.
+    unsafe {
+        (
+            syscall0(libc::SYS_getuid) as u32,
+            syscall0(libc::SYS_geteuid) as u32,
+            syscall0(libc::SYS_getegid) as u32,
+        )
+    }
+}
+
+/// The calling thread's effective capabilities, bit by bit.
+pub(crate) fn capabilities() -> u64 {
+    // `_LINUX_CAPABILITY_VERSION_3` and the calling thread.
+    const VERSION: u32 = 0x2008_0522;
+    let mut header = [VERSION, 0];
+    // Twice (effective, permitted, inheritable): low and high halves.
+    let mut data = [0u32; 6];
+    // SAFETY: the kernel reads and perhaps writes the header, and writes six words.
+    let returned = unsafe {
+        syscall2(
+            libc::SYS_capget,
+            core::ptr::from_mut(&mut header) as usize,
+            data.as_mut_ptr() as usize,
+        )
+    };
+    match Errno::check(returned) {
+        Ok(_) => u64::from(data[0]) | u64::from(data[3]) << 32,
+        Err(_) => 0,
+    }
+}
+
+/// The calling thread's scheduling policy with its reset-on-fork bit; 0 if it cannot be asked.
+pub(crate) fn scheduling_policy() -> i32 {
+    // SAFETY: the calling thread; no memory.
+    Errno::check(unsafe { syscall1(libc::SYS_sched_getscheduler, 0) }).map_or(0, |bits| bits as i32)
+}
+
+/// What a symbolic link says, in up to 64 bytes; zeros behind.
+pub(crate) fn link(path: &CStr) -> Result<[u8; 64], Errno> {
+    let mut text = [0u8; 64];
+    // SAFETY: the path ends in NUL; the kernel writes at most the buffer's length.
+    let returned = unsafe {
+        syscall4(
+            libc::SYS_readlinkat,
+            libc::AT_FDCWD as isize as usize,
+            path.as_ptr() as usize,
+            text.as_mut_ptr() as usize,
+            text.len(),
+        )
+    };
+    Errno::check(returned).map(|_| text)
+}
