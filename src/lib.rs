@@ -30,4 +30,19 @@ pub mod process;
 #[allow(dead_code, reason = "the ground offers what the rooms above will use")]
 mod sys;
 
+#[allow(dead_code, reason = "both runtimes use the same ground")]
+#[cfg(feature = "hosted")]
+mod runtime;
+#[allow(dead_code, reason = "both runtimes use the same ground")]
+mod stack;
+#[cfg(feature = "hosted")]
+mod thread;
+
 pub use error::{Error, ErrorKind, Limit};
+#[cfg(feature = "hosted")]
+pub use runtime::hosted::{
+    host,
+    host::{Citizenship, Host},
+};
+#[cfg(feature = "hosted")]
+pub use thread::*;

@@ -1,0 +1,391 @@
+//! Which libc this is, where its private words lie, and how far we may go with it.
+//!
+//! Nothing is taken from headers: offsets are found by watching public functions change a TCB of
+//! our own making, and a libc whose behaviour is not known by version is only written to where
+//! nothing private is touched.
+#![allow(unsafe_code, reason = "looks into thread control blocks")]
+
+use core::fmt;
+use core::ptr;
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, Ordering};
+
+use super::keys::KeyTable;
+use super::{mint, symbols, tcb};
+use crate::error::Error;
+use crate::sys::{arch, memory, task};
+
+/// How well threads of this crate fit into the process.
+///
+/// ```
+/// use rawthread::Citizenship;
+///
+/// match rawthread::host()?.citizenship() {
+///     Citizenship::Full => println!("as good as pthreads"),
+///     Citizenship::Guest => println!("setuid does not reach rawthreads"),
+///     _ => println!("no threads here"),
+/// }
+/// # Ok::<(), rawthread::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Citizenship {
+    /// Everything that works in a pthread works in a rawthread: setuid, fork, dlopen included.
+    Full,
+    /// malloc, errno, thread-locals, locks and stdio work; the setuid family does not reach
+    /// rawthreads, and `pthread_kill` on them does nothing.
+    Guest,
+}
+
+/// The C library that hosts the process, from [`host()`](crate::host).
+///
+/// ```
+/// let host = rawthread::host()?;
+/// println!("{} {}: {}", host.libc(), host.version().unwrap_or("?"), host.reason());
+/// # Ok::<(), rawthread::Error>(())
+/// ```
+pub struct Host {
+    libc: &'static str,
+    version: Option<&'static str>,
+    citizenship: Citizenship,
+    reason: &'static str,
+    pub(super) facts: Facts,
+}
+
+/// Where libc keeps what we need; offsets are from the thread pointer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    pub(super) tid_offset: isize,
+    /// The word with the SETXID mark; 0 in guests.
+    pub(super) mark_offset: isize,
+    pub(super) rseq: Option<Rseq>,
+    pub(super) call_tls_destructors: Option<unsafe extern "C" fn()>,
+    pub(super) keys: Option<KeyTable>,
+    /// Whether thread-local images may be written back (not under a sanitizer).
+    pub(super) refresh_locals: bool,
+}
+
+/// libc's restartable-sequences area (`__rseq_offset`, `__rseq_size`).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rseq {
+    offset: isize,
+    len: u32,
+}
+
+impl Host {
+    /// The C library's name: `"glibc"` or `"another libc"`.
+    ///
+    /// ```
+    /// assert!(!rawthread::host()?.libc().is_empty());
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn libc(&self) -> &'static str {
+        self.libc
+    }
+
+    /// Its version, where it tells one.
+    ///
+    /// ```
+    /// # let host = rawthread::host()?;
+    /// if host.libc() == "glibc" {
+    ///     assert!(host.version().unwrap().starts_with("2."));
+    /// }
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn version(&self) -> Option<&'static str> {
+        self.version
+    }
+
+    /// How well rawthreads fit in.
+    ///
+    /// ```
+    /// println!("{:?}", rawthread::host()?.citizenship());
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn citizenship(&self) -> Citizenship {
+        self.citizenship
+    }
+
+    /// Why it is that.
+    ///
+    /// ```
+    /// assert!(!rawthread::host()?.reason().is_empty());
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn reason(&self) -> &'static str {
+        self.reason
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host")
+            .field("libc", &self.libc)
+            .field("version", &self.version)
+            .field("citizenship", &self.citizenship)
+            .field("reason", &self.reason)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let version = self.version.unwrap_or("of unknown version");
+        write!(
+            f,
+            "{} {version}: {:?} ({})",
+            self.libc, self.citizenship, self.reason
+        )
+    }
+}
+
+/// What was found out; null until somebody asked. The value is never freed.
+static HOST: AtomicPtr<Host> = AtomicPtr::new(ptr::null_mut());
+
+/// What a test asked for.
+///
+/// | value | meaning |
+/// |---|---|
+/// | 0 | decide by looking |
+/// | 1 | be a guest whatever is found |
+static ASSUME: AtomicU8 = AtomicU8::new(0);
+
+/// Test switch: be a guest from now on, if nothing was decided yet; true if that worked.
+pub(crate) fn assume_guest() -> bool {
+    ASSUME.store(1, Ordering::Relaxed);
+    known().is_none()
+}
+
+/// The host, if it was looked at already.
+pub(super) fn known() -> Option<&'static Host> {
+    // SAFETY: a non-null value was published by `publish` and is never freed. Acquire pairs with
+    // its Release.
+    unsafe { HOST.load(Ordering::Acquire).as_ref() }
+}
+
+/// The host; the first call makes a seed to look at it from inside.
+pub(super) fn get() -> Result<&'static Host, Error> {
+    match known() {
+        Some(host) => Ok(host),
+        None => mint::first(),
+    }
+}
+
+/// Keeps the first host that is published and returns it.
+pub(super) fn publish(host: Host) -> Result<&'static Host, Error> {
+    const { assert!(size_of::<Host>() <= 4096) };
+    let page = memory::map(size_of::<Host>().next_multiple_of(memory::page_size()))
+        .map_err(|errno| Error::at_step(&mint::MAP, errno))?
+        .cast::<Host>()
+        .as_ptr();
+    // SAFETY: the page was just mapped for it. A loser's page is left behind: one page, once.
+    unsafe { page.write(host) };
+    // Release: the value before the pointer.
+    let _ = HOST.compare_exchange(ptr::null_mut(), page, Ordering::Release, Ordering::Relaxed);
+    known().ok_or(Error::unsupported(
+        "the host could not be remembered",
+        "Report this.",
+        None,
+    ))
+}
+
+/// Looks at the libc from inside a thread of its making whose TCB is still unused by others.
+///
+/// `limit` is the end of the memory that the TCB may be looked at in.
+///
+/// # Errors
+/// `Unsupported`: the tid is not found where every libc keeps one.
+pub(super) fn examine(limit: usize) -> Result<Host, Error> {
+    let base = super::pthread_address();
+    let window = limit.saturating_sub(base as usize).min(TID_WINDOW);
+    let tid_field = find_tid(base, window).ok_or(Error::unsupported(
+        "the thread id is not found in this libc's thread control block",
+        "Use std::thread here, and report the libc's name and version.",
+        None,
+    ))?;
+    let from_tcb = |address: *const u8| address as isize - tcb() as isize;
+    let version = glibc_version();
+    let (mark, reason) = match version {
+        _ if ASSUME.load(Ordering::Relaxed) == 1 => (None, "asked to be a guest"),
+        None => (None, "not a glibc, or one that does not tell its version"),
+        Some(version) if !is_known_good(version) => {
+            (None, "the exit protocol of this glibc version is not known")
+        }
+        Some(_) => match find_cancel_word(base, window.min(CANCEL_WINDOW)) {
+            None => (
+                None,
+                "the cancellation word is not found in the thread control block",
+            ),
+            found => (
+                found,
+                "glibc of a known version, its words confirmed at run time",
+            ),
+        },
+    };
+    Ok(Host {
+        libc: if version.is_some() {
+            "glibc"
+        } else {
+            "another libc"
+        },
+        version,
+        citizenship: if mark.is_some() {
+            Citizenship::Full
+        } else {
+            Citizenship::Guest
+        },
+        reason,
+        facts: Facts {
+            tid_offset: from_tcb(tid_field),
+            mark_offset: mark.map_or(0, from_tcb),
+            rseq: find_rseq(),
+            call_tls_destructors: super::locals::find_destructors(),
+            keys: KeyTable::find(),
+            refresh_locals: !has_sanitizer(),
+        },
+    })
+}
+
+/// Bytes of a TCB in which every libc known keeps the tid.
+const TID_WINDOW: usize = 1200;
+/// Bytes in which glibc keeps the cancellation word.
+const CANCEL_WINDOW: usize = 1200;
+
+/// The one 32-bit word of the window that holds the caller's tid.
+fn find_tid(base: *const u8, window: usize) -> Option<*const u8> {
+    let tid = task::tid();
+    let mut hits = words(base, window).filter(|word| read(*word) == tid as u32);
+    let hit = hits.next()?;
+    hits.next().is_none().then_some(hit)
+}
+
+/// The one word that `pthread_setcancelstate` changes, by the bit that means "disabled".
+fn find_cancel_word(base: *const u8, window: usize) -> Option<*const u8> {
+    const DISABLED_BIT: u32 = 1;
+    let mut before = [0u32; CANCEL_WINDOW / 4];
+    for (place, word) in before.iter_mut().zip(words(base, window)) {
+        *place = read(word);
+    }
+    let mut old = 0;
+    // SAFETY: public functions on the calling thread; the state is put back.
+    let mut hits = unsafe {
+        super::pthread_setcancelstate(super::CANCEL_DISABLE, &mut old);
+        let mut hits = [const { None }; 2];
+        let changed = before
+            .iter()
+            .zip(words(base, window))
+            .filter(|(before, word)| read(*word) != **before);
+        for (hit, (before, word)) in hits.iter_mut().zip(changed) {
+            *hit = Some((word, read(word) ^ before));
+        }
+        super::pthread_setcancelstate(old, ptr::null_mut());
+        hits.into_iter().flatten()
+    };
+    match (hits.next(), hits.next()) {
+        (Some((word, DISABLED_BIT)), None) => Some(word),
+        _ => None,
+    }
+}
+
+fn words(base: *const u8, window: usize) -> impl Iterator<Item = *const u8> {
+    (0..window / 4).map(move |index| base.wrapping_add(index * 4))
+}
+
+fn read(word: *const u8) -> u32 {
+    // SAFETY: inside the window, which the caller of `examine` vouches is mapped. Atomic, because
+    // libc may write some of these words from other threads.
+    unsafe { (*word.cast::<AtomicI32>()).load(Ordering::Relaxed) as u32 }
+}
+
+/// Versions whose exit protocol was read in source and tried: the mark is bit 0x40 of the word
+/// that the cancel state is bit 0 of.
+fn is_known_good(version: &str) -> bool {
+    let minor = version
+        .strip_prefix("2.")
+        .and_then(|rest| crate::sys::limits::parse_number(rest.as_bytes()));
+    // 2.34 and 2.35 keep the cancel state in a byte of its own, the mark elsewhere.
+    matches!(minor, Some(17..=33 | 36..=42))
+}
+
+fn glibc_version() -> Option<&'static str> {
+    // SAFETY: the type of gnu_get_libc_version(3).
+    let function = unsafe {
+        symbols::function::<extern "C" fn() -> *const core::ffi::c_char>(c"gnu_get_libc_version")
+    }?;
+    // SAFETY: it returns a static string.
+    unsafe { core::ffi::CStr::from_ptr(function()) }
+        .to_str()
+        .ok()
+}
+
+fn find_rseq() -> Option<Rseq> {
+    let offset = symbols::find(c"__rseq_offset").cast::<isize>();
+    let size = symbols::find(c"__rseq_size").cast::<u32>();
+    if offset.is_null() || size.is_null() {
+        return None;
+    }
+    // SAFETY: glibc's documented variables of these types, constant after start-up.
+    let (offset, size) = unsafe { (*offset, *size) };
+    // The size tells the active features; the area registered is at least 32 bytes. 0: the
+    // program or a tunable turned rseq off.
+    (size != 0).then_some(Rseq {
+        offset,
+        len: size.max(32),
+    })
+}
+
+fn has_sanitizer() -> bool {
+    [
+        c"__asan_init",
+        c"__tsan_init",
+        c"__msan_init",
+        c"__hwasan_init",
+    ]
+    .iter()
+    .any(|name| !symbols::find(name).is_null())
+}
+
+/// Registers the calling thread's rseq area, which the kernel does not inherit.
+///
+/// # Safety
+/// `thread_pointer` is the calling thread's TCB.
+pub(super) unsafe fn register_rseq(thread_pointer: *mut u8) {
+    #[cfg(target_arch = "x86_64")]
+    const SIGNATURE: u32 = 0x5305_3053;
+    #[cfg(target_arch = "aarch64")]
+    const SIGNATURE: u32 = 0xd428_bc00;
+    const CPU_ID_UNINITIALIZED: u32 = u32::MAX;
+    const CPU_ID_REGISTRATION_FAILED: u32 = u32::MAX - 1;
+
+    let Some(rseq) = known().and_then(|host| host.facts.rseq) else {
+        return;
+    };
+    let area = thread_pointer.wrapping_offset(rseq.offset);
+    // struct rseq (linux/rseq.h): cpu_id_start, cpu_id, rseq_cs.
+    // SAFETY: the area is in the caller's TCB, and the kernel does not know it yet.
+    unsafe {
+        area.add(4)
+            .cast::<u32>()
+            .write_volatile(CPU_ID_UNINITIALIZED);
+        area.add(8).cast::<u64>().write_volatile(0);
+        if task::register_rseq(area, rseq.len, SIGNATURE).is_err() {
+            // Readers of cpu_id then ask the kernel instead.
+            area.add(4)
+                .cast::<u32>()
+                .write_volatile(CPU_ID_REGISTRATION_FAILED);
+        }
+    }
+}
+
+/// The calling thread's tid as its TCB has it: no system call.
+pub(super) fn own_tid() -> i32 {
+    match known() {
+        // SAFETY: every thread of the process has a TCB of this libc.
+        Some(host) => unsafe {
+            (*arch::thread_pointer()
+                .wrapping_offset(host.facts.tid_offset)
+                .cast::<AtomicI32>())
+            .load(Ordering::Relaxed)
+        },
+        None => task::tid(),
+    }
+}

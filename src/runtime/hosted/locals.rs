@@ -1,0 +1,123 @@
+//! Thread-locals: their destructors at the end of a thread, and fresh ones for the next.
+#![allow(unsafe_code, reason = "writes thread-local storage images")]
+
+use core::ffi::c_void;
+use core::ptr;
+
+use super::{host, symbols};
+
+/// glibc's runner of C++ and Rust thread-local destructors; musl has none and needs none.
+pub(super) fn find_destructors() -> Option<unsafe extern "C" fn()> {
+    // SAFETY: the type of `__call_tls_dtors` (stdlib/cxa_thread_atexit_impl.c).
+    unsafe { symbols::function(c"__call_tls_dtors") }
+}
+
+/// Runs the destructors of the calling thread's thread-locals.
+///
+/// # Safety
+/// The thread's closure has ended.
+pub(super) unsafe fn run_destructors() {
+    if let Some(call) = host::known().and_then(|host| host.facts.call_tls_destructors) {
+        // SAFETY: runs what this thread registered, each once.
+        unsafe { call() };
+    }
+}
+
+/// Puts the calling thread's thread-locals, locale, cancellation state and errno back to what a
+/// new thread would find.
+///
+/// libc's own thread-locals stay as they are: its allocator's per-thread cache stays warm for the
+/// next thread, which a pthread loses at its end.
+///
+/// # Safety
+/// No code that uses thread-locals of other modules runs on this thread any more, signal handlers
+/// included.
+pub(super) unsafe fn refresh() {
+    // SAFETY: public functions on the calling thread.
+    unsafe {
+        libc::uselocale(LC_GLOBAL_LOCALE);
+        super::pthread_setcancelstate(super::CANCEL_ENABLE, ptr::null_mut());
+        super::pthread_setcanceltype(super::CANCEL_DEFERRED, ptr::null_mut());
+        *libc::__errno_location() = 0;
+    }
+    if host::known().is_some_and(|host| host.facts.refresh_locals) {
+        // SAFETY: the callback has the type asked for and needs no data.
+        unsafe { libc::dl_iterate_phdr(Some(refresh_module), ptr::null_mut()) };
+    }
+}
+
+const LC_GLOBAL_LOCALE: libc::locale_t = usize::MAX as libc::locale_t;
+
+/// Writes one module's initial image back; the loader's lock keeps the module loaded meanwhile.
+unsafe extern "C" fn refresh_module(
+    info: *mut libc::dl_phdr_info,
+    _size: usize,
+    _data: *mut c_void,
+) -> i32 {
+    // SAFETY: the loader passes a valid description.
+    let info = unsafe { &*info };
+    let block = info.dlpi_tls_data.cast::<u8>();
+    if block.is_null() {
+        return 0;
+    }
+    // SAFETY: the headers are the module's for as long as this call lasts.
+    let headers = unsafe { core::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
+    let Some(tls) = headers.iter().find(|header| header.p_type == libc::PT_TLS) else {
+        return 0;
+    };
+    let (image_len, block_len) = (tls.p_filesz as usize, tls.p_memsz as usize);
+    // SAFETY: a pure look-up.
+    let errno = unsafe { libc::__errno_location() } as usize;
+    if (block as usize..block as usize + block_len).contains(&errno) {
+        return 0;
+    }
+    let image = (info.dlpi_addr as usize).wrapping_add(tls.p_vaddr as usize) as *const u8;
+    // SAFETY: the block is this thread's copy of the module's segment, `block_len` long, of which
+    // the first `image_len` bytes come from the image.
+    unsafe {
+        ptr::copy_nonoverlapping(image, block, image_len);
+        ptr::write_bytes(block.add(image_len), 0, block_len - image_len);
+    }
+    0
+}
+
+/// Calls `visit(start, end)` for each writable segment of the module that `pthread_key_create` is
+/// in: libc, or in a static program the program itself.
+pub(super) fn each_writable_segment_of_libc(mut visit: impl FnMut(usize, usize)) {
+    let mut visitor: &mut dyn FnMut(usize, usize) = &mut visit;
+    // SAFETY: the callback takes exactly this data.
+    unsafe { libc::dl_iterate_phdr(Some(visit_if_libc), ptr::from_mut(&mut visitor).cast()) };
+}
+
+unsafe extern "C" fn visit_if_libc(
+    info: *mut libc::dl_phdr_info,
+    _size: usize,
+    data: *mut c_void,
+) -> i32 {
+    // SAFETY: the loader passes a valid description; the data is `visitor` above.
+    let (info, visit) = unsafe { (&*info, &mut *data.cast::<&mut dyn FnMut(usize, usize)>()) };
+    // SAFETY: as in `refresh_module`.
+    let headers = unsafe { core::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
+    let loads = || {
+        headers
+            .iter()
+            .filter(|header| header.p_type == libc::PT_LOAD)
+    };
+    let span = |header: &libc::Elf64_Phdr| {
+        let start = (info.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize);
+        start..start + header.p_memsz as usize
+    };
+    let inside = symbols::find(c"pthread_key_create") as usize;
+    let inside = if inside == 0 {
+        libc::pthread_key_create as *const () as usize
+    } else {
+        inside
+    };
+    if loads().any(|header| span(header).contains(&inside)) {
+        for header in loads().filter(|header| header.p_flags & libc::PF_W != 0) {
+            let span = span(header);
+            visit(span.start, span.end);
+        }
+    }
+    0
+}

@@ -1,0 +1,303 @@
+//! Seeds: libc makes a thread on a slot's memory, and its identity stays when it leaves.
+#![allow(unsafe_code, reason = "has libc lay out a TCB on memory of ours")]
+
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ptr;
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+
+use super::host::{self, Citizenship, Host};
+use super::{CACHE, leave};
+use crate::error::{Error, Step};
+use crate::runtime::{Slot, limits};
+use crate::stack::layout;
+use crate::stack::slot::{self, OCCUPIED, Taken};
+use crate::sys::futex::{self, Scope};
+use crate::sys::{Errno, arch, memory, sched, signal, task};
+
+pub(super) static MAP: Step = Step {
+    name: "mmap",
+    purpose: "map a page",
+    advice: "Free memory or raise RLIMIT_AS and vm.max_map_count.",
+};
+
+static CREATE: Step = Step {
+    name: "pthread_create",
+    purpose: "have libc lay out a thread control block",
+    advice: "See pthread_create(3) for what this errno means.",
+};
+
+/// Bytes of the slot's stack that the identity takes, and 8 KiB for the first frames and the
+/// seed's: libc's minimum says how large TCB and static TLS are.
+pub(super) fn headroom() -> usize {
+    // Relaxed: every thread finds the same value.
+    static HEADROOM: AtomicUsize = AtomicUsize::new(0);
+    match HEADROOM.load(Ordering::Relaxed) {
+        0 => {
+            // SAFETY: a pure look-up.
+            let minimum = unsafe { libc::sysconf(libc::_SC_THREAD_STACK_MIN) };
+            let headroom = usize::try_from(minimum).unwrap_or(0).max(16 * 1024) + 8 * 1024;
+            HEADROOM.store(headroom, Ordering::Relaxed);
+            headroom
+        }
+        headroom => headroom,
+    }
+}
+
+/// Makes the first identity of the process, from which the host is examined.
+pub(super) fn first() -> Result<&'static Host, Error> {
+    super::keys::create_current()?;
+    let stack = layout::DEFAULT_STACK + headroom();
+    let slot = match CACHE.take(stack, slot::default_guard()) {
+        Ok(Taken::Ready(slot)) => {
+            CACHE.put(slot);
+            return host::known().ok_or(NOT_EXAMINED);
+        }
+        Ok(Taken::Blank(slot)) => slot,
+        Err(errno) => return Err(limits::memory(errno)),
+    };
+    // SAFETY: the slot was just taken and has guards.
+    match unsafe { mint(slot) } {
+        Ok(()) => {
+            CACHE.put(slot);
+            let host = host::known().ok_or(NOT_EXAMINED)?;
+            if host.citizenship() != Citizenship::Full {
+                keep_libc_multithreaded()?;
+            }
+            super::overflow::install();
+            Ok(host)
+        }
+        Err(error) => {
+            CACHE.put_blank(slot);
+            Err(error)
+        }
+    }
+}
+
+const NOT_EXAMINED: Error = Error::unsupported(
+    "this libc could not be examined from a thread of its own",
+    "Use std::thread here, and report the libc's name and version.",
+    None,
+);
+
+/// See [`Runtime::mint`](crate::runtime::Runtime::mint).
+pub(super) unsafe fn mint(slot: Slot) -> Result<(), Error> {
+    slot.clear_tid().store(OCCUPIED, Ordering::Relaxed);
+    // The seed must run no handler of the application. 32 and 33 are libc's own and stay open:
+    // setuid waits for every thread's answer to 33.
+    let old = signal::block(leave::APPLICATION_SIGNALS);
+    // SAFETY: the slot is the caller's alone.
+    let created = unsafe { create(slot) };
+    signal::set_mask(old);
+    if let Err(errno) = created {
+        slot.clear_tid().store(0, Ordering::Relaxed);
+        return Err(match errno {
+            Errno::EAGAIN | Errno::ENOMEM => limits::task(errno),
+            errno => Error::at_step(&CREATE, errno),
+        });
+    }
+    wait_for_seed(slot);
+    // SAFETY: the seed is gone and left the identity; Acquire in the wait ordered it.
+    if unsafe { (*slot.identity()).thread_pointer.is_null() } {
+        Err(NOT_EXAMINED)
+    } else {
+        Ok(())
+    }
+}
+
+/// # Safety
+/// As `mint`.
+unsafe fn create(slot: Slot) -> Result<(), Errno> {
+    let (base, len) = slot.region().stack();
+    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+    let mut handle = MaybeUninit::<libc::pthread_t>::uninit();
+    // SAFETY: pthread_attr_setstack's memory is the slot's stack, mapped for good; the seed gets
+    // the slot's permanent cell.
+    unsafe {
+        let attributes = attributes.as_mut_ptr();
+        check(libc::pthread_attr_init(attributes))?;
+        let created =
+            check(libc::pthread_attr_setstack(attributes, base.cast(), len)).and_then(|()| {
+                let argument = ptr::from_ref(slot).cast_mut().cast();
+                check(libc::pthread_create(
+                    handle.as_mut_ptr(),
+                    attributes,
+                    seed,
+                    argument,
+                ))
+            });
+        libc::pthread_attr_destroy(attributes);
+        created?;
+        // The seed does not touch this field.
+        (&raw mut (*slot.identity()).pthread).write(handle.assume_init());
+    }
+    Ok(())
+}
+
+fn check(returned: i32) -> Result<(), Errno> {
+    if returned == 0 {
+        Ok(())
+    } else {
+        Err(Errno::new(returned))
+    }
+}
+
+/// Runs once on each slot, as an ordinary thread of libc's.
+extern "C" fn seed(argument: *mut c_void) -> *mut c_void {
+    // SAFETY: `create` passed the slot's permanent cell, and waits.
+    let slot: Slot = unsafe { &*argument.cast() };
+    let (base, len) = slot.region().stack();
+    let end = base as usize + len;
+    let host = match host::known() {
+        Some(host) => Some(host),
+        None => host::examine(end).and_then(host::publish).ok(),
+    };
+    let here = ptr::from_ref(&host) as usize;
+    let identity = slot.identity();
+    let thread_pointer = arch::thread_pointer();
+    let Some(host) = host.filter(|_| here > base as usize && here < end) else {
+        // SAFETY: the creator waits; the field is the seed's to write. Null says "no identity".
+        unsafe {
+            (&raw mut (*identity).thread_pointer).write(ptr::null_mut());
+            (&raw mut (*identity).seed_tid).write(task::tid());
+        }
+        leave_to_libc(slot);
+        return ptr::null_mut();
+    };
+    let facts = &host.facts;
+    let full = host.citizenship() == Citizenship::Full;
+    let tid_field = thread_pointer
+        .wrapping_offset(facts.tid_offset)
+        .cast::<AtomicI32>();
+    let mark_word = if full {
+        thread_pointer
+            .wrapping_offset(facts.mark_offset)
+            .cast::<AtomicU32>()
+    } else {
+        ptr::null_mut()
+    };
+    // SAFETY: as above, field by field, for `create` writes `pthread` meanwhile.
+    unsafe {
+        (&raw mut (*identity).thread_pointer).write(thread_pointer);
+        (&raw mut (*identity).tid_field).write(tid_field);
+        (&raw mut (*identity).mark_word).write(mark_word);
+        (&raw mut (*identity).robust_head).write(task::robust_list().unwrap_or(ptr::null_mut()));
+        (&raw mut (*identity).libc_clear_tid).write(task::tid_address().unwrap_or(ptr::null_mut()));
+        (&raw mut (*identity).seed_tid).write(task::tid());
+        // Frames of a guest's seed die with it, but libc's way out still runs on them; below
+        // 4 KiB under this frame nothing of it is kept either way.
+        (&raw mut (*identity).stack_top).write((here - SEED_FRAMES) & !0xf);
+    }
+    if !full {
+        leave_to_libc(slot);
+        return ptr::null_mut();
+    }
+    // SAFETY: the slot's word outlives this thread; the TCB is this thread's; and nobody needs
+    // the thread back until somebody resumes the frame.
+    unsafe {
+        task::set_tid_address(slot.clear_tid().as_ptr());
+        leave::depart(&*tid_field, &*mark_word);
+        arch::park_frame(&raw mut (*identity).frame);
+    }
+    ptr::null_mut()
+}
+
+/// Bytes below a local variable of `seed` that its own frames and `park_frame` may take.
+const SEED_FRAMES: usize = 1024;
+
+/// Tells the creator that a seed which libc ends itself is on its way out.
+fn leave_to_libc(slot: Slot) {
+    const LEAVING: u32 = 2;
+    // Release: the identity's fields before the word.
+    slot.clear_tid().store(LEAVING, Ordering::Release);
+    futex::wake(slot.clear_tid().as_ptr(), 1, Scope::Shared);
+}
+
+/// Returns when the seed's kernel thread is gone, its identity written.
+fn wait_for_seed(slot: Slot) {
+    let word = slot.clear_tid();
+    for _ in 0..200 {
+        if word.load(Ordering::Acquire) != OCCUPIED {
+            break;
+        }
+        core::hint::spin_loop();
+    }
+    while word.load(Ordering::Acquire) == OCCUPIED {
+        let _ = futex::wait(word, OCCUPIED, None, Scope::Shared);
+    }
+    if word.load(Ordering::Acquire) == 0 {
+        return;
+    }
+    // libc ends this seed and owns its clear-tid word: ask the kernel until the tid is gone.
+    // SAFETY: the seed wrote its tid before the word changed.
+    let tid = unsafe { (*slot.identity()).seed_tid };
+    let pid = task::pid();
+    while signal::send_to_thread(pid, tid, 0) != Err(Errno::ESRCH) {
+        sched::yield_now();
+    }
+    word.store(0, Ordering::Release);
+}
+
+/// An unknown libc may drop its locks when its last own thread ends: keep one that sleeps.
+fn keep_libc_multithreaded() -> Result<(), Error> {
+    extern "C" fn sleep(_: *mut c_void) -> *mut c_void {
+        loop {
+            sched::sleep(core::time::Duration::from_secs(1 << 30));
+        }
+    }
+    let old = signal::block(leave::APPLICATION_SIGNALS);
+    let mut handle = MaybeUninit::<libc::pthread_t>::uninit();
+    // SAFETY: default attributes; the function never returns.
+    let created = check(unsafe {
+        libc::pthread_create(handle.as_mut_ptr(), ptr::null(), sleep, ptr::null_mut())
+    });
+    signal::set_mask(old);
+    created.map_err(|errno| Error::at_step(&CREATE, errno))
+}
+
+/// A page that fork empties: its first word is 0 in a child that has not noticed yet.
+///
+/// | value of the word | meaning |
+/// |---|---|
+/// | 0 | this process was forked, or never asked |
+/// | 1 | this process's lists are its own |
+///
+/// Null until the first thread is asked for. Relaxed: a child begins with one thread, which has
+/// noticed before it makes others.
+static FORK_WORD: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
+
+/// Forgets idle identities in a forked child: its libc rebuilt its lists with the caller alone.
+pub(super) fn after_fork() {
+    // SAFETY: the page is never unmapped.
+    match unsafe { FORK_WORD.load(Ordering::Acquire).as_ref() } {
+        Some(word) if word.load(Ordering::Relaxed) == 1 => {}
+        Some(word) => {
+            CACHE.forget();
+            word.store(1, Ordering::Relaxed);
+        }
+        None => {
+            // Without the page (a kernel before 4.14) a forked child keeps stale identities:
+            // setuid would miss its threads, nothing worse.
+            let page = memory::page_size();
+            let Ok(mapped) = memory::map(page) else {
+                return;
+            };
+            let mapped = mapped.as_ptr();
+            // SAFETY: a fresh page of ours; zero is a valid AtomicU32.
+            unsafe {
+                let _ = memory::advise(mapped, page, libc::MADV_WIPEONFORK);
+                (*mapped.cast::<AtomicU32>()).store(1, Ordering::Relaxed);
+            }
+            let published = FORK_WORD.compare_exchange(
+                ptr::null_mut(),
+                mapped.cast(),
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            if published.is_err() {
+                // SAFETY: nobody saw it.
+                let _ = unsafe { memory::unmap(mapped, page) };
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Raw clones as citizens of a libc process.
+//!
+//! A thread needs a thread control block that the libc made and has in its lists, or `errno`,
+//! malloc, thread-locals, setuid and dlopen break. No libc hands one out, so each slot's identity
+//! is *minted* once: libc creates an ordinary thread on the slot's memory (the *seed*), whose
+//! kernel thread leaves while its TCB stays. Every spawn on that slot is then one raw clone that
+//! takes the TCB over.
+//!
+//! * [`host`]: which libc this is, where its private words lie, how far we may go (citizenship).
+//! * [`mint`] makes seeds.
+//! * [`leave`]: the way out that setuid and its family can live with.
+//! * [`locals`]: thread-locals fresh for the next thread; [`keys`]: pthread keys' destructors.
+//! * [`overflow`]: the report of a stack overflow.
+#![allow(unsafe_code, reason = "stands between the kernel and libc")]
+
+pub(crate) mod host;
+pub(crate) mod keys;
+mod leave;
+pub(crate) mod locals;
+pub(crate) mod mint;
+pub(crate) mod overflow;
+mod symbols;
+
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+
+use super::{Runtime, Slot, Words};
+use crate::error::Error;
+use crate::stack::slot::Cache;
+use crate::stack::table::Cell;
+use crate::sys::{arch, signal, task};
+use host::{Citizenship, Host};
+
+/// The hosted runtime.
+#[derive(Debug)]
+pub(crate) struct Hosted;
+
+/// What minting leaves on a slot. All addresses lie in the slot, which outlives them.
+///
+/// Invariants of a minted identity:
+/// * I1: `thread_pointer` is a TCB that libc made and has in its lists, whose kernel thread is gone.
+/// * I2: `tid_field` is the word of that TCB in which libc keeps the thread's tid.
+/// * I3: nothing above `stack_top` is used by frames of raw threads.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    thread_pointer: *mut u8,
+    tid_field: *const AtomicI32,
+    /// The word with libc's SETXID mark; null where we are only guests.
+    mark_word: *const AtomicU32,
+    robust_head: *mut u8,
+    stack_top: usize,
+    /// The seed's saved stack pointer (see `arch::park_frame`); 0 where we are only guests.
+    frame: usize,
+    /// What libc had registered as the seed's clear-tid word; null if unknown.
+    libc_clear_tid: *mut u32,
+    /// libc's handle of the seed.
+    pthread: libc::pthread_t,
+    /// The seed's tid while it lives.
+    seed_tid: i32,
+}
+
+// SAFETY: all-zero bytes are null addresses and zeroes; access follows S1 of `stack::slot`.
+unsafe impl Cell for Identity {}
+// SAFETY: the addresses are used by whoever holds the slot; none belongs to a particular thread.
+unsafe impl Sync for Identity {}
+
+static CACHE: Cache<Identity> = Cache::new();
+
+impl Runtime for Hosted {
+    type Identity = Identity;
+
+    fn cache() -> &'static Cache<Identity> {
+        &CACHE
+    }
+
+    fn ready() -> Result<(), Error> {
+        mint::after_fork();
+        host::get()?;
+        Ok(())
+    }
+
+    fn headroom() -> usize {
+        mint::headroom()
+    }
+
+    unsafe fn mint(slot: Slot) -> Result<(), Error> {
+        // SAFETY: passed on.
+        unsafe { mint::mint(slot) }
+    }
+
+    unsafe fn prepare(slot: Slot) -> Words {
+        // SAFETY: the slot is the caller's alone (S1) and minted.
+        let identity = unsafe { &*slot.identity() };
+        // Until the kernel stores the new tid, the field names the spawner: a setuid that meets
+        // this TCB in that window signals the spawner, waits for its answer, and meets the TCB
+        // again with the new tid (see `leave`). Relaxed: the clone call orders it for the child,
+        // and setuid's loop reads it again.
+        // SAFETY: I2.
+        unsafe { (*identity.tid_field).store(host::own_tid(), Ordering::Relaxed) };
+        Words {
+            tls: identity.thread_pointer as usize,
+            parent_tid: identity.tid_field as usize,
+            stack_top: identity.stack_top,
+        }
+    }
+
+    unsafe fn abandon(slot: Slot) {
+        // SAFETY: as in `prepare`.
+        unsafe { (*(*slot.identity()).tid_field).store(0, Ordering::Relaxed) };
+    }
+
+    unsafe fn begin(slot: Slot) {
+        // SAFETY: the slot belongs to the calling thread now.
+        let identity = unsafe { &*slot.identity() };
+        // SAFETY: the TCB is ours by I1 and the calling thread runs on it.
+        unsafe {
+            host::register_rseq(identity.thread_pointer);
+            register_robust_list(identity.robust_head);
+        }
+        let (base, len) = slot.region().signal_stack();
+        // SAFETY: the signal stack is this slot's and nobody uses it (R1 of `stack::slab`).
+        let installed = unsafe { signal::set_alternate_stack(base, len) };
+        debug_assert!(installed.is_ok());
+    }
+
+    unsafe fn run_destructors(_slot: Slot) {
+        // SAFETY: the closure has ended; libc's destructors belong to the calling thread.
+        unsafe {
+            locals::run_destructors();
+            keys::run_destructors();
+        }
+    }
+
+    unsafe fn leave(slot: Slot) {
+        // SAFETY: passed on.
+        unsafe { leave::leave(slot) };
+    }
+
+    fn tid() -> i32 {
+        host::own_tid()
+    }
+
+    fn current() -> *mut () {
+        keys::current()
+    }
+
+    fn set_current(record: *mut ()) {
+        keys::set_current(record);
+    }
+}
+
+/// Empties the TCB's robust-mutex list and registers it: the kernel starts every thread without
+/// one, and a thread that dies with a robust mutex must be found by its waiters.
+///
+/// # Safety
+/// `head` is null or the list head in the calling thread's TCB.
+unsafe fn register_robust_list(head: *mut u8) {
+    if head.is_null() {
+        return;
+    }
+    // struct robust_list_head: next, futex_offset, list_op_pending (linux/futex.h). The offset is
+    // libc's constant and stays. glibc keeps the list doubly linked: the word before the head is
+    // its `prev`, which glibc does not read on the head.
+    // SAFETY: the head is ours while this thread lives.
+    unsafe {
+        head.cast::<*mut u8>().write(head);
+        head.add(16).cast::<*mut u8>().write(core::ptr::null_mut());
+        let registered = task::set_robust_list(head);
+        debug_assert!(registered.is_ok());
+    }
+}
+
+/// Which libc hosts this process and how well threads of this crate fit in.
+///
+/// # Errors
+/// `Unsupported` where threads cannot be made at all.
+///
+/// ```
+/// let host = rawthread::host()?;
+/// println!("{host}");
+/// # Ok::<(), rawthread::Error>(())
+/// ```
+pub fn host() -> Result<&'static Host, Error> {
+    host::get()
+}
+
+/// Whether nothing private of libc may be written.
+fn is_guest() -> bool {
+    !matches!(host::get().map(Host::citizenship), Ok(Citizenship::Full))
+}
+
+/// The calling thread's TCB.
+fn tcb() -> *mut u8 {
+    arch::thread_pointer()
+}
+
+const CANCEL_ENABLE: i32 = 0;
+const CANCEL_DISABLE: i32 = 1;
+const CANCEL_DEFERRED: i32 = 0;
+
+unsafe extern "C" {
+    fn pthread_setcancelstate(state: i32, old: *mut i32) -> i32;
+    fn pthread_setcanceltype(kind: i32, old: *mut i32) -> i32;
+}
+
+/// Where libc's description of the calling thread starts.
+fn pthread_address() -> *const u8 {
+    // SAFETY: always succeeds.
+    unsafe { libc::pthread_self() as *const u8 }
+}

@@ -1,0 +1,132 @@
+//! The report of a stack overflow: the thread's name and the word, then the end.
+#![allow(unsafe_code, reason = "handles a signal")]
+
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+
+use super::CACHE;
+use crate::runtime::record::Record;
+use crate::stack::table::Node;
+use crate::sys::file;
+
+/// What handled SIGSEGV and SIGBUS before us; null until installed. Never freed.
+static BEFORE: [AtomicPtr<libc::sigaction>; 2] = [
+    AtomicPtr::new(ptr::null_mut()),
+    AtomicPtr::new(ptr::null_mut()),
+];
+const SIGNALS: [i32; 2] = [libc::SIGSEGV, libc::SIGBUS];
+
+/// Puts our handler before whatever is there (std's own, usually), once.
+///
+/// A handler that the program sets later replaces ours, and with it the report.
+pub(super) fn install() {
+    static INSTALLED: AtomicBool = AtomicBool::new(false);
+    if INSTALLED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    for (index, signal) in SIGNALS.into_iter().enumerate() {
+        let mut before = MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: asks for the current action; the place is large enough.
+        if unsafe { libc::sigaction(signal, ptr::null(), before.as_mut_ptr()) } != 0 {
+            continue;
+        }
+        // SAFETY: the call above filled it.
+        let before = unsafe { before.assume_init() };
+        if before.sa_sigaction == libc::SIG_IGN {
+            continue;
+        }
+        let Some(kept) = keep(before) else { continue };
+        BEFORE[index].store(kept, Ordering::Release);
+        let mut action = before;
+        action.sa_sigaction = handler as *const () as usize;
+        action.sa_flags |= libc::SA_SIGINFO | libc::SA_ONSTACK;
+        action.sa_flags &= !libc::SA_RESETHAND;
+        // SAFETY: the handler only makes async-signal-safe calls before it passes on.
+        unsafe { libc::sigaction(signal, &action, ptr::null_mut()) };
+    }
+}
+
+/// Puts the action where a handler may read it for ever.
+fn keep(action: libc::sigaction) -> Option<*mut libc::sigaction> {
+    let page = crate::sys::memory::map(crate::sys::memory::page_size()).ok()?;
+    let place = page.cast::<libc::sigaction>().as_ptr();
+    // SAFETY: a fresh page.
+    unsafe { place.write(action) };
+    Some(place)
+}
+
+unsafe extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel passes a valid siginfo for these signals.
+    let address = unsafe { (*info).si_addr() } as usize;
+    // A fault has a positive code; a signal that somebody sent tells no address.
+    // SAFETY: as above.
+    if unsafe { (*info).si_code } > 0 {
+        report_if_overflow(address);
+    }
+    // SAFETY: passed on.
+    unsafe { pass_on(signal, info, context) };
+}
+
+/// Ends the process with a message if `address` is in the guard of a thread of ours.
+fn report_if_overflow(address: usize) {
+    let hit = CACHE.iter().find(|slot| {
+        let (guard, len) = slot.region().guard();
+        (guard as usize..guard as usize + len).contains(&address) && !slot.occupant().is_null()
+    });
+    let Some(slot) = hit else { return };
+    // SAFETY: the occupant is a record, which is permanent memory.
+    let record: &Record = unsafe { &*slot.occupant().cast::<Node<Record>>() };
+    for part in [
+        "\nthread '",
+        record.name().unwrap_or("<unnamed>"),
+        "' has overflowed its stack\nfatal: stack overflow, aborting\n",
+    ] {
+        let _ = file::write(libc::STDERR_FILENO, part.as_bytes());
+    }
+    // SAFETY: ends the process by SIGABRT, as std does.
+    unsafe { libc::abort() };
+}
+
+/// Hands the signal to what handled it before us.
+///
+/// # Safety
+/// The arguments are the handler's own.
+unsafe fn pass_on(signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
+    let index = usize::from(signal == libc::SIGBUS);
+    // SAFETY: written once, never freed.
+    let before = unsafe { BEFORE[index].load(Ordering::Acquire).as_ref() };
+    match before {
+        Some(before) if before.sa_sigaction != libc::SIG_DFL => {
+            type Plain = extern "C" fn(i32);
+            type Full = extern "C" fn(i32, *mut libc::siginfo_t, *mut c_void);
+            // SAFETY: the action was in force, so its handler has the type its flags say.
+            unsafe {
+                if before.sa_flags & libc::SA_SIGINFO != 0 {
+                    core::mem::transmute::<usize, Full>(before.sa_sigaction)(signal, info, context);
+                } else {
+                    core::mem::transmute::<usize, Plain>(before.sa_sigaction)(signal);
+                }
+            }
+        }
+        // The default: put it back; returning runs into the same fault, which now ends us.
+        _ => {
+            // SAFETY: resets one signal's action.
+            unsafe {
+                let mut default: libc::sigaction = core::mem::zeroed();
+                default.sa_sigaction = libc::SIG_DFL;
+                libc::sigaction(signal, &default, ptr::null_mut());
+            }
+            // A signal somebody sent does not come back by itself.
+            // SAFETY: sends to this thread.
+            if unsafe { (*info).si_code } <= 0 {
+                let _ = crate::sys::signal::send_to_thread(
+                    crate::sys::task::pid(),
+                    crate::sys::task::tid(),
+                    signal,
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! IDENTITY: what makes a kernel thread a thread to the code that runs on it.
+//!
+//! A *runtime* gives each slot an identity (thread control block, static TLS, thread pointer) and
+//! knows what a thread must do with it at its start and end. There are two, chosen once, here; the
+//! rooms above see only the [`Runtime`] trait.
+#![allow(unsafe_code, reason = "states contracts that its runtimes rely on")]
+
+#[cfg(feature = "hosted")]
+pub(crate) mod hosted;
+pub(crate) mod limits;
+pub(crate) mod record;
+
+use crate::error::Error;
+use crate::stack::slot::{Cache, Held};
+use crate::stack::table::Cell;
+
+/// The runtime of this build.
+#[cfg(feature = "hosted")]
+pub(crate) type Current = hosted::Hosted;
+
+/// A slot of this build's runtime.
+pub(crate) type Slot = Held<<Current as Runtime>::Identity>;
+
+/// What a runtime can do. Functions without `self`: there is one runtime a process.
+///
+/// The life of an identity: `mint` once; then any number of rounds of `prepare` (spawner), clone,
+/// `begin`, `run_destructors`, `leave` (the new thread), or `prepare`, `abandon` if clone fails.
+pub(crate) trait Runtime {
+    /// What it keeps on each slot.
+    type Identity: Cell;
+
+    /// All slots.
+    fn cache() -> &'static Cache<Self::Identity>;
+
+    /// Whether threads can be made here; does whatever must happen once before the first, and
+    /// again in a forked child.
+    ///
+    /// # Errors
+    /// `Unsupported`, with the reason.
+    fn ready() -> Result<(), Error>;
+
+    /// Bytes at the top of a slot's stack that identities take, and some to spare.
+    fn headroom() -> usize;
+
+    /// Gives a blank slot its identity. On failure the slot is as before.
+    ///
+    /// # Errors
+    /// A limit was reached, or the host cannot be served.
+    ///
+    /// # Safety
+    /// The slot is the caller's alone, with guards and without identity.
+    unsafe fn mint(slot: Slot) -> Result<(), Error>;
+
+    /// Before clone, in the spawner: returns what clone needs.
+    ///
+    /// # Safety
+    /// The slot is the caller's alone, vacant, and has an identity.
+    unsafe fn prepare(slot: Slot) -> Words;
+
+    /// After a failed clone, in the spawner: undoes `prepare`.
+    ///
+    /// # Safety
+    /// As `prepare`, which must have been called.
+    unsafe fn abandon(slot: Slot);
+
+    /// First thing in the new thread.
+    ///
+    /// # Safety
+    /// The calling thread was cloned onto this slot with `prepare`'s words.
+    unsafe fn begin(slot: Slot);
+
+    /// Runs the destructors of all thread-locals. User code may run in it.
+    ///
+    /// # Safety
+    /// As `begin`; the thread's closure has ended.
+    unsafe fn run_destructors(slot: Slot);
+
+    /// Makes the identity fit for its next thread. After it no code but this crate's last few
+    /// instructions may run on the thread.
+    ///
+    /// # Safety
+    /// As `begin`; the destructors have run.
+    unsafe fn leave(slot: Slot);
+
+    /// The calling thread's tid, without a system call: its TCB has it.
+    fn tid() -> i32;
+
+    /// The calling thread's record; null if it has none yet. Any thread of the process may ask.
+    fn current() -> *mut ();
+
+    /// Sets what [`Runtime::current`] returns.
+    fn set_current(record: *mut ());
+}
+
+/// What clone must be told for a slot.
+#[derive(Debug)]
+pub(crate) struct Words {
+    /// The thread pointer.
+    pub(crate) tls: usize,
+    /// Where the kernel stores the new tid before the thread runs.
+    pub(crate) parent_tid: usize,
+    /// The highest address the thread's frames may use, aligned to 16.
+    pub(crate) stack_top: usize,
+}

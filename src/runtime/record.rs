@@ -1,0 +1,324 @@
+//! The record of a thread: what others know it by, for as long as anybody does.
+//!
+//! Records live in a permanent table: an `unpark` through a handle of a thread long gone finds a
+//! record, and a name is readable as long as a handle exists.
+#![allow(unsafe_code, reason = "shares records by counted pointers")]
+
+use core::cell::UnsafeCell;
+use core::num::NonZeroU64;
+use core::ptr;
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use super::{Current, Runtime};
+use crate::error::{Error, Step};
+use crate::stack::table::{Cell, List, Node, Table};
+use crate::sys::futex::{self, Deadline, Scope};
+use crate::sys::{Errno, task};
+
+/// One thread's record.
+///
+/// Invariants:
+/// * C1: `refs` counts the [`Shared`] values of this record; at 0 it is on the free list.
+/// * C2: `id`, `name` are written only by who took the record from the free list, before anybody
+///   else can reach it.
+pub(crate) struct Record {
+    refs: AtomicUsize,
+    id: AtomicU64,
+    /// The tid that the kernel gave; 0 until known.
+    tid: AtomicI32,
+    /// See [`Record::park`].
+    parker: AtomicU32,
+    /// Who still uses the thread's slot: `thread::state` reads and writes it.
+    state: AtomicU32,
+    /// The slot the thread runs on; null for threads that are not of this crate's making.
+    slot: AtomicPtr<()>,
+    name: UnsafeCell<Name>,
+}
+
+// SAFETY: plain fields follow C2.
+unsafe impl Sync for Record {}
+// SAFETY: zero is a record without references, name, slot.
+unsafe impl Cell for Record {}
+
+static RECORDS: Table<Record> = Table::new();
+static FREE: List = List::new();
+
+static TAKE: Step = Step {
+    name: "mmap",
+    purpose: "map memory for thread records",
+    advice: "Free memory or raise RLIMIT_AS and vm.max_map_count.",
+};
+
+/// Values of the parker word.
+///
+/// | value | meaning |
+/// |---|---|
+/// | `EMPTY` | no token; the thread is not parked |
+/// | `NOTIFIED` | a token waits for the next park |
+/// | `PARKED` | the thread sleeps, or is about to, until the word changes |
+const EMPTY: u32 = 0;
+const NOTIFIED: u32 = 1;
+const PARKED: u32 = u32::MAX;
+
+impl Record {
+    pub(crate) fn id(&self) -> NonZeroU64 {
+        NonZeroU64::new(self.id.load(Ordering::Relaxed)).unwrap_or(NonZeroU64::MAX)
+    }
+
+    pub(crate) fn tid(&self) -> i32 {
+        self.tid.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_tid(&self, tid: i32) {
+        self.tid.store(tid, Ordering::Relaxed);
+    }
+
+    pub(crate) fn state(&self) -> &AtomicU32 {
+        &self.state
+    }
+
+    pub(crate) fn slot(&self) -> *mut () {
+        self.slot.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_slot(&self, slot: *mut ()) {
+        self.slot.store(slot, Ordering::Relaxed);
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        // SAFETY: by C2 nobody writes the name while a reference exists.
+        unsafe { &*self.name.get() }.as_str()
+    }
+
+    /// Sleeps until there is a token, and takes it; the calling thread must be this record's.
+    ///
+    /// Acquire on taking pairs with [`Record::unpark`]'s Release: what was written before an
+    /// unpark is visible after the park that it ends.
+    pub(crate) fn park(&self, deadline: Option<Deadline>) {
+        // NOTIFIED -> EMPTY, or EMPTY -> PARKED: one subtraction does both.
+        if self.parker.fetch_sub(1, Ordering::Acquire) == NOTIFIED {
+            return;
+        }
+        loop {
+            let timed_out = futex::wait(&self.parker, PARKED, deadline, Scope::Private).is_err();
+            if self
+                .parker
+                .compare_exchange(NOTIFIED, EMPTY, Ordering::Acquire, Ordering::Acquire)
+                .is_ok()
+            {
+                return;
+            }
+            if timed_out {
+                // A token that comes at this instant is taken, not lost.
+                self.parker.swap(EMPTY, Ordering::Acquire);
+                return;
+            }
+        }
+    }
+
+    /// Leaves a token and wakes the thread if it sleeps. Async-signal-safe.
+    pub(crate) fn unpark(&self) {
+        if self.parker.swap(NOTIFIED, Ordering::Release) == PARKED {
+            futex::wake(self.parker.as_ptr(), 1, Scope::Private);
+        }
+    }
+}
+
+/// A counted reference to a record.
+pub(crate) struct Shared(&'static Node<Record>);
+
+impl Shared {
+    /// A record for a thread that is about to be made.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(crate) fn new(name: Name) -> Result<Self, Error> {
+        let node = match FREE.pop(&RECORDS) {
+            Some(node) => node,
+            None => RECORDS
+                .fresh()
+                .map_err(|errno: Errno| Error::at_step(&TAKE, errno))?,
+        };
+        // SAFETY: C2: the record is on no list and nobody refers to it.
+        unsafe { *node.name.get() = name };
+        node.id.store(next_id(), Ordering::Relaxed);
+        node.tid.store(0, Ordering::Relaxed);
+        node.parker.store(EMPTY, Ordering::Relaxed);
+        node.state.store(0, Ordering::Relaxed);
+        node.slot.store(ptr::null_mut(), Ordering::Relaxed);
+        node.refs.store(1, Ordering::Relaxed);
+        Ok(Self(node))
+    }
+
+    /// The address under which a runtime remembers it, and the reference with it.
+    pub(crate) fn into_raw(self) -> *mut () {
+        let node = self.0;
+        core::mem::forget(self);
+        ptr::from_ref(node).cast_mut().cast()
+    }
+
+    /// Takes the reference back.
+    ///
+    /// # Safety
+    /// `raw` came from `into_raw`, and its reference was not taken back yet.
+    pub(crate) unsafe fn from_raw(raw: *mut ()) -> Self {
+        // SAFETY: a node is permanent.
+        Self(unsafe { &*raw.cast::<Node<Record>>() })
+    }
+
+    /// One more reference to the record behind an address.
+    ///
+    /// # Safety
+    /// `raw` came from `into_raw`, and its reference was not taken back yet.
+    pub(crate) unsafe fn another(raw: *mut ()) -> Self {
+        // SAFETY: passed on; the clone is the caller's, the original stays where it is.
+        let original = core::mem::ManuallyDrop::new(unsafe { Self::from_raw(raw) });
+        Self::clone(&original)
+    }
+}
+
+impl core::ops::Deref for Shared {
+    type Target = Record;
+    fn deref(&self) -> &Record {
+        self.0
+    }
+}
+
+impl Clone for Shared {
+    fn clone(&self) -> Self {
+        // Relaxed: the caller has a reference already. An overflow would need 2^63 handles.
+        self.0.refs.fetch_add(1, Ordering::Relaxed);
+        Self(self.0)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Release: our uses before the count; Acquire by the last: everybody's uses before reuse.
+        if self.0.refs.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // The name is dropped by who takes the record next: the last reference may be let go
+            // by a thread whose allocator state is already gone.
+            FREE.push(self.0);
+        }
+    }
+}
+
+/// The calling thread's record; makes one if it has none yet.
+///
+/// # Panics
+/// Without memory for a record.
+pub(crate) fn current() -> Shared {
+    let raw = Current::current();
+    if !raw.is_null() {
+        // SAFETY: the runtime holds the reference for as long as it returns the address.
+        return unsafe { Shared::another(raw) };
+    }
+    let record = match Shared::new(foreign_name()) {
+        Ok(record) => record,
+        Err(error) => panic!("no record for the current thread: {error}"),
+    };
+    record.set_tid(Current::tid());
+    Current::set_current(record.clone().into_raw());
+    record
+}
+
+/// Lets go of the record of a thread that this crate did not make, at its end.
+pub(crate) fn release_foreign(raw: *mut ()) {
+    if !raw.is_null() {
+        // SAFETY: the runtime gives back what `current` stored.
+        drop(unsafe { Shared::from_raw(raw) });
+    }
+}
+
+/// The name of a thread that this crate did not make.
+fn foreign_name() -> Name {
+    #[cfg(feature = "std")]
+    if let Some(name) = std::thread::current().name() {
+        return Name::new(name).unwrap_or(Name::NONE);
+    }
+    if Current::tid() == task::pid() {
+        return Name::new("main").unwrap_or(Name::NONE);
+    }
+    Name::NONE
+}
+
+fn next_id() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
+}
+
+/// Longest name that is kept without an allocator, in bytes.
+const INLINE: usize = 64;
+
+/// A thread's name: inline while it is short, on the heap where there is one.
+pub(crate) struct Name {
+    len: usize,
+    inline: [u8; INLINE],
+    #[cfg(feature = "alloc")]
+    long: Option<alloc::boxed::Box<str>>,
+}
+
+impl Name {
+    /// No name.
+    pub(crate) const NONE: Self = Self {
+        len: 0,
+        inline: [0; INLINE],
+        #[cfg(feature = "alloc")]
+        long: None,
+    };
+
+    /// Keeps a copy of `name`; `None` if it is too long for a program without an allocator.
+    pub(crate) fn new(name: &str) -> Option<Self> {
+        let mut kept = Self::NONE;
+        if name.len() < INLINE {
+            kept.inline[..name.len()].copy_from_slice(name.as_bytes());
+            // 0 means "no name", so an empty one counts its terminator.
+            kept.len = name.len() + 1;
+            return Some(kept);
+        }
+        #[cfg(feature = "alloc")]
+        {
+            kept.long = Some(name.into());
+            Some(kept)
+        }
+        #[cfg(not(feature = "alloc"))]
+        None
+    }
+
+    pub(crate) fn as_str(&self) -> Option<&str> {
+        #[cfg(feature = "alloc")]
+        if let Some(long) = &self.long {
+            return Some(long);
+        }
+        // SAFETY: `new` copied exactly these bytes from a str.
+        let text = || unsafe { core::str::from_utf8_unchecked(&self.inline[..self.len - 1]) };
+        (self.len > 0).then(text)
+    }
+
+    /// The first 15 bytes and a NUL, as the kernel's comm takes them.
+    pub(crate) fn comm(&self) -> Option<[u8; 16]> {
+        let name = self.as_str()?.as_bytes();
+        let mut comm = [0; 16];
+        let len = name.len().min(15);
+        comm[..len].copy_from_slice(&name[..len]);
+        Some(comm)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::String;
+
+    #[test]
+    fn names_of_any_length_come_back_whole() {
+        for len in [0, 1, 15, 16, 62, 63, 64, 65, 1000] {
+            let text: String =
+                "é".chars().cycle().take(len / 2).collect::<String>() + &"x".repeat(len % 2);
+            let name = Name::new(&text).unwrap();
+            assert_eq!(name.as_str(), Some(&*text));
+            assert_eq!(name.comm().unwrap()[15], 0);
+        }
+        assert_eq!(Name::NONE.as_str(), None);
+    }
+}

@@ -1,0 +1,196 @@
+//! Where the parts of a slot lie: arithmetic only.
+
+/// The stack size when nobody asks for another, in bytes: 2 MiB, as `std::thread`.
+pub(crate) const DEFAULT_STACK: usize = 2 * 1024 * 1024;
+
+/// The parts of one slot, in bytes, from its lowest address up:
+///
+/// ```text
+/// | fence | signal stack | guard | stack: grows down, libc's or our TCB at its top |
+/// ```
+///
+/// The *fence* keeps a signal handler that overflows the alternate signal stack out of the slot
+/// below; the *guard* stops the stack itself.
+///
+/// Invariants, for every value of this type:
+/// * L1: every field is a multiple of the page size it was made for.
+/// * L2: `total()` does not overflow and is at most `isize::MAX`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    fence: usize,
+    signal_stack: usize,
+    guard: usize,
+    stack: usize,
+}
+
+impl Layout {
+    /// The layout for at least `stack` bytes of stack above a guard of at least `guard` bytes and
+    /// a signal stack of at least `signal_stack` bytes; `None` if no address space could hold it.
+    pub(crate) fn new(
+        stack: usize,
+        guard: usize,
+        signal_stack: usize,
+        page: usize,
+    ) -> Option<Self> {
+        debug_assert!(page.is_power_of_two());
+        let round = |bytes: usize| bytes.checked_next_multiple_of(page);
+        let layout = Self {
+            fence: if signal_stack == 0 { 0 } else { page },
+            signal_stack: round(signal_stack)?,
+            guard: round(guard)?,
+            stack: round(stack.max(page))?,
+        };
+        let total = layout
+            .fence
+            .checked_add(layout.signal_stack)?
+            .checked_add(layout.guard)?
+            .checked_add(layout.stack)?;
+        isize::try_from(total).is_ok().then_some(layout)
+    }
+
+    /// Bytes from the slot's lowest address to its end.
+    pub(crate) const fn total(&self) -> usize {
+        self.fence + self.signal_stack + self.guard + self.stack
+    }
+
+    /// Offset and length of the fence; length 0 if there is none.
+    pub(crate) const fn fence(&self) -> (usize, usize) {
+        (0, self.fence)
+    }
+
+    /// Offset and length of the alternate signal stack.
+    pub(crate) const fn signal_stack(&self) -> (usize, usize) {
+        (self.fence, self.signal_stack)
+    }
+
+    /// Offset and length of the guard; length 0 if there is none.
+    pub(crate) const fn guard(&self) -> (usize, usize) {
+        (self.fence + self.signal_stack, self.guard)
+    }
+
+    /// Offset and length of the stack with the TCB at its top.
+    pub(crate) const fn stack(&self) -> (usize, usize) {
+        (self.fence + self.signal_stack + self.guard, self.stack)
+    }
+}
+
+/// Rounds a stack size up to its class, so that the cache serves near sizes alike: four classes
+/// to each doubling, so at most a fifth of the address space is given away.
+pub(crate) fn size_class(stack: usize) -> Option<usize> {
+    const FLOOR: usize = 64 * 1024;
+    if stack <= FLOOR {
+        return Some(FLOOR);
+    }
+    // The step is a quarter of the power of two at or below `stack - 1`.
+    let step = (1usize << (usize::BITS - 1 - (stack - 1).leading_zeros())) / 4;
+    stack.checked_next_multiple_of(step)
+}
+
+/// How many of the class sizes there are below this one: 0 for the smallest.
+pub(crate) fn class_index(class: usize) -> usize {
+    const FLOOR_BITS: usize = 16;
+    let top = (usize::BITS - 1 - class.leading_zeros()) as usize;
+    let quarter = (class >> (top - 2)) & 3;
+    (top - FLOOR_BITS) * 4 + quarter
+}
+
+/// More than the index of the largest class.
+pub(crate) const CLASSES: usize = (usize::BITS as usize - 16) * 4;
+
+/// Where, from the top down, a value of this size and alignment begins below `top`; `None` if the
+/// address space ends first.
+pub(crate) fn place_below(top: usize, size: usize, align: usize) -> Option<usize> {
+    debug_assert!(align.is_power_of_two());
+    Some(top.checked_sub(size)? & !(align - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: usize = 4096;
+
+    /// A small generator, so that the properties are tried on the same inputs every time.
+    fn numbers() -> impl Iterator<Item = usize> {
+        let mut state = 0x9e37_79b9_7f4a_7c15u64;
+        core::iter::repeat_with(move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            // Every order of magnitude as often as any other.
+            (state >> 32 >> (state % 31)) as usize * 7 + (state % 3) as usize
+        })
+    }
+
+    #[test]
+    fn parts_are_whole_pages_in_order_without_gaps() {
+        let mut inputs = numbers();
+        for _ in 0..20_000 {
+            let (stack, guard, signal) = (
+                inputs.next().unwrap(),
+                inputs.next().unwrap(),
+                inputs.next().unwrap() % 100_000,
+            );
+            let Some(layout) = Layout::new(stack, guard, signal, PAGE) else {
+                continue;
+            };
+            let mut end = 0;
+            for (offset, len) in [
+                layout.fence(),
+                layout.signal_stack(),
+                layout.guard(),
+                layout.stack(),
+            ] {
+                assert_eq!(offset, end);
+                assert_eq!(len % PAGE, 0);
+                end = offset + len;
+            }
+            assert_eq!(end, layout.total());
+            assert!(layout.stack().1 >= stack.max(1));
+            assert!(layout.guard().1 >= guard && layout.signal_stack().1 >= signal);
+            assert_eq!(layout.fence().1 == 0, signal == 0);
+        }
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused_not_wrapped() {
+        for stack in [usize::MAX, usize::MAX - PAGE, isize::MAX as usize] {
+            assert_eq!(Layout::new(stack, PAGE, PAGE, PAGE), None);
+        }
+        assert_eq!(Layout::new(PAGE, usize::MAX, 0, PAGE), None);
+        assert_eq!(size_class(usize::MAX), None);
+    }
+
+    #[test]
+    fn a_class_holds_its_sizes_and_little_more() {
+        let mut last = (0, None);
+        for size in numbers().take(20_000) {
+            let class = size_class(size).unwrap();
+            assert!(class >= size);
+            assert!(
+                size <= 64 * 1024 || class - size <= size / 4,
+                "{size} -> {class}"
+            );
+            assert_eq!(size_class(class), Some(class), "a class is its own class");
+            assert!(class_index(class) < CLASSES);
+        }
+        let mut class = 64 * 1024;
+        while let Some(next) = size_class(class + 1) {
+            assert_eq!(class_index(next), class_index(class) + 1);
+            last = (class, Some(next));
+            class = next;
+        }
+        assert!(last.1.is_some());
+    }
+
+    #[test]
+    fn values_are_placed_aligned_and_inside() {
+        for (index, size) in numbers().take(20_000).enumerate() {
+            let align = 1 << (index % 13);
+            let top = 0x7fff_0000_0000 + index * 16;
+            let at = place_below(top, size, align).unwrap();
+            assert!(at.is_multiple_of(align) && at + size <= top && top - at < size + align);
+        }
+        assert_eq!(place_below(100, 101, 8), None);
+    }
+}

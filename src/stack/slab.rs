@@ -1,0 +1,112 @@
+//! Memory for slots, many to a mapping.
+#![allow(unsafe_code, reason = "cuts mappings of its own into regions")]
+
+use super::guard;
+use super::layout::Layout;
+use crate::sys::{Errno, memory};
+
+/// The memory of one slot.
+///
+/// Invariants of a region that [`map`] made:
+/// * R1: `[base, base + layout.total())` is mapped, private, anonymous, and no other region's.
+/// * R2: it stays mapped until its holder gives it back with `unmap`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Region {
+    base: *mut u8,
+    layout: Layout,
+}
+
+impl Region {
+    pub(crate) const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Address and length of the stack with the TCB at its top.
+    pub(crate) fn stack(&self) -> (*mut u8, usize) {
+        self.part(self.layout.stack())
+    }
+
+    /// Address and length of the guard below the stack.
+    pub(crate) fn guard(&self) -> (*mut u8, usize) {
+        self.part(self.layout.guard())
+    }
+
+    /// Address and length of the alternate signal stack.
+    pub(crate) fn signal_stack(&self) -> (*mut u8, usize) {
+        self.part(self.layout.signal_stack())
+    }
+
+    fn part(&self, (offset, len): (usize, usize)) -> (*mut u8, usize) {
+        (self.base.wrapping_add(offset), len)
+    }
+
+    /// Installs the fence and the guard.
+    ///
+    /// # Errors
+    /// ENOMEM at `vm.max_map_count`, where guards cost map entries.
+    ///
+    /// # Safety
+    /// The region must be the caller's alone and hold nothing.
+    pub(crate) unsafe fn install_guards(&self) -> Result<(), Errno> {
+        let (fence, fence_len) = self.part(self.layout.fence());
+        let (guard, guard_len) = self.guard();
+        // SAFETY: both ranges are inside the region by R1.
+        unsafe {
+            guard::install(fence, fence_len)?;
+            guard::install(guard, guard_len)
+        }
+    }
+
+    /// Gives the memory back.
+    ///
+    /// # Safety
+    /// Nobody may use the region any more, the kernel for a dying thread's stack included.
+    pub(crate) unsafe fn unmap(self) {
+        // SAFETY: by R1 the range is a mapping of ours, and the caller ends R2.
+        let unmapped = unsafe { memory::unmap(self.base, self.layout.total()) };
+        debug_assert!(
+            unmapped.is_ok(),
+            "unmapping whole pages cannot fail but for map entries"
+        );
+    }
+}
+
+/// Maps `count` regions side by side and hands each to `take`; at least one, or the error.
+///
+/// Side by side in one mapping they cost one map entry together. Where the address space or a
+/// limit does not hold them all, one alone is tried.
+///
+/// # Errors
+/// ENOMEM.
+pub(crate) fn map(
+    layout: Layout,
+    count: usize,
+    mut take: impl FnMut(Region) -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    let total = layout.total();
+    let several = total
+        .checked_mul(count)
+        .filter(|len| isize::try_from(*len).is_ok());
+    let (base, count) = match several.map(memory::map) {
+        Some(Ok(base)) => (base, count),
+        _ => (memory::map(total)?, 1),
+    };
+    let base = base.as_ptr();
+    // Huge pages would make 2 MiB resident at the first touch of a stack. EINVAL: a kernel
+    // without transparent huge pages, where nothing needs to be done.
+    // SAFETY: the range was just mapped; the advice changes no contents.
+    let _ = unsafe { memory::advise(base, total * count, libc::MADV_NOHUGEPAGE) };
+    for index in 0..count {
+        let region = Region {
+            base: base.wrapping_add(index * total),
+            layout,
+        };
+        if let Err(errno) = take(region) {
+            // Nobody knows of this region and those after it.
+            // SAFETY: as just said.
+            let _ = unsafe { memory::unmap(region.base, total * (count - index)) };
+            return if index == 0 { Err(errno) } else { Ok(()) };
+        }
+    }
+    Ok(())
+}

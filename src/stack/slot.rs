@@ -1,0 +1,280 @@
+//! A slot: one thread's memory with its control words, and the cache of idle slots.
+//!
+//! # Who holds a slot
+//!
+//! Invariants, cited elsewhere:
+//! * S1: a slot is on one list of the cache, or held by one spawner, or in use by one thread and
+//!   its handle. Its plain fields are written only while one party holds it.
+//! * S2: a slot in use goes back to the cache once, by the last of thread and handle to let go
+//!   (`thread/state.rs` knows which). The thread may then still be on its way out.
+//! * S3: whoever takes a slot from the cache waits until its `clear_tid` word is 0 before touching
+//!   its memory: until then the dying thread still stands on it. The kernel clears the word as the
+//!   last thing it does with that memory (kernel/fork.c, `mm_release`).
+#![allow(unsafe_code, reason = "shares plain fields under the invariants above")]
+
+use core::cell::UnsafeCell;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+use super::layout::{self, CLASSES, Layout};
+use super::slab::{self, Region};
+use super::table::{Cell, List, Node, Table};
+use crate::sys::{Errno, memory, sched};
+
+/// The control words of one slot, in memory that outlasts the slot's mapping.
+pub(crate) struct Slot<I> {
+    /// The `CLONE_CHILD_CLEARTID` word.
+    ///
+    /// | value | meaning |
+    /// |---|---|
+    /// | 0 | no kernel thread stands on this slot |
+    /// | `OCCUPIED` | a thread was or is being cloned onto it, or is on its way out |
+    clear_tid: AtomicU32,
+    /// The record of the thread on it, for the overflow report; null when idle.
+    occupant: AtomicPtr<()>,
+    region: UnsafeCell<Region>,
+    identity: UnsafeCell<I>,
+}
+
+/// See [`Slot`]'s truth table.
+pub(crate) const OCCUPIED: u32 = 1;
+
+// SAFETY: the plain fields are shared under S1; `I` holds addresses that may move between threads
+// with the slot (each runtime's identity says so).
+unsafe impl<I: Cell> Sync for Slot<I> {}
+// SAFETY: a zero slot has null addresses and a zero layout, which nobody dereferences.
+unsafe impl<I: Cell> Cell for Slot<I> {}
+
+impl<I: Cell> Slot<I> {
+    pub(crate) fn clear_tid(&self) -> &AtomicU32 {
+        &self.clear_tid
+    }
+
+    pub(crate) fn occupant(&self) -> *mut () {
+        self.occupant.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_occupant(&self, record: *mut ()) {
+        self.occupant.store(record, Ordering::Release);
+    }
+
+    /// The slot's memory. Written once, before the slot is first offered to anybody.
+    pub(crate) fn region(&self) -> Region {
+        // SAFETY: by S1 nobody writes it while somebody can see the slot.
+        unsafe { *self.region.get() }
+    }
+
+    /// The identity that the runtime keeps on the slot.
+    pub(crate) fn identity(&self) -> *mut I {
+        self.identity.get()
+    }
+
+    /// Whether the kernel is done with the last thread on this slot. Acquire: what that thread
+    /// wrote is visible.
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.clear_tid.load(Ordering::Acquire) == 0
+    }
+}
+
+/// A held slot: on no list.
+pub(crate) type Held<I> = &'static Node<Slot<I>>;
+
+/// What [`Cache::take`] found.
+pub(crate) enum Taken<I: Cell> {
+    /// A slot that already has an identity.
+    Ready(Held<I>),
+    /// A slot with guards and nothing else.
+    Blank(Held<I>),
+}
+
+/// All slots of the process and the lists of idle ones.
+pub(crate) struct Cache<I> {
+    table: Table<Slot<I>>,
+    /// Idle slots with an identity, by stack class, with the default guard.
+    ready: [List; CLASSES],
+    /// Mapped slots without guards and identity.
+    blank: [List; CLASSES],
+    /// Idle slots with an identity whose guard is not the default one.
+    odd: List,
+    /// Control words without memory.
+    bare: List,
+}
+
+/// How many slots still being left by their thread a taker looks past.
+const LOOK_PAST: usize = 4;
+
+impl<I: Cell> Cache<I> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            table: Table::new(),
+            ready: [const { List::new() }; CLASSES],
+            blank: [const { List::new() }; CLASSES],
+            odd: List::new(),
+            bare: List::new(),
+        }
+    }
+
+    /// A slot with at least `stack` bytes for TCB and stack and at least `guard` bytes of guard.
+    ///
+    /// # Errors
+    /// EINVAL: no address space could hold it. ENOMEM: no memory, map entry or address space.
+    pub(crate) fn take(&self, stack: usize, guard: usize) -> Result<Taken<I>, Errno> {
+        let class = layout::size_class(stack).ok_or(Errno::EINVAL)?;
+        let wanted = Layout::new(class, guard, signal_stack_size(), memory::page_size())
+            .ok_or(Errno::EINVAL)?;
+        if let Some(slot) = self.take_idle(&wanted) {
+            return Ok(Taken::Ready(slot));
+        }
+        self.take_blank(wanted).map(Taken::Blank)
+    }
+
+    fn take_idle(&self, wanted: &Layout) -> Option<Held<I>> {
+        let list = self.list_for(wanted);
+        let mut passed = [const { None::<Held<I>> }; LOOK_PAST];
+        let mut count = 0;
+        let mut found = None;
+        while count < LOOK_PAST {
+            let Some(slot) = list.pop(&self.table) else {
+                break;
+            };
+            if slot.region().layout() == wanted && slot.is_vacant() {
+                found = Some(slot);
+                break;
+            }
+            passed[count] = Some(slot);
+            count += 1;
+        }
+        // A thread that let go of its slot is a few instructions from its end: sooner gone than
+        // another slot is mapped and given an identity.
+        if found.is_none() {
+            let fits = |slot: &&Held<I>| slot.region().layout() == wanted;
+            if let Some(slot) = passed.iter().flatten().find(fits).copied() {
+                found = wait_until_vacant(&slot.clear_tid).then_some(slot);
+            }
+        }
+        for slot in passed.into_iter().flatten().rev() {
+            if !found.is_some_and(|found| ptr::eq(found, slot)) {
+                list.push(slot);
+            }
+        }
+        found
+    }
+
+    fn take_blank(&self, wanted: Layout) -> Result<Held<I>, Errno> {
+        let blank = &self.blank[layout::class_index(wanted.stack().1)];
+        let plain = wanted.guard().1 == default_guard();
+        let reused = if plain { blank.pop(&self.table) } else { None };
+        let slot = match reused {
+            Some(slot) => slot,
+            None => {
+                // A quarter of what there is already, so that a process of few threads maps
+                // little and one of many maps seldom.
+                let count = if plain {
+                    (self.table.len() / 4).clamp(1, 64)
+                } else {
+                    1
+                };
+                let mut first = None;
+                slab::map(wanted, count, |region| {
+                    let slot = match self.bare.pop(&self.table) {
+                        Some(slot) => slot,
+                        None => self.table.fresh()?,
+                    };
+                    // SAFETY: nobody else has seen this cell.
+                    unsafe { *slot.region.get() = region };
+                    if first.is_none() {
+                        first = Some(slot);
+                    } else {
+                        blank.push(slot);
+                    }
+                    Ok(())
+                })?;
+                first.ok_or(Errno::ENOMEM)?
+            }
+        };
+        // SAFETY: a blank slot is this caller's alone by S1 and its memory holds nothing.
+        if let Err(errno) = unsafe { slot.region().install_guards() } {
+            self.put_blank(slot);
+            return Err(errno);
+        }
+        Ok(slot)
+    }
+
+    /// Gives an idle slot with an identity back. Its last thread may still be leaving (S3).
+    pub(crate) fn put(&self, slot: Held<I>) {
+        slot.occupant.store(ptr::null_mut(), Ordering::Relaxed);
+        self.list_for(slot.region().layout()).push(slot);
+    }
+
+    /// Gives a slot back that got no identity.
+    pub(crate) fn put_blank(&self, slot: Held<I>) {
+        let region = slot.region();
+        if region.layout().guard().1 == default_guard() {
+            self.blank[layout::class_index(region.layout().stack().1)].push(slot);
+        } else {
+            // SAFETY: no thread ran on it and the caller held it alone (S1).
+            unsafe { region.unmap() };
+            self.bare.push(slot);
+        }
+    }
+
+    fn list_for(&self, layout: &Layout) -> &List {
+        if layout.guard().1 == default_guard() {
+            &self.ready[layout::class_index(layout.stack().1)]
+        } else {
+            &self.odd
+        }
+    }
+
+    /// Every slot there ever was.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Held<I>> + '_ {
+        self.table.iter()
+    }
+
+    /// Forgets all idle slots: for a forked child, where no libc list knows their identities. The
+    /// address space they take there is a copy nobody touches.
+    pub(crate) fn forget(&self) {
+        self.ready
+            .iter()
+            .chain(&self.blank)
+            .chain([&self.odd, &self.bare])
+            .for_each(List::forget);
+    }
+}
+
+/// The guard when nobody asks for another: one page, as pthread attributes have it.
+pub(crate) fn default_guard() -> usize {
+    memory::page_size()
+}
+
+/// Bytes of alternate signal stack: what the kernel needs for a frame on this processor
+/// (`AT_MINSIGSTKSZ`: AVX-512 and AMX state count) and 12 KiB for the handler.
+fn signal_stack_size() -> usize {
+    use core::sync::atomic::AtomicUsize;
+    // Relaxed: every thread finds the same value.
+    static SIZE: AtomicUsize = AtomicUsize::new(0);
+    match SIZE.load(Ordering::Relaxed) {
+        0 => {
+            let minimum = crate::sys::limits::auxiliary(libc::AT_MINSIGSTKSZ).unwrap_or(4096);
+            let size = (minimum + 12 * 1024).next_multiple_of(memory::page_size());
+            SIZE.store(size, Ordering::Relaxed);
+            size
+        }
+        size => size,
+    }
+}
+
+/// Waits a bounded time for a leaving thread to be gone; false if it still is not.
+pub(crate) fn wait_until_vacant(clear_tid: &AtomicU32) -> bool {
+    for _ in 0..64 {
+        for _ in 0..32 {
+            if clear_tid.load(Ordering::Acquire) == 0 {
+                return true;
+            }
+            core::hint::spin_loop();
+        }
+        // It may wait for this very processor.
+        sched::yield_now();
+    }
+    false
+}

@@ -1,0 +1,302 @@
+//! What a thread is asked to be.
+#![allow(unsafe_code, reason = "offers an unchecked spawn")]
+
+use core::time::Duration;
+
+use super::handle::JoinHandle;
+use super::spawn as launch;
+use crate::error::Error;
+use crate::runtime::record::Name;
+use crate::stack::{layout, slot};
+use crate::sys::{Errno, sched};
+
+/// Everything that can be asked of a thread before it exists.
+pub(super) struct Options {
+    pub(super) name: Name,
+    pub(super) stack_size: usize,
+    pub(super) guard_size: usize,
+    pub(super) retry: Retry,
+}
+
+/// A thread to be: its name, its memory, what to do at a limit.
+///
+/// Mirrors `std::thread::Builder` and goes on from there.
+///
+/// ```
+/// let thread = rawthread::Builder::new()
+///     .name("worker".into())
+///     .stack_size(256 * 1024)
+///     .spawn(|| rawthread::current().name().map(str::len))?;
+/// assert_eq!(thread.join().unwrap(), Some(6));
+/// # Ok::<(), rawthread::Error>(())
+/// ```
+#[must_use = "a builder makes a thread only when it is told to spawn"]
+#[derive(Debug, Default)]
+pub struct Builder {
+    #[cfg(feature = "alloc")]
+    name: Option<alloc::string::String>,
+    #[cfg(not(feature = "alloc"))]
+    name: Option<&'static str>,
+    stack_size: Option<usize>,
+    guard_size: Option<usize>,
+    retry: Retry,
+}
+
+impl Builder {
+    /// A thread without a name, with 2 MiB of stack and one page of guard.
+    ///
+    /// ```
+    /// let builder = rawthread::Builder::new();
+    /// assert_eq!(builder.spawn(|| 1 + 1)?.join().unwrap(), 2);
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub const fn new() -> Self {
+        Self {
+            name: None,
+            stack_size: None,
+            guard_size: None,
+            retry: Retry::NEVER,
+        }
+    }
+
+    /// Names the thread: [`Thread::name`](super::Thread::name) tells all of it, the kernel keeps
+    /// the first 15 bytes (`/proc/self/task/TID/comm`, `prctl(2)` PR_SET_NAME).
+    ///
+    /// ```
+    /// let thread = rawthread::Builder::new().name("io".into()).spawn(rawthread::current)?;
+    /// assert_eq!(thread.join().unwrap().name(), Some("io"));
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    #[cfg(feature = "alloc")]
+    pub fn name(mut self, name: alloc::string::String) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// Names the thread: [`Thread::name`](super::Thread::name) tells all of it, the kernel keeps
+    /// the first 15 bytes (`/proc/self/task/TID/comm`, `prctl(2)` PR_SET_NAME). Without an
+    /// allocator a name has at most 63 bytes.
+    #[cfg(not(feature = "alloc"))]
+    pub fn name(mut self, name: &'static str) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// At least this many bytes of stack for the thread's frames; the thread control block and
+    /// thread-locals come on top. With std the default is `RUST_MIN_STACK` or 2 MiB, as
+    /// `std::thread`'s.
+    ///
+    /// ```
+    /// let thread = rawthread::Builder::new().stack_size(16 << 20).spawn(|| {
+    ///     let large = std::hint::black_box([0u8; 8 << 20]);
+    ///     large.len()
+    /// })?;
+    /// assert_eq!(thread.join().unwrap(), 8 << 20);
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub const fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// At least this many bytes below the stack that fault when touched; 0 means no guard, as in
+    /// `pthread_attr_setguardsize(3)`. The default is one page.
+    ///
+    /// A frame larger than the guard can step over it where code is compiled without stack
+    /// probes; Rust's own code has them.
+    ///
+    /// ```
+    /// let thread = rawthread::Builder::new().guard_size(64 * 1024).spawn(|| ())?;
+    /// thread.join().unwrap();
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub const fn guard_size(mut self, bytes: usize) -> Self {
+        self.guard_size = Some(bytes);
+        self
+    }
+
+    /// Whether and how to try again when the kernel says EAGAIN, which it does at limits that
+    /// other threads' ends may lift.
+    ///
+    /// ```
+    /// use rawthread::Retry;
+    /// use std::time::Duration;
+    ///
+    /// let patient = Retry::times(5, Duration::from_millis(2));
+    /// rawthread::Builder::new().retry(patient).spawn(|| ())?.join().unwrap();
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub const fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Makes the thread.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) at every limit, named with its value: the
+    /// process lives on, and the closure is dropped.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for sizes that no address space
+    /// holds. [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where the process's libc
+    /// cannot be served. Once this has returned `Ok` the thread cannot fail to start.
+    ///
+    /// # Panics
+    /// If the name contains a NUL byte, as `std::thread::Builder::spawn`.
+    ///
+    /// ```
+    /// let greeting = String::from("hello");
+    /// let thread = rawthread::Builder::new().spawn(move || greeting.len())?;
+    /// assert_eq!(thread.join().unwrap(), 5);
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn spawn<F, T>(self, f: F) -> Result<JoinHandle<T>, Error>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        // SAFETY: 'static outlives every thread.
+        unsafe { self.spawn_unchecked(f) }
+    }
+
+    /// Makes a thread whose closure and result may borrow.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    ///
+    /// # Panics
+    /// As [`Builder::spawn`].
+    ///
+    /// # Safety
+    /// What the closure and its result borrow must outlive both the thread (until it is joined,
+    /// its thread-local destructors included) and the result.
+    ///
+    /// ```
+    /// let number = 7;
+    /// // SAFETY: the thread is joined before `number` goes.
+    /// let thread = unsafe { rawthread::Builder::new().spawn_unchecked(|| number + 1)? };
+    /// assert_eq!(thread.join().unwrap(), 8);
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub unsafe fn spawn_unchecked<F, T>(self, f: F) -> Result<JoinHandle<T>, Error>
+    where
+        F: FnOnce() -> T + Send,
+        T: Send,
+    {
+        let options = self.options()?;
+        // SAFETY: passed on.
+        let spawned = unsafe { launch::spawn(options, f)? };
+        Ok(JoinHandle::new(spawned))
+    }
+
+    fn options(self) -> Result<Options, Error> {
+        let name = match &self.name {
+            None => Name::NONE,
+            Some(name) => {
+                assert!(
+                    !name.as_bytes().contains(&0),
+                    "a thread name may not contain NUL bytes"
+                );
+                Name::new(name).ok_or(Error::invalid_input(
+                    "a thread name has more than 63 bytes and there is no allocator",
+                    "Use a shorter name, or the feature `alloc`.",
+                ))?
+            }
+        };
+        #[cfg(feature = "std")]
+        if self.name.is_some() {
+            super::panic_message::install();
+        }
+        Ok(Options {
+            name,
+            stack_size: self.stack_size.unwrap_or_else(default_stack_size),
+            guard_size: self.guard_size.unwrap_or_else(slot::default_guard),
+            retry: self.retry,
+        })
+    }
+}
+
+/// `RUST_MIN_STACK` if it is a number, else 2 MiB; read once, as std does.
+#[cfg(feature = "std")]
+fn default_stack_size() -> usize {
+    static SIZE: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    *SIZE.get_or_init(|| {
+        std::env::var_os("RUST_MIN_STACK")
+            .and_then(|value| value.to_str()?.parse().ok())
+            .unwrap_or(layout::DEFAULT_STACK)
+    })
+}
+
+#[cfg(not(feature = "std"))]
+fn default_stack_size() -> usize {
+    layout::DEFAULT_STACK
+}
+
+/// Makes a thread with the defaults of [`Builder::new`].
+///
+/// # Panics
+/// Where [`Builder::spawn`] returns an error, as `std::thread::spawn`.
+///
+/// ```
+/// let thread = rawthread::spawn(|| 6 * 7);
+/// assert_eq!(thread.join().unwrap(), 42);
+/// ```
+pub fn spawn<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    match Builder::new().spawn(f) {
+        Ok(handle) => handle,
+        Err(error) => panic!("failed to spawn thread: {error}"),
+    }
+}
+
+/// How often to try again when the kernel says EAGAIN, and how long to sleep before each try.
+///
+/// ```
+/// use rawthread::Retry;
+/// use std::time::Duration;
+///
+/// let retry = Retry::times(3, Duration::from_millis(1));
+/// assert_ne!(retry, Retry::NEVER);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    times: u32,
+    pause: Duration,
+}
+
+impl Retry {
+    /// The first EAGAIN is the answer.
+    pub const NEVER: Self = Self::times(0, Duration::ZERO);
+
+    /// Up to `times` further tries, each after a sleep of `pause`.
+    ///
+    /// ```
+    /// # use rawthread::Retry;
+    /// assert_eq!(Retry::times(0, std::time::Duration::ZERO), Retry::NEVER);
+    /// ```
+    pub const fn times(times: u32, pause: Duration) -> Self {
+        Self { times, pause }
+    }
+
+    /// Runs `attempt` by this policy.
+    pub(super) fn run<T>(self, attempt: impl Fn() -> Result<T, Errno>) -> Result<T, Errno> {
+        let mut left = self.times;
+        loop {
+            match attempt() {
+                Err(Errno::EAGAIN) if left > 0 => {
+                    left -= 1;
+                    sched::sleep(self.pause);
+                }
+                answer => return answer,
+            }
+        }
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self::NEVER
+    }
+}

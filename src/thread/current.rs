@@ -1,0 +1,160 @@
+//! The thread one is in, and what every thread may ask of the machine.
+
+use core::fmt;
+use core::num::NonZeroU64;
+use core::time::Duration;
+
+use crate::runtime::record::{self, Shared};
+use crate::sys::sched;
+
+/// A handle to a thread: to name it, tell it apart, and unpark it.
+///
+/// Stays valid after the thread has ended.
+///
+/// ```
+/// let me = rawthread::current();
+/// assert_eq!(me.id(), rawthread::current().id());
+/// ```
+#[derive(Clone)]
+pub struct Thread(Shared);
+
+impl Thread {
+    pub(super) fn from_record(record: Shared) -> Self {
+        Self(record)
+    }
+
+    pub(super) fn record(&self) -> &Shared {
+        &self.0
+    }
+
+    /// Gives the thread a token: its next [`park`](crate::park) returns at once, or the one it is
+    /// in returns now. Tokens do not add up. Safe to call from a signal handler.
+    ///
+    /// ```
+    /// let parked = rawthread::spawn(rawthread::park);
+    /// parked.thread().unpark();
+    /// parked.join().unwrap();
+    /// ```
+    pub fn unpark(&self) {
+        self.0.unpark();
+    }
+
+    /// The id of the thread in this process: never given twice.
+    ///
+    /// ```
+    /// let other = rawthread::spawn(|| rawthread::current().id());
+    /// assert_ne!(other.join().unwrap(), rawthread::current().id());
+    /// ```
+    pub fn id(&self) -> ThreadId {
+        ThreadId(self.0.id())
+    }
+
+    /// The name it was given; `"main"` for the main thread.
+    ///
+    /// ```
+    /// let thread = rawthread::Builder::new().name("sweeper".into()).spawn(|| ())?;
+    /// assert_eq!(thread.thread().name(), Some("sweeper"));
+    /// # thread.join().unwrap();
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.0.name()
+    }
+}
+
+impl fmt::Debug for Thread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Thread")
+            .field("id", &self.id())
+            .field("name", &self.name())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Tells threads of this process apart; never reused, unlike the kernel's tid.
+///
+/// ```
+/// use std::collections::HashSet;
+///
+/// let ids: HashSet<_> = (0..4).map(|_| rawthread::spawn(|| rawthread::current().id()))
+///     .map(|thread| thread.join().unwrap())
+///     .collect();
+/// assert_eq!(ids.len(), 4);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ThreadId(NonZeroU64);
+
+/// The calling thread, whoever made it.
+///
+/// # Panics
+/// Without memory for the record of a thread that this crate did not make.
+///
+/// ```
+/// let name = rawthread::current().name().map(String::from);
+/// println!("I am {name:?}");
+/// ```
+#[must_use]
+pub fn current() -> Thread {
+    Thread(record::current())
+}
+
+/// Whether the calling thread is unwinding because of a panic. Without std, always false.
+///
+/// ```
+/// assert!(!rawthread::panicking());
+/// ```
+#[must_use]
+pub fn panicking() -> bool {
+    #[cfg(feature = "std")]
+    return std::thread::panicking();
+    #[cfg(not(feature = "std"))]
+    return false;
+}
+
+/// Lets another thread have the processor (`sched_yield(2)`).
+///
+/// ```
+/// rawthread::yield_now();
+/// ```
+pub fn yield_now() {
+    sched::yield_now();
+}
+
+/// Sleeps for at least `duration` of CLOCK_MONOTONIC, signals notwithstanding.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// let start = Instant::now();
+/// rawthread::sleep(Duration::from_millis(2));
+/// assert!(start.elapsed() >= Duration::from_millis(2));
+/// ```
+pub fn sleep(duration: Duration) {
+    sched::sleep(duration);
+}
+
+/// How many threads can run at once: what affinity and control groups leave of the processors.
+///
+/// # Errors
+/// As `std::thread::available_parallelism`, which it is.
+///
+/// ```
+/// println!("{} threads at once", rawthread::available_parallelism()?);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[cfg(feature = "std")]
+pub fn available_parallelism() -> std::io::Result<core::num::NonZero<usize>> {
+    std::thread::available_parallelism()
+}
+
+/// How many processors the calling thread may use (`sched_getaffinity(2)`); CPU quotas of control
+/// groups are not looked at without std.
+///
+/// # Errors
+/// None today.
+#[cfg(not(feature = "std"))]
+pub fn available_parallelism() -> Result<core::num::NonZero<usize>, crate::Error> {
+    Ok(core::num::NonZero::new(sched::allowed_processors())
+        .unwrap_or(core::num::NonZero::<usize>::MIN))
+}

@@ -1,0 +1,86 @@
+//! What a thread does, from its first instruction to its last.
+#![allow(unsafe_code, reason = "stands between the kernel and the closure")]
+
+use super::packet::{self, Head};
+use super::state;
+use crate::runtime::record::Shared;
+use crate::runtime::{Current, Runtime};
+use crate::sys::{arch, task};
+
+/// Where every thread begins.
+///
+/// The steps, and what each makes impossible:
+/// 1. `begin`: the kernel knows the thread's rseq area, robust list and signal stack.
+/// 2. The closure runs; a panic ends here, in the packet. Its result is in the packet.
+/// 3. `complete`: from here a dropped handle no longer leaves the result to this thread.
+/// 4. Destructors of thread-locals. After them no thread-local may be used.
+/// 5. `leave`: signals blocked, thread-locals fresh for the next thread. After it no code of the
+///    program runs here, and no function of libc.
+/// 6. The reference to the record is let go: `current` is gone.
+/// 7. `done`: a joiner may take the result and give the slot to the cache, whose next taker waits
+///    for step 8. After it nothing of the slot but the stack is touched.
+/// 8. exit: the kernel clears the tid word and wakes who sleeps on it.
+///
+/// # Safety
+/// `argument` is the head of a packet on the slot that this thread was cloned onto.
+pub(super) unsafe extern "C" fn thread(argument: *mut u8) -> ! {
+    let guard = AbortOnUnwind;
+    let head = argument.cast::<Head>();
+    // SAFETY: by the contract; the head stays until `done`.
+    let (slot, record) = unsafe { ((*head).slot, (*head).record) };
+    // SAFETY: this is the new thread's first step, on its slot.
+    unsafe { Current::begin(slot) };
+    Current::set_current(record);
+    // SAFETY: as above.
+    let shared = packet::record_of(unsafe { &*head });
+    // The spawner stores it too, perhaps later than this thread asks.
+    shared.set_tid(Current::tid());
+    // SAFETY: as above.
+    if let Some(comm) = unsafe { &(*head).comm } {
+        task::set_name(comm);
+    }
+    // SAFETY: the packet holds its closure, and later its result, which `Drop` says nobody else
+    // will touch.
+    unsafe {
+        ((*head).run)(head);
+        match state::complete(shared.state()) {
+            state::Result::Keep => {}
+            state::Result::Drop => ((*head).drop_result)(head),
+        }
+    }
+    // SAFETY: the closure has ended; the destructors have run before `leave`.
+    unsafe {
+        Current::run_destructors(slot);
+        Current::leave(slot);
+    }
+    core::mem::forget(guard);
+    let release = state::done(shared.state());
+    // The handle may be gone, so the record may go with this reference; a record is permanent
+    // memory and `shared` is not used again.
+    // SAFETY: the packet's reference, let go once.
+    drop(unsafe { Shared::from_raw(record) });
+    if release == state::Slot::Release {
+        Current::cache().put(slot);
+    }
+    // SAFETY: nothing of this thread is needed any more; the slot's next taker waits for the
+    // kernel to clear the tid word.
+    unsafe { arch::exit_thread() }
+}
+
+/// Ends the process if an unwinding reaches the thread's first frame: there is nobody below it.
+struct AbortOnUnwind;
+
+impl Drop for AbortOnUnwind {
+    fn drop(&mut self) {
+        #[cfg(feature = "std")]
+        {
+            std::eprintln!("fatal: a panic left a thread by a destructor of its result or locals");
+            std::process::abort();
+        }
+        #[cfg(not(feature = "std"))]
+        {
+            // What a shell reports for SIGABRT.
+            task::exit_group(128 + libc::SIGABRT);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The handle: joins a thread, or lets it go.
+#![allow(unsafe_code, reason = "takes results out of slots")]
+
+use core::fmt;
+use core::mem::ManuallyDrop;
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
+
+use super::current::Thread;
+use super::packet::Result;
+use super::spawn::Spawned;
+use super::state::{self, Detached};
+use crate::runtime::record::Shared;
+use crate::runtime::{Current, Runtime, Slot};
+use crate::sys::futex::{self, Scope};
+use crate::sys::sched;
+
+/// Owns the right to join a thread; dropping it detaches the thread.
+///
+/// Invariants:
+/// * H1: the handle holds the slot (S1 of `stack::slot`) until it is joined or dropped, so the
+///   result's memory stays.
+/// * H2: nobody but the handle takes or drops a result once `COMPLETE` was set without `DETACHED`.
+///
+/// ```
+/// let handle = rawthread::spawn(|| "done");
+/// println!("thread {} runs", handle.tid());
+/// assert_eq!(handle.join().unwrap(), "done");
+/// ```
+pub struct JoinHandle<T> {
+    thread: Thread,
+    slot: Slot,
+    result: NonNull<Result<T>>,
+}
+
+// SAFETY: the handle gives its owner a `T` that was required to be `Send` when the thread was
+// made; everything else in it is shared by design. As std's.
+unsafe impl<T> Send for JoinHandle<T> {}
+// SAFETY: a shared handle reveals nothing of the `T`.
+unsafe impl<T> Sync for JoinHandle<T> {}
+
+impl<T> JoinHandle<T> {
+    pub(super) fn new(spawned: Spawned<T>) -> Self {
+        Self {
+            thread: Thread::from_record(spawned.record),
+            slot: spawned.slot,
+            result: spawned.result,
+        }
+    }
+
+    fn record(&self) -> &Shared {
+        self.thread.record()
+    }
+
+    /// Waits for the thread and returns what its closure left: its value, or `Err` with the
+    /// payload of its panic. The thread-local destructors have run then.
+    ///
+    /// The thread may leave the kernel's lists a few microseconds later (`/proc/self/task`,
+    /// `unshare(2)`'s thread checks).
+    ///
+    /// # Errors
+    /// The closure panicked.
+    ///
+    /// # Panics
+    /// Never of itself; a thread that joins itself waits for ever.
+    ///
+    /// ```
+    /// let handle = rawthread::spawn(|| -> i32 { panic!("no") });
+    /// let payload = handle.join().unwrap_err();
+    /// assert_eq!(payload.downcast_ref::<&str>(), Some(&"no"));
+    /// ```
+    pub fn join(self) -> Result<T> {
+        self.wait();
+        // SAFETY: the thread is done.
+        unsafe { self.take() }
+    }
+
+    /// Sleeps until the thread is done, after a short spin where that can help.
+    fn wait(&self) {
+        let state = self.record().state();
+        if may_spin() {
+            for _ in 0..SPINS {
+                if state::is_done(state) {
+                    return;
+                }
+                core::hint::spin_loop();
+            }
+        }
+        let word = self.slot.clear_tid();
+        loop {
+            let value = word.load(Ordering::Acquire);
+            if value == 0 {
+                break;
+            }
+            // The kernel's wake is a shared one; a wake is only a hint to look again.
+            let _ = futex::wait(word, value, None, Scope::Shared);
+        }
+        // The kernel cleared the word after the thread set DONE, so this loop never turns.
+        while !state::is_done(state) {
+            core::hint::spin_loop();
+        }
+    }
+
+    /// Takes the result and gives the slot back.
+    ///
+    /// # Safety
+    /// `DONE` was seen.
+    unsafe fn take(self) -> Result<T> {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: by H1 and H2 the result is there, and taken once, for `this` is not dropped.
+        let result = unsafe { this.result.read() };
+        Current::cache().put(this.slot);
+        // SAFETY: the field is moved out once.
+        drop(unsafe { core::ptr::read(&this.thread) });
+        result
+    }
+
+    /// The thread this handle is of.
+    ///
+    /// ```
+    /// let handle = rawthread::spawn(rawthread::park);
+    /// handle.thread().unpark();
+    /// handle.join().unwrap();
+    /// ```
+    pub fn thread(&self) -> &Thread {
+        &self.thread
+    }
+
+    /// Whether the thread has ended, its thread-local destructors included: a join will not wait.
+    ///
+    /// ```
+    /// let handle = rawthread::spawn(|| ());
+    /// while !handle.is_finished() {
+    ///     rawthread::yield_now();
+    /// }
+    /// handle.join().unwrap();
+    /// ```
+    pub fn is_finished(&self) -> bool {
+        state::is_done(self.record().state())
+    }
+
+    /// The thread's id in the kernel (`gettid(2)`), known as soon as the handle exists. The kernel
+    /// may give the number to another thread once this one has ended.
+    ///
+    /// ```
+    /// let handle = rawthread::spawn(|| unsafe { libc::gettid() });
+    /// let tid = handle.tid();
+    /// assert_eq!(handle.join().unwrap(), tid);
+    /// ```
+    pub fn tid(&self) -> i32 {
+        self.record().tid()
+    }
+}
+
+impl<T> Drop for JoinHandle<T> {
+    fn drop(&mut self) {
+        /// Lets go even if dropping the result panics.
+        struct Detach<'a, T>(&'a JoinHandle<T>);
+        impl<T> Drop for Detach<'_, T> {
+            fn drop(&mut self) {
+                if state::detach(self.0.record().state()) == Detached::Done {
+                    Current::cache().put(self.0.slot);
+                }
+            }
+        }
+        if state::try_detach_running(self.record().state()) {
+            return;
+        }
+        let detach = Detach(self);
+        // SAFETY: COMPLETE was set without DETACHED, so by H2 the result is there and ours; the
+        // slot stays until `detach` lets go.
+        unsafe { self.result.drop_in_place() };
+        drop(detach);
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle")
+            .field("thread", &self.thread)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How often to look before sleeping: some 30 µs, the price of waking an idle processor.
+const SPINS: u32 = 1000;
+
+/// Whether spinning can help: not where the joiner sits on the only processor the thread can use.
+fn may_spin() -> bool {
+    use core::sync::atomic::AtomicU32;
+    /// Processors may be taken away or given while the process runs: ask again now and then.
+    const ASK_EVERY: u32 = 256;
+    /// Low bit: whether there is more than one; the rest counts down to the next question.
+    /// Relaxed: a stale answer costs one spin or one sleep.
+    static CACHED: AtomicU32 = AtomicU32::new(0);
+    let cached = CACHED.load(Ordering::Relaxed);
+    if cached >> 1 == 0 {
+        let several = sched::allowed_processors() > 1;
+        CACHED.store(ASK_EVERY << 1 | u32::from(several), Ordering::Relaxed);
+        return several;
+    }
+    CACHED.store(cached - 2, Ordering::Relaxed);
+    cached & 1 == 1
+}

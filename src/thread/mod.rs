@@ -1,0 +1,26 @@
+//! THREADS: spawn, join, and what is known of the thread one is in.
+//!
+//! * [`state`]: the one word that says who still uses a slot.
+//! * [`packet`]: closure and result, in the slot's own memory.
+//! * [`spawn`]: from a [`Builder`] to a kernel thread; [`entry`]: what that thread does, from its
+//!   first instruction to its last.
+//! * [`builder`], [`handle`], [`park`]: the public face.
+
+mod builder;
+mod current;
+mod entry;
+mod handle;
+mod packet;
+#[cfg(feature = "std")]
+mod panic_message;
+mod park;
+mod spawn;
+mod state;
+
+pub use builder::{Builder, Retry, spawn};
+pub use current::{Thread, ThreadId, available_parallelism, current, panicking, sleep, yield_now};
+pub use handle::JoinHandle;
+#[cfg(not(feature = "std"))]
+pub use packet::Panicked;
+pub use packet::Result;
+pub use park::{park, park_timeout};

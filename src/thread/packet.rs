@@ -1,0 +1,121 @@
+//! Closure and result of a thread, in the slot's own memory.
+#![allow(unsafe_code, reason = "moves closure and result through raw memory")]
+
+use core::mem::{ManuallyDrop, MaybeUninit};
+
+use crate::runtime::Slot;
+use crate::runtime::record::Record;
+
+/// What a thread's closure left: its value, or the payload of the panic that ended it.
+///
+/// With std this is `std::thread::Result`.
+///
+/// ```
+/// let result: rawthread::Result<i32> = rawthread::spawn(|| 7).join();
+/// assert_eq!(result.unwrap(), 7);
+/// ```
+#[cfg(feature = "std")]
+pub type Result<T> = std::thread::Result<T>;
+
+/// What a thread's closure left: its value, or the fact that it panicked.
+#[cfg(not(feature = "std"))]
+pub type Result<T> = core::result::Result<T, Panicked>;
+
+/// The thread's closure panicked.
+#[cfg(not(feature = "std"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Panicked;
+
+/// The part of a packet that does not depend on the closure's type.
+#[repr(C)]
+pub(super) struct Head {
+    pub(super) slot: Slot,
+    /// The thread's own reference to its record, by address.
+    pub(super) record: *mut (),
+    /// Runs the closure and leaves the result in the body.
+    pub(super) run: unsafe fn(*mut Head),
+    /// Drops the result.
+    pub(super) drop_result: unsafe fn(*mut Head),
+    /// The kernel's comm, if the thread has a name.
+    pub(super) comm: Option<[u8; 16]>,
+}
+
+/// Head, and below it in time first the closure, then the result.
+#[repr(C)]
+pub(super) struct Packet<F, T> {
+    pub(super) head: Head,
+    body: Body<F, T>,
+}
+
+union Body<F, T> {
+    closure: ManuallyDrop<F>,
+    result: ManuallyDrop<MaybeUninit<Result<T>>>,
+}
+
+impl<F: FnOnce() -> T, T> Packet<F, T> {
+    /// A packet for `closure`.
+    pub(super) fn new(slot: Slot, record: *mut (), comm: Option<[u8; 16]>, closure: F) -> Self {
+        Self {
+            head: Head {
+                slot,
+                record,
+                run: run::<F, T>,
+                drop_result: drop_result::<F, T>,
+                comm,
+            },
+            body: Body {
+                closure: ManuallyDrop::new(closure),
+            },
+        }
+    }
+
+    /// Takes the closure back out of a packet that no thread ever saw.
+    pub(super) fn into_closure(self) -> F {
+        // SAFETY: `new` wrote the closure and `run` was not called.
+        ManuallyDrop::into_inner(unsafe { self.body.closure })
+    }
+
+    /// Where the result will be.
+    pub(super) fn result(packet: *mut Self) -> *mut Result<T> {
+        // SAFETY: only an address is computed; the packet is valid memory. `ManuallyDrop` and
+        // `MaybeUninit` have their content's layout.
+        unsafe { (&raw mut (*packet).body.result).cast() }
+    }
+}
+
+/// # Safety
+/// `head` is the head of a `Packet<F, T>` that holds its closure.
+unsafe fn run<F: FnOnce() -> T, T>(head: *mut Head) {
+    let packet = head.cast::<Packet<F, T>>();
+    // SAFETY: by the contract the closure is there; it is moved out once.
+    let closure = ManuallyDrop::into_inner(unsafe { (&raw const (*packet).body.closure).read() });
+    let result = catch(closure);
+    // SAFETY: the place is the packet's; nothing needs to be dropped there.
+    unsafe { Packet::<F, T>::result(packet).write(result) };
+}
+
+/// # Safety
+/// `head` is the head of a `Packet<F, T>` that holds its result, which nobody uses any more.
+unsafe fn drop_result<F: FnOnce() -> T, T>(head: *mut Head) {
+    // SAFETY: as the contract says.
+    unsafe { Packet::<F, T>::result(head.cast()).drop_in_place() };
+}
+
+#[cfg(feature = "std")]
+fn catch<T>(closure: impl FnOnce() -> T) -> Result<T> {
+    // The closure is consumed and what it shares was shared by its author: as std's spawn.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(closure))
+}
+
+/// Without std there is no unwinding to catch: a panic that returns to nobody ends the process.
+#[cfg(not(feature = "std"))]
+fn catch<T>(closure: impl FnOnce() -> T) -> Result<T> {
+    Ok(closure())
+}
+
+/// For the `Thread` of a packet's record.
+pub(super) fn record_of(head: &Head) -> &Record {
+    // SAFETY: the packet holds a reference to its record, which is permanent memory.
+    unsafe { &*head.record.cast::<crate::stack::table::Node<Record>>() }
+}

@@ -1,0 +1,73 @@
+//! The default panic message, with the name of the rawthread that panics.
+//!
+//! std's default hook knows only names that std gave, and std offers no way to set one. So before
+//! the first thread with a name is made, std's default hook is wrapped by one that prints the same
+//! message with our name for our threads, and leaves every other thread to std. A hook that the
+//! program set is left alone, before and after: it learns the name from [`crate::current`].
+
+use std::boxed::Box;
+use std::panic::{self, PanicHookInfo};
+use std::string::String;
+use std::sync::Once;
+
+use super::current;
+
+type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Sync + Send + 'static>;
+
+/// Wraps std's default hook, once.
+pub(super) fn install() {
+    static ONCE: Once = Once::new();
+    // While this thread panics, std does not let it touch the hook; the next spawn will.
+    if std::thread::panicking() {
+        return;
+    }
+    ONCE.call_once(|| {
+        let found = panic::take_hook();
+        // Now std's own is in force, and is what this takes.
+        let default = panic::take_hook();
+        if is_same(&found, &default) {
+            panic::set_hook(Box::new(move |info| report(info, &default)));
+        } else {
+            panic::set_hook(found);
+        }
+    });
+}
+
+/// Whether both are std's default hook: `take_hook` makes that box in one place of std, from a
+/// function item of no size, so its vtable and its dangling address are always the same; a box of
+/// the program's has another vtable.
+fn is_same(found: &Hook, default: &Hook) -> bool {
+    core::ptr::eq(&raw const **found, &raw const **default)
+}
+
+fn report(info: &PanicHookInfo<'_>, default: &Hook) {
+    let thread = current::current();
+    let name = match thread.name() {
+        Some(name) if !thread.record().slot().is_null() => name,
+        _ => return default(info),
+    };
+    let payload = info.payload();
+    let message = match (
+        payload.downcast_ref::<&str>(),
+        payload.downcast_ref::<String>(),
+    ) {
+        (Some(text), _) => text,
+        (_, Some(text)) => text.as_str(),
+        _ => "Box<dyn Any>",
+    };
+    let tid = thread.record().tid();
+    let place = info
+        .location()
+        .map(|place| std::format!("{place}"))
+        .unwrap_or_default();
+    std::eprintln!("\nthread '{name}' ({tid}) panicked at {place}:\n{message}");
+    let backtrace = std::backtrace::Backtrace::capture();
+    match backtrace.status() {
+        std::backtrace::BacktraceStatus::Captured => {
+            std::eprintln!("stack backtrace:\n{backtrace}");
+        }
+        _ => std::eprintln!(
+            "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace"
+        ),
+    }
+}

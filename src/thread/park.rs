@@ -1,0 +1,43 @@
+//! Parking: sleep until somebody unparks this thread.
+
+use core::time::Duration;
+
+use crate::runtime::record;
+use crate::sys::futex::Deadline;
+
+/// Sleeps until the calling thread's token is there, and takes it. May return without one.
+///
+/// What was written before [`unpark`](crate::Thread::unpark) is visible after the `park` it ends.
+///
+/// ```
+/// use std::sync::atomic::{AtomicBool, Ordering};
+/// use std::sync::Arc;
+///
+/// let ready = Arc::new(AtomicBool::new(false));
+/// let seen = ready.clone();
+/// let waiter = rawthread::spawn(move || {
+///     while !seen.load(Ordering::Acquire) {
+///         rawthread::park();
+///     }
+/// });
+/// ready.store(true, Ordering::Release);
+/// waiter.thread().unpark();
+/// waiter.join().unwrap();
+/// ```
+pub fn park() {
+    record::current().park(None);
+}
+
+/// [`park`] for at most `timeout` of CLOCK_MONOTONIC.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// let start = Instant::now();
+/// rawthread::park_timeout(Duration::from_millis(2));
+/// println!("back after {:?}", start.elapsed());
+/// ```
+pub fn park_timeout(timeout: Duration) {
+    // A deadline that the clock cannot express is as good as none.
+    record::current().park(Deadline::after(timeout));
+}

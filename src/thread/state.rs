@@ -1,0 +1,94 @@
+//! The one word that says who still uses a thread's slot and its result.
+//!
+//! | bits | meaning | who holds the slot | who drops the result |
+//! |---|---|---|---|
+//! | none | the closure runs, a handle exists | thread and handle | nobody yet |
+//! | `DETACHED` | the closure runs, no handle | thread | thread |
+//! | `COMPLETE` | the closure ended with a handle; destructors run | thread and handle | handle |
+//! | `COMPLETE`, `DETACHED` | the handle was dropped meanwhile | thread | was dropped by the handle |
+//! | `COMPLETE`, `DONE` | the thread will touch nothing but its stack | handle | handle |
+//! | all three | both let go; the slot is in the cache | nobody | nobody |
+//!
+//! Each bit is set once and never cleared.
+//!
+//! Orderings: `COMPLETE` and `DONE` are set with Release after the result is written, and read
+//! with Acquire before it is taken. `DETACHED` is set with Release after the handle's last use of
+//! the slot, and read with Acquire by a thread that then gives the slot away.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+const DETACHED: u32 = 1;
+const COMPLETE: u32 = 2;
+const DONE: u32 = 4;
+
+/// What the thread does with the result when its closure has ended.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Result {
+    /// A handle will take it.
+    Keep,
+    /// Nobody will: drop it here.
+    Drop,
+}
+
+/// Whether the caller was the last user of the slot.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// The other one still uses it and will give it back.
+    Shared,
+    /// The caller gives it back.
+    Release,
+}
+
+/// What the handle finds when it lets go of a result that was there.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Detached {
+    /// The thread still runs its destructors and will give the slot back.
+    Complete,
+    /// The slot is the caller's to give back.
+    Done,
+}
+
+/// Thread: the closure has ended and its result is written.
+pub(super) fn complete(state: &AtomicU32) -> Result {
+    if state.fetch_or(COMPLETE, Ordering::AcqRel) & DETACHED == 0 {
+        Result::Keep
+    } else {
+        Result::Drop
+    }
+}
+
+/// Thread: the last thing before it leaves.
+pub(super) fn done(state: &AtomicU32) -> Slot {
+    if state.fetch_or(DONE, Ordering::AcqRel) & DETACHED == 0 {
+        Slot::Shared
+    } else {
+        Slot::Release
+    }
+}
+
+/// Handle: lets go while the closure still runs; false if its result is already there, which is
+/// then the handle's to drop before it calls [`detach`].
+#[must_use]
+pub(super) fn try_detach_running(state: &AtomicU32) -> bool {
+    // Acquire on failure: the result is there.
+    state
+        .compare_exchange(0, DETACHED, Ordering::Release, Ordering::Acquire)
+        .is_ok()
+}
+
+/// Handle: lets go after it has dropped the result.
+pub(super) fn detach(state: &AtomicU32) -> Detached {
+    if state.fetch_or(DETACHED, Ordering::AcqRel) & DONE != 0 {
+        Detached::Done
+    } else {
+        Detached::Complete
+    }
+}
+
+/// Whether the thread has run all destructors and let go of the slot.
+pub(super) fn is_done(state: &AtomicU32) -> bool {
+    state.load(Ordering::Acquire) & DONE != 0
+}
