@@ -1,3 +1,76 @@
 //! See for yourself what makes a thread, and what makes a process.
+//!
+//! Every command makes real tasks and shows what the kernel says about them.
+#![allow(unsafe_code, reason = "the default action of SIGPIPE")]
 
-fn main() {}
+mod cli;
+mod help;
+mod json;
+mod paint;
+mod probe;
+mod raw;
+mod stage;
+mod tour;
+
+use std::process::ExitCode;
+
+use cli::{Arguments, Misuse};
+
+fn main() -> ExitCode {
+    // As every tool of the shell: who closes the pipe ends us.
+    // SAFETY: the default action is no function.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    let arguments: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect();
+    match dispatch(&arguments) {
+        Ok(code) => code,
+        Err(Misuse(line)) => {
+            eprintln!("lab: {line}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Result<ExitCode, Misuse> {
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("tour", arguments),
+    };
+    if command == probe::act::THEN_EXIT {
+        return Ok(ExitCode::from(probe::act::EXEC_STATUS as u8));
+    }
+    let wants_help = |word: &String| word == "--help" || word == "-h";
+    match command {
+        "help" | "--help" | "-h" => return give_help(rest),
+        "--version" | "-V" => {
+            println!("lab {}", env!("CARGO_PKG_VERSION"));
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ if rest.first().is_some_and(wants_help) => return give_help(&arguments[..1]),
+        _ => {}
+    }
+    match command {
+        "tour" => tour::run(Arguments::new("tour", rest)),
+        // `lab --json` is `lab tour --json`.
+        option if option.starts_with('-') => tour::run(Arguments::new("tour", arguments)),
+        unknown => Err(no_such(unknown)),
+    }
+}
+
+fn no_such(command: &str) -> Misuse {
+    let names: Vec<_> = help::COMMANDS.iter().map(|help| help.name).collect();
+    Misuse(format!(
+        "there is no command \"{command}\": there are {} and help",
+        names.join(", ")
+    ))
+}
+
+fn give_help(arguments: &[String]) -> Result<ExitCode, Misuse> {
+    match arguments.first() {
+        None => print!("{}", help::overview()),
+        Some(name) => print!("{}", help::page(name).ok_or_else(|| no_such(name))?),
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,55 @@
+//! The command line: options, and what is said about bad ones.
+
+/// Input that cannot be used: one line that says what was wrong and what would be right. The lab
+/// then ends with status 2.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Misuse(pub(crate) String);
+
+impl<E: std::error::Error> From<E> for Misuse {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// The arguments of one command, taken one by one.
+#[derive(Debug)]
+pub(crate) struct Arguments<'a> {
+    command: &'static str,
+    rest: &'a [String],
+}
+
+impl<'a> Arguments<'a> {
+    pub(crate) fn new(command: &'static str, rest: &'a [String]) -> Self {
+        Self { command, rest }
+    }
+
+    /// The next argument.
+    pub(crate) fn next(&mut self) -> Option<&'a str> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(first)
+    }
+
+    /// What to say of an argument that fits nowhere.
+    pub(crate) fn unexpected(&self, argument: &str) -> Misuse {
+        let command = self.command;
+        Misuse(format!(
+            "{command} has no use for \"{argument}\": see lab help {command}"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_fits_on_a_line() {
+        let given = ["now".to_owned()];
+        let mut arguments = Arguments::new("tour", &given);
+        assert_eq!(arguments.next(), Some("now"));
+        assert_eq!(arguments.next(), None);
+        let Misuse(line) = arguments.unexpected("now");
+        assert_eq!(line, "tour has no use for \"now\": see lab help tour");
+    }
+}

@@ -1,0 +1,50 @@
+//! What each command is for, in the words of `lab help`.
+
+/// A command: its name, how it is called, one line, and the whole story.
+pub(crate) struct Help {
+    pub(crate) name: &'static str,
+    usage: &'static str,
+    line: &'static str,
+    story: &'static str,
+}
+
+/// The commands that there are, in the order of `lab help`.
+pub(crate) const COMMANDS: &[Help] = &[Help {
+    name: "tour",
+    usage: "lab tour [--json]",
+    line: "every way to make a task, made for real: predicted beside observed",
+    story: "\
+One row for each way to make a thread or a process. Each is made for real in this run, and tries
+to change what may be its maker's too; a watcher then looks at the maker through the kernel.
+`predicted` follows from the flags alone, `observed` from what came of the changes.
+
+  memory    the child writes into a buffer: does its maker read it there?
+  fds       the child opens a descriptor: is it open for its maker?
+  cwd       the child goes to another directory: has its maker moved?
+  handlers  the child ignores a signal: does its maker ignore it now?
+  group     does the kernel find the child in its maker's thread group (same getpid)?
+  undo      is a semaphore set back when the child ends (own list), or not (shared list)?
+  wait      which wait finds the child at its end: a plain one, one with __WCLONE, none?
+  maker     does the call return while the child runs, or does its maker sleep?
+
+The exit status is 1 if a cell was not observed as predicted. A row that needs a right you lack
+says so and does not count.",
+}];
+
+/// The page of one command.
+pub(crate) fn page(name: &str) -> Option<String> {
+    let help = COMMANDS.iter().find(|help| help.name == name)?;
+    Some(format!("{}\n\n{}\n", help.usage, help.story))
+}
+
+/// The page of all commands.
+pub(crate) fn overview() -> String {
+    let mut text = String::from(
+        "See for yourself what makes a thread, and what makes a process, on Linux.\n\n",
+    );
+    for help in COMMANDS {
+        text += &format!("  lab {:<9}{}\n", help.name, help.line);
+    }
+    text += "\n  lab help COMMAND  says more. Without a command, the lab gives the tour.\n";
+    text
+}

@@ -1,0 +1,115 @@
+//! Colours and columns, for people; neither colours nor anything else but text for programs.
+
+use std::io::IsTerminal;
+
+/// How the output may look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paint {
+    coloured: bool,
+}
+
+/// What a piece of text is, not how it looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Plain,
+    /// A heading.
+    Title,
+    /// Background to the rest.
+    Quiet,
+    /// Common to both tasks.
+    Shared,
+    /// Each its own.
+    Own,
+    /// As foretold.
+    Good,
+    /// Not as foretold.
+    Bad,
+}
+
+impl Paint {
+    /// Coloured on a terminal, unless `NO_COLOR` (no-color.org) says not to.
+    pub(crate) fn for_stdout() -> Self {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self {
+            coloured: std::io::stdout().is_terminal() && !refused,
+        }
+    }
+
+    /// Plain text.
+    #[cfg(test)]
+    pub(crate) const fn plain() -> Self {
+        Self { coloured: false }
+    }
+
+    /// `text` in its tone.
+    pub(crate) fn tone(self, tone: Tone, text: &str) -> String {
+        let code = match tone {
+            Tone::Plain => "",
+            Tone::Title => "1",
+            Tone::Quiet => "2",
+            Tone::Shared => "33",
+            Tone::Own => "36",
+            Tone::Good => "32",
+            Tone::Bad => "1;31",
+        };
+        if self.coloured && !code.is_empty() {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    /// `text` in its tone, filled with blanks up to `width` characters.
+    pub(crate) fn cell(self, tone: Tone, text: &str, width: usize) -> String {
+        let blanks = width.saturating_sub(text.chars().count());
+        format!("{}{:blanks$}", self.tone(tone, text), "")
+    }
+
+    /// A heading with a line under it.
+    pub(crate) fn heading(self, text: &str) -> String {
+        let line = "─".repeat(text.chars().count());
+        format!(
+            "{}\n{}\n",
+            self.tone(Tone::Title, text),
+            self.tone(Tone::Quiet, &line)
+        )
+    }
+}
+
+/// The lines of `text`, none longer than `width` characters unless one word is.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("there is always one");
+        let needed = line.chars().count() + 1 + word.chars().count();
+        if line.is_empty() {
+            line.push_str(word);
+        } else if needed <= width {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_not_longer_than_asked() {
+        let lines = wrap("one two  three four", 9);
+        assert_eq!(lines, ["one two", "three", "four"]);
+        assert_eq!(wrap("incomprehensible", 5), ["incomprehensible"]);
+        assert_eq!(wrap("", 5), [""]);
+    }
+
+    #[test]
+    fn cells_have_the_width_that_is_seen() {
+        assert_eq!(Paint::plain().cell(Tone::Bad, "é", 3), "é  ");
+        let coloured = Paint { coloured: true };
+        assert_eq!(coloured.cell(Tone::Good, "ok", 4), "\x1b[32mok\x1b[0m  ");
+    }
+}

@@ -1,0 +1,199 @@
+//! The child's part: it tries to change everything, and notes what it found.
+//!
+//! Runs in every kind of task, so it keeps to `raw`'s rules: system calls alone, no memory from
+//! the heap, no panic, no thread-local but the address of `errno`.
+#![allow(unsafe_code, reason = "raw system calls")]
+
+use super::scene::{CHILD_IO_PRIORITY, CHILD_OFFSET, CHILD_UMASK, FROM_CHILD, Note, Scene, raise};
+use crate::raw::{self, Action};
+
+/// The exit status of a child that did not become another program.
+pub(crate) const STATUS: i32 = 23;
+/// The command by which the lab, as another program, answers that it runs.
+pub(crate) const THEN_EXIT: &str = "then-exit";
+/// The exit status of that program.
+pub(crate) const EXEC_STATUS: i32 = 42;
+/// The longest the child waits to be told to go on, in milliseconds: a lost child ends by itself.
+const PATIENCE_MS: usize = 20_000;
+
+/// Plays the child and returns its exit status.
+pub(crate) fn act(scene: &Scene) -> i32 {
+    let notes = scene.notes;
+    notes.note_own_link();
+    look(scene);
+    change(scene);
+    report_and_wait(scene);
+    if scene.plan.root {
+        // SAFETY: the path ends in NUL. A task's root is its own to change, where it may.
+        let answer = unsafe {
+            raw::call(
+                libc::SYS_chroot,
+                [c"/proc".as_ptr() as usize, 0, 0, 0, 0, 0],
+            )
+        };
+        notes.set_answer(Note::Root, answer);
+        report_and_wait(scene);
+    }
+    if scene.plan.exec {
+        become_another_program(scene);
+    }
+    STATUS
+}
+
+/// What a new task starts with; before anything is changed.
+fn look(scene: &Scene) {
+    let notes = scene.notes;
+    // Filling the mask is a change too, but one call reads the old and sets the new.
+    notes.set(Note::Mask, raw::set_mask(!0).unwrap_or(0) as i64);
+    // SAFETY: asks only.
+    let handler = unsafe { raw::sigaction(scene.handler_signal, None) };
+    notes.set_answer(Note::Handler, handler.map(|action| action.handler));
+    // SAFETY: computes an address from the thread pointer.
+    notes.set(Note::Errno, unsafe { libc::__errno_location() } as i64);
+
+    let mut pending = 0u64;
+    // SAFETY: the kernel writes 8 bytes.
+    let asked = unsafe {
+        raw::call(
+            libc::SYS_rt_sigpending,
+            [(&raw mut pending) as usize, 8, 0, 0, 0, 0],
+        )
+    };
+    notes.set_answer(Note::Pending, asked.map(|_| pending as usize));
+
+    // SAFETY: `stack_t` is plain data.
+    let mut alternate: libc::stack_t = unsafe { core::mem::zeroed() };
+    // SAFETY: the kernel writes one `stack_t`.
+    let asked = unsafe {
+        raw::call(
+            libc::SYS_sigaltstack,
+            [0, (&raw mut alternate) as usize, 0, 0, 0, 0],
+        )
+    };
+    notes.set_answer(
+        Note::AlternateStack,
+        asked.map(|_| alternate.ss_flags as usize),
+    );
+}
+
+/// Tries to change each thing that may be the maker's as well.
+fn change(scene: &Scene) {
+    let notes = scene.notes;
+    scene.buffer.write(FROM_CHILD);
+
+    let file = scene.file as usize;
+    let duplicate = [file, libc::F_DUPFD_CLOEXEC as usize, 100, 0, 0, 0];
+    // SAFETY: no memory.
+    notes.set_answer(Note::Descriptor, unsafe {
+        raw::call(libc::SYS_fcntl, duplicate)
+    });
+    // SAFETY: no memory.
+    let _ = unsafe {
+        raw::call(
+            libc::SYS_lseek,
+            [file, CHILD_OFFSET, libc::SEEK_SET as usize, 0, 0, 0],
+        )
+    };
+    // SAFETY: `flock` is plain data.
+    let mut lock: libc::flock = unsafe { core::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as i16;
+    lock.l_len = 1;
+    // SAFETY: the kernel reads one `flock`.
+    notes.set_answer(Note::Lock, unsafe {
+        raw::call(
+            libc::SYS_fcntl,
+            [
+                file,
+                libc::F_SETLK as usize,
+                (&raw const lock) as usize,
+                0,
+                0,
+                0,
+            ],
+        )
+    });
+
+    // SAFETY: the path ends in NUL.
+    let _ = unsafe { raw::call(libc::SYS_chdir, [c"/".as_ptr() as usize, 0, 0, 0, 0, 0]) };
+    // SAFETY: a number.
+    let _ = unsafe { raw::call(libc::SYS_umask, [CHILD_UMASK as usize, 0, 0, 0, 0, 0]) };
+
+    let ignore = Action {
+        handler: libc::SIG_IGN,
+        ..Action::default()
+    };
+    // SAFETY: SIG_IGN is no function.
+    let _ = unsafe { raw::sigaction(scene.ignored_signal, Some(&ignore)) };
+
+    let up = raise(5);
+    // SAFETY: the kernel reads one operation.
+    notes.set_answer(Note::Semaphore, unsafe {
+        raw::call(
+            libc::SYS_semop,
+            [
+                scene.semaphores as usize,
+                (&raw const up) as usize,
+                1,
+                0,
+                0,
+                0,
+            ],
+        )
+    });
+    // SAFETY: numbers; who 1 (a process), id 0 (the caller).
+    notes.set_answer(Note::IoPriority, unsafe {
+        raw::call(libc::SYS_ioprio_set, [1, 0, CHILD_IO_PRIORITY, 0, 0, 0])
+    });
+}
+
+/// Tells the watcher, and waits until it has looked.
+fn report_and_wait(scene: &Scene) {
+    let _ = raw::write_byte(scene.ready.1);
+    let mut go = libc::pollfd {
+        fd: scene.go.0,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let patience = libc::timespec {
+        tv_sec: (PATIENCE_MS / 1000) as i64,
+        tv_nsec: 0,
+    };
+    // SAFETY: one `pollfd`, one `timespec`, no mask.
+    let woken = unsafe {
+        raw::call(
+            libc::SYS_ppoll,
+            [
+                (&raw mut go) as usize,
+                1,
+                (&raw const patience) as usize,
+                0,
+                0,
+                0,
+            ],
+        )
+    };
+    if woken == Ok(1) {
+        let _ = raw::read_byte(scene.go.0);
+    }
+}
+
+/// Calls execve on the lab itself; on return, says why.
+fn become_another_program(scene: &Scene) {
+    let arguments = [c"lab".as_ptr(), c"then-exit".as_ptr(), core::ptr::null()];
+    let environment: [*const libc::c_char; 1] = [core::ptr::null()];
+    // SAFETY: arrays of NUL-terminated strings that end in null.
+    let answer = unsafe {
+        raw::call(
+            libc::SYS_execve,
+            [
+                scene.program.as_ptr() as usize,
+                arguments.as_ptr() as usize,
+                environment.as_ptr() as usize,
+                0,
+                0,
+                0,
+            ],
+        )
+    };
+    scene.notes.set_answer(Note::Exec, answer);
+}
