@@ -1,0 +1,7 @@
+//! What the benches share: who competes, how they take turns, what is printed.
+
+pub(crate) mod contenders;
+pub(crate) mod floor;
+pub(crate) mod machine;
+pub(crate) mod rounds;
+pub(crate) mod syscalls;

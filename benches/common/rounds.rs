@@ -1,0 +1,139 @@
+//! Rounds: contenders take turns, so that whatever else the machine does meets them all alike.
+#![allow(unsafe_code, reason = "sleeps on a futex")]
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use super::contenders::Contender;
+
+/// What contenders do; a *batch* is one measured piece of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Workload {
+    /// Spawn a thread and join it, again and again.
+    SpawnJoin,
+    /// Spawn 64 threads, then join them in the same order.
+    Spawn64Join64,
+}
+
+impl Workload {
+    /// Threads that one batch makes.
+    pub(crate) const fn batch(self) -> u32 {
+        match self {
+            Self::SpawnJoin => 50,
+            Self::Spawn64Join64 => 64,
+        }
+    }
+
+    /// Times one batch.
+    pub(crate) fn run(self, contender: &mut dyn Contender) -> Duration {
+        fn nothing() {}
+        let start = Instant::now();
+        match self {
+            Self::SpawnJoin => {
+                for _ in 0..self.batch() {
+                    contender.spawn(nothing);
+                    contender.join();
+                }
+            }
+            Self::Spawn64Join64 => {
+                for _ in 0..self.batch() {
+                    contender.spawn(nothing);
+                }
+                for _ in 0..self.batch() {
+                    contender.join();
+                }
+            }
+        }
+        start.elapsed()
+    }
+
+    /// Microseconds per thread and round, for each contender in order.
+    ///
+    /// In a round the contenders take `turns` turns of one batch each.
+    pub(crate) fn measure(
+        self,
+        contenders: &mut [Box<dyn Contender>],
+        rounds: usize,
+        turns: u32,
+    ) -> Vec<Vec<f64>> {
+        for contender in contenders.iter_mut() {
+            for _ in 0..turns.min(8) {
+                self.run(&mut **contender);
+            }
+        }
+        let mut times = vec![Vec::new(); contenders.len()];
+        for _ in 0..rounds {
+            let mut sums = vec![Duration::ZERO; contenders.len()];
+            for _ in 0..turns {
+                for (contender, sum) in contenders.iter_mut().zip(&mut sums) {
+                    *sum += self.run(&mut **contender);
+                }
+            }
+            for (times, sum) in times.iter_mut().zip(sums) {
+                times.push(sum.as_secs_f64() * 1e6 / f64::from(turns * self.batch()));
+            }
+        }
+        times
+    }
+}
+
+/// Microseconds per thread to make `count` threads in a process that had none, until all of them
+/// run. They stay alive meanwhile.
+pub(crate) fn cold(contender: &mut dyn Contender, count: u32) -> f64 {
+    static ARRIVED: AtomicU32 = AtomicU32::new(0);
+    static GATE: AtomicU32 = AtomicU32::new(0);
+
+    /// What each thread does: says that it runs, and sleeps until the gate opens.
+    fn arrive() {
+        ARRIVED.fetch_add(1, Ordering::Relaxed);
+        while GATE.load(Ordering::Acquire) == 0 {
+            futex(libc::FUTEX_WAIT, 0);
+        }
+    }
+
+    fn futex(operation: i32, value: i32) {
+        let word = GATE.as_ptr();
+        let forever = std::ptr::null::<libc::timespec>();
+        // SAFETY: the word is static.
+        unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                word,
+                operation | libc::FUTEX_PRIVATE_FLAG,
+                value,
+                forever,
+            )
+        };
+    }
+
+    let start = Instant::now();
+    for _ in 0..count {
+        contender.spawn(arrive);
+    }
+    while ARRIVED.load(Ordering::Relaxed) < count {
+        std::thread::yield_now();
+    }
+    let elapsed = start.elapsed();
+    GATE.store(1, Ordering::Release);
+    futex(libc::FUTEX_WAKE, i32::MAX);
+    for _ in 0..count {
+        contender.join();
+    }
+    elapsed.as_secs_f64() * 1e6 / f64::from(count)
+}
+
+/// The middle value.
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        len if len % 2 == 1 => values[len / 2],
+        len => (values[len / 2 - 1] + values[len / 2]) / 2.0,
+    }
+}
+
+/// Median of the ratios of each round.
+pub(crate) fn ratio(numerators: &[f64], denominators: &[f64]) -> f64 {
+    median(numerators.iter().zip(denominators).map(|(a, b)| a / b))
+}

@@ -1,0 +1,251 @@
+//! Making and joining threads: the floor, this crate, the C library, the standard library.
+//!
+//! ```sh
+//! cargo bench --bench threads              # criterion's statistics, then the table of ratios
+//! cargo bench --bench threads -- table     # the table alone
+//! cargo bench --bench threads -- --quick   # only shows that everything runs
+//! ```
+//!
+//! Times on a busy machine mean little alone. The table has ratios of contenders that take turns
+//! in one process; a ratio is the median of the ratios of the rounds. One child process measures
+//! on one processor, one on all; of threads that have never been before, one round is one process
+//! per contender, and they take turns too.
+
+mod common;
+
+use std::process::Command;
+use std::time::Duration;
+
+use common::contenders::{self, Contender};
+use common::rounds::{self, Workload};
+use common::{machine, syscalls};
+use criterion::Criterion;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        // The children; see `Effort::flag`.
+        ["child", "warm", processors, effort] => warm_child(processors, effort.into()),
+        ["child", "cold", name, count] => cold_child(name, count.parse().expect("a number")),
+        ["child", "count", name, count] => count_child(name, count.parse().expect("a number")),
+        _ => {
+            // Cargo passes --bench when it benches, and nothing when it tests.
+            let quick = words.contains(&"--quick") || !words.contains(&"--bench");
+            let effort = if quick { Effort::Quick } else { Effort::Full };
+            if !words.contains(&"table") {
+                statistics();
+            }
+            table(effort);
+        }
+    }
+}
+
+/// How much to measure.
+#[derive(Clone, Copy)]
+enum Effort {
+    Full,
+    /// Too little to mean anything: shows that it runs.
+    Quick,
+}
+
+impl Effort {
+    fn flag(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Quick => "quick",
+        }
+    }
+
+    fn rounds(self) -> usize {
+        match self {
+            Self::Full => 15,
+            Self::Quick => 1,
+        }
+    }
+
+    fn turns(self) -> u32 {
+        match self {
+            Self::Full => 30,
+            Self::Quick => 1,
+        }
+    }
+
+    fn cold_threads(self) -> u32 {
+        match self {
+            Self::Full => 2000,
+            Self::Quick => 20,
+        }
+    }
+}
+
+impl From<&str> for Effort {
+    fn from(flag: &str) -> Self {
+        if flag == "full" {
+            Self::Full
+        } else {
+            Self::Quick
+        }
+    }
+}
+
+/// Criterion's view: each contender alone, with its history from run to run.
+fn statistics() {
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(2))
+        .configure_from_args();
+    for (name, workload) in WARM {
+        let mut group = criterion.benchmark_group(format!("{name}, batch of {}", workload.batch()));
+        for mut contender in contenders::all() {
+            group.bench_function(contender.name(), |bencher| {
+                bencher.iter(|| workload.run(&mut *contender));
+            });
+        }
+    }
+    criterion.final_summary();
+}
+
+const WARM: [(&str, Workload); 2] = [
+    ("spawn+join", Workload::SpawnJoin),
+    ("spawn 64, join 64", Workload::Spawn64Join64),
+];
+
+/// The table of ratios.
+fn table(effort: Effort) {
+    let mut rows = Vec::new();
+    for (processors, label) in [("one", "one CPU"), ("all", "all CPUs")] {
+        let output = child(&["warm", processors, effort.flag()]);
+        rows.extend(output.lines().map(|line| Row::parse(line, label)));
+    }
+    rows.push(cold(effort));
+    println!("\n{}\n", machine::describe());
+    if matches!(effort, Effort::Quick) {
+        println!("Quick: these figures mean nothing.\n");
+    }
+    println!("µs per thread (median of rounds) and ratios (median of the rounds' ratios):\n");
+    println!(
+        "| work | floor | rawthread | pthread | std::thread | rawthread ÷ floor | std ÷ rawthread |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    rows.iter().for_each(Row::print);
+    println!("\nSystem calls of a warm spawn and join, both sides together:\n");
+    for contender in contenders::all() {
+        match syscalls::per_thread(&["child", "count", contender.name()]) {
+            Some(calls) => println!("* {}: {calls:.1}", contender.name()),
+            None => {
+                println!("* skipped: no strace that may trace");
+                break;
+            }
+        }
+    }
+}
+
+/// One line of the table: each contender's times, by round.
+struct Row {
+    work: String,
+    /// Floor (or nothing), rawthread, pthread, std.
+    times: [Vec<f64>; 4],
+}
+
+impl Row {
+    /// Reads `work;time,time,...;...` as `warm_child` prints it.
+    fn parse(line: &str, processors: &str) -> Self {
+        let mut fields = line.split(';');
+        let work = fields.next().expect("the name of the work");
+        let mut times = fields.map(|field| {
+            let times = field.split(',').map(|time| time.parse().expect("a time"));
+            times.collect::<Vec<f64>>()
+        });
+        Self {
+            work: format!("{work}, {processors}"),
+            times: std::array::from_fn(|_| times.next().expect("four contenders")),
+        }
+    }
+
+    fn print(&self) {
+        let show = |value: f64| match value.is_nan() {
+            true => "–".to_owned(),
+            false => format!("{value:.2}"),
+        };
+        let [floor, raw, _, std] = &self.times;
+        let times = self.times.each_ref().map(|times| {
+            let median = rounds::median(times.iter().copied());
+            if median.is_nan() {
+                "–".to_owned()
+            } else {
+                format!("{median:.1}")
+            }
+        });
+        println!(
+            "| {} | {} | {} | {} |",
+            self.work,
+            times.join(" | "),
+            show(rounds::ratio(raw, floor)),
+            show(rounds::ratio(std, raw)),
+        );
+    }
+}
+
+/// Threads that have never been: a process for each contender and round.
+fn cold(effort: Effort) -> Row {
+    let count = effort.cold_threads().to_string();
+    let mut times: [Vec<f64>; 4] = Default::default();
+    for _ in 0..effort.rounds() {
+        for (contender, times) in contenders::that_run_code().iter().zip(&mut times[1..]) {
+            let output = child(&["cold", contender.name(), &count]);
+            times.push(output.trim().parse().expect("a time"));
+        }
+    }
+    Row {
+        work: format!("first spawn of each of {count} live threads, all CPUs"),
+        times,
+    }
+}
+
+/// Runs this program as a child; returns what it prints.
+fn child(arguments: &[&str]) -> String {
+    let output = Command::new(std::env::current_exe().expect("this program has a path"))
+        .arg("child")
+        .args(arguments)
+        .output()
+        .expect("this program can be run again");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {stderr}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn warm_child(processors: &str, effort: Effort) {
+    if processors == "one" {
+        machine::use_one_processor();
+    }
+    let mut contenders = contenders::all();
+    for (name, workload) in WARM {
+        let times = workload.measure(&mut contenders, effort.rounds(), effort.turns());
+        let times = times.iter().map(|times| {
+            let times: Vec<String> = times.iter().map(f64::to_string).collect();
+            times.join(",")
+        });
+        println!("{name};{}", times.collect::<Vec<_>>().join(";"));
+    }
+}
+
+fn cold_child(name: &str, count: u32) {
+    println!("{}", rounds::cold(&mut *by_name(name), count));
+}
+
+/// What strace looks at.
+fn count_child(name: &str, count: u32) {
+    machine::use_one_processor();
+    let mut contender = by_name(name);
+    for _ in 0..count {
+        contender.spawn(|| ());
+        contender.join();
+    }
+}
+
+fn by_name(name: &str) -> Box<dyn Contender> {
+    let mut all = contenders::all().into_iter();
+    all.find(|contender| contender.name() == name)
+        .expect("a contender of that name")
+}
