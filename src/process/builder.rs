@@ -5,30 +5,20 @@ use core::mem::ManuallyDrop;
 
 use super::child::Child;
 use super::explain;
+use super::gate::Gate;
 use super::ground::Ground;
 use super::namespaces::{IdMaps, Namespaces};
-use crate::error::{Error, Step};
+use super::start::{Packet, Start};
+use crate::error::Error;
 use crate::flags::CloneFlags;
-use crate::sys::file::{self, Descriptor};
-use crate::sys::{Errno, arch, clone, task};
+use crate::sys::file::Descriptor;
+use crate::sys::{Errno, arch, clone};
 
 /// The kernel's bound on the length of the `set_tid` array (nested pid namespaces).
 const TIDS: usize = 32;
 
 /// What a child that shares memory stands on unless told otherwise: 256 KiB.
 const DEFAULT_STACK: usize = 256 * 1024;
-
-/// The exit code of a child whose closure panicked, as of a Rust program whose main panicked.
-const PANICKED: i32 = 101;
-
-/// The exit code of a child that was given up before its closure ran.
-const GIVEN_UP: i32 = 127;
-
-static PIPE: Step = Step {
-    name: "pipe2",
-    purpose: "make the pipe on which the child waits for its id maps",
-    advice: "Close descriptors, or raise RLIMIT_NOFILE.",
-};
 
 /// Makes a process that runs a closure, sharing with its maker exactly what the flags say.
 ///
@@ -452,138 +442,5 @@ impl Builder {
 impl Default for Builder {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// What the child of a shared memory finds at the top of its stack.
-struct Packet<F> {
-    f: F,
-    gate: Option<ChildGate>,
-    /// Where `CHILD_SETTID` and `CHILD_CLEARTID` point.
-    tid: u32,
-}
-
-/// How the child gets to its closure.
-enum Start<'a, F> {
-    /// It runs on from the caller's frame, in a copy of it.
-    Copy(&'a mut ManuallyDrop<F>, Option<ChildGate>),
-    /// It starts on its own stack with this packet.
-    Own(*mut Packet<F>),
-}
-
-impl<F: FnOnce() -> i32> Start<'_, F> {
-    fn packet(&self) -> *mut Packet<F> {
-        match self {
-            Self::Copy(..) => core::ptr::null_mut(),
-            Self::Own(packet) => *packet,
-        }
-    }
-
-    /// Makes the child and, in it, never returns.
-    ///
-    /// # Safety
-    /// The contract of [`Builder::spawn`]; the request's stack must fit this start.
-    unsafe fn clone(&self, request: &clone::Request) -> Result<i32, Errno> {
-        match self {
-            Self::Own(packet) => {
-                // SAFETY: the stack is fresh, ends below the packet, aligned to 16.
-                unsafe { clone::clone_call(request, enter::<F>, packet.cast()) }
-            }
-            Self::Copy(f, gate) => {
-                // SAFETY: no VM, so the child has its own copy of this stack.
-                match unsafe { clone::fork_call(request) }? {
-                    0 => {
-                        // SAFETY: the child's copy, moved out once: this branch does not return.
-                        let f = unsafe { core::ptr::read(&raw const ***f) };
-                        run(f, *gate)
-                    }
-                    pid => Ok(pid),
-                }
-            }
-        }
-    }
-}
-
-/// The first function of a child on its own stack.
-unsafe extern "C" fn enter<F: FnOnce() -> i32>(packet: *mut u8) -> ! {
-    let packet = packet.cast::<Packet<F>>();
-    // SAFETY: `spawn` wrote a packet there for this child alone. The fields are moved out one by
-    // one because the kernel may still write `tid`.
-    let (f, gate) = unsafe { ((&raw const (*packet).f).read(), (*packet).gate) };
-    run(f, gate)
-}
-
-/// The child's life.
-fn run<F: FnOnce() -> i32>(f: F, gate: Option<ChildGate>) -> ! {
-    /// Unwinding must not reach the frames below, which belong to the parent.
-    struct Panicked;
-    impl Drop for Panicked {
-        fn drop(&mut self) {
-            task::exit_group(PANICKED);
-        }
-    }
-    let _guard = Panicked;
-    if let Some(gate) = gate {
-        gate.pass();
-    }
-    task::exit_group(f())
-}
-
-/// Holds the child back until its id maps are written: a pipe, whose end of file means that the
-/// parent gave up or is gone.
-struct Gate {
-    read: Descriptor,
-    write: Descriptor,
-}
-
-/// The descriptors of a gate, as the child sees them.
-#[derive(Clone, Copy)]
-struct ChildGate {
-    read: i32,
-    /// The child's own copy of the write end; `None` where the table is shared and the end is the
-    /// parent's.
-    write: Option<i32>,
-}
-
-impl Gate {
-    fn new(maps: &IdMaps, flags: CloneFlags) -> Result<Option<Self>, Error> {
-        if maps.is_empty() {
-            return Ok(None);
-        }
-        debug_assert!(!flags.contains(CloneFlags::VFORK));
-        let (read, write) = file::waiting_pipe().map_err(|errno| Error::at_step(&PIPE, errno))?;
-        Ok(Some(Self { read, write }))
-    }
-
-    fn child_side(&self, flags: CloneFlags) -> ChildGate {
-        ChildGate {
-            read: self.read.number(),
-            write: (!flags.contains(CloneFlags::FILES)).then_some(self.write.number()),
-        }
-    }
-
-    fn open(self, flags: CloneFlags) {
-        let _ = file::write(self.write.number(), &[1]);
-        if flags.contains(CloneFlags::FILES) {
-            // One table: the child closes the read end once it has read.
-            self.read.into_number();
-        }
-    }
-}
-
-impl ChildGate {
-    fn pass(self) {
-        if let Some(write) = self.write {
-            drop(Descriptor::adopt(write));
-        }
-        let mut byte = [0];
-        loop {
-            match file::read(self.read, &mut byte) {
-                Ok(1) => break,
-                Err(Errno::EINTR) => {}
-                _ => task::exit_group(GIVEN_UP),
-            }
-        }
-        drop(Descriptor::adopt(self.read));
     }
 }

@@ -5,6 +5,7 @@ use core::fmt;
 use core::time::Duration;
 
 use super::ground::Ground;
+use super::pipe::Pipe;
 use super::reaper;
 use super::status::ExitStatus;
 use crate::error::{Error, Step};
@@ -86,6 +87,13 @@ pub(super) fn wait_raw(
 /// # }
 /// ```
 pub struct Child {
+    /// The parent's end of the child's stdin, if it is a pipe. Closed by [`wait`](Self::wait), so
+    /// that a child that reads to the end comes to it.
+    pub stdin: Option<Pipe>,
+    /// The parent's end of the child's stdout, if it is a pipe.
+    pub stdout: Option<Pipe>,
+    /// The parent's end of the child's stderr, if it is a pipe.
+    pub stderr: Option<Pipe>,
     pid: i32,
     pidfd: Option<Descriptor>,
     /// What the child stands on, if it shares our memory and may still be there.
@@ -98,6 +106,9 @@ pub struct Child {
 impl Child {
     pub(super) fn new(pid: i32, pidfd: Option<Descriptor>) -> Self {
         Self {
+            stdin: None,
+            stdout: None,
+            stderr: None,
             pid,
             pidfd,
             stack: None,
@@ -173,7 +184,7 @@ impl Child {
             .map(|fd| unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) })
     }
 
-    /// Waits until the child has ended, and reaps it. A second call returns the same status.
+    /// Closes [`stdin`](Self::stdin), waits until the child has ended, and reaps it. A second call returns the same status.
     ///
     /// # Errors
     /// `ECHILD` if the child was reaped by somebody else (a `waitpid(-1)`, SIGCHLD ignored) or is
@@ -190,6 +201,7 @@ impl Child {
     /// # }
     /// ```
     pub fn wait(&mut self) -> Result<ExitStatus, Error> {
+        self.stdin = None;
         loop {
             if let Some(status) = self.reap(0)? {
                 return Ok(status);

@@ -23,6 +23,10 @@ static CGROUP: Step = Step {
 };
 
 /// The error for a process that could not be made with `flags`.
+#[allow(
+    clippy::unnecessary_cast,
+    reason = "musl's constants are of another type"
+)]
 pub(super) fn clone_failed(flags: CloneFlags, errno: Errno) -> Error {
     let into_cgroup = flags.contains(CloneFlags::INTO_CGROUP);
     match errno.number() {
@@ -33,7 +37,7 @@ pub(super) fn clone_failed(flags: CloneFlags, errno: Errno) -> Error {
         }
         libc::ENOSPC | libc::EUSERS => Error::at_limit(Limit::Namespaces, None, errno),
         libc::EMFILE => {
-            let value = limits::resource(libc::RLIMIT_NOFILE);
+            let value = limits::resource(libc::RLIMIT_NOFILE as u32);
             Error::at_limit(Limit::OpenFiles, value, errno)
         }
         libc::ENOMEM => Error::at_limit(Limit::Memory, None, errno),

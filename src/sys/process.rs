@@ -239,3 +239,17 @@ pub(crate) fn close_from_on_exec(first: u32) -> Result<(), Errno> {
     };
     Errno::check(returned).map(drop)
 }
+
+/// Sets the calling thread's nice value.
+pub(crate) fn set_nice(value: i32) -> Result<(), Errno> {
+    // SAFETY: no memory.
+    let returned = unsafe {
+        syscall3(
+            libc::SYS_setpriority,
+            libc::PRIO_PROCESS as usize,
+            0,
+            value as isize as usize,
+        )
+    };
+    Errno::check(returned).map(drop)
+}

@@ -16,6 +16,20 @@ impl KernelSet {
     pub(crate) const fn without(self, signal: i32) -> Self {
         Self(self.0 & !(1 << (signal - 1)))
     }
+
+    /// The set with `signal` in it; `None` if there is no such signal (1 to 64).
+    pub(crate) const fn with(self, signal: i32) -> Option<Self> {
+        if signal >= 1 && signal <= 64 {
+            Some(Self(self.0 | 1 << (signal - 1)))
+        } else {
+            None
+        }
+    }
+
+    /// The signals in the set, the lowest first.
+    pub(crate) fn iter(self) -> impl Iterator<Item = i32> {
+        (1..=64).filter(move |signal| self.0 >> (signal - 1) & 1 == 1)
+    }
 }
 
 /// Replaces the calling thread's mask and returns the old one.

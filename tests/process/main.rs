@@ -4,5 +4,7 @@
 
 mod builder;
 mod child;
+mod command;
+mod settings;
 mod traps;
 mod util;

@@ -75,6 +75,7 @@ fn an_ended_child_is_a_zombie_until_waited_for() {
 fn vfork_suspends_only_the_calling_thread() {
     static TICKS: AtomicU32 = AtomicU32::new(0);
     static STOP: AtomicBool = AtomicBool::new(false);
+    static LEFT: AtomicBool = AtomicBool::new(false);
     let other = std::thread::spawn(|| {
         while !STOP.load(Ordering::SeqCst) {
             TICKS.fetch_add(1, Ordering::SeqCst);
@@ -92,15 +93,14 @@ fn vfork_suspends_only_the_calling_thread() {
                 while TICKS.load(Ordering::SeqCst) < start + 3 {
                     libc::sched_yield();
                 }
+                LEFT.store(true, Ordering::SeqCst);
                 0
             })
     }
     .unwrap();
-    // And the caller was: the child is over already.
-    assert_eq!(
-        child.try_wait().unwrap().map(|status| status.success()),
-        Some(true)
-    );
+    // And the caller was: the child had done everything before `spawn` returned.
+    assert!(LEFT.load(Ordering::SeqCst));
+    assert!(child.wait().unwrap().success());
     STOP.store(true, Ordering::SeqCst);
     other.join().unwrap();
 }

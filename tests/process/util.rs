@@ -1,7 +1,10 @@
 //! What the tests share.
 
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use rawthread::process::Command;
 
 /// Whether a process or zombie of this number exists, and its state letter (`Z` for a zombie).
 pub(crate) fn state_of(pid: i32) -> Option<char> {
@@ -59,4 +62,50 @@ pub(crate) fn user_namespaces() -> bool {
         println!("SKIP: no user namespaces for this user here");
     }
     can
+}
+
+/// What a shell script prints.
+pub(crate) fn sh(script: &str, configure: impl FnOnce(&mut Command)) -> String {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script]);
+    configure(&mut command);
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{script}: {error}"));
+    assert!(output.status.success(), "{script}: {output:?}");
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .trim_end()
+        .to_owned()
+}
+
+/// A directory of this test's own, removed at its end.
+pub(crate) struct Directory(pub(crate) PathBuf);
+
+impl Directory {
+    pub(crate) fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("rawthread-{name}-{}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn file(&self, name: &str, text: &str, mode: u32) {
+        let path = self.0.join(name);
+        // Written under another name by another process: a descriptor open for writing, even one
+        // that a parallel fork has copied, makes execve say ETXTBSY.
+        let status = std::process::Command::new("/bin/sh")
+            .args(["-c", "printf %s \"$2\" > \"$1\"", "sh"])
+            .arg(&path)
+            .arg(text)
+            .status()
+            .unwrap();
+        assert!(status.success());
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }

@@ -1,0 +1,303 @@
+//! What runs in the child between clone and execve.
+//!
+//! The child shares the parent's memory and stands on the calling thread's pointer to its
+//! thread-locals. So nothing in this file may allocate, panic, lock, touch `errno` or a
+//! thread-local, or call a libc function: it reads a [`Plan`] that the parent prepared, makes raw
+//! system calls, and writes to the plan's report and to its own stack. Signals are blocked from
+//! before the child exists until its last step, and by then no handler of the parent is left.
+#![allow(unsafe_code, reason = "ends in execve, by pointers")]
+
+use core::cell::Cell;
+use core::ffi::{CStr, c_char};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+
+use super::menu::BeforeExec;
+use crate::error::{Error, Step};
+use crate::sys::futex::{self, Scope};
+use crate::sys::signal::{self, KernelSet};
+use crate::sys::{Errno, process, task};
+
+/// The exit code of a child that could not become the program: what shells say for "not found".
+/// The caller of `spawn` gets the error instead and never sees it.
+const NEVER_BECAME: i32 = 127;
+
+/// Everything the child does, as data.
+pub(super) struct Plan<'a> {
+    /// Whether the kernel has not reset the handlers already (`CLONE_CLEAR_SIGHAND`).
+    pub(super) reset_handlers: bool,
+    pub(super) default_signals: KernelSet,
+    pub(super) new_session: bool,
+    pub(super) process_group: Option<i32>,
+    pub(super) controlling_terminal: Option<i32>,
+    pub(super) menu: &'a [BeforeExec],
+    pub(super) root: Option<&'a CStr>,
+    pub(super) directory: Option<&'a CStr>,
+    pub(super) moves: &'a [Move],
+    /// Every descriptor from here up closes at execve, unless it is a target of a move.
+    pub(super) close_from: Option<u32>,
+    /// (resource, soft, hard)
+    pub(super) limits: &'a [(u32, u64, u64)],
+    pub(super) groups: Option<&'a [u32]>,
+    pub(super) gid: Option<u32>,
+    pub(super) uid: Option<u32>,
+    /// The signal, and the parent's pid.
+    pub(super) death: Option<(i32, i32)>,
+    pub(super) mask: KernelSet,
+    /// Paths to try, in order.
+    pub(super) candidates: &'a [*const c_char],
+    /// Ends in null; so do the two below.
+    pub(super) arguments: &'a [*const c_char],
+    pub(super) environment: &'a [*const c_char],
+    /// `sh`, then a slot for the path of a script without `#!`, then its arguments.
+    pub(super) shell: &'a [Cell<*const c_char>],
+    pub(super) gate: Gate,
+    pub(super) report: Report,
+}
+
+/// Descriptor `to` of the child is to be what `from` is.
+pub(super) struct Move {
+    pub(super) from: Cell<i32>,
+    pub(super) to: i32,
+}
+
+/// Holds the child back until its id maps are written.
+///
+/// | word | meaning | who changes it |
+/// |---|---|---|
+/// | `OPEN` | go on | |
+/// | `CLOSED` | wait | the parent, once, to one of the others |
+/// | `GIVEN_UP` | end | |
+pub(super) struct Gate(AtomicU32);
+
+const OPEN: u32 = 0;
+const CLOSED: u32 = 1;
+const GIVEN_UP: u32 = 2;
+
+impl Gate {
+    pub(super) fn new(closed: bool) -> Self {
+        Self(AtomicU32::new(if closed { CLOSED } else { OPEN }))
+    }
+
+    /// Lets the child go on, or end. Relaxed: the word carries no data but itself.
+    pub(super) fn decide(&self, go_on: bool) {
+        self.0
+            .store(if go_on { OPEN } else { GIVEN_UP }, Ordering::Relaxed);
+        futex::wake(self.0.as_ptr(), 1, Scope::Private);
+    }
+
+    /// Waits; whether to go on.
+    fn pass(&self) -> bool {
+        loop {
+            match self.0.load(Ordering::Relaxed) {
+                CLOSED => {
+                    let _ = futex::wait(&self.0, CLOSED, None, Scope::Private);
+                }
+                word => return word == OPEN,
+            }
+        }
+    }
+}
+
+/// Where the child says what went wrong: the step, or null as long as nothing did.
+///
+/// The child stores `errno` and then, with Release, `step`; the parent loads `step` with Acquire,
+/// after the kernel told it that the child has left its memory.
+#[derive(Default)]
+pub(super) struct Report {
+    step: AtomicPtr<Step>,
+    errno: AtomicI32,
+}
+
+impl Report {
+    fn failed(&self, step: &'static Step, errno: Errno) {
+        self.errno.store(errno.number(), Ordering::Relaxed);
+        self.step
+            .store(core::ptr::from_ref(step).cast_mut(), Ordering::Release);
+    }
+
+    /// What the child reported, for the parent.
+    pub(super) fn error(&self) -> Option<Error> {
+        let step = self.step.load(Ordering::Acquire);
+        // SAFETY: null or the address of a static, stored by `failed`.
+        let step: &'static Step = unsafe { step.as_ref() }?;
+        let errno = self.errno.load(Ordering::Relaxed).clamp(1, 4095);
+        Some(Error::at_step(step, Errno::new(errno)))
+    }
+}
+
+macro_rules! steps {
+    ($($id:ident = $name:literal, $purpose:literal, $advice:literal;)*) => {
+        $(static $id: Step = Step { name: $name, purpose: $purpose, advice: $advice };)*
+    };
+}
+
+steps! {
+    SIGNALS = "rt_sigaction", "reset a signal of the child to its default",
+        "SIGKILL and SIGSTOP cannot be set, and signals are 1 to 64.";
+    SESSION = "setsid", "start a session in the child",
+        "A process group leader cannot: leave the process group unset.";
+    GROUP = "setpgid", "move the child to its process group",
+        "The group must exist in the same session, or be 0 for a new one.";
+    TERMINAL = "ioctl(TIOCSCTTY)", "give the child its controlling terminal",
+        "It needs a terminal that controls no other session, and new_session.";
+    ROOT = "chroot", "change the child's root directory",
+        "It must be a directory, and the child needs CAP_SYS_CHROOT.";
+    DIRECTORY = "chdir", "enter the child's working directory",
+        "It must be a directory that the child may enter, inside its new root if there is one.";
+    SHIELD = "fcntl(F_DUPFD_CLOEXEC)", "move a descriptor out of another one's way",
+        "Is it open? Is RLIMIT_NOFILE above every number asked for?";
+    CLOSE = "close_range", "close the other descriptors",
+        "It needs Linux 5.11.";
+    KEEP = "fcntl(F_SETFD)", "keep a descriptor open for the child",
+        "Is it open?";
+    PLACE = "dup3", "put a descriptor in its place",
+        "Is its number below RLIMIT_NOFILE?";
+    LIMIT = "prlimit64", "set a resource limit of the child",
+        "The soft limit may not exceed the hard one; raising that needs CAP_SYS_RESOURCE.";
+    GROUPS = "setgroups", "set the child's supplementary groups",
+        "It needs CAP_SETGID, and may be denied in a user namespace.";
+    GID = "setresgid", "set the child's group id",
+        "It needs CAP_SETGID, and a mapped id in a user namespace.";
+    UID = "setresuid", "set the child's user id",
+        "It needs CAP_SETUID, and a mapped id in a user namespace.";
+    DEATH = "prctl(PR_SET_PDEATHSIG)", "set the child's parent-death signal",
+        "Signals are 1 to 64.";
+    EXEC = "execve", "run the program",
+        "ENOENT: neither the program nor, for a script, its interpreter was found. EACCES: it is \
+         not an executable file. E2BIG: the arguments are too long.";
+}
+
+/// The child's life; `plan` is a `*const Plan`.
+///
+/// # Safety
+/// The plan must stay until the child has left this memory by execve or exit.
+pub(super) unsafe extern "C" fn enter(plan: *mut u8) -> ! {
+    // SAFETY: the parent keeps the plan and does not touch what the child writes.
+    let plan: &Plan<'_> = unsafe { &*plan.cast_const().cast() };
+    if plan.gate.pass() {
+        let (step, errno) = match prepare(plan) {
+            Ok(()) => (&EXEC, execute(plan)),
+            Err(failed) => failed,
+        };
+        plan.report.failed(step, errno);
+    }
+    task::exit_group(NEVER_BECAME)
+}
+
+type Failed = (&'static Step, Errno);
+
+/// The steps, in an order that each can rely on: what needs rights comes before giving them up,
+/// what names the parent's descriptors before they are moved, what takes signals last.
+fn prepare(plan: &Plan<'_>) -> Result<(), Failed> {
+    let at = |step: &'static Step| move |errno: Errno| (step, errno);
+    if plan.reset_handlers {
+        signal::forget_handlers();
+    }
+    for signal in plan.default_signals.iter() {
+        signal::set_default(signal).map_err(at(&SIGNALS))?;
+    }
+    if plan.new_session {
+        process::new_session().map_err(at(&SESSION))?;
+    }
+    if let Some(group) = plan.process_group {
+        process::set_process_group(group).map_err(at(&GROUP))?;
+    }
+    if let Some(fd) = plan.controlling_terminal {
+        process::set_controlling_terminal(fd).map_err(at(&TERMINAL))?;
+    }
+    for step in plan.menu {
+        step.take()?;
+    }
+    if let Some(path) = plan.root {
+        process::change_root(path).map_err(at(&ROOT))?;
+        if plan.directory.is_none() {
+            // A working directory outside the root would be a way out of it.
+            process::change_directory(c"/").map_err(at(&DIRECTORY))?;
+        }
+    }
+    if let Some(path) = plan.directory {
+        process::change_directory(path).map_err(at(&DIRECTORY))?;
+    }
+    place(plan)?;
+    for (resource, soft, hard) in plan.limits {
+        process::set_resource(*resource, *soft, *hard).map_err(at(&LIMIT))?;
+    }
+    if let Some(groups) = plan.groups {
+        process::set_groups(groups).map_err(at(&GROUPS))?;
+    }
+    if let Some(gid) = plan.gid {
+        process::set_gid(gid).map_err(at(&GID))?;
+    }
+    if let Some(uid) = plan.uid {
+        process::set_uid(uid).map_err(at(&UID))?;
+    }
+    // After the ids: changing them clears the signal.
+    if let Some((signal, parent)) = plan.death {
+        process::set_parent_death_signal(signal).map_err(at(&DEATH))?;
+        // 0: the parent is outside the child's pid namespace.
+        if ![parent, 0].contains(&process::parent_pid()) {
+            // The parent died before it could be watched.
+            task::exit_group(NEVER_BECAME);
+        }
+    }
+    signal::set_mask(plan.mask);
+    Ok(())
+}
+
+/// Puts every descriptor in its place: first all sources out of the way of all targets, so that
+/// any permutation comes out right.
+fn place(plan: &Plan<'_>) -> Result<(), Failed> {
+    let above = plan
+        .moves
+        .iter()
+        .fold(3, |above: i32, one| above.max(one.to.saturating_add(1)));
+    for one in plan.moves {
+        let from = one.from.get();
+        if from != one.to && from < above {
+            let moved = process::duplicate_above(from, above).map_err(|errno| (&SHIELD, errno))?;
+            one.from.set(moved);
+        }
+    }
+    if let Some(first) = plan.close_from {
+        process::close_from_on_exec(first).map_err(|errno| (&CLOSE, errno))?;
+    }
+    for one in plan.moves {
+        let from = one.from.get();
+        if from == one.to {
+            process::keep_on_exec(from).map_err(|errno| (&KEEP, errno))?;
+        } else {
+            process::duplicate_to(from, one.to).map_err(|errno| (&PLACE, errno))?;
+        }
+    }
+    Ok(())
+}
+
+/// Becomes the program, as `execvp(3)` looks for it; returns why not.
+fn execute(plan: &Plan<'_>) -> Errno {
+    let mut answer = Errno::new(libc::ENOENT);
+    for path in plan.candidates {
+        // SAFETY: the parent made the arrays of NUL-terminated strings, each ended by null.
+        let mut errno =
+            unsafe { process::execve(*path, plan.arguments.as_ptr(), plan.environment.as_ptr()) };
+        if errno.number() == libc::ENOEXEC
+            && let Some(slot) = plan.shell.get(1)
+        {
+            slot.set(*path);
+            // SAFETY: as above; a Cell has the layout of what it holds.
+            errno = unsafe {
+                process::execve(
+                    c"/bin/sh".as_ptr(),
+                    plan.shell.as_ptr().cast(),
+                    plan.environment.as_ptr(),
+                )
+            };
+        }
+        match errno.number() {
+            // Remembered, in case no better one follows.
+            libc::EACCES => answer = errno,
+            libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT => {}
+            _ => return errno,
+        }
+    }
+    answer
+}

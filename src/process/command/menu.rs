@@ -1,0 +1,273 @@
+//! What a command can do to itself before it becomes another program.
+
+use alloc::ffi::CString;
+use alloc::vec::Vec;
+
+use super::text::Text;
+use crate::error::{Error, Step};
+use crate::sys::Errno;
+use crate::sys::process;
+
+/// A step that the child takes before `execve`: one system call from a fixed menu.
+///
+/// There is no closure here on purpose. The child shares the parent's memory and has no thread
+/// identity of its own; whatever it may do must be known to touch neither.
+///
+/// ```
+/// use rawthread::process::{BeforeExec, Command};
+///
+/// let output = Command::new("sh")
+///     .args(["-c", "umask"])
+///     .before_exec(BeforeExec::umask(0o027))
+///     .output()?;
+/// assert_eq!(output.stdout, b"0027\n");
+/// # Ok::<(), rawthread::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct BeforeExec(Menu);
+
+#[derive(Clone, Debug)]
+enum Menu {
+    Umask(u32),
+    Nice(i32),
+    NoNewPrivileges,
+    HostName(CString),
+    Mount {
+        source: Option<CString>,
+        target: CString,
+        kind: Option<CString>,
+        flags: u64,
+        data: Option<CString>,
+    },
+    /// A text with a NUL in it was given.
+    Unusable,
+}
+
+static NICE: Step = Step {
+    name: "setpriority",
+    purpose: "set the child's nice value",
+    advice: "A lower value needs CAP_SYS_NICE or RLIMIT_NICE.",
+};
+static NO_NEW_PRIVS: Step = Step {
+    name: "prctl(PR_SET_NO_NEW_PRIVS)",
+    purpose: "give up new privileges",
+    advice: "It needs Linux 3.5.",
+};
+static HOST_NAME: Step = Step {
+    name: "sethostname",
+    purpose: "set the child's host name",
+    advice: "It needs CAP_SYS_ADMIN in the UTS namespace (add Namespaces::USER and UTS) and takes \
+             64 bytes.",
+};
+static MOUNT: Step = Step {
+    name: "mount",
+    purpose: "change the child's mounts",
+    advice: "It needs CAP_SYS_ADMIN in the mount namespace (add Namespaces::USER and MOUNT), an \
+             existing target and the right type; a pid namespace's /proc needs Namespaces::PID.",
+};
+
+impl BeforeExec {
+    /// Sets the file mode creation mask: `umask(2)`.
+    ///
+    /// ```
+    /// let private = rawthread::process::BeforeExec::umask(0o077);
+    /// # let _ = private;
+    /// ```
+    #[must_use]
+    pub fn umask(mask: u32) -> Self {
+        Self(Menu::Umask(mask))
+    }
+
+    /// Sets the nice value, -20 to 19: `setpriority(2)`.
+    ///
+    /// ```
+    /// # use rawthread::process::{BeforeExec, Command};
+    /// let output = Command::new("nice").before_exec(BeforeExec::nice(19)).output()?;
+    /// assert_eq!(output.stdout, b"19\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    #[must_use]
+    pub fn nice(value: i32) -> Self {
+        Self(Menu::Nice(value))
+    }
+
+    /// Gives up, for good and for all descendants, gaining privileges by executing a file:
+    /// `PR_SET_NO_NEW_PRIVS(2const)`.
+    ///
+    /// ```
+    /// # use rawthread::process::{BeforeExec, Command};
+    /// Command::new("true").before_exec(BeforeExec::no_new_privileges()).status()?;
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    #[must_use]
+    pub fn no_new_privileges() -> Self {
+        Self(Menu::NoNewPrivileges)
+    }
+
+    /// Sets the host name of the UTS namespace: `sethostname(2)`.
+    ///
+    /// ```
+    /// let step = rawthread::process::BeforeExec::host_name("inside");
+    /// # let _ = step;
+    /// ```
+    #[must_use]
+    pub fn host_name(name: impl Text) -> Self {
+        Self(text(&name).map_or(Menu::Unusable, Menu::HostName))
+    }
+
+    /// `mount(2)`, with `libc::MS_*` as flags; an empty `source`, `kind` or `data` is left out.
+    ///
+    /// ```
+    /// use rawthread::process::BeforeExec;
+    /// // What a container starts with: its mounts do not spread to the host, and its own /proc.
+    /// let apart = BeforeExec::mount("", "/", "", libc::MS_REC | libc::MS_PRIVATE, "");
+    /// let proc = BeforeExec::mount("proc", "/proc", "proc", 0, "");
+    /// # let _ = (apart, proc);
+    /// ```
+    #[must_use]
+    pub fn mount(
+        source: impl Text,
+        target: impl Text,
+        kind: impl Text,
+        flags: u64,
+        data: impl Text,
+    ) -> Self {
+        let optional = |given: &dyn Text| match text(given) {
+            Some(text) if text.is_empty() => Some(None),
+            other => other.map(Some),
+        };
+        let mount = || {
+            Some(Menu::Mount {
+                source: optional(&source)?,
+                target: text(&target)?,
+                kind: optional(&kind)?,
+                flags,
+                data: optional(&data)?,
+            })
+        };
+        Self(mount().unwrap_or(Menu::Unusable))
+    }
+
+    pub(super) fn is_usable(&self) -> bool {
+        !matches!(self.0, Menu::Unusable)
+    }
+
+    /// Takes the step. Runs in the child: raw system calls only.
+    pub(super) fn take(&self) -> Result<(), (&'static Step, Errno)> {
+        match &self.0 {
+            Menu::Umask(mask) => {
+                process::set_umask(*mask);
+                Ok(())
+            }
+            Menu::Nice(value) => process::set_nice(*value).map_err(|errno| (&NICE, errno)),
+            Menu::NoNewPrivileges => {
+                process::set_no_new_privileges().map_err(|errno| (&NO_NEW_PRIVS, errno))
+            }
+            Menu::HostName(name) => {
+                process::set_host_name(name).map_err(|errno| (&HOST_NAME, errno))
+            }
+            Menu::Mount {
+                source,
+                target,
+                kind,
+                flags,
+                data,
+            } => process::mount(
+                source.as_deref(),
+                target,
+                kind.as_deref(),
+                *flags,
+                data.as_deref(),
+            )
+            .map_err(|errno| (&MOUNT, errno)),
+            Menu::Unusable => Ok(()),
+        }
+    }
+}
+
+fn text(given: &dyn Text) -> Option<CString> {
+    CString::new(Vec::from(given.bytes_for_kernel())).ok()
+}
+
+/// What every use of a text with a NUL ends in.
+pub(super) const NUL: Error = Error::invalid_input(
+    "a program, argument, variable or path with a NUL byte in it",
+    "The kernel's strings end at the first NUL: remove it.",
+);
+
+/// A resource that `setrlimit(2)` limits.
+///
+/// ```
+/// use rawthread::process::{Command, Resource};
+///
+/// let output = Command::new("sh")
+///     .args(["-c", "ulimit -n"])
+///     .rlimit(Resource::OpenFiles, 20, 20)
+///     .output()?;
+/// assert_eq!(output.stdout, b"20\n");
+/// # Ok::<(), rawthread::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Resource {
+    /// `RLIMIT_AS`: bytes of address space.
+    AddressSpace,
+    /// `RLIMIT_CORE`: bytes of a core file.
+    Core,
+    /// `RLIMIT_CPU`: seconds of processor time.
+    Cpu,
+    /// `RLIMIT_DATA`: bytes of private writable memory.
+    Data,
+    /// `RLIMIT_FSIZE`: bytes of a file written to.
+    FileSize,
+    /// `RLIMIT_MEMLOCK`: bytes locked in memory.
+    LockedMemory,
+    /// `RLIMIT_MSGQUEUE`: bytes in POSIX message queues.
+    MessageQueues,
+    /// `RLIMIT_NICE`: 20 minus the lowest nice value.
+    Nice,
+    /// `RLIMIT_NOFILE`: one more than the highest descriptor.
+    OpenFiles,
+    /// `RLIMIT_NPROC`: tasks of the user.
+    Processes,
+    /// `RLIMIT_RTPRIO`: the highest real-time priority.
+    RealTimePriority,
+    /// `RLIMIT_RTTIME`: microseconds of real-time work without sleeping.
+    RealTimeWork,
+    /// `RLIMIT_SIGPENDING`: queued signals of the user.
+    PendingSignals,
+    /// `RLIMIT_STACK`: bytes of the main thread's stack, arguments included.
+    Stack,
+}
+
+impl Resource {
+    /// No limit: `RLIM_INFINITY`.
+    ///
+    /// ```
+    /// assert_eq!(rawthread::process::Resource::UNLIMITED, u64::MAX);
+    /// ```
+    pub const UNLIMITED: u64 = u64::MAX;
+
+    #[allow(
+        clippy::unnecessary_cast,
+        reason = "musl's constants are of another type"
+    )]
+    pub(super) const fn number(self) -> u32 {
+        match self {
+            Self::AddressSpace => libc::RLIMIT_AS as u32,
+            Self::Core => libc::RLIMIT_CORE as u32,
+            Self::Cpu => libc::RLIMIT_CPU as u32,
+            Self::Data => libc::RLIMIT_DATA as u32,
+            Self::FileSize => libc::RLIMIT_FSIZE as u32,
+            Self::LockedMemory => libc::RLIMIT_MEMLOCK as u32,
+            Self::MessageQueues => libc::RLIMIT_MSGQUEUE as u32,
+            Self::Nice => libc::RLIMIT_NICE as u32,
+            Self::OpenFiles => libc::RLIMIT_NOFILE as u32,
+            Self::Processes => libc::RLIMIT_NPROC as u32,
+            Self::RealTimePriority => libc::RLIMIT_RTPRIO as u32,
+            Self::RealTimeWork => libc::RLIMIT_RTTIME as u32,
+            Self::PendingSignals => libc::RLIMIT_SIGPENDING as u32,
+            Self::Stack => libc::RLIMIT_STACK as u32,
+        }
+    }
+}

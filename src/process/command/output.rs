@@ -1,0 +1,93 @@
+//! Waiting for a child and gathering what it says.
+
+use alloc::vec::Vec;
+
+use crate::error::{Error, Step};
+use crate::process::pipe::Pipe;
+use crate::process::{Child, ExitStatus};
+use crate::sys::{Errno, wait};
+
+static POLL: Step = Step {
+    name: "ppoll",
+    purpose: "wait for the child's output",
+    advice: "Free some memory.",
+};
+
+/// How a child ended and what it wrote.
+///
+/// ```
+/// let output = rawthread::process::Command::new("echo").arg("hello").output()?;
+/// assert!(output.status.success());
+/// assert_eq!(output.stdout, b"hello\n");
+/// assert!(output.stderr.is_empty());
+/// # Ok::<(), rawthread::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it wrote to a piped stdout.
+    pub stdout: Vec<u8>,
+    /// What it wrote to a piped stderr.
+    pub stderr: Vec<u8>,
+}
+
+impl Child {
+    /// Closes stdin, reads stdout and stderr to their ends if they are pipes, and waits.
+    ///
+    /// # Errors
+    /// Those of [`wait`](Child::wait), `read(2)` and `ppoll(2)`.
+    ///
+    /// ```
+    /// use rawthread::process::{Command, Stdio};
+    ///
+    /// let child = Command::new("echo").arg("hello").stdout(Stdio::piped()).spawn()?;
+    /// assert_eq!(child.wait_with_output()?.stdout, b"hello\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn wait_with_output(mut self) -> Result<Output, Error> {
+        self.stdin = None;
+        let mut pipes = [self.stdout.take(), self.stderr.take()];
+        let mut texts = [Vec::new(), Vec::new()];
+        // The two pipes are read in turns: a child that waits for one to be emptied must not wait
+        // for a reader of the other.
+        while pipes.iter().any(Option::is_some) {
+            // ppoll skips entries whose descriptor is negative.
+            let mut wanted = [0, 1].map(|index: usize| libc::pollfd {
+                fd: pipes[index].as_ref().map_or(-1, Pipe::raw_fd),
+                events: libc::POLLIN,
+                revents: 0,
+            });
+            match wait::poll(&mut wanted, None) {
+                Ok(_) => {}
+                Err(Errno::EINTR) => continue,
+                Err(errno) => return Err(Error::at_step(&POLL, errno)),
+            }
+            for (index, entry) in wanted.iter().enumerate() {
+                if entry.revents != 0
+                    && let Some(pipe) = &mut pipes[index]
+                    && !read_into(pipe, &mut texts[index])?
+                {
+                    pipes[index] = None;
+                }
+            }
+        }
+        let status = self.wait()?;
+        let [stdout, stderr] = texts;
+        Ok(Output {
+            status,
+            stdout,
+            stderr,
+        })
+    }
+}
+
+/// Reads once; `false` at the end.
+fn read_into(pipe: &mut Pipe, text: &mut Vec<u8>) -> Result<bool, Error> {
+    const CHUNK: usize = 16 * 1024;
+    let old = text.len();
+    text.resize(old + CHUNK, 0);
+    let read = pipe.read_some(&mut text[old..]);
+    text.truncate(old + *read.as_ref().unwrap_or(&0));
+    read.map(|len| len > 0)
+}

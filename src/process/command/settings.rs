@@ -1,0 +1,372 @@
+//! What a command can set beside its program, environment and descriptors.
+
+use alloc::ffi::CString;
+use alloc::vec::Vec;
+
+use super::Command;
+use super::menu::{BeforeExec, Resource};
+use super::text::Text;
+use crate::error::Error;
+use crate::process::namespaces::{IdMaps, Namespaces};
+use crate::sys::process::effective_uid;
+use crate::sys::signal::KernelSet;
+
+/// The attributes of the child-to-be.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) default_signals: KernelSet,
+    pub(super) mask: KernelSet,
+    pub(super) new_session: bool,
+    pub(super) process_group: Option<i32>,
+    pub(super) controlling_terminal: Option<i32>,
+    pub(super) menu: Vec<BeforeExec>,
+    pub(super) root: Option<CString>,
+    pub(super) directory: Option<CString>,
+    pub(super) close_others: bool,
+    pub(super) limits: Vec<(u32, u64, u64)>,
+    pub(super) groups: Option<Vec<u32>>,
+    pub(super) gid: Option<u32>,
+    pub(super) uid: Option<u32>,
+    pub(super) death_signal: Option<i32>,
+    pub(super) namespaces: Namespaces,
+    pub(super) maps: IdMaps,
+    pub(super) pidfd: Option<bool>,
+    pub(super) cgroup: Option<i32>,
+    /// A number that is no signal was given.
+    pub(super) bad_signal: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            // Rust programs ignore SIGPIPE; others do not expect to start so.
+            default_signals: KernelSet::EMPTY
+                .with(libc::SIGPIPE)
+                .unwrap_or(KernelSet::EMPTY),
+            mask: KernelSet::EMPTY,
+            new_session: false,
+            process_group: None,
+            controlling_terminal: None,
+            menu: Vec::new(),
+            root: None,
+            directory: None,
+            close_others: false,
+            limits: Vec::new(),
+            groups: None,
+            gid: None,
+            uid: None,
+            death_signal: None,
+            namespaces: Namespaces::empty(),
+            maps: IdMaps::default(),
+            pidfd: None,
+            cgroup: None,
+            bad_signal: false,
+        }
+    }
+}
+
+impl Settings {
+    pub(super) fn is_usable(&self) -> bool {
+        self.menu.iter().all(BeforeExec::is_usable)
+    }
+
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.bad_signal {
+            return Err(Error::invalid_input(
+                "a signal number outside 1 to 64",
+                "Use the libc::SIG* constants.",
+            ));
+        }
+        if self.cgroup.is_some_and(|fd| fd < 0) {
+            return Err(Error::invalid_input(
+                "the cgroup's descriptor is negative",
+                "Open the cgroup's directory and give its descriptor.",
+            ));
+        }
+        self.maps.check(self.namespaces.flags())
+    }
+
+    /// The groups asked for. Root that becomes another user gives up its own groups, unless told
+    /// to keep some: they would be root's rights under another name.
+    pub(super) fn groups_to_set(&self) -> Option<&[u32]> {
+        let leaves_root = self.uid.is_some_and(|uid| uid != 0)
+            && effective_uid() == 0
+            && !self.namespaces.contains(Namespaces::USER);
+        self.groups
+            .as_deref()
+            .or(leaves_root.then_some(&[] as &[u32]))
+    }
+
+    fn add_signal(&mut self, set: KernelSet, signal: i32) -> KernelSet {
+        set.with(signal).unwrap_or_else(|| {
+            self.bad_signal = true;
+            set
+        })
+    }
+}
+
+impl Command {
+    /// Sets the child's working directory. A relative path of the program or in `PATH` starts
+    /// from there.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// assert_eq!(Command::new("pwd").current_dir("/proc").output()?.stdout, b"/proc\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn current_dir(&mut self, path: impl Text) -> &mut Self {
+        self.settings.directory = Some(self.keep(&path));
+        self
+    }
+
+    /// Sets the child's root directory (`chroot(2)`); its working directory is the new root unless
+    /// [`current_dir`](Self::current_dir) names another, inside it.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// let error = Command::new("true").chroot("/no/such").spawn().unwrap_err();
+    /// assert_eq!(error.step(), Some("chroot"));
+    /// ```
+    pub fn chroot(&mut self, path: impl Text) -> &mut Self {
+        self.settings.root = Some(self.keep(&path));
+        self
+    }
+
+    /// Makes the child the leader of a new session without a terminal: `setsid(2)`.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// let output = Command::new("sh")
+    ///     .args(["-c", "cut -d' ' -f1,6 /proc/$$/stat"])
+    ///     .new_session()
+    ///     .output()?;
+    /// let ids: Vec<_> = output.stdout.trim_ascii().split(|byte| *byte == b' ').collect();
+    /// assert_eq!(ids[0], ids[1]); // the session is named after its leader
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn new_session(&mut self) -> &mut Self {
+        self.settings.new_session = true;
+        self
+    }
+
+    /// Puts the child into a process group; 0 makes a new one: `setpgid(2)`.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// let mut child = Command::new("sleep").arg("60").process_group(0).spawn()?;
+    /// // A negative pid means the group.
+    /// assert_eq!(unsafe { libc::kill(-child.pid(), libc::SIGTERM) }, 0);
+    /// assert_eq!(child.wait()?.signal(), Some(libc::SIGTERM));
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn process_group(&mut self, group: i32) -> &mut Self {
+        self.settings.process_group = Some(group);
+        self
+    }
+
+    /// Makes the terminal that `fd` (the parent's number) is open on the child's controlling
+    /// terminal: `ioctl_tty(2)`, `TIOCSCTTY`. Needs [`new_session`](Self::new_session).
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// let error = Command::new("true").new_session().controlling_terminal(-1).spawn().unwrap_err();
+    /// assert_eq!(error.step(), Some("ioctl(TIOCSCTTY)"));
+    /// ```
+    pub fn controlling_terminal(&mut self, fd: i32) -> &mut Self {
+        self.settings.controlling_terminal = Some(fd);
+        self
+    }
+
+    /// Sets the child's real, effective and saved user id. Root that becomes another user also
+    /// gives up its supplementary groups, unless [`groups`](Self::groups) says otherwise.
+    ///
+    /// ```no_run
+    /// # use rawthread::process::Command;
+    /// let output = Command::new("id").arg("-u").uid(65534).output()?;
+    /// assert_eq!(output.stdout, b"65534\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn uid(&mut self, uid: u32) -> &mut Self {
+        self.settings.uid = Some(uid);
+        self
+    }
+
+    /// Sets the child's real, effective and saved group id.
+    ///
+    /// ```no_run
+    /// # use rawthread::process::Command;
+    /// let output = Command::new("id").arg("-g").gid(65534).output()?;
+    /// assert_eq!(output.stdout, b"65534\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn gid(&mut self, gid: u32) -> &mut Self {
+        self.settings.gid = Some(gid);
+        self
+    }
+
+    /// Sets the child's supplementary groups.
+    ///
+    /// ```no_run
+    /// # use rawthread::process::Command;
+    /// let status = Command::new("true").groups([100, 101]).status()?;
+    /// assert!(status.success());
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn groups(&mut self, groups: impl IntoIterator<Item = u32>) -> &mut Self {
+        self.settings.groups = Some(groups.into_iter().collect());
+        self
+    }
+
+    /// Sets a resource's soft and hard limit in the child: `setrlimit(2)`.
+    ///
+    /// ```
+    /// # use rawthread::process::{Command, Resource};
+    /// let status = Command::new("sh")
+    ///     .args(["-c", "test $(ulimit -c) = 0"])
+    ///     .rlimit(Resource::Core, 0, 0)
+    ///     .status()?;
+    /// assert!(status.success());
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn rlimit(&mut self, resource: Resource, soft: u64, hard: u64) -> &mut Self {
+        self.settings.limits.push((resource.number(), soft, hard));
+        self
+    }
+
+    /// Sets the signals that are blocked in the child; none unless set.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// let output = Command::new("grep")
+    ///     .args(["SigBlk", "/proc/self/status"])
+    ///     .signal_mask([libc::SIGHUP, libc::SIGUSR1])
+    ///     .output()?;
+    /// assert_eq!(output.stdout, b"SigBlk:\t0000000000000201\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn signal_mask(&mut self, blocked: impl IntoIterator<Item = i32>) -> &mut Self {
+        self.settings.mask = blocked.into_iter().fold(KernelSet::EMPTY, |set, signal| {
+            self.settings.add_signal(set, signal)
+        });
+        self
+    }
+
+    /// Gives a signal its default action in the child even if the caller ignores it. Signals that
+    /// the caller has handlers for are always reset, and so is `SIGPIPE`, which Rust programs
+    /// ignore.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// Command::new("true").default_signal(libc::SIGCHLD).status()?;
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn default_signal(&mut self, signal: i32) -> &mut Self {
+        self.settings.default_signals = self
+            .settings
+            .add_signal(self.settings.default_signals, signal);
+        self
+    }
+
+    /// The signal that the child gets when the *thread* that spawned it dies:
+    /// `PR_SET_PDEATHSIG(2const)`. Spawn from a thread that lives as long as the child should.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// Command::new("true").parent_death_signal(libc::SIGTERM).status()?;
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn parent_death_signal(&mut self, signal: i32) -> &mut Self {
+        self.settings.add_signal(KernelSet::EMPTY, signal);
+        self.settings.death_signal = Some(signal);
+        self
+    }
+
+    /// Adds namespaces of the child's own.
+    ///
+    /// ```no_run
+    /// # use rawthread::process::{Command, Namespaces};
+    /// let output = Command::new("sh")
+    ///     .args(["-c", "echo $$"])
+    ///     .namespaces(Namespaces::USER | Namespaces::PID)
+    ///     .output()?;
+    /// assert_eq!(output.stdout, b"1\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn namespaces(&mut self, namespaces: Namespaces) -> &mut Self {
+        self.settings.namespaces |= namespaces;
+        self
+    }
+
+    /// Maps `length` user ids from `outside` on to those from `inside` on in the child's user
+    /// namespace, before any other step. May be called up to eight times.
+    ///
+    /// ```no_run
+    /// # use rawthread::process::{Command, Namespaces};
+    /// let me = unsafe { libc::geteuid() };
+    /// let output = Command::new("id")
+    ///     .arg("-u")
+    ///     .namespaces(Namespaces::USER)
+    ///     .uid_map(0, me, 1)
+    ///     .output()?;
+    /// assert_eq!(output.stdout, b"0\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn uid_map(&mut self, inside: u32, outside: u32, length: u32) -> &mut Self {
+        self.settings.maps.users.add(inside, outside, length);
+        self
+    }
+
+    /// The same for group ids. Where the caller is not root, `setgroups` is denied in the namespace
+    /// first, as the kernel demands.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// let error = Command::new("id").gid_map(0, 0, 1).spawn().unwrap_err();
+    /// assert!(error.to_string().contains("Namespaces::USER"));
+    /// ```
+    pub fn gid_map(&mut self, inside: u32, outside: u32, length: u32) -> &mut Self {
+        self.settings.maps.groups.add(inside, outside, length);
+        self
+    }
+
+    /// Starts the child in the cgroup whose version-2 directory `fd` is (Linux 5.7).
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// assert!(Command::new("true").cgroup(-1).spawn().is_err());
+    /// ```
+    pub fn cgroup(&mut self, fd: i32) -> &mut Self {
+        self.settings.cgroup = Some(fd);
+        self
+    }
+
+    /// Whether the child comes with a pidfd. The default: if the kernel can.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// let child = Command::new("true").pidfd(false).spawn()?;
+    /// assert!(child.raw_pidfd().is_none());
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn pidfd(&mut self, wanted: bool) -> &mut Self {
+        self.settings.pidfd = Some(wanted);
+        self
+    }
+
+    /// Adds a step that the child takes before `execve`, with the rights it was made with. Steps
+    /// are taken in the order given.
+    ///
+    /// ```
+    /// # use rawthread::process::{BeforeExec, Command};
+    /// let output = Command::new("sh")
+    ///     .args(["-c", "umask"])
+    ///     .before_exec(BeforeExec::umask(0o007))
+    ///     .output()?;
+    /// assert_eq!(output.stdout, b"0007\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn before_exec(&mut self, step: BeforeExec) -> &mut Self {
+        self.settings.menu.push(step);
+        self
+    }
+}

@@ -1,0 +1,132 @@
+//! What a descriptor of the child is connected to.
+
+use crate::process::pipe::Pipe;
+use crate::sys::file::Descriptor;
+
+/// What a descriptor of the child is connected to.
+///
+/// ```
+/// use rawthread::process::{Command, Stdio};
+///
+/// let status = Command::new("cat").stdin(Stdio::null()).status()?;
+/// assert!(status.success());
+/// # Ok::<(), rawthread::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Stdio(pub(super) Source);
+
+#[derive(Debug)]
+pub(super) enum Source {
+    Inherit,
+    Null,
+    Piped,
+    Owned(Descriptor),
+    Borrowed(i32),
+}
+
+impl Stdio {
+    /// The parent's descriptor of the same number.
+    ///
+    /// ```
+    /// # use rawthread::process::{Command, Stdio};
+    /// Command::new("true").stdout(Stdio::inherit()).status()?;
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    #[must_use]
+    pub fn inherit() -> Self {
+        Self(Source::Inherit)
+    }
+
+    /// `/dev/null`.
+    ///
+    /// ```
+    /// # use rawthread::process::{Command, Stdio};
+    /// Command::new("true").stdout(Stdio::null()).status()?;
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    #[must_use]
+    pub fn null() -> Self {
+        Self(Source::Null)
+    }
+
+    /// A pipe, whose other end becomes a field of the [`Child`](crate::process::Child). For
+    /// stdin, stdout and stderr.
+    ///
+    /// ```
+    /// # use rawthread::process::{Command, Stdio};
+    /// let child = Command::new("true").stdout(Stdio::piped()).spawn()?;
+    /// assert!(child.stdout.is_some());
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    #[must_use]
+    pub fn piped() -> Self {
+        Self(Source::Piped)
+    }
+
+    /// A descriptor of the parent, by number. It stays the parent's.
+    ///
+    /// # Safety
+    /// The number must be open, and nobody's exclusive property, whenever the command is spawned.
+    ///
+    /// ```
+    /// # use rawthread::process::{Command, Stdio};
+    /// // SAFETY: stderr is open as long as the program runs.
+    /// let errors = unsafe { Stdio::borrowed(2) };
+    /// Command::new("true").stdout(errors).status()?;
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    #[must_use]
+    #[allow(
+        unsafe_code,
+        reason = "the contract is about descriptors, as std's BorrowedFd has it"
+    )]
+    pub unsafe fn borrowed(fd: i32) -> Self {
+        Self(Source::Borrowed(fd))
+    }
+}
+
+impl From<Pipe> for Stdio {
+    fn from(pipe: Pipe) -> Self {
+        Self(Source::Owned(pipe.into_descriptor()))
+    }
+}
+
+#[cfg(feature = "std")]
+impl From<std::os::fd::OwnedFd> for Stdio {
+    fn from(fd: std::os::fd::OwnedFd) -> Self {
+        let number = std::os::fd::IntoRawFd::into_raw_fd(fd);
+        Self(Source::Owned(Descriptor::adopt(number)))
+    }
+}
+
+#[cfg(feature = "std")]
+impl From<std::fs::File> for Stdio {
+    fn from(file: std::fs::File) -> Self {
+        std::os::fd::OwnedFd::from(file).into()
+    }
+}
+
+#[cfg(feature = "std")]
+impl From<Pipe> for std::os::fd::OwnedFd {
+    #[allow(unsafe_code, reason = "hands a descriptor over")]
+    fn from(pipe: Pipe) -> Self {
+        let number = pipe.into_descriptor().into_number();
+        // SAFETY: the number was owned by the pipe, which gave it up.
+        unsafe { std::os::fd::FromRawFd::from_raw_fd(number) }
+    }
+}
+
+/// The child's descriptors, by number; the last word on a number counts.
+#[derive(Debug, Default)]
+pub(super) struct Descriptors(pub(super) alloc::vec::Vec<(i32, Stdio)>);
+
+impl Descriptors {
+    pub(super) fn set(&mut self, number: i32, stdio: Stdio) {
+        self.0.retain(|(other, _)| *other != number);
+        self.0.push((number, stdio));
+    }
+
+    pub(super) fn has(&self, number: i32) -> bool {
+        self.0.iter().any(|(other, _)| *other == number)
+    }
+}

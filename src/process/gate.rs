@@ -1,0 +1,75 @@
+//! Holding a child back until its id maps are written.
+
+use super::namespaces::IdMaps;
+use crate::error::{Error, Step};
+use crate::flags::CloneFlags;
+use crate::sys::file::{self, Descriptor};
+use crate::sys::{Errno, task};
+
+/// The exit code of a child that was given up before its closure ran.
+const GIVEN_UP: i32 = 127;
+
+static PIPE: Step = Step {
+    name: "pipe2",
+    purpose: "make the pipe on which the child waits for its id maps",
+    advice: "Close descriptors, or raise RLIMIT_NOFILE.",
+};
+
+/// Holds the child back until its id maps are written: a pipe, whose end of file means that the
+/// parent gave up or is gone.
+pub(super) struct Gate {
+    read: Descriptor,
+    write: Descriptor,
+}
+
+/// The descriptors of a gate, as the child sees them.
+#[derive(Clone, Copy)]
+pub(super) struct ChildGate {
+    read: i32,
+    /// The child's own copy of the write end; `None` where the table is shared and the end is the
+    /// parent's.
+    write: Option<i32>,
+}
+
+impl Gate {
+    pub(super) fn new(maps: &IdMaps, flags: CloneFlags) -> Result<Option<Self>, Error> {
+        if maps.is_empty() {
+            return Ok(None);
+        }
+        debug_assert!(!flags.contains(CloneFlags::VFORK));
+        let (read, write) = file::waiting_pipe().map_err(|errno| Error::at_step(&PIPE, errno))?;
+        Ok(Some(Self { read, write }))
+    }
+
+    pub(super) fn child_side(&self, flags: CloneFlags) -> ChildGate {
+        ChildGate {
+            read: self.read.number(),
+            write: (!flags.contains(CloneFlags::FILES)).then_some(self.write.number()),
+        }
+    }
+
+    pub(super) fn open(self, flags: CloneFlags) {
+        let _ = file::write(self.write.number(), &[1]);
+        if flags.contains(CloneFlags::FILES) {
+            // One table: the child closes the read end once it has read.
+            self.read.into_number();
+        }
+    }
+}
+
+impl ChildGate {
+    pub(super) fn pass(self) {
+        if let Some(write) = self.write {
+            drop(Descriptor::adopt(write));
+        }
+        let mut byte = [0];
+        loop {
+            match file::read(self.read, &mut byte) {
+                Ok(1) => break,
+                Err(Errno::EINTR) => {}
+                _ => task::exit_group(GIVEN_UP),
+            }
+        }
+        drop(Descriptor::adopt(self.read));
+    }
+}

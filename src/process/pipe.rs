@@ -1,0 +1,141 @@
+//! The parent's end of a pipe to or from a child.
+
+use core::fmt;
+
+use crate::error::{Error, Step};
+use crate::sys::Errno;
+use crate::sys::file::{self, Descriptor};
+
+static READ: Step = Step {
+    name: "read",
+    purpose: "read from the child's pipe",
+    advice: "Only the parent's end of stdout and stderr can be read.",
+};
+static WRITE: Step = Step {
+    name: "write",
+    purpose: "write to the child's pipe",
+    advice: "EPIPE: the child closed its end. Only the parent's end of stdin can be written.",
+};
+
+/// The parent's end of a pipe to or from a child; closed when dropped.
+///
+/// With `std` it is `Read` and `Write`, and converts into an `OwnedFd` and a `Stdio`.
+///
+/// ```
+/// # #[cfg(feature = "std")] {
+/// use rawthread::process::{Command, Stdio};
+///
+/// let mut child = Command::new("echo").arg("hello").stdout(Stdio::piped()).spawn()?;
+/// let mut text = String::new();
+/// std::io::Read::read_to_string(&mut child.stdout.take().unwrap(), &mut text).unwrap();
+/// assert_eq!(text, "hello\n");
+/// child.wait()?;
+/// # }
+/// # Ok::<(), rawthread::Error>(())
+/// ```
+pub struct Pipe(Descriptor);
+
+impl Pipe {
+    #[cfg(feature = "alloc")]
+    pub(super) fn new(end: Descriptor) -> Self {
+        Self(end)
+    }
+
+    /// Reads what is there, waiting until there is something; 0 at the end.
+    ///
+    /// # Errors
+    /// Those of `read(2)`, but for `EINTR`, which is waited through.
+    ///
+    /// ```
+    /// # #[cfg(feature = "alloc")] {
+    /// use rawthread::process::{Command, Stdio};
+    ///
+    /// let mut child = Command::new("echo").arg("hello").stdout(Stdio::piped()).spawn()?;
+    /// let mut text = [0; 5];
+    /// assert_eq!(child.stdout.as_mut().unwrap().read_some(&mut text)?, 5);
+    /// assert_eq!(&text, b"hello");
+    /// # }
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        loop {
+            match file::read(self.0.number(), buffer) {
+                Err(Errno::EINTR) => {}
+                other => return other.map_err(|errno| Error::at_step(&READ, errno)),
+            }
+        }
+    }
+
+    /// Writes what fits, waiting until something does.
+    ///
+    /// # Errors
+    /// Those of `write(2)`, but for `EINTR`, which is waited through. With SIGPIPE not ignored, a
+    /// pipe without a reader ends this process, as ever.
+    ///
+    /// ```
+    /// # #[cfg(feature = "alloc")] {
+    /// use rawthread::process::{Command, Stdio};
+    ///
+    /// let mut child = Command::new("cat")
+    ///     .stdin(Stdio::piped())
+    ///     .stdout(Stdio::null())
+    ///     .spawn()?;
+    /// assert_eq!(child.stdin.as_mut().unwrap().write_some(b"hello")?, 5);
+    /// assert!(child.wait()?.success()); // closes stdin first
+    /// # }
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn write_some(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        loop {
+            match file::write(self.0.number(), bytes) {
+                Err(Errno::EINTR) => {}
+                other => return other.map_err(|errno| Error::at_step(&WRITE, errno)),
+            }
+        }
+    }
+
+    /// The descriptor's number, which stays this value's.
+    ///
+    /// ```
+    /// # #[cfg(feature = "alloc")] {
+    /// use rawthread::process::{Command, Stdio};
+    ///
+    /// let child = Command::new("true").stdout(Stdio::piped()).spawn()?;
+    /// assert!(child.stdout.as_ref().unwrap().raw_fd() >= 0);
+    /// # }
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    #[must_use]
+    pub fn raw_fd(&self) -> i32 {
+        self.0.number()
+    }
+
+    #[cfg(feature = "alloc")]
+    pub(super) fn into_descriptor(self) -> Descriptor {
+        self.0
+    }
+}
+
+impl fmt::Debug for Pipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Pipe").field(&self.raw_fd()).finish()
+    }
+}
+
+#[cfg(feature = "std")]
+impl std::io::Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        Ok(self.read_some(buffer)?)
+    }
+}
+
+#[cfg(feature = "std")]
+impl std::io::Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        Ok(self.write_some(bytes)?)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
