@@ -39,7 +39,7 @@ impl Caller {
         note(Fact::SysAdmin, admin);
         note(
             Fact::CheckpointRestore,
-            admin || capable(rights::CAP_CHECKPOINT_RESTORE),
+            (admin || capable(rights::CAP_CHECKPOINT_RESTORE)) && rights::governs(PID_LINK),
         );
         note(
             Fact::ExemptFromProcessLimit,

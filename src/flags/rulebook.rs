@@ -19,7 +19,7 @@
 //! The rules for the flags that came with Linux 7.1 (D10 to D14) are read, not yet tried.
 
 use libc::{
-    E2BIG, EACCES, EAGAIN, EBADF, EEXIST, EFAULT, EINTR, EINVAL, EMFILE, ENODEV, ENOMEM, ENOSPC,
+    E2BIG, EACCES, EAGAIN, EBADF, EEXIST, EFAULT, EINTR, EINVAL, EMFILE, ENOENT, ENOMEM, ENOSPC,
     ENOSYS, EOPNOTSUPP, EPERM,
 };
 
@@ -257,7 +257,7 @@ pub(super) static RULES: [Rule; 67] = [
 
     rule("I1", EBADF, (5, 7, 0), CLONE3.all(F::INTO_CGROUP).with(Fact::CgroupNotV2),
         "the descriptor is not one of a version 2 cgroup"),
-    rule("I1b", ENODEV, (5, 7, 0), CLONE3.all(F::INTO_CGROUP).with(Fact::CgroupRemoved),
+    rule("I1b", ENOENT, (5, 7, 0), CLONE3.all(F::INTO_CGROUP).with(Fact::CgroupRemoved),
         "the cgroup was removed"),
     rule("I1c", EACCES, (5, 7, 0), CLONE3.all(F::INTO_CGROUP).with(Fact::CgroupForbidden),
         "the caller may not put tasks into that cgroup"),

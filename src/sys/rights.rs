@@ -3,8 +3,9 @@
 
 use core::ffi::CStr;
 
-use super::arch::{syscall0, syscall1, syscall2, syscall4};
+use super::arch::{syscall0, syscall1, syscall2, syscall3, syscall4};
 use super::errno::Errno;
+use super::file::{self, Descriptor};
 
 /// `CAP_SYS_ADMIN`, as a bit number of [`capabilities`].
 pub(crate) const CAP_SYS_ADMIN: u32 = 21;
@@ -88,4 +89,19 @@ pub(crate) fn link(path: &CStr) -> Result<[u8; 64], Errno> {
         )
     };
     Errno::check(returned).map(|_| text)
+}
+
+/// Whether the namespace at this link belongs to the caller's user namespace or one below it, so
+/// that the caller's capabilities hold there; false if it cannot be asked.
+pub(crate) fn governs(namespace: &CStr) -> bool {
+    // `NS_GET_USERNS`, ioctl_ns(2): EPERM if the owner is neither.
+    const NS_GET_USERNS: usize = 0xb701;
+    let Ok(link) = file::open_to_read(namespace) else {
+        return false;
+    };
+    // SAFETY: this request takes no argument and returns a new descriptor.
+    let returned = unsafe { syscall3(libc::SYS_ioctl, link.number() as usize, NS_GET_USERNS, 0) };
+    Errno::check(returned)
+        .map(|fd| Descriptor::adopt(fd as i32))
+        .is_ok()
 }

@@ -1,0 +1,8 @@
+//! The room `flags`: its tables, and its verdicts against the running kernel.
+
+mod bare;
+mod kernel;
+mod tables;
+mod trial;
+mod words;
+mod workplace;
