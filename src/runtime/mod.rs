@@ -85,6 +85,10 @@ pub(crate) trait Runtime {
     /// The calling thread's tid, without a system call: its TCB has it.
     fn tid() -> i32;
 
+    /// Lowest address and end of the calling thread's stack, if this crate did not make it; zeroes
+    /// where that is not known.
+    fn foreign_stack() -> (usize, usize);
+
     /// The calling thread's record; null if it has none yet. Any thread of the process may ask.
     fn current() -> *mut ();
 

@@ -30,6 +30,8 @@ pub(crate) struct Record {
     parker: AtomicU32,
     /// Who still uses the thread's slot: `thread::state` reads and writes it.
     state: AtomicU32,
+    /// Lowest address and end of the stack that the thread's frames have; 0 where not ours.
+    stack: [AtomicUsize; 2],
     /// The slot the thread runs on; null for threads that are not of this crate's making.
     slot: AtomicPtr<()>,
     name: UnsafeCell<Name>,
@@ -75,6 +77,19 @@ impl Record {
 
     pub(crate) fn state(&self) -> &AtomicU32 {
         &self.state
+    }
+
+    /// Lowest address and end of the stack; zeroes for threads of others' making.
+    pub(crate) fn stack(&self) -> (usize, usize) {
+        (
+            self.stack[0].load(Ordering::Relaxed),
+            self.stack[1].load(Ordering::Relaxed),
+        )
+    }
+
+    pub(crate) fn set_stack(&self, low: usize, top: usize) {
+        self.stack[0].store(low, Ordering::Relaxed);
+        self.stack[1].store(top, Ordering::Relaxed);
     }
 
     pub(crate) fn slot(&self) -> *mut () {
@@ -146,6 +161,7 @@ impl Shared {
         node.parker.store(EMPTY, Ordering::Relaxed);
         node.state.store(0, Ordering::Relaxed);
         node.slot.store(ptr::null_mut(), Ordering::Relaxed);
+        node.set_stack(0, 0);
         node.refs.store(1, Ordering::Relaxed);
         Ok(Self(node))
     }

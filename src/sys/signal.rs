@@ -13,6 +13,9 @@ impl KernelSet {
     pub(crate) const EMPTY: Self = Self(0);
     pub(crate) const ALL: Self = Self(u64::MAX);
 
+    /// All but the two that C libraries use themselves (32: cancel and timers, 33: setuid).
+    pub(crate) const APPLICATION: Self = Self::ALL.without(32).without(33);
+
     pub(crate) const fn without(self, signal: i32) -> Self {
         Self(self.0 & !(1 << (signal - 1)))
     }

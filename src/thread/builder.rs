@@ -1,13 +1,18 @@
 //! What a thread is asked to be.
 #![allow(unsafe_code, reason = "offers an unchecked spawn")]
 
+use core::fmt;
 use core::time::Duration;
 
 use super::handle::JoinHandle;
+use super::setup::Steps;
+use super::signals::SignalSet;
 use super::spawn as launch;
 use crate::error::Error;
+use crate::flags::CloneFlags;
 use crate::runtime::record::Name;
 use crate::stack::{layout, slot};
+use crate::sys::signal::KernelSet;
 use crate::sys::{Errno, sched};
 
 /// Everything that can be asked of a thread before it exists.
@@ -16,6 +21,12 @@ pub(super) struct Options {
     pub(super) stack_size: usize,
     pub(super) guard_size: usize,
     pub(super) retry: Retry,
+    /// Lowest address and length of the caller's own stack.
+    pub(super) stack: Option<(usize, usize)>,
+    /// What is not shared with the spawner although threads usually share it.
+    pub(super) private: CloneFlags,
+    pub(super) mask: Option<KernelSet>,
+    pub(super) steps: Steps,
 }
 
 /// A thread to be: its name, its memory, what to do at a limit.
@@ -31,7 +42,6 @@ pub(super) struct Options {
 /// # Ok::<(), rawthread::Error>(())
 /// ```
 #[must_use = "a builder makes a thread only when it is told to spawn"]
-#[derive(Debug, Default)]
 pub struct Builder {
     #[cfg(feature = "alloc")]
     name: Option<alloc::string::String>,
@@ -40,6 +50,26 @@ pub struct Builder {
     stack_size: Option<usize>,
     guard_size: Option<usize>,
     retry: Retry,
+    pub(super) stack: Option<(usize, usize)>,
+    pub(super) private: CloneFlags,
+    pub(super) mask: Option<SignalSet>,
+    pub(super) steps: Steps,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("name", &self.name)
+            .field("stack_size", &self.stack_size)
+            .field("guard_size", &self.guard_size)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Builder {
@@ -56,6 +86,10 @@ impl Builder {
             stack_size: None,
             guard_size: None,
             retry: Retry::NEVER,
+            stack: None,
+            private: CloneFlags::empty(),
+            mask: None,
+            steps: Steps::NONE,
         }
     }
 
@@ -188,7 +222,18 @@ impl Builder {
         Ok(JoinHandle::new(spawned))
     }
 
-    fn options(self) -> Result<Options, Error> {
+    pub(super) fn options(self) -> Result<Options, Error> {
+        if let Some(cpus) = &self.steps.affinity {
+            cpus.mask()?;
+        }
+        if let Some((low, len)) = self.stack
+            && (low == 0 || len < 4096 || low.checked_add(len).is_none())
+        {
+            return Err(Error::invalid_input(
+                "the memory given as a stack is null, below 4096 bytes, or wraps around",
+                "Give at least 16 KiB.",
+            ));
+        }
         let name = match &self.name {
             None => Name::NONE,
             Some(name) => {
@@ -208,9 +253,17 @@ impl Builder {
         }
         Ok(Options {
             name,
-            stack_size: self.stack_size.unwrap_or_else(default_stack_size),
+            stack_size: match self.stack {
+                // The slot then holds the identity and the packet alone.
+                Some(_) => 0,
+                None => self.stack_size.unwrap_or_else(default_stack_size),
+            },
             guard_size: self.guard_size.unwrap_or_else(slot::default_guard),
             retry: self.retry,
+            stack: self.stack,
+            private: self.private,
+            mask: self.mask.map(SignalSet::kernel),
+            steps: self.steps,
         })
     }
 }

@@ -2,16 +2,18 @@
 #![allow(unsafe_code, reason = "stands between the kernel and the closure")]
 
 use super::packet::{self, Head};
+use super::setup::Setup;
 use super::state;
 use crate::runtime::record::Shared;
 use crate::runtime::{Current, Runtime};
+use crate::sys::signal::{self, KernelSet};
 use crate::sys::{arch, task};
 
 /// Where every thread begins.
 ///
 /// The steps, and what each makes impossible:
 /// 1. `begin`: the kernel knows the thread's rseq area, robust list and signal stack.
-/// 2. The closure runs; a panic ends here, in the packet. Its result is in the packet.
+/// 2. Signal mask and set-up, whose failure skips to step 4. The closure runs; a panic ends here, in the packet. Its result is in the packet.
 /// 3. `complete`: from here a dropped handle no longer leaves the result to this thread.
 /// 4. Destructors of thread-locals. After them no thread-local may be used.
 /// 5. `leave`: signals blocked, thread-locals fresh for the next thread. After it no code of the
@@ -39,13 +41,18 @@ pub(super) unsafe extern "C" fn thread(argument: *mut u8) -> ! {
     if let Some(comm) = unsafe { &(*head).comm } {
         task::set_name(comm);
     }
-    // SAFETY: the packet holds its closure, and later its result, which `Drop` says nobody else
-    // will touch.
-    unsafe {
-        ((*head).run)(head);
-        match state::complete(shared.state()) {
-            state::Result::Keep => {}
-            state::Result::Drop => ((*head).drop_result)(head),
+    // SAFETY: as above; the spawner of a thread with a set-up waits for its report.
+    let start = unsafe { prepare((*head).setup, (*head).mask) };
+    // A closure that is not to run stays in the packet for the spawner.
+    if start {
+        // SAFETY: the packet holds its closure, and later its result, which `Drop` says nobody
+        // else will touch.
+        unsafe {
+            ((*head).run)(head);
+            match state::complete(shared.state()) {
+                state::Result::Keep => {}
+                state::Result::Drop => ((*head).drop_result)(head),
+            }
         }
     }
     // SAFETY: the closure has ended; the destructors have run before `leave`.
@@ -55,6 +62,7 @@ pub(super) unsafe extern "C" fn thread(argument: *mut u8) -> ! {
     }
     core::mem::forget(guard);
     let release = state::done(shared.state());
+    state::wait_unpinned(shared.state());
     // The handle may be gone, so the record may go with this reference; a record is permanent
     // memory and `shared` is not used again.
     // SAFETY: the packet's reference, let go once.
@@ -65,6 +73,21 @@ pub(super) unsafe extern "C" fn thread(argument: *mut u8) -> ! {
     // SAFETY: nothing of this thread is needed any more; the slot's next taker waits for the
     // kernel to clear the tid word.
     unsafe { arch::exit_thread() }
+}
+
+/// Step 2's beginning: mask and set-up; false if the closure is not to run.
+///
+/// # Safety
+/// `setup` is null or the waiting spawner's.
+unsafe fn prepare(setup: *const Setup, mask: Option<KernelSet>) -> bool {
+    if setup.is_null() {
+        if let Some(mask) = mask {
+            signal::set_mask(mask);
+        }
+        return true;
+    }
+    // SAFETY: passed on.
+    unsafe { Setup::perform(setup, mask) }
 }
 
 /// Ends the process if an unwinding reaches the thread's first frame: there is nobody below it.

@@ -8,11 +8,11 @@ use core::sync::atomic::Ordering;
 
 use super::current::Thread;
 use super::packet::Result;
-use super::spawn::Spawned;
+use super::spawn::{Spawned, wait_until_gone};
 use super::state::{self, Detached};
 use crate::runtime::record::Shared;
 use crate::runtime::{Current, Runtime, Slot};
-use crate::sys::futex::{self, Scope};
+use crate::stack::slab::Region;
 use crate::sys::sched;
 
 /// Owns the right to join a thread; dropping it detaches the thread.
@@ -78,7 +78,7 @@ impl<T> JoinHandle<T> {
     /// Sleeps until the thread is done, after a short spin where that can help.
     fn wait(&self) {
         let state = self.record().state();
-        if may_spin() {
+        if self.stands_on_its_slot() && may_spin() {
             for _ in 0..SPINS {
                 if state::is_done(state) {
                     return;
@@ -86,19 +86,21 @@ impl<T> JoinHandle<T> {
                 core::hint::spin_loop();
             }
         }
-        let word = self.slot.clear_tid();
-        loop {
-            let value = word.load(Ordering::Acquire);
-            if value == 0 {
-                break;
-            }
-            // The kernel's wake is a shared one; a wake is only a hint to look again.
-            let _ = futex::wait(word, value, None, Scope::Shared);
-        }
+        wait_until_gone(self.slot);
         // The kernel cleared the word after the thread set DONE, so this loop never turns.
         while !state::is_done(state) {
             core::hint::spin_loop();
         }
+    }
+
+    /// Whether the thread uses its slot's stack: the cache then knows when the kernel is done with
+    /// it. Memory of the caller's own must be free of the thread when the join returns.
+    fn stands_on_its_slot(&self) -> bool {
+        self.record().stack().0 == self.region().stack().0 as usize
+    }
+
+    pub(super) fn region(&self) -> Region {
+        self.slot.region()
     }
 
     /// Takes the result and gives the slot back.

@@ -3,8 +3,10 @@
 
 use core::mem::{ManuallyDrop, MaybeUninit};
 
+use super::setup::Setup;
 use crate::runtime::Slot;
 use crate::runtime::record::Record;
+use crate::sys::signal::KernelSet;
 
 /// What a thread's closure left: its value, or the payload of the panic that ended it.
 ///
@@ -37,7 +39,18 @@ pub(super) struct Head {
     pub(super) run: unsafe fn(*mut Head),
     /// Drops the result.
     pub(super) drop_result: unsafe fn(*mut Head),
+    /// What to do and report before the closure; null if there is nothing.
+    pub(super) setup: *const Setup,
+    /// The signal mask to begin with, if not the spawner's.
+    pub(super) mask: Option<KernelSet>,
     /// The kernel's comm, if the thread has a name.
+    pub(super) comm: Option<[u8; 16]>,
+}
+
+/// How a thread begins.
+pub(super) struct Start {
+    pub(super) setup: *const Setup,
+    pub(super) mask: Option<KernelSet>,
     pub(super) comm: Option<[u8; 16]>,
 }
 
@@ -55,14 +68,16 @@ union Body<F, T> {
 
 impl<F: FnOnce() -> T, T> Packet<F, T> {
     /// A packet for `closure`.
-    pub(super) fn new(slot: Slot, record: *mut (), comm: Option<[u8; 16]>, closure: F) -> Self {
+    pub(super) fn new(slot: Slot, record: *mut (), start: Start, closure: F) -> Self {
         Self {
             head: Head {
                 slot,
                 record,
                 run: run::<F, T>,
                 drop_result: drop_result::<F, T>,
-                comm,
+                setup: start.setup,
+                mask: start.mask,
+                comm: start.comm,
             },
             body: Body {
                 closure: ManuallyDrop::new(closure),
@@ -103,14 +118,14 @@ unsafe fn drop_result<F: FnOnce() -> T, T>(head: *mut Head) {
 }
 
 #[cfg(feature = "std")]
-fn catch<T>(closure: impl FnOnce() -> T) -> Result<T> {
+pub(super) fn catch<T>(closure: impl FnOnce() -> T) -> Result<T> {
     // The closure is consumed and what it shares was shared by its author: as std's spawn.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(closure))
 }
 
 /// Without std there is no unwinding to catch: a panic that returns to nobody ends the process.
 #[cfg(not(feature = "std"))]
-fn catch<T>(closure: impl FnOnce() -> T) -> Result<T> {
+pub(super) fn catch<T>(closure: impl FnOnce() -> T) -> Result<T> {
     Ok(closure())
 }
 

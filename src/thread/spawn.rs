@@ -1,17 +1,21 @@
 //! From a request to a kernel thread.
 #![allow(unsafe_code, reason = "clones onto memory it prepared")]
 
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::Ordering;
 
 use super::builder::Options;
 use super::entry;
-use super::packet::{Packet, Result};
-use crate::error::Error;
+use super::packet::{Packet, Result, Start};
+use super::setup::Setup;
+use crate::error::{Error, Step};
 use crate::flags::CloneFlags;
 use crate::runtime::record::Shared;
-use crate::runtime::{Current, Runtime, Slot};
+use crate::runtime::{Current, Runtime, Slot, limits};
 use crate::stack::layout;
 use crate::stack::slot::{OCCUPIED, Taken};
+use crate::sys::futex::{self, Scope};
+use crate::sys::signal::{self, KernelSet};
 use crate::sys::{Errno, clone};
 
 /// What every thread shares with its spawner, and what the kernel is to write for it: the set of
@@ -36,7 +40,8 @@ pub(super) struct Spawned<T> {
 
 /// Makes a thread that runs `closure`.
 ///
-/// Everything that can fail happens here, in the spawner; the thread itself cannot fail any more.
+/// Everything that can fail happens here, in the spawner, or is reported here before the closure
+/// runs.
 ///
 /// # Errors
 /// See [`super::Builder::spawn`]. The closure is dropped; nothing else remains.
@@ -59,74 +64,116 @@ where
         .and_then(|bytes| bytes.checked_add(Current::headroom()))
         .ok_or(ABSURD_SIZE)?;
     let slot = take(room, options.guard_size)?;
+    let setup = (!options.steps.is_empty()).then(|| Setup::new(options.steps));
     // The thread's own reference.
     let thread_record = record.clone().into_raw();
-    let slot_address = core::ptr::from_ref(slot).cast_mut().cast();
-    record.set_slot(slot_address);
+    record.set_slot(ptr::from_ref(slot).cast_mut().cast());
     slot.set_occupant(thread_record);
 
     // SAFETY: the slot is ours alone, vacant, and minted.
     let words = unsafe { Current::prepare(slot) };
-    let (stack, _) = slot.region().stack();
-    let packet = layout::place_below(
-        words.stack_top,
-        size_of::<Packet<F, T>>(),
-        align_of::<Packet<F, T>>().max(16),
-    );
-    let Some(packet) = packet.filter(|packet| *packet > stack as usize) else {
-        unreachable!("the slot was chosen to hold the packet");
+    let stack = slot.region().stack().0 as usize;
+    let align = align_of::<Packet<F, T>>().max(16);
+    let packet = match layout::place_below(words.stack_top, size_of::<Packet<F, T>>(), align) {
+        Some(packet) if packet > stack => packet as *mut Packet<F, T>,
+        _ => unreachable!("the slot was chosen to hold the packet"),
     };
-    let packet = packet as *mut Packet<F, T>;
+    let start = Start {
+        setup: setup.as_ref().map_or(ptr::null(), ptr::from_ref),
+        mask: options.mask,
+        comm,
+    };
     // SAFETY: the place lies in the slot's stack, above every frame of the thread to come.
-    unsafe { packet.write(Packet::new(slot, thread_record, comm, closure)) };
+    unsafe { packet.write(Packet::new(slot, thread_record, start, closure)) };
 
-    slot.clear_tid()
-        .store(OCCUPIED, core::sync::atomic::Ordering::Relaxed);
+    let (low, top) = match options.stack {
+        None => (stack, packet as usize),
+        Some((low, len)) => (low, (low + len) & !0xf),
+    };
+    record.set_stack(low, top);
+    slot.clear_tid().store(OCCUPIED, Ordering::Relaxed);
     let request = clone::Request {
-        flags: FLAGS.bits(),
-        stack: stack as usize,
-        stack_size: packet as usize - stack as usize,
+        flags: FLAGS.difference(options.private).bits(),
+        stack: low,
+        stack_size: top - low,
         tls: words.tls,
         parent_tid: words.parent_tid,
         child_tid: slot.clear_tid().as_ptr() as usize,
         ..clone::Request::default()
     };
-    // SAFETY: the stack is the slot's below the packet, aligned as the packet is; `entry::thread`
-    // takes the packet; the words outlive the thread by S3 and I2.
-    let cloned = options
-        .retry
-        .run(|| unsafe { clone::clone_call(&request, entry::thread, packet.cast()) });
-    match cloned {
+    // A signal that the thread is to have masked must not slip in before it does so.
+    let old_mask = options.mask.map(|_| signal::block(KernelSet::APPLICATION));
+    // SAFETY: the stack is the slot's below the packet, or the caller's own by contract;
+    // `entry::thread` takes the packet; the words outlive the thread by S3 and I2.
+    let clone = || unsafe { clone::clone_call(&request, entry::thread, packet.cast()) };
+    let cloned = options.retry.run(clone);
+    if let Some(mask) = old_mask {
+        signal::set_mask(mask);
+    }
+    let error = match cloned {
         Ok(tid) => {
             record.set_tid(tid);
-            // SAFETY: inside the packet, so not null.
-            let result = unsafe { NonNull::new_unchecked(Packet::result(packet)) };
-            Ok(Spawned {
-                record,
-                slot,
-                result,
-            })
+            match setup.as_ref().map_or(Ok(()), Setup::wait) {
+                Ok(()) => {
+                    // SAFETY: inside the packet, so not null.
+                    let result = unsafe { NonNull::new_unchecked(Packet::result(packet)) };
+                    return Ok(Spawned {
+                        record,
+                        slot,
+                        result,
+                    });
+                }
+                // The thread leaves without running its closure.
+                Err(error) => {
+                    wait_until_gone(slot);
+                    error
+                }
+            }
         }
         Err(errno) => {
-            slot.clear_tid()
-                .store(0, core::sync::atomic::Ordering::Relaxed);
-            // SAFETY: no thread came to be: the packet is as written, the slot ours.
-            let closure = unsafe {
+            slot.clear_tid().store(0, Ordering::Relaxed);
+            // SAFETY: no thread came to be: the slot is ours, and so is the thread's reference.
+            unsafe {
                 Current::abandon(slot);
                 drop(Shared::from_raw(thread_record));
-                packet.read().into_closure()
-            };
-            Current::cache().put(slot);
-            drop(closure);
-            Err(crate::runtime::limits::task(errno))
+            }
+            match errno {
+                Errno::EAGAIN | Errno::ENOMEM => limits::task(errno),
+                errno => Error::at_step(&CLONE, errno),
+            }
         }
-    }
+    };
+    // SAFETY: no thread runs on the slot and none took the closure: the packet is as written.
+    let closure = unsafe { packet.read().into_closure() };
+    Current::cache().put(slot);
+    drop(closure);
+    Err(error)
 }
+
+static CLONE: Step = Step {
+    name: "clone3",
+    purpose: "make the thread",
+    advice: "See clone(2) for this errno; an emulator or a sandbox may refuse to share less than \
+             threads usually do.",
+};
 
 const ABSURD_SIZE: Error = Error::invalid_input(
     "the stack or guard size exceeds every address space",
     "Sizes are in bytes; 2 MiB of stack and one page of guard are usual.",
 );
+
+/// Returns when the kernel is done with the slot's thread.
+pub(super) fn wait_until_gone(slot: Slot) {
+    let word = slot.clear_tid();
+    loop {
+        let value = word.load(Ordering::Acquire);
+        if value == 0 {
+            return;
+        }
+        // The kernel's wake is a shared one, and a wake is only a hint to look again.
+        let _ = futex::wait(word, value, None, Scope::Shared);
+    }
+}
 
 /// A vacant slot with an identity.
 fn take(stack: usize, guard: usize) -> core::result::Result<Slot, Error> {
@@ -134,7 +181,7 @@ fn take(stack: usize, guard: usize) -> core::result::Result<Slot, Error> {
         .take(stack, guard)
         .map_err(|errno| match errno {
             Errno::EINVAL => ABSURD_SIZE,
-            errno => crate::runtime::limits::memory(errno),
+            errno => limits::memory(errno),
         })?;
     match taken {
         Taken::Ready(slot) => Ok(slot),

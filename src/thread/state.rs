@@ -9,17 +9,23 @@
 //! | `COMPLETE`, `DONE` | the thread will touch nothing but its stack | handle | handle |
 //! | all three | both let go; the slot is in the cache | nobody | nobody |
 //!
-//! Each bit is set once and never cleared.
+//! Each of these bits is set once and never cleared. The bits above them count *pins*: calls that
+//! use the thread's tid right now, for which the thread stays in the kernel a moment longer. Only a
+//! handle that is borrowed can pin, so a handle that lets go finds no pins.
 //!
 //! Orderings: `COMPLETE` and `DONE` are set with Release after the result is written, and read
 //! with Acquire before it is taken. `DETACHED` is set with Release after the handle's last use of
 //! the slot, and read with Acquire by a thread that then gives the slot away.
 
 use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
+
+use crate::sys::sched;
 
 const DETACHED: u32 = 1;
 const COMPLETE: u32 = 2;
 const DONE: u32 = 4;
+const PIN: u32 = 8;
 
 /// What the thread does with the result when its closure has ended.
 #[must_use]
@@ -85,6 +91,44 @@ pub(super) fn detach(state: &AtomicU32) -> Detached {
         Detached::Done
     } else {
         Detached::Complete
+    }
+}
+
+/// A use of the thread's tid; the thread cannot end meanwhile.
+#[must_use]
+pub(super) struct Pin<'a>(&'a AtomicU32);
+
+/// Handle: keeps the thread from ending; `None` if it is done already.
+pub(super) fn pin(state: &AtomicU32) -> Option<Pin<'_>> {
+    // Relaxed: the count alone matters; that the thread reads it after setting DONE is argued in
+    // `wait_unpinned`.
+    let pinned = state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
+        (now & DONE == 0).then_some(now.wrapping_add(PIN))
+    });
+    // A `Pin` must not come to be, and be dropped, for a thread that is done.
+    pinned.is_ok().then(|| Pin(state))
+}
+
+impl Drop for Pin<'_> {
+    fn drop(&mut self) {
+        // Release: the use of the tid before the thread's end.
+        self.0.fetch_sub(PIN, Ordering::Release);
+    }
+}
+
+/// Thread: returns when nobody uses its tid any more. After [`done`]: one word holds both DONE and
+/// the count, so every pin came before DONE and is seen here, and none comes after.
+pub(super) fn wait_unpinned(state: &AtomicU32) {
+    let mut tries = 0u32;
+    while state.load(Ordering::Acquire) >= PIN {
+        // The pin's holder is inside one system call. It may have a lower priority than this
+        // thread, so after a while let it run for sure.
+        if tries < 100 {
+            sched::yield_now();
+            tries += 1;
+        } else {
+            sched::sleep(Duration::from_micros(50));
+        }
     }
 }
 

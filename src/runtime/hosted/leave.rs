@@ -34,14 +34,11 @@ use crate::sys::signal::{self, KernelSet};
 /// glibc's SETXID bit.
 const SETXID: u32 = 0x40;
 
-/// All signals but the two that libcs use themselves (32: cancel and timers, 33: setuid).
-pub(super) const APPLICATION_SIGNALS: KernelSet = KernelSet::ALL.without(32).without(33);
-
 /// See [`Runtime::leave`](crate::runtime::Runtime::leave).
 pub(super) unsafe fn leave(slot: Slot) {
     // From here no handler of the application runs on this thread, so thread-locals can be put
     // back under its feet.
-    signal::block(APPLICATION_SIGNALS);
+    signal::block(KernelSet::APPLICATION);
     // SAFETY: the slot is the calling thread's.
     let identity = unsafe { &*slot.identity() };
     // SAFETY: destructors have run and no user code follows.

@@ -13,6 +13,7 @@ use crate::runtime::{Slot, limits};
 use crate::stack::layout;
 use crate::stack::slot::{self, OCCUPIED, Taken};
 use crate::sys::futex::{self, Scope};
+use crate::sys::signal::KernelSet;
 use crate::sys::{Errno, arch, memory, sched, signal, task};
 
 pub(super) static MAP: Step = Step {
@@ -85,7 +86,7 @@ pub(super) unsafe fn mint(slot: Slot) -> Result<(), Error> {
     slot.clear_tid().store(OCCUPIED, Ordering::Relaxed);
     // The seed must run no handler of the application. 32 and 33 are libc's own and stay open:
     // setuid waits for every thread's answer to 33.
-    let old = signal::block(leave::APPLICATION_SIGNALS);
+    let old = signal::block(KernelSet::APPLICATION);
     // SAFETY: the slot is the caller's alone.
     let created = unsafe { create(slot) };
     signal::set_mask(old);
@@ -245,7 +246,7 @@ fn keep_libc_multithreaded() -> Result<(), Error> {
             sched::sleep(core::time::Duration::from_secs(1 << 30));
         }
     }
-    let old = signal::block(leave::APPLICATION_SIGNALS);
+    let old = signal::block(KernelSet::APPLICATION);
     let mut handle = MaybeUninit::<libc::pthread_t>::uninit();
     // SAFETY: default attributes; the function never returns.
     let created = check(unsafe {

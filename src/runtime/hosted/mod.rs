@@ -21,6 +21,7 @@ pub(crate) mod mint;
 pub(crate) mod overflow;
 mod symbols;
 
+use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use super::{Runtime, Slot, Words};
@@ -137,6 +138,21 @@ impl Runtime for Hosted {
 
     fn tid() -> i32 {
         host::own_tid()
+    }
+
+    fn foreign_stack() -> (usize, usize) {
+        let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+        let (mut low, mut len) = (core::ptr::null_mut(), 0);
+        // SAFETY: the functions fill what they are given, in this order.
+        unsafe {
+            let attributes = attributes.as_mut_ptr();
+            if libc::pthread_getattr_np(libc::pthread_self(), attributes) != 0 {
+                return (0, 0);
+            }
+            libc::pthread_attr_getstack(attributes, &mut low, &mut len);
+            libc::pthread_attr_destroy(attributes);
+        }
+        (low as usize, low as usize + len)
     }
 
     fn current() -> *mut () {

@@ -1,0 +1,168 @@
+//! What a thread begins with that `std::thread` cannot give.
+#![allow(unsafe_code, reason = "declares contracts")]
+
+use super::builder::Builder;
+use super::cpu_set::CpuSet;
+use super::scheduling::Scheduling;
+use super::signals::SignalSet;
+#[cfg(feature = "alloc")]
+use crate::error::Error;
+use crate::flags::CloneFlags;
+
+/// In force before the closure's first instruction; a failure is `spawn`'s own error, and the
+/// thread is gone then.
+impl Builder {
+    /// The processors that the thread may use (`sched_setaffinity(2)`).
+    ///
+    /// ```
+    /// use rawthread::{Builder, CpuSet};
+    ///
+    /// let first = CpuSet::current()?.iter().take(1).collect::<CpuSet>();
+    /// let expected = first.clone();
+    /// let thread = Builder::new().affinity(first).spawn(|| CpuSet::current().unwrap())?;
+    /// assert_eq!(thread.join().unwrap(), expected);
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn affinity(mut self, cpus: CpuSet) -> Self {
+        self.steps.affinity = Some(cpus);
+        self
+    }
+
+    /// Policy and priority (`sched_setattr(2)`).
+    ///
+    /// ```
+    /// use rawthread::{Builder, ErrorKind, Scheduling};
+    ///
+    /// let refused = Builder::new().scheduling(Scheduling::Fifo { priority: 1000 }).spawn(|| ());
+    /// assert_eq!(refused.unwrap_err().kind(), ErrorKind::Os); // 1 to 99
+    /// ```
+    pub fn scheduling(mut self, scheduling: Scheduling) -> Self {
+        self.steps.scheduling = Some(scheduling);
+        self
+    }
+
+    /// The signals that the thread has masked (`pthread_sigmask(3)`); without this it begins with
+    /// its spawner's mask.
+    ///
+    /// No handler runs on the new thread for a signal in the set, from its very beginning.
+    ///
+    /// ```
+    /// use rawthread::{Builder, SignalSet};
+    ///
+    /// // A worker that leaves all signals to other threads:
+    /// Builder::new().signal_mask(SignalSet::all()).spawn(|| ())?.join().unwrap();
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn signal_mask(mut self, masked: SignalSet) -> Self {
+        self.mask = Some(masked);
+        self
+    }
+
+    /// Runs `f` in the new thread before the closure, after the other settings are in force; its
+    /// error is `spawn`'s, and so is its panic. `spawn` returns when `f` has.
+    ///
+    /// Called more than once, the functions run in that order until one fails.
+    ///
+    /// ```
+    /// use rawthread::{Builder, Error};
+    ///
+    /// let refused = Builder::new()
+    ///     .before_start(|| Err(Error::from_raw_os_error(libc::EACCES)))
+    ///     .spawn(|| unreachable!());
+    /// assert_eq!(refused.map(drop).unwrap_err().raw_os_error(), Some(libc::EACCES));
+    /// ```
+    #[cfg(feature = "alloc")]
+    pub fn before_start<F, E>(mut self, f: F) -> Self
+    where
+        F: FnOnce() -> Result<(), E> + Send + 'static,
+        E: Into<Error>,
+    {
+        let earlier = self.steps.before_start.take();
+        self.steps.before_start = Some(alloc::boxed::Box::new(move || {
+            if let Some(earlier) = earlier {
+                earlier()?;
+            }
+            f().map_err(Into::into)
+        }));
+        self
+    }
+
+    /// Gives the thread a working directory, root and umask of its own (leaves out `CLONE_FS`): it
+    /// begins with copies of the spawner's, and neither sees the other's changes.
+    ///
+    /// ```
+    /// let before = std::env::current_dir()?;
+    /// let thread = rawthread::Builder::new().private_cwd().spawn(|| {
+    ///     std::env::set_current_dir("/").unwrap();
+    ///     std::env::current_dir().unwrap()
+    /// })?;
+    /// assert_eq!(thread.join().unwrap(), std::path::Path::new("/"));
+    /// assert_eq!(std::env::current_dir()?, before);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn private_cwd(mut self) -> Self {
+        self.private = self.private.union(CloneFlags::FS);
+        self
+    }
+
+    /// Gives the thread a descriptor table of its own (leaves out `CLONE_FILES`): it begins with a
+    /// copy of the spawner's. Descriptors that either opens or closes afterwards exist in its own
+    /// table only, and opening and accepting do not contend with other threads.
+    ///
+    /// # Safety
+    /// A descriptor's number means something only in its own table, and Rust's I/O types
+    /// (`OwnedFd`, `File`, `TcpStream`, ...) do not know about tables. So:
+    /// * no value that owns or borrows a descriptor may pass between this thread and threads of
+    ///   another table once the thread was made, in either direction: not in messages, statics or
+    ///   the thread's result;
+    /// * what the closure captures may be used by it, for its copy was made at the clone; but
+    ///   dropping it closes only the thread's copy, and the spawner's stays open until the process
+    ///   ends or somebody closes it there by number;
+    /// * libraries that keep descriptors in statics (event loops, loggers that open files) must
+    ///   not be used from both sides. Standard input, output and error are safe: they are the same
+    ///   in both tables unless somebody replaces them.
+    ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    ///
+    /// let builder = rawthread::Builder::new();
+    /// // SAFETY: the file is opened, used and closed inside.
+    /// let thread = unsafe { builder.private_fds() }.spawn(|| {
+    ///     std::fs::File::open("/dev/null").map(|file| file.as_raw_fd())
+    /// })?;
+    /// assert!(thread.join().unwrap().is_ok());
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub unsafe fn private_fds(mut self) -> Self {
+        self.private = self.private.union(CloneFlags::FILES);
+        self
+    }
+
+    /// Puts the thread's frames on memory of the caller's own (huge pages, a NUMA node, an arena);
+    /// `stack_size` and `guard_size` then have no meaning, and there is no guard. The thread
+    /// control block stays on memory of this crate's.
+    ///
+    /// # Safety
+    /// `[address, address + len)` must be writable memory that nobody else uses from now until the
+    /// thread was joined, or for ever if it is detached. It must be large enough for the closure:
+    /// running over its end is undefined. 16 KiB is little; panicking alone needs some 8 KiB.
+    ///
+    /// ```
+    /// let mut memory = vec![0u8; 256 * 1024];
+    /// let builder = rawthread::Builder::new();
+    /// // SAFETY: the vector is used by nobody else and outlives the join.
+    /// let builder = unsafe { builder.stack(memory.as_mut_ptr(), memory.len()) };
+    /// let range = memory.as_ptr_range();
+    /// let (low, high) = (range.start as usize, range.end as usize);
+    /// let thread = builder.spawn(move || {
+    ///     let local = 0u8;
+    ///     (low..high).contains(&(&raw const local as usize))
+    /// })?;
+    /// assert!(thread.join().unwrap());
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub unsafe fn stack(mut self, address: *mut u8, len: usize) -> Self {
+        self.stack = Some((address as usize, len));
+        self
+    }
+}

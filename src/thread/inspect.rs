@@ -1,0 +1,199 @@
+//! What a handle can tell and do about a running thread.
+#![allow(unsafe_code, reason = "none of it: only system calls on pinned tids")]
+
+use core::time::Duration;
+
+use super::handle::JoinHandle;
+use super::signals::Signal;
+use super::state;
+use crate::error::{Error, Step};
+use crate::runtime::record;
+use crate::runtime::{Current, Runtime};
+use crate::sys::{Errno, memory, sched, signal, task};
+
+static SIGNAL: Step = Step {
+    name: "tgkill",
+    purpose: "send the signal to the thread",
+    advice: "ESRCH: it has ended. EAGAIN: RLIMIT_SIGPENDING is reached.",
+};
+
+static CPU_TIME: Step = Step {
+    name: "clock_gettime",
+    purpose: "read the thread's processor time",
+    advice: "ESRCH: it has ended.",
+};
+
+#[cfg(feature = "std")]
+static PIDFD: Step = Step {
+    name: "pidfd_open",
+    purpose: "open a descriptor for the thread",
+    advice: "EINVAL: thread pidfds need Linux 6.9. ESRCH: it has ended. EMFILE: raise \
+             RLIMIT_NOFILE.",
+};
+
+/// The memory under a thread, from [`JoinHandle::stack`]; all in bytes.
+///
+/// ```
+/// let thread = rawthread::Builder::new().stack_size(1 << 20).spawn(rawthread::park)?;
+/// let stack = thread.stack();
+/// assert!(stack.size >= 1 << 20 && stack.guard > 0 && stack.high_water <= stack.size);
+/// # thread.thread().unpark();
+/// # thread.join().unwrap();
+/// # Ok::<(), rawthread::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StackInfo {
+    /// For the thread's frames.
+    pub size: usize,
+    /// Below them, where a touch faults; 0 on memory of the caller's own.
+    pub guard: usize,
+    /// The deepest that was ever touched, in whole pages. On memory that earlier threads used, the
+    /// deepest of any of them since [`trim`](crate::trim): an upper bound.
+    pub high_water: usize,
+}
+
+impl<T> JoinHandle<T> {
+    /// Sends a signal to this thread; never to another that the kernel gave its number to.
+    ///
+    /// # Errors
+    /// ESRCH if the thread has ended; EAGAIN at RLIMIT_SIGPENDING.
+    ///
+    /// ```
+    /// use rawthread::Signal;
+    ///
+    /// let thread = rawthread::spawn(rawthread::park);
+    /// thread.signal(Signal::new(libc::SIGCONT)?)?; // ignored by default
+    /// thread.thread().unpark();
+    /// thread.join().unwrap();
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn signal(&self, signal: Signal) -> Result<(), Error> {
+        self.pinned(&SIGNAL, |tid| {
+            signal::send_to_thread(task::pid(), tid, signal.number())
+        })
+    }
+
+    /// Processor time that the thread has used (`clock_gettime(2)`).
+    ///
+    /// # Errors
+    /// ESRCH if the thread has ended.
+    ///
+    /// ```
+    /// let thread = rawthread::spawn(rawthread::park);
+    /// println!("{:?}", thread.cpu_time()?);
+    /// # thread.thread().unpark();
+    /// # thread.join().unwrap();
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn cpu_time(&self) -> Result<Duration, Error> {
+        self.pinned(&CPU_TIME, sched::thread_cpu_time)
+    }
+
+    /// A descriptor for the thread that polls readable when it has ended
+    /// (`pidfd_open(2)` with PIDFD_THREAD, Linux 6.9).
+    ///
+    /// # Errors
+    /// EINVAL before Linux 6.9; ESRCH if the thread has ended; EMFILE at RLIMIT_NOFILE.
+    ///
+    /// ```
+    /// let thread = rawthread::spawn(rawthread::park);
+    /// match thread.pidfd() {
+    ///     Ok(descriptor) => println!("poll {descriptor:?}"),
+    ///     Err(error) => println!("{error}"),
+    /// }
+    /// # thread.thread().unpark();
+    /// # thread.join().unwrap();
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn pidfd(&self) -> Result<std::os::fd::OwnedFd, Error> {
+        use std::os::fd::FromRawFd;
+        const PIDFD_THREAD: u32 = libc::O_EXCL as u32;
+        let number = self.pinned(&PIDFD, |tid| {
+            crate::sys::wait::pidfd_open(tid, PIDFD_THREAD)
+        })?;
+        // SAFETY: the kernel just opened it for us.
+        Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(number) })
+    }
+
+    /// The memory the thread stands on.
+    ///
+    /// ```
+    /// let thread = rawthread::spawn(|| ());
+    /// assert!(thread.stack().size >= 2 << 20);
+    /// thread.join().unwrap();
+    /// ```
+    pub fn stack(&self) -> StackInfo {
+        let (low, top) = self.thread().record().stack();
+        let region = self.region();
+        let own = region.stack().0 as usize == low;
+        StackInfo {
+            size: top - low,
+            guard: if own { region.guard().1 } else { 0 },
+            high_water: high_water(low, top),
+        }
+    }
+
+    /// Runs `call` with the thread's tid while the thread cannot end.
+    fn pinned<R>(
+        &self,
+        step: &'static Step,
+        call: impl FnOnce(i32) -> Result<R, Errno>,
+    ) -> Result<R, Error> {
+        let state = self.thread().record().state();
+        let failed = |errno| Error::at_step(step, errno);
+        let pin = state::pin(state).ok_or(failed(Errno::ESRCH))?;
+        let answer = call(self.tid());
+        drop(pin);
+        answer.map_err(failed)
+    }
+}
+
+/// Bytes from `top` down to the lowest resident page at or above `low`.
+fn high_water(low: usize, top: usize) -> usize {
+    const BATCH: usize = 256;
+    let page = memory::page_size();
+    let mut start = low.next_multiple_of(page);
+    while start < top {
+        let len = (top - start).min(BATCH * page);
+        let mut pages = [0u8; BATCH];
+        if memory::resident(start as *const u8, len, &mut pages).is_err() {
+            break;
+        }
+        if let Some(index) = pages[..len.div_ceil(page)]
+            .iter()
+            .position(|page| page & 1 == 1)
+        {
+            return top - (start + index * page).min(top);
+        }
+        start += len;
+    }
+    0
+}
+
+/// Bytes of stack between the calling thread's first frame and here; 0 where that is not known.
+///
+/// ```
+/// let shallow = rawthread::stack_usage();
+/// let deep = (|| {
+///     let block = std::hint::black_box([0u8; 100_000]);
+///     rawthread::stack_usage() + usize::from(block[0])
+/// })();
+/// assert!(deep > shallow);
+/// ```
+#[inline(never)]
+pub fn stack_usage() -> usize {
+    let here = 0u8;
+    let here = core::ptr::from_ref(core::hint::black_box(&here)) as usize;
+    let (low, top) = record::current().stack();
+    let (low, top) = if top == 0 {
+        Current::foreign_stack()
+    } else {
+        (low, top)
+    };
+    if (low..top).contains(&here) {
+        top - here
+    } else {
+        0
+    }
+}
