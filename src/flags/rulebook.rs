@@ -17,6 +17,8 @@
 //! | I | `cgroup_can_fork` to the end | the cgroup, a deadly signal |
 //!
 //! The rules for the flags that came with Linux 7.1 (D10 to D14) are read, not yet tried.
+//! Stable releases have taken over two changes early: the mistake of B2b is mended in those of
+//! March 2023 and later, and some of 2026 have C2.
 
 use libc::{
     E2BIG, EACCES, EAGAIN, EBADF, EEXIST, EFAULT, EINTR, EINVAL, EMFILE, ENOENT, ENOMEM, ENOSPC,
@@ -187,7 +189,7 @@ pub(super) static RULES: [Rule; 67] = [
         "CLONE_PIDFD cannot go with the old CLONE_DETACHED"),
     until((6, 9, 0), rule("D8", EINVAL, (5, 2, 0), ALWAYS.all(F::PIDFD.union(F::THREAD)),
         "a thread had no pidfd")),
-    until((6, 1, 0), rule("D9", EINVAL, (5, 6, 0),
+    until((6, 2, 0), rule("D9", EINVAL, (5, 6, 0),
         ALWAYS.any(F::THREAD.union(F::VM)).with(Fact::PendingTimeNamespace),
         "the caller's children belong to another time namespace, so they could not share memory")),
     rule("D10", EINVAL, (7, 1, 0), CLONE3.all(F::AUTOREAP).any(F::THREAD.union(F::PARENT)),
@@ -238,7 +240,7 @@ pub(super) static RULES: [Rule; 67] = [
         "pid namespaces are nested too deep, or user.max_pid_namespaces, max_cgroup_namespaces, max_net_namespaces or max_time_namespaces is reached"),
 
     rule("G1", EPERM, (2, 6, 0), ALWAYS.all(F::SETTLS).with(Fact::ThreadPointerOutOfReach),
-        "the thread pointer is not in user space"),
+        "the thread pointer is not in user space (x86-64 looks)"),
 
     rule("H1", EINVAL, (5, 5, 0), CLONE3.with(Fact::SetTidOutOfRange),
         "set_tid names a tid that cannot be, or more namespaces than there are"),
