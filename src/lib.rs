@@ -1,5 +1,7 @@
 //! Threads and processes for Linux on the raw `clone(2)` and `clone3(2)` system calls.
 //!
+//! [`sync`] has the locks of `std::sync` for programs without std: futexes and nothing else.
+//!
 //! # Rooms
 //!
 //! The crate is built in rooms; a room uses only the rooms below it
@@ -26,7 +28,11 @@ compile_error!(
 #[allow(dead_code, reason = "the rooms above construct what they meet")]
 mod error;
 pub mod flags;
+#[cfg(all(test, loom))]
+mod models;
+mod primitive;
 pub mod process;
+pub mod sync;
 #[allow(dead_code, reason = "the ground offers what the rooms above will use")]
 mod sys;
 

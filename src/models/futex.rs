@@ -1,0 +1,62 @@
+//! The futex as loom sees it: one queue for all words.
+//!
+//! As in the kernel, a waiter compares the word and enters the queue in one step under the
+//! queue's lock, and a waker takes the same lock: a wake that comes after a changed word either
+//! finds the waiter in the queue or makes it see the change. A wait with a deadline times out at
+//! once if its word still matches: the shortest timeout, and the one that races most.
+//!
+//! What this model cannot show: loom's mutex orders memory between waker and woken, which the
+//! kernel's contract does not promise. A lock that leaned on that order would pass on the path
+//! through the queue. It is caught on the paths that never sleep, which every model also takes.
+
+use crate::sync::futex::TimedOut;
+use crate::sys::futex::Deadline;
+use alloc::vec::Vec;
+use loom::sync::atomic::AtomicU32;
+use loom::sync::atomic::Ordering::Relaxed;
+use loom::sync::{Arc, Condvar, Mutex};
+
+struct Sleeper {
+    word: usize,
+    bed: Arc<Condvar>,
+}
+
+loom::lazy_static! {
+    static ref QUEUE: Mutex<Vec<Sleeper>> = Mutex::new(Vec::new());
+}
+
+pub(crate) fn wait(
+    word: &AtomicU32,
+    expected: u32,
+    deadline: Option<Deadline>,
+) -> Result<(), TimedOut> {
+    let mut queue = QUEUE.lock().unwrap();
+    if word.load(Relaxed) != expected {
+        return Ok(());
+    }
+    if deadline.is_some() {
+        return Err(TimedOut);
+    }
+    let bed = Arc::new(Condvar::new());
+    queue.push(Sleeper {
+        word: core::ptr::from_ref(word).addr(),
+        bed: bed.clone(),
+    });
+    while queue.iter().any(|sleeper| Arc::ptr_eq(&sleeper.bed, &bed)) {
+        queue = bed.wait(queue).unwrap();
+    }
+    Ok(())
+}
+
+pub(crate) fn wake(word: *const AtomicU32, count: u32) -> usize {
+    let mut queue = QUEUE.lock().unwrap();
+    let mut woken = 0;
+    while woken < count as usize {
+        let Some(next) = queue.iter().position(|sleeper| sleeper.word == word.addr()) else {
+            break;
+        };
+        queue.remove(next).bed.notify_one();
+        woken += 1;
+    }
+    woken
+}

@@ -1,0 +1,358 @@
+//! Models of `sync`, through its public types.
+
+use super::check;
+use crate::sync::{
+    Barrier, Condvar, LazyLock, Mutex, Once, OnceLock, RwLock, RwLockWriteGuard, Semaphore,
+};
+use core::time::Duration;
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+use std::boxed::Box;
+use std::vec::Vec;
+
+/// A number whose every access loom checks for races.
+struct Watched(UnsafeCell<u32>);
+
+// SAFETY: not `Sync` by itself in loom; the locks around it are what the models put to the test,
+// and loom reports every access that they fail to order.
+#[allow(unsafe_code, reason = "loom checks the accesses")]
+unsafe impl Sync for Watched {}
+
+impl Watched {
+    fn new(value: u32) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    #[allow(unsafe_code, reason = "loom checks the accesses")]
+    fn get(&self) -> u32 {
+        // SAFETY: the pointer is valid; loom panics if a write is not ordered with this.
+        self.0.with(|value| unsafe { *value })
+    }
+
+    #[allow(unsafe_code, reason = "loom checks the accesses")]
+    fn add(&self, more: u32) {
+        // SAFETY: the pointer is valid; loom panics if an access is not ordered with this.
+        self.0.with_mut(|value| unsafe { *value += more });
+    }
+}
+
+fn in_threads<T: Send + Sync + 'static>(
+    count: usize,
+    shared: &Arc<T>,
+    f: fn(&T),
+) -> Vec<thread::JoinHandle<()>> {
+    (0..count)
+        .map(|_| {
+            let shared = shared.clone();
+            thread::spawn(move || f(&shared))
+        })
+        .collect()
+}
+
+fn join(threads: Vec<thread::JoinHandle<()>>) {
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+/// M1 and M2: three threads, so that one sleeps while two meet.
+#[test]
+fn mutex() {
+    check(3, || {
+        let lock = Arc::new(Mutex::new(Watched::new(0)));
+        let others = in_threads(2, &lock, |lock| lock.lock().add(1));
+        lock.lock().add(1);
+        join(others);
+        assert_eq!(lock.lock().get(), 3);
+    });
+}
+
+#[test]
+fn mutex_try_lock() {
+    check(3, || {
+        let lock = Arc::new(Mutex::new(Watched::new(0)));
+        let others = in_threads(2, &lock, |lock| {
+            if let Ok(data) = lock.try_lock() {
+                data.add(1);
+            }
+        });
+        lock.lock().add(1);
+        join(others);
+        assert!((1..=3).contains(&lock.lock().get()));
+    });
+}
+
+/// C1 and C2: the notification comes before, while or after the waiter falls asleep.
+#[test]
+fn condvar_notify_one() {
+    check(3, || {
+        let pair = Arc::new((Mutex::new(Watched::new(0)), Condvar::new()));
+        let others = in_threads(1, &pair, |(lock, changed)| {
+            lock.lock().add(1);
+            changed.notify_one();
+        });
+        let (lock, changed) = &*pair;
+        let data = changed.wait_while(lock.lock(), |data| data.get() == 0);
+        assert_eq!(data.get(), 1);
+        drop(data);
+        join(others);
+    });
+}
+
+/// Two waiters, one notification for both.
+#[test]
+fn condvar_notify_all() {
+    check(2, || {
+        let pair = Arc::new((Mutex::new(Watched::new(0)), Condvar::new()));
+        let others = in_threads(2, &pair, |(lock, changed)| {
+            drop(changed.wait_while(lock.lock(), |data| data.get() == 0));
+        });
+        let (lock, changed) = &*pair;
+        lock.lock().add(1);
+        changed.notify_all();
+        join(others);
+    });
+}
+
+/// Two waiters, two notifications for one each: a waiter that times out takes none of them along.
+#[test]
+fn condvar_timeout() {
+    check(2, || {
+        let pair = Arc::new((Mutex::new(Watched::new(0)), Condvar::new()));
+        let patient = in_threads(1, &pair, |(lock, changed)| {
+            drop(changed.wait_while(lock.lock(), |data| data.get() == 0));
+        });
+        let hasty = in_threads(1, &pair, |(lock, changed)| {
+            drop(changed.wait_timeout(lock.lock(), Duration::ZERO));
+        });
+        let (lock, changed) = &*pair;
+        lock.lock().add(1);
+        changed.notify_one();
+        changed.notify_one();
+        join(patient);
+        join(hasty);
+    });
+}
+
+/// R1 to R4 with two writers and a reader.
+#[test]
+fn rwlock_writers() {
+    check(2, || {
+        let lock = Arc::new(RwLock::new(Watched::new(0)));
+        let writers = in_threads(2, &lock, |lock| lock.write().add(1));
+        assert!(lock.read().get() <= 2);
+        join(writers);
+        assert_eq!(lock.read().get(), 2);
+    });
+}
+
+/// R1 to R5 with two readers and a writer.
+#[test]
+fn rwlock_readers() {
+    check(2, || {
+        let lock = Arc::new(RwLock::new(Watched::new(0)));
+        let readers = in_threads(2, &lock, |lock| assert!(lock.read().get() <= 1));
+        lock.write().add(1);
+        join(readers);
+    });
+}
+
+/// The readers that a writer shut out come in with its downgrade.
+#[test]
+fn rwlock_downgrade() {
+    check(2, || {
+        let lock = Arc::new(RwLock::new(Watched::new(0)));
+        let reader = in_threads(1, &lock, |lock| assert!(lock.read().get() <= 3));
+        let writer = in_threads(1, &lock, |lock| lock.write().add(2));
+        let own = lock.write();
+        let before = own.get();
+        own.add(1);
+        let own = RwLockWriteGuard::downgrade(own);
+        assert_eq!(own.get(), before + 1);
+        drop(own);
+        join(reader);
+        join(writer);
+    });
+}
+
+/// A reader that a downgrade should let in, while the former writer waits for it.
+#[test]
+fn rwlock_downgrade_lets_readers_in() {
+    check(3, || {
+        let pair = Arc::new((RwLock::new(Watched::new(0)), Semaphore::new(0)));
+        let reader = in_threads(1, &pair, |(lock, came_in)| {
+            drop(lock.read());
+            came_in.release(1);
+        });
+        let (lock, came_in) = &*pair;
+        let own = lock.write();
+        own.add(1);
+        let own = RwLockWriteGuard::downgrade(own);
+        came_in.acquire().forget();
+        drop(own);
+        join(reader);
+    });
+}
+
+/// O1 to O3: of three threads one initialises, all see it.
+#[test]
+fn once() {
+    check(3, || {
+        let shared = Arc::new((Once::new(), Watched::new(0)));
+        fn visit((once, data): &(Once, Watched)) {
+            once.call_once(|| data.add(1));
+            assert_eq!(data.get(), 1);
+        }
+        let others = in_threads(2, &shared, visit);
+        visit(&shared);
+        join(others);
+    });
+}
+
+/// O3: a thread that waits without offering a closure, before and during the run.
+#[test]
+fn once_wait() {
+    check(3, || {
+        let shared = Arc::new((Once::new(), Watched::new(0)));
+        let others = in_threads(2, &shared, |(once, data)| {
+            once.wait();
+            assert_eq!(data.get(), 1);
+        });
+        shared.0.call_once(|| shared.1.add(1));
+        join(others);
+    });
+}
+
+#[test]
+fn once_lock() {
+    check(3, || {
+        let cell = Arc::new(OnceLock::new());
+        let setters = in_threads(2, &cell, |cell: &OnceLock<Watched>| {
+            let _ = cell.set(Watched::new(1));
+        });
+        if let Some(value) = cell.get() {
+            assert_eq!(value.get(), 1);
+        }
+        assert_eq!(cell.wait().get(), 1);
+        join(setters);
+    });
+}
+
+#[test]
+fn lazy_lock() {
+    type Lazy = LazyLock<Watched, Box<dyn FnOnce() -> Watched + Send>>;
+    check(3, || {
+        let lazy: Arc<Lazy> = Arc::new(LazyLock::new(Box::new(|| Watched::new(5))));
+        let others = in_threads(2, &lazy, |lazy: &Lazy| assert_eq!(lazy.get(), 5));
+        assert_eq!(lazy.get(), 5);
+        join(others);
+    });
+}
+
+/// B1: what was done before the barrier is seen behind it, and one thread leads.
+#[test]
+fn barrier() {
+    check(3, || {
+        let shared = Arc::new((
+            Barrier::new(2),
+            [Watched::new(0), Watched::new(0)],
+            Mutex::new(0),
+        ));
+        fn visit((barrier, data, leaders): &(Barrier, [Watched; 2], Mutex<u32>), mine: usize) {
+            data[mine].add(1);
+            if barrier.wait().is_leader() {
+                *leaders.lock() += 1;
+            }
+            assert_eq!(data[1 - mine].get(), 1);
+        }
+        let other = in_threads(1, &shared, |shared| visit(shared, 1));
+        visit(&shared, 0);
+        join(other);
+        assert_eq!(*shared.2.lock(), 1);
+    });
+}
+
+/// B1 again: two rounds.
+#[test]
+fn barrier_again() {
+    check(2, || {
+        let shared = Arc::new((Barrier::new(2), Watched::new(0)));
+        fn visit((barrier, data): &(Barrier, Watched)) {
+            if barrier.wait().is_leader() {
+                data.add(1);
+            }
+            barrier.wait();
+            assert_eq!(data.get(), 1);
+        }
+        let other = in_threads(1, &shared, visit);
+        visit(&shared);
+        join(other);
+    });
+}
+
+/// B2: four threads on a barrier for two, so that two rounds overlap. Nobody is left behind.
+#[test]
+fn barrier_overlap() {
+    check(2, || {
+        let barrier = Arc::new(Barrier::new(2));
+        let others = in_threads(3, &barrier, |barrier| {
+            barrier.wait();
+        });
+        barrier.wait();
+        join(others);
+    });
+}
+
+/// S1: one permit, as a lock.
+#[test]
+fn semaphore_as_lock() {
+    check(3, || {
+        let shared = Arc::new((Semaphore::new(1), Watched::new(0)));
+        fn visit((semaphore, data): &(Semaphore, Watched)) {
+            let _permit = semaphore.acquire();
+            data.add(1);
+        }
+        let others = in_threads(2, &shared, visit);
+        visit(&shared);
+        join(others);
+        let _permit = shared.0.acquire();
+        assert_eq!(shared.1.get(), 3);
+    });
+}
+
+/// S2: two sleepers, two permits, released together and one by one.
+#[test]
+fn semaphore_two_sleepers() {
+    fn take(semaphore: &Semaphore) {
+        semaphore.acquire().forget();
+    }
+    check(3, || {
+        let semaphore = Arc::new(Semaphore::new(0));
+        let takers = in_threads(2, &semaphore, take);
+        semaphore.release(2);
+        join(takers);
+    });
+    check(3, || {
+        let semaphore = Arc::new(Semaphore::new(0));
+        let takers = in_threads(2, &semaphore, take);
+        semaphore.release(1);
+        semaphore.release(1);
+        join(takers);
+    });
+}
+
+/// S1 with a sleeper that gives up: the other one still gets its permit.
+#[test]
+fn semaphore_timeout() {
+    check(2, || {
+        let semaphore = Arc::new(Semaphore::new(0));
+        let patient = in_threads(1, &semaphore, |semaphore| semaphore.acquire().forget());
+        let hasty = in_threads(1, &semaphore, |semaphore| {
+            drop(semaphore.acquire_timeout(Duration::ZERO));
+        });
+        semaphore.release(1);
+        join(patient);
+        join(hasty);
+    });
+}

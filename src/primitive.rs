@@ -1,0 +1,45 @@
+//! The one switch between the machine's atomics and loom's.
+//!
+//! Rooms whose protocols have a model in `src/models` take their atomics from here. In every
+//! real build these are core's. In the models' build (`RUSTFLAGS="--cfg loom"`, this crate's own
+//! tests only) they are loom's, which try the interleavings and the stale reads that the memory
+//! model allows. The other half of the switch, the futex, is `sync::futex`: it needs system
+//! calls, and this room has none below it.
+//!
+//! Two things differ with loom, and both are settled here rather than at each use:
+//!
+//! * its atomics are made at run time, so [`const_fn!`] drops the `const`;
+//! * a spin is only more of the same reads to it, so [`LONGEST_SPIN`] is 0.
+
+#[cfg(not(all(test, loom)))]
+mod chosen {
+    pub(crate) use core::hint::spin_loop;
+    pub(crate) use core::sync::atomic;
+
+    /// The longest pause of `sync::spin::Spin`, in `spin_loop`s.
+    pub(crate) const LONGEST_SPIN: u32 = 64;
+
+    macro_rules! const_fn {
+        ($(#[$meta:meta])* $vis:vis fn $($rest:tt)*) => {
+            $(#[$meta])* $vis const fn $($rest)*
+        };
+    }
+    pub(crate) use const_fn;
+}
+
+#[cfg(all(test, loom))]
+mod chosen {
+    pub(crate) use loom::hint::spin_loop;
+    pub(crate) use loom::sync::atomic;
+
+    pub(crate) const LONGEST_SPIN: u32 = 0;
+
+    macro_rules! const_fn {
+        ($(#[$meta:meta])* $vis:vis fn $($rest:tt)*) => {
+            $(#[$meta])* $vis fn $($rest)*
+        };
+    }
+    pub(crate) use const_fn;
+}
+
+pub(crate) use chosen::{LONGEST_SPIN, atomic, const_fn, spin_loop};

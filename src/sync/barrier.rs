@@ -1,0 +1,86 @@
+//! The barrier.
+
+use core::fmt;
+
+use super::raw::RawBarrier;
+use crate::primitive::const_fn;
+
+/// A place where threads wait for each other.
+///
+/// As [`std::sync::Barrier`](https://doc.rust-lang.org/std/sync/struct.Barrier.html): it can be
+/// used again and again, and by more threads than its size.
+///
+/// # Examples
+///
+/// ```
+/// use rawthread::sync::Barrier;
+/// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+///
+/// let barrier = Barrier::new(3);
+/// let before = AtomicU32::new(0);
+/// std::thread::scope(|s| {
+///     for _ in 0..3 {
+///         s.spawn(|| {
+///             before.fetch_add(1, Relaxed);
+///             barrier.wait();
+///             assert_eq!(before.load(Relaxed), 3);
+///         });
+///     }
+/// });
+/// ```
+pub struct Barrier {
+    raw: RawBarrier,
+}
+
+impl Barrier {
+    const_fn! {
+        /// A barrier that opens when `n` threads wait. 0 is taken as 1.
+        ///
+        /// # Examples
+        ///
+        /// See [`Barrier`].
+        pub fn new(n: usize) -> Self {
+            Self { raw: RawBarrier::new(n) }
+        }
+    }
+
+    /// Waits until the round is full. What its threads did before is visible to them all after.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rawthread::sync::Barrier;
+    ///
+    /// let barrier = Barrier::new(1);
+    /// assert!(barrier.wait().is_leader());
+    /// ```
+    pub fn wait(&self) -> BarrierWaitResult {
+        BarrierWaitResult(self.raw.wait())
+    }
+}
+
+impl fmt::Debug for Barrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Barrier").finish_non_exhaustive()
+    }
+}
+
+/// What [`Barrier::wait`] says to each thread of a round.
+///
+/// # Examples
+///
+/// See [`Barrier::wait`].
+#[derive(Debug)]
+pub struct BarrierWaitResult(bool);
+
+impl BarrierWaitResult {
+    /// `true` for exactly one thread of the round.
+    ///
+    /// # Examples
+    ///
+    /// See [`Barrier::wait`].
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.0
+    }
+}

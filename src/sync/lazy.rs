@@ -1,0 +1,102 @@
+//! A value that is made when it is first needed.
+#![allow(
+    unsafe_code,
+    reason = "the closure changes hands under the cell's once"
+)]
+
+use core::cell::Cell;
+use core::fmt;
+use core::ops::Deref;
+use core::panic::{RefUnwindSafe, UnwindSafe};
+
+use super::OnceLock;
+use crate::primitive::const_fn;
+
+/// A value that is made when it is first needed.
+///
+/// As [`std::sync::LazyLock`](https://doc.rust-lang.org/std/sync/struct.LazyLock.html): a closure
+/// that unwinds leaves the value poisoned, since it cannot be called again.
+///
+/// # Examples
+///
+/// ```
+/// use rawthread::sync::LazyLock;
+///
+/// static SQUARES: LazyLock<Vec<u32>> = LazyLock::new(|| (0..10).map(|n| n * n).collect());
+///
+/// assert_eq!(SQUARES[3], 9);
+/// ```
+pub struct LazyLock<T, F = fn() -> T> {
+    cell: OnceLock<T>,
+    // Z1. Touched only by the one closure that runs under `cell`'s once.
+    make: Cell<Option<F>>,
+}
+
+// SAFETY: the cell is shared under its own bound. The closure is taken out and called in one
+// thread, perhaps not the one that made it (F: Send), and never shared (Z1): F: Sync is not
+// needed.
+unsafe impl<T, F: Send> Sync for LazyLock<T, F> where OnceLock<T>: Sync {}
+
+// A closure that unwinds is never called again: poisoned.
+impl<T: RefUnwindSafe + UnwindSafe, F: UnwindSafe> RefUnwindSafe for LazyLock<T, F> {}
+
+impl<T, F: FnOnce() -> T> LazyLock<T, F> {
+    const_fn! {
+        /// A value that `make` will make.
+        ///
+        /// # Examples
+        ///
+        /// See [`LazyLock`].
+        pub fn new(make: F) -> Self {
+            Self { cell: OnceLock::new(), make: Cell::new(Some(make)) }
+        }
+    }
+
+    /// The value, made now if need be. The same as `&*this`.
+    ///
+    /// # Panics
+    ///
+    /// If the closure panics, now or earlier.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rawthread::sync::LazyLock;
+    ///
+    /// let lazy = LazyLock::new(|| 92);
+    /// assert_eq!(LazyLock::force(&lazy), &92);
+    /// ```
+    #[inline]
+    pub fn force(this: &Self) -> &T {
+        this.cell.get_or_init(|| match this.make.take() {
+            Some(make) => make(),
+            None => panic!("LazyLock: poisoned, because the closure that makes its value panicked"),
+        })
+    }
+}
+
+impl<T, F: FnOnce() -> T> Deref for LazyLock<T, F> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        Self::force(self)
+    }
+}
+
+impl<T: Default> Default for LazyLock<T> {
+    fn default() -> Self {
+        Self::new(T::default)
+    }
+}
+
+impl<T: fmt::Debug, F> fmt::Debug for LazyLock<T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_tuple("LazyLock");
+        match self.cell.get() {
+            Some(value) => out.field(value),
+            None => out.field(&format_args!("<uninit>")),
+        };
+        out.finish()
+    }
+}

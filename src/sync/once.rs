@@ -1,0 +1,203 @@
+//! Initialisation that runs once.
+
+use core::fmt;
+
+use super::raw::{RawOnce, Turn, Verdict};
+use crate::primitive::const_fn;
+
+/// Runs a closure once, whoever comes first.
+///
+/// As [`std::sync::Once`](https://doc.rust-lang.org/std/sync/struct.Once.html), poisoning
+/// included: a closure that unwinds leaves the `Once` poisoned.
+///
+/// # Examples
+///
+/// ```
+/// use rawthread::sync::Once;
+///
+/// static START: Once = Once::new();
+///
+/// START.call_once(|| println!("the first time"));
+/// START.call_once(|| unreachable!());
+/// assert!(START.is_completed());
+/// ```
+pub struct Once {
+    raw: RawOnce,
+}
+
+impl Once {
+    const_fn! {
+        /// One that has not run.
+        ///
+        /// # Examples
+        ///
+        /// See [`Once`].
+        pub fn new() -> Self {
+            Self { raw: RawOnce::new() }
+        }
+    }
+
+    /// Runs `f`, unless a closure has run or runs now; then waits for its end.
+    ///
+    /// On return a closure has run, and its effects are visible here. A closure that calls this
+    /// on the same `Once` waits for itself, for ever.
+    ///
+    /// # Panics
+    ///
+    /// If a closure has panicked, here or in another thread.
+    ///
+    /// # Examples
+    ///
+    /// See [`Once`].
+    #[inline]
+    #[track_caller]
+    pub fn call_once<F: FnOnce()>(&self, f: F) {
+        if !self.is_completed() {
+            self.call(false, |_| f());
+        }
+    }
+
+    /// As [`call_once`](Once::call_once), but runs `f` also after a panic; `f` is told.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rawthread::sync::Once;
+    /// use std::panic;
+    ///
+    /// let once = Once::new();
+    /// let first = panic::catch_unwind(panic::AssertUnwindSafe(|| {
+    ///     once.call_once(|| panic!("no luck"));
+    /// }));
+    /// assert!(first.is_err());
+    /// once.call_once_force(|state| assert!(state.is_poisoned()));
+    /// assert!(once.is_completed());
+    /// ```
+    #[inline]
+    pub fn call_once_force<F: FnOnce(&OnceState)>(&self, f: F) {
+        if !self.is_completed() {
+            self.call(true, f);
+        }
+    }
+
+    #[cold]
+    #[track_caller]
+    fn call<F: FnOnce(&OnceState)>(&self, ignore_poison: bool, f: F) {
+        match self.raw.ask(ignore_poison) {
+            Verdict::Done => {}
+            Verdict::Poisoned => poisoned(),
+            Verdict::Yours(turn) => run(turn, f),
+        }
+    }
+
+    /// Whether a closure has run to its end. Its effects are then visible here.
+    ///
+    /// # Examples
+    ///
+    /// See [`Once`].
+    #[inline]
+    pub fn is_completed(&self) -> bool {
+        self.raw.is_done()
+    }
+
+    /// Waits until a closure has run, without offering one.
+    ///
+    /// # Panics
+    ///
+    /// If a closure has panicked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rawthread::sync::Once;
+    ///
+    /// static READY: Once = Once::new();
+    ///
+    /// let waiter = std::thread::spawn(|| READY.wait());
+    /// READY.call_once(|| ());
+    /// waiter.join().unwrap();
+    /// ```
+    #[track_caller]
+    pub fn wait(&self) {
+        if !self.is_completed() && !self.raw.wait(false) {
+            poisoned();
+        }
+    }
+
+    /// As [`wait`](Once::wait), but waits through panics for a closure that succeeds.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rawthread::sync::Once;
+    ///
+    /// let once = Once::new();
+    /// once.call_once(|| ());
+    /// once.wait_force();
+    /// ```
+    pub fn wait_force(&self) {
+        if !self.is_completed() {
+            let _true = self.raw.wait(true);
+        }
+    }
+}
+
+fn run<F: FnOnce(&OnceState)>(turn: Turn<'_>, f: F) {
+    // If `f` unwinds, the turn is dropped before it is done: poisoned.
+    f(&OnceState {
+        poisoned: turn.after_panic(),
+    });
+    turn.done();
+}
+
+#[cold]
+#[track_caller]
+fn poisoned() -> ! {
+    panic!(
+        "Once: poisoned, because the closure that should have run once has panicked; \
+         call_once_force runs another"
+    );
+}
+
+impl Default for Once {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Once {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Once")
+            .field("completed", &self.is_completed())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What [`Once::call_once_force`] tells its closure.
+///
+/// # Examples
+///
+/// See [`Once::call_once_force`].
+pub struct OnceState {
+    poisoned: bool,
+}
+
+impl OnceState {
+    /// Whether the closure before this one panicked.
+    ///
+    /// # Examples
+    ///
+    /// See [`Once::call_once_force`].
+    #[must_use]
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned
+    }
+}
+
+impl fmt::Debug for OnceState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnceState")
+            .field("poisoned", &self.poisoned)
+            .finish()
+    }
+}

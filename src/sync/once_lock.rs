@@ -1,0 +1,233 @@
+//! A cell that is written once.
+#![allow(unsafe_code, reason = "the value is there when the Once says so")]
+
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::panic::{RefUnwindSafe, UnwindSafe};
+
+use super::Once;
+use crate::primitive::const_fn;
+
+/// A cell that is written once and then only read.
+///
+/// As [`std::sync::OnceLock`](https://doc.rust-lang.org/std/sync/struct.OnceLock.html).
+///
+/// # Examples
+///
+/// ```
+/// use rawthread::sync::OnceLock;
+///
+/// static NAME: OnceLock<String> = OnceLock::new();
+///
+/// assert!(NAME.get().is_none());
+/// assert_eq!(NAME.get_or_init(|| "first".to_string()), "first");
+/// assert_eq!(NAME.set("second".to_string()), Err("second".to_string()));
+/// assert_eq!(NAME.get().unwrap(), "first");
+/// ```
+pub struct OnceLock<T> {
+    once: Once,
+    // L1. Written only by the closure of `once` that will complete it, or through `&mut self`.
+    // L2. Holds a value if and only if `once` is completed.
+    value: UnsafeCell<MaybeUninit<T>>,
+    owns: PhantomData<T>,
+}
+
+// SAFETY: sending the cell sends the value and nothing else.
+unsafe impl<T: Send> Send for OnceLock<T> {}
+// SAFETY: a shared cell gives `&T` to many threads (T: Sync), and takes a value from one thread
+// that another may later take out or drop (T: Send).
+unsafe impl<T: Sync + Send> Sync for OnceLock<T> {}
+
+// A closure that unwinds leaves the cell as empty as before.
+impl<T: RefUnwindSafe + UnwindSafe> RefUnwindSafe for OnceLock<T> {}
+
+impl<T> OnceLock<T> {
+    const_fn! {
+        /// An empty cell.
+        ///
+        /// # Examples
+        ///
+        /// See [`OnceLock`].
+        pub fn new() -> Self {
+            Self {
+                once: Once::new(),
+                value: UnsafeCell::new(MaybeUninit::uninit()),
+                owns: PhantomData,
+            }
+        }
+    }
+
+    /// The value, if it is there.
+    ///
+    /// # Examples
+    ///
+    /// See [`OnceLock`].
+    #[inline]
+    pub fn get(&self) -> Option<&T> {
+        if self.once.is_completed() {
+            // SAFETY: completed, so by L2 there is a value, and by L1 no writer as long as `self`
+            // is borrowed; the Once made the write visible.
+            Some(unsafe { (*self.value.get()).assume_init_ref() })
+        } else {
+            None
+        }
+    }
+
+    /// The value to change, if it is there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rawthread::sync::OnceLock;
+    ///
+    /// let mut cell = OnceLock::from(1);
+    /// *cell.get_mut().unwrap() += 1;
+    /// assert_eq!(cell.into_inner(), Some(2));
+    /// ```
+    pub fn get_mut(&mut self) -> Option<&mut T> {
+        if self.once.is_completed() {
+            // SAFETY: by L2 there is a value; `self` is borrowed exclusively.
+            Some(unsafe { self.value.get_mut().assume_init_mut() })
+        } else {
+            None
+        }
+    }
+
+    /// Writes the value, if there is none. Waits for an initialisation that runs.
+    ///
+    /// # Errors
+    ///
+    /// Gives `value` back if there is one already.
+    ///
+    /// # Examples
+    ///
+    /// See [`OnceLock`].
+    pub fn set(&self, value: T) -> Result<(), T> {
+        let mut unused = Some(value);
+        self.get_or_init(|| match unused.take() {
+            Some(value) => value,
+            None => unreachable!("a FnOnce runs once"),
+        });
+        unused.map_or(Ok(()), Err)
+    }
+
+    /// The value; if there is none, the one that `f` makes. Of many callers one runs its closure.
+    ///
+    /// A closure that asks the same cell waits for itself, for ever.
+    ///
+    /// # Panics
+    ///
+    /// If `f` does. The cell is then as empty as before, and the next caller's closure runs.
+    ///
+    /// # Examples
+    ///
+    /// See [`OnceLock`].
+    #[inline]
+    pub fn get_or_init<F: FnOnce() -> T>(&self, f: F) -> &T {
+        if self.get().is_none() {
+            self.once.call_once_force(|_| {
+                let value = f();
+                // SAFETY: by L1 nobody else writes now, and by L2 nobody reads before this
+                // closure has returned.
+                unsafe { (*self.value.get()).write(value) };
+            });
+        }
+        // SAFETY: a closure of `once` has run to its end: L2.
+        unsafe { (*self.value.get()).assume_init_ref() }
+    }
+
+    /// Waits until another thread has written the value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rawthread::sync::OnceLock;
+    ///
+    /// static ANSWER: OnceLock<u32> = OnceLock::new();
+    ///
+    /// let reader = std::thread::spawn(|| *ANSWER.wait());
+    /// ANSWER.set(42).unwrap();
+    /// assert_eq!(reader.join().unwrap(), 42);
+    /// ```
+    pub fn wait(&self) -> &T {
+        self.once.wait_force();
+        // SAFETY: a closure of `once` has run to its end: L2.
+        unsafe { (*self.value.get()).assume_init_ref() }
+    }
+
+    /// The value; the cell is gone.
+    ///
+    /// # Examples
+    ///
+    /// See [`get_mut`](OnceLock::get_mut).
+    pub fn into_inner(mut self) -> Option<T> {
+        self.take()
+    }
+
+    /// The value; the cell is empty again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rawthread::sync::OnceLock;
+    ///
+    /// let mut cell = OnceLock::from(1);
+    /// assert_eq!(cell.take(), Some(1));
+    /// assert_eq!(cell.take(), None);
+    /// ```
+    pub fn take(&mut self) -> Option<T> {
+        if !self.once.is_completed() {
+            return None;
+        }
+        self.once = Once::new();
+        // SAFETY: by L2 there is a value, and the new Once says that there is none any more.
+        Some(unsafe { self.value.get_mut().assume_init_read() })
+    }
+}
+
+impl<T> Drop for OnceLock<T> {
+    fn drop(&mut self) {
+        drop(self.take());
+    }
+}
+
+impl<T> Default for OnceLock<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> From<T> for OnceLock<T> {
+    fn from(value: T) -> Self {
+        let cell = Self::new();
+        cell.get_or_init(|| value);
+        cell
+    }
+}
+
+impl<T: Clone> Clone for OnceLock<T> {
+    fn clone(&self) -> Self {
+        self.get().cloned().map_or_else(Self::new, Self::from)
+    }
+}
+
+impl<T: PartialEq> PartialEq for OnceLock<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl<T: Eq> Eq for OnceLock<T> {}
+
+impl<T: fmt::Debug> fmt::Debug for OnceLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_tuple("OnceLock");
+        match self.get() {
+            Some(value) => out.field(value),
+            None => out.field(&format_args!("<uninit>")),
+        };
+        out.finish()
+    }
+}

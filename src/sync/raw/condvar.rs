@@ -1,0 +1,89 @@
+//! A sequence to sleep on, and a count that spares idle notifications their system call.
+//!
+//! | field | meaning |
+//! |---|---|
+//! | `sequence` | notifications so far, wrapping; a waiter sleeps while it is what the waiter read under the mutex |
+//! | `waiters` | at least the number of threads between "about to let go of the mutex" and "woken" |
+//!
+//! * C1. A waiter counts itself and reads `sequence` while it holds the mutex.
+//! * C2. A notifier changes `sequence` before it wakes. So a notification that comes after the
+//!   waiter let go of the mutex finds it asleep, or makes the kernel refuse the sleep.
+//!
+//! Orderings: all Relaxed. These words carry no data, the mutex does. A notifier that must be
+//! heard is one that happens after the waiter let go of the mutex (it took the mutex itself, or
+//! was told by one who did): the mutex's Release and Acquire then put the count and the read of
+//! C1 before the notifier's load of `waiters` and its change of `sequence`. The kernel orders its
+//! compare with the wake under a lock of its own.
+//!
+//! `sequence` wraps: a waiter that is preempted between letting go of the mutex and falling
+//! asleep misses its notification if exactly 2^32 of them happen meanwhile.
+
+use super::RawMutex;
+use crate::primitive::atomic::AtomicU32;
+use crate::primitive::atomic::Ordering::Relaxed;
+use crate::primitive::const_fn;
+use crate::sync::futex::{self, TimedOut};
+use crate::sys::futex::Deadline;
+
+pub(crate) struct RawCondvar {
+    sequence: AtomicU32,
+    waiters: AtomicU32,
+}
+
+impl RawCondvar {
+    const_fn! {
+        pub(crate) fn new() -> Self {
+            Self {
+                sequence: AtomicU32::new(0),
+                waiters: AtomicU32::new(0),
+            }
+        }
+    }
+
+    /// Counts the calling thread, which holds the mutex (C1). Returns what to sleep on.
+    #[must_use]
+    fn enter(&self) -> u32 {
+        self.waiters.fetch_add(1, Relaxed);
+        self.sequence.load(Relaxed)
+    }
+
+    fn leave(&self) {
+        self.waiters.fetch_sub(1, Relaxed);
+    }
+
+    /// Counts a notification (C2), unless nobody waits for one; says whether it did.
+    #[must_use]
+    fn announce(&self) -> bool {
+        if self.waiters.load(Relaxed) == 0 {
+            return false;
+        }
+        self.sequence.fetch_add(1, Relaxed);
+        true
+    }
+
+    /// Lets go of `mutex`, which the caller holds, sleeps, and takes it again.
+    pub(crate) fn wait(
+        &self,
+        mutex: &RawMutex,
+        deadline: Option<Deadline>,
+    ) -> Result<(), TimedOut> {
+        let sequence = self.enter();
+        mutex.unlock();
+        let slept = futex::wait_until(&self.sequence, sequence, deadline);
+        self.leave();
+        mutex.lock();
+        slept
+    }
+
+    pub(crate) fn notify_one(&self) {
+        if self.announce() {
+            futex::wake_one(&self.sequence);
+        }
+    }
+
+    pub(crate) fn notify_all(&self) {
+        if self.announce() {
+            futex::wake_all(&self.sequence);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! One word, three values.
+//!
+//! | value | holder | sleepers |
+//! |---|---|---|
+//! | `FREE` | none | none, or a wake is under way (M2) |
+//! | `HELD` | one | none, or a wake is under way (M2) |
+//! | `CONTENDED` | one | perhaps: who leaves must wake one |
+//!
+//! * M1. Only the transition out of `FREE` makes a holder, and only the holder makes `FREE`.
+//! * M2. Where a thread sleeps, the word is `CONTENDED`, or a wake is under way: the one who owes
+//!   it has not made it yet, or the woken thread has not yet looked at the word. A thread that has slept takes the lock as `CONTENDED`, or sets `CONTENDED` and sleeps
+//!   again, because it cannot know whether it was the last sleeper.
+//!
+//! Orderings: every way out of `FREE` is Acquire and every way into it is Release, on the one
+//! word; so what a holder did happens before what the next holder does. The mark `CONTENDED`
+//! carries no data, but is set by the same swap that might take the lock, hence Acquire. A
+//! failed attempt learns nothing and is Relaxed.
+
+use crate::primitive::atomic::AtomicU32;
+use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::primitive::const_fn;
+use crate::sync::futex;
+use crate::sync::spin::Spin;
+
+const FREE: u32 = 0;
+const HELD: u32 = 1;
+const CONTENDED: u32 = 2;
+
+/// What a leaving holder owes.
+#[must_use]
+enum Freed {
+    Nothing,
+    OneWake,
+}
+
+pub(crate) struct RawMutex {
+    word: AtomicU32,
+}
+
+impl RawMutex {
+    const_fn! {
+        pub(crate) fn new() -> Self {
+            Self { word: AtomicU32::new(FREE) }
+        }
+    }
+
+    /// `FREE` to `HELD`.
+    #[inline]
+    #[must_use]
+    pub(crate) fn try_lock(&self) -> bool {
+        self.word
+            .compare_exchange(FREE, HELD, Acquire, Relaxed)
+            .is_ok()
+    }
+
+    /// Anything to `CONTENDED`; says whether that took the lock.
+    #[must_use]
+    fn take_or_mark(&self) -> bool {
+        self.word.swap(CONTENDED, Acquire) == FREE
+    }
+
+    /// The holder's way to `FREE`.
+    #[inline]
+    fn free(&self) -> Freed {
+        match self.word.swap(FREE, Release) {
+            CONTENDED => Freed::OneWake,
+            _ => Freed::Nothing,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) {
+        if !self.try_lock() {
+            self.lock_slow();
+        }
+    }
+
+    #[cold]
+    fn lock_slow(&self) {
+        if self.spin() == FREE && self.try_lock() {
+            return;
+        }
+        while !self.take_or_mark() {
+            futex::wait(&self.word, CONTENDED);
+            self.spin();
+        }
+    }
+
+    /// Looks until the lock is free, or has sleepers, or patience ends. A lock with sleepers is
+    /// not worth a spin: its holder is about to pay for a wake.
+    fn spin(&self) -> u32 {
+        let mut spin = Spin::new();
+        loop {
+            let seen = self.word.load(Relaxed);
+            if seen != HELD || !spin.again() {
+                return seen;
+            }
+        }
+    }
+
+    /// Lets go. Only the holder may call this (M1); the guards see to that.
+    #[inline]
+    pub(crate) fn unlock(&self) {
+        if let Freed::OneWake = self.free() {
+            self.wake();
+        }
+    }
+
+    #[cold]
+    fn wake(&self) {
+        futex::wake_one(&self.word);
+    }
+
+    #[cfg(all(feature = "lock_api", not(all(test, loom))))]
+    pub(crate) fn is_locked(&self) -> bool {
+        self.word.load(Relaxed) != FREE
+    }
+}

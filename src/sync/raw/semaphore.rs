@@ -1,0 +1,124 @@
+//! One word: the free permits, and whether somebody sleeps.
+//!
+//! | `SLEEPERS` (bit 31) | permits (low 31 bits) | meaning |
+//! |---|---|---|
+//! | 0 | any | nobody sleeps, or a wake is under way (S1) |
+//! | 1 | 0 | a thread may sleep: who releases must wake one |
+//! | 1 | more | a thread that has slept took one of several; others may sleep, one of them woken (S2) |
+//!
+//! * S1. Where a thread sleeps, the word has `SLEEPERS`, or a wake is under way: the one who owes
+//!   it has not made it yet, or the woken thread has not yet looked at the word. A thread that has slept leaves `SLEEPERS` behind, whether it takes a permit or sleeps
+//!   again. One that gives up does so only out of a sleep that no wake ended, and leaves the bit
+//!   alone.
+//! * S2. Where there are permits and a thread sleeps, a wake is under way. A release
+//!   wakes one; a thread that has slept and leaves permits behind wakes the next.
+//!
+//! Orderings: a release is Release and a take is Acquire, both read-modify-writes of the word: who
+//! takes a permit sees what every thread did that released before. The mark is Relaxed, it
+//! carries no data.
+
+use crate::primitive::atomic::AtomicU32;
+use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::primitive::const_fn;
+use crate::sync::futex::{self, TimedOut};
+use crate::sys::futex::Deadline;
+
+const SLEEPERS: u32 = 1 << 31;
+pub(crate) const MAX_PERMITS: u32 = SLEEPERS - 1;
+
+pub(crate) struct RawSemaphore {
+    word: AtomicU32,
+}
+
+impl RawSemaphore {
+    const_fn! {
+        /// At most [`MAX_PERMITS`]; the caller checks.
+        pub(crate) fn new(permits: u32) -> Self {
+            Self { word: AtomicU32::new(permits) }
+        }
+    }
+
+    pub(crate) fn permits(&self) -> u32 {
+        self.word.load(Relaxed) & !SLEEPERS
+    }
+
+    /// One permit less, `mark` added; `None` if there is none, else what is left.
+    #[inline]
+    fn take(&self, mark: u32) -> Option<u32> {
+        let mut seen = self.word.load(Relaxed);
+        while seen & !SLEEPERS != 0 {
+            match self
+                .word
+                .compare_exchange_weak(seen, (seen - 1) | mark, Acquire, Relaxed)
+            {
+                Ok(_) => return Some((seen & !SLEEPERS) - 1),
+                Err(now) => seen = now,
+            }
+        }
+        None
+    }
+
+    /// No permits to no permits and `SLEEPERS`; says whether that is the word now.
+    #[must_use]
+    fn mark(&self) -> bool {
+        matches!(
+            self.word.compare_exchange(0, SLEEPERS, Relaxed, Relaxed),
+            Ok(_) | Err(SLEEPERS)
+        )
+    }
+
+    /// `count` permits more, `SLEEPERS` cleared; says whether it was set. `None` if they do not
+    /// fit.
+    #[inline]
+    fn put(&self, count: u32) -> Option<bool> {
+        let mut seen = self.word.load(Relaxed);
+        loop {
+            let permits = (seen & !SLEEPERS)
+                .checked_add(count)
+                .filter(|sum| *sum <= MAX_PERMITS)?;
+            match self
+                .word
+                .compare_exchange_weak(seen, permits, Release, Relaxed)
+            {
+                Ok(_) => return Some(seen & SLEEPERS != 0),
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    #[inline]
+    #[must_use]
+    pub(crate) fn try_acquire(&self) -> bool {
+        self.take(0).is_some()
+    }
+
+    #[cold]
+    pub(crate) fn acquire_slow(&self, deadline: Option<Deadline>) -> Result<(), TimedOut> {
+        let mut slept = 0;
+        loop {
+            if let Some(left) = self.take(slept) {
+                if slept != 0 && left > 0 {
+                    futex::wake_one(&self.word);
+                }
+                return Ok(());
+            }
+            if self.mark() {
+                futex::wait_until(&self.word, SLEEPERS, deadline)?;
+                slept = SLEEPERS;
+            }
+        }
+    }
+
+    /// `false` if the permits do not fit.
+    #[must_use]
+    pub(crate) fn release(&self, count: u32) -> bool {
+        match self.put(count) {
+            Some(true) => {
+                futex::wake_one(&self.word);
+                true
+            }
+            Some(false) => true,
+            None => false,
+        }
+    }
+}

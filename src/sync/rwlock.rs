@@ -1,0 +1,371 @@
+//! The readers-writer lock: a [`RawRwLock`] and the data.
+#![allow(unsafe_code, reason = "a guard is the proof of access")]
+
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
+use core::ops::{Deref, DerefMut};
+
+use super::WouldBlock;
+use super::raw::RawRwLock;
+use crate::primitive::const_fn;
+
+/// Many readers or one writer.
+///
+/// As [`std::sync::RwLock`](https://doc.rust-lang.org/std/sync/struct.RwLock.html), without
+/// poisoning (see the [module](crate::sync#no-poisoning-and-what-takes-its-place)). Two 32-bit
+/// words beside the data. Readers queue behind a waiting writer; so a thread that holds a read
+/// guard and asks for another may wait for a writer that waits for it.
+///
+/// # Examples
+///
+/// ```
+/// use rawthread::sync::RwLock;
+///
+/// static CONFIG: RwLock<u32> = RwLock::new(1);
+///
+/// {
+///     let one = CONFIG.read();
+///     std::thread::scope(|s| {
+///         s.spawn(|| assert_eq!(*CONFIG.read(), 1)); // readers do not exclude each other
+///     });
+///     assert_eq!(*one, 1);
+/// }
+/// *CONFIG.write() = 2;
+/// assert_eq!(*CONFIG.read(), 2);
+/// ```
+pub struct RwLock<T: ?Sized> {
+    raw: RawRwLock,
+    data: UnsafeCell<T>,
+}
+
+// SAFETY: sending the lock sends the data and nothing else.
+unsafe impl<T: ?Sized + Send> Send for RwLock<T> {}
+// SAFETY: writers hand the data from thread to thread as `&mut T` (T: Send), and readers have
+// `&T` in several threads at once (T: Sync). R1 in raw/rwlock.rs keeps the two apart.
+unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
+
+impl<T> RwLock<T> {
+    const_fn! {
+        /// An unlocked lock around `value`.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use rawthread::sync::RwLock;
+        ///
+        /// static NAMES: RwLock<Vec<&str>> = RwLock::new(Vec::new());
+        /// ```
+        pub fn new(value: T) -> Self {
+            Self { raw: RawRwLock::new(), data: UnsafeCell::new(value) }
+        }
+    }
+
+    /// The data; the lock is gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rawthread::sync::RwLock;
+    ///
+    /// assert_eq!(RwLock::new(3).into_inner(), 3);
+    /// ```
+    pub fn into_inner(self) -> T {
+        self.data.into_inner()
+    }
+}
+
+impl<T: ?Sized> RwLock<T> {
+    /// Waits until no writer holds the lock or queues for it, and joins the readers.
+    ///
+    /// # Panics
+    ///
+    /// If 2^30 - 2 readers hold the lock.
+    ///
+    /// # Examples
+    ///
+    /// See [`RwLock`].
+    #[inline]
+    pub fn read(&self) -> RwLockReadGuard<'_, T> {
+        self.raw.read();
+        RwLockReadGuard::new(self)
+    }
+
+    /// Joins the readers if that needs no waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`] if a writer holds the lock or queues for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rawthread::sync::RwLock;
+    ///
+    /// let lock = RwLock::new(1);
+    /// let reader = lock.read();
+    /// assert!(lock.try_read().is_ok());
+    /// drop(reader);
+    /// let writer = lock.write();
+    /// assert!(lock.try_read().is_err());
+    /// # drop(writer);
+    /// ```
+    #[inline]
+    pub fn try_read(&self) -> Result<RwLockReadGuard<'_, T>, WouldBlock> {
+        if self.raw.try_read() {
+            Ok(RwLockReadGuard::new(self))
+        } else {
+            Err(WouldBlock)
+        }
+    }
+
+    /// Waits until nobody holds the lock and takes it alone.
+    ///
+    /// A thread that holds a guard of this lock waits for itself, for ever.
+    ///
+    /// # Examples
+    ///
+    /// See [`RwLock`].
+    #[inline]
+    pub fn write(&self) -> RwLockWriteGuard<'_, T> {
+        self.raw.write();
+        RwLockWriteGuard::new(self)
+    }
+
+    /// Takes the lock alone if nobody holds it.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`] if anybody holds it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rawthread::sync::RwLock;
+    ///
+    /// let lock = RwLock::new(1);
+    /// let reader = lock.read();
+    /// assert!(lock.try_write().is_err());
+    /// drop(reader);
+    /// *lock.try_write().unwrap() = 2;
+    /// ```
+    #[inline]
+    pub fn try_write(&self) -> Result<RwLockWriteGuard<'_, T>, WouldBlock> {
+        if self.raw.try_write() {
+            Ok(RwLockWriteGuard::new(self))
+        } else {
+            Err(WouldBlock)
+        }
+    }
+
+    /// The data. No lock is taken: the exclusive borrow proves that there is no guard.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rawthread::sync::RwLock;
+    ///
+    /// let mut lock = RwLock::new(1);
+    /// *lock.get_mut() = 5;
+    /// assert_eq!(lock.into_inner(), 5);
+    /// ```
+    pub fn get_mut(&mut self) -> &mut T {
+        self.data.get_mut()
+    }
+}
+
+impl<T: Default> Default for RwLock<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T> From<T> for RwLock<T> {
+    fn from(value: T) -> Self {
+        Self::new(value)
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("RwLock");
+        match self.try_read() {
+            Ok(data) => out.field("data", &&*data),
+            Err(WouldBlock) => out.field("data", &format_args!("<locked>")),
+        };
+        out.finish_non_exhaustive()
+    }
+}
+
+/// Shared access to a [`RwLock`]'s data, until it is dropped.
+///
+/// It stays in its thread, as std's does: a guard is not `Send`.
+///
+/// ```compile_fail,E0277
+/// use rawthread::sync::RwLock;
+///
+/// let lock = RwLock::new(0);
+/// let guard = lock.read();
+/// std::thread::scope(|s| {
+///     s.spawn(move || drop(guard)); // RwLockReadGuard is not Send
+/// });
+/// ```
+///
+/// # Examples
+///
+/// ```
+/// use rawthread::sync::{RwLock, RwLockReadGuard};
+///
+/// let lock = RwLock::new(1);
+/// let guard: RwLockReadGuard<'_, i32> = lock.read();
+/// assert_eq!(*guard, 1);
+/// ```
+#[must_use = "if unused the RwLock will immediately unlock"]
+#[clippy::has_significant_drop]
+pub struct RwLockReadGuard<'a, T: ?Sized> {
+    lock: &'a RwLock<T>,
+    not_send: PhantomData<*const ()>,
+}
+
+// SAFETY: all that a `&RwLockReadGuard` gives is `&T`.
+unsafe impl<T: ?Sized + Sync> Sync for RwLockReadGuard<'_, T> {}
+
+impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
+    /// The caller has just become a reader.
+    fn new(lock: &'a RwLock<T>) -> Self {
+        Self {
+            lock,
+            not_send: PhantomData,
+        }
+    }
+}
+
+impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: this guard is counted as a reader, so by R1 there is no writer.
+        unsafe { &*self.lock.data.get() }
+    }
+}
+
+impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.raw.unlock_read();
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockReadGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: ?Sized + fmt::Display> fmt::Display for RwLockReadGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+/// Exclusive access to a [`RwLock`]'s data, until it is dropped.
+///
+/// It stays in its thread, as std's does: a guard is not `Send`.
+///
+/// ```compile_fail,E0277
+/// use rawthread::sync::RwLock;
+///
+/// let lock = RwLock::new(0);
+/// let guard = lock.write();
+/// std::thread::scope(|s| {
+///     s.spawn(move || drop(guard)); // RwLockWriteGuard is not Send
+/// });
+/// ```
+///
+/// # Examples
+///
+/// ```
+/// use rawthread::sync::{RwLock, RwLockWriteGuard};
+///
+/// let lock = RwLock::new(1);
+/// let mut guard: RwLockWriteGuard<'_, i32> = lock.write();
+/// *guard = 2;
+/// ```
+#[must_use = "if unused the RwLock will immediately unlock"]
+#[clippy::has_significant_drop]
+pub struct RwLockWriteGuard<'a, T: ?Sized> {
+    lock: &'a RwLock<T>,
+    not_send: PhantomData<*const ()>,
+}
+
+// SAFETY: all that a `&RwLockWriteGuard` gives is `&T`.
+unsafe impl<T: ?Sized + Sync> Sync for RwLockWriteGuard<'_, T> {}
+
+impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
+    /// The caller has just become the writer.
+    fn new(lock: &'a RwLock<T>) -> Self {
+        Self {
+            lock,
+            not_send: PhantomData,
+        }
+    }
+
+    /// Becomes a read guard without letting a writer in between.
+    ///
+    /// An associated function, so that a method of the data is not hidden.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rawthread::sync::{RwLock, RwLockWriteGuard};
+    ///
+    /// let lock = RwLock::new(1);
+    /// let mut writer = lock.write();
+    /// *writer = 2;
+    /// let reader = RwLockWriteGuard::downgrade(writer);
+    /// assert_eq!(*lock.try_read().unwrap(), 2);
+    /// assert_eq!(*reader, 2);
+    /// ```
+    pub fn downgrade(this: Self) -> RwLockReadGuard<'a, T> {
+        // What the write guard stood for is handed on, not given up.
+        let this = ManuallyDrop::new(this);
+        this.lock.raw.downgrade();
+        RwLockReadGuard::new(this.lock)
+    }
+}
+
+impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: this guard is the writer, so by R1 the only guard.
+        unsafe { &*self.lock.data.get() }
+    }
+}
+
+impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: this guard is the writer, so by R1 the only guard, and exclusively borrowed.
+        unsafe { &mut *self.lock.data.get() }
+    }
+}
+
+impl<T: ?Sized> Drop for RwLockWriteGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.raw.unlock_write();
+    }
+}
+
+impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLockWriteGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: ?Sized + fmt::Display> fmt::Display for RwLockWriteGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
