@@ -51,6 +51,12 @@ pub(crate) trait Runtime {
     /// The slot is the caller's alone, with guards and without identity.
     unsafe fn mint(slot: Slot) -> Result<(), Error>;
 
+    /// Takes a slot's identity away; false, and nothing changed, where that cannot be done now.
+    ///
+    /// # Safety
+    /// The slot is the caller's alone, vacant, and has an identity.
+    unsafe fn retire(slot: Slot) -> bool;
+
     /// Before clone, in the spawner: returns what clone needs.
     ///
     /// # Safety

@@ -219,6 +219,28 @@ impl Drop for Shared {
     }
 }
 
+/// Sees to it that the next `n` records need no memory.
+///
+/// # Errors
+/// ENOMEM; what was mapped until then stays.
+pub(crate) fn reserve(n: usize) -> Result<(), Error> {
+    let held = List::new();
+    let mut outcome = Ok(());
+    for _ in 0..n {
+        match FREE.pop(&RECORDS).map_or_else(|| RECORDS.fresh(), Ok) {
+            Ok(node) => held.push(node),
+            Err(errno) => {
+                outcome = Err(Error::at_step(&TAKE, errno));
+                break;
+            }
+        }
+    }
+    while let Some(node) = held.pop(&RECORDS) {
+        FREE.push(node);
+    }
+    outcome
+}
+
 /// The calling thread's record; makes one if it has none yet.
 ///
 /// # Panics

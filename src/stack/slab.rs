@@ -57,6 +57,16 @@ impl Region {
         }
     }
 
+    /// Lets the system have what the region holds; its next touch finds zeroes. Guards stay.
+    ///
+    /// # Safety
+    /// The region must hold nothing of value.
+    pub(crate) unsafe fn discard(&self) {
+        // EINVAL: locked memory stays as it is.
+        // SAFETY: by R1 the range is ours, and the caller gives its contents up.
+        let _ = unsafe { memory::advise(self.base, self.layout.total(), libc::MADV_DONTNEED) };
+    }
+
     /// Gives the memory back.
     ///
     /// # Safety

@@ -206,6 +206,33 @@ impl<I: Cell> Cache<I> {
         self.list_for(slot.region().layout()).push(slot);
     }
 
+    /// Gives idle slots with an identity back that were collected on a list of the caller's.
+    pub(crate) fn put_all(&self, held: &List) {
+        while let Some(slot) = held.pop(&self.table) {
+            self.put(slot);
+        }
+    }
+
+    /// Takes the identity off every idle slot by `retire` and gives the memory to the system; a
+    /// slot that keeps its identity loses what its stack holds.
+    pub(crate) fn give_back(&self, retire: unsafe fn(Held<I>) -> bool) {
+        let kept = List::new();
+        for list in self.ready.iter().chain([&self.odd]) {
+            while let Some(slot) = list.pop(&self.table) {
+                // SAFETY: the slot is ours alone by S1, vacant by S3, and was on a list of slots
+                // with identities.
+                if slot.is_vacant() && unsafe { retire(slot) } {
+                    // SAFETY: nothing is on the slot any more.
+                    unsafe { slot.region().discard() };
+                    self.put_blank(slot);
+                } else {
+                    kept.push(slot);
+                }
+            }
+        }
+        self.put_all(&kept);
+    }
+
     /// Gives a slot back that got no identity.
     pub(crate) fn put_blank(&self, slot: Held<I>) {
         let region = slot.region();

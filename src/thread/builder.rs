@@ -270,7 +270,7 @@ impl Builder {
 
 /// `RUST_MIN_STACK` if it is a number, else 2 MiB; read once, as std does.
 #[cfg(feature = "std")]
-fn default_stack_size() -> usize {
+pub(super) fn default_stack_size() -> usize {
     static SIZE: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
     *SIZE.get_or_init(|| {
         std::env::var_os("RUST_MIN_STACK")
@@ -280,7 +280,7 @@ fn default_stack_size() -> usize {
 }
 
 #[cfg(not(feature = "std"))]
-fn default_stack_size() -> usize {
+pub(super) fn default_stack_size() -> usize {
     layout::DEFAULT_STACK
 }
 

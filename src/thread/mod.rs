@@ -18,6 +18,7 @@ mod packet;
 #[cfg(feature = "std")]
 mod panic_message;
 mod park;
+mod reserve;
 mod scheduling;
 mod setup;
 mod signals;
@@ -33,5 +34,6 @@ pub use inspect::{StackInfo, stack_usage};
 pub use packet::Panicked;
 pub use packet::Result;
 pub use park::{park, park_timeout};
+pub use reserve::{reserve, trim};
 pub use scheduling::Scheduling;
 pub use signals::{Signal, SignalSet};

@@ -176,7 +176,7 @@ pub(super) fn wait_until_gone(slot: Slot) {
 }
 
 /// A vacant slot with an identity.
-fn take(stack: usize, guard: usize) -> core::result::Result<Slot, Error> {
+pub(super) fn take(stack: usize, guard: usize) -> core::result::Result<Slot, Error> {
     let taken = Current::cache()
         .take(stack, guard)
         .map_err(|errno| match errno {

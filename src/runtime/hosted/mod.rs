@@ -10,7 +10,7 @@
 //! * [`mint`] makes seeds.
 //! * [`leave`]: the way out that setuid and its family can live with.
 //! * [`locals`]: thread-locals fresh for the next thread; [`keys`]: pthread keys' destructors.
-//! * [`overflow`]: the report of a stack overflow.
+//! * [`overflow`]: the report of a stack overflow; [`retire`]: the end of an identity.
 #![allow(unsafe_code, reason = "stands between the kernel and libc")]
 
 pub(crate) mod host;
@@ -19,6 +19,7 @@ mod leave;
 pub(crate) mod locals;
 pub(crate) mod mint;
 pub(crate) mod overflow;
+mod retire;
 mod symbols;
 
 use core::mem::MaybeUninit;
@@ -86,6 +87,11 @@ impl Runtime for Hosted {
     unsafe fn mint(slot: Slot) -> Result<(), Error> {
         // SAFETY: passed on.
         unsafe { mint::mint(slot) }
+    }
+
+    unsafe fn retire(slot: Slot) -> bool {
+        // SAFETY: passed on.
+        unsafe { retire::retire(slot) }
     }
 
     unsafe fn prepare(slot: Slot) -> Words {
