@@ -9,11 +9,12 @@ pub(crate) struct Help {
 }
 
 /// The commands that there are, in the order of `lab help`.
-pub(crate) const COMMANDS: &[Help] = &[Help {
-    name: "tour",
-    usage: "lab tour [--json]",
-    line: "every way to make a task, made for real: predicted beside observed",
-    story: "\
+pub(crate) const COMMANDS: &[Help] = &[
+    Help {
+        name: "tour",
+        usage: "lab tour [--json]",
+        line: "every way to make a task, made for real: predicted beside observed",
+        story: "\
 One row for each way to make a thread or a process. Each is made for real in this run, and tries
 to change what may be its maker's too; a watcher then looks at the maker through the kernel.
 `predicted` follows from the flags alone, `observed` from what came of the changes.
@@ -29,12 +30,36 @@ to change what may be its maker's too; a watcher then looks at the maker through
 
 The exit status is 1 if a cell was not observed as predicted. A row that needs a right you lack
 says so and does not count.",
-}];
+    },
+    Help {
+        name: "explain",
+        usage: "lab explain FLAGS [--json]",
+        line: "what flags mean: shared or not, accepted or not, and who uses them",
+        story: "\
+Says what each flag does, what the new task shares with its maker, whether the kernel accepts the
+set (and by which rule it does not), and which known system makes tasks so. Nothing is made.",
+    },
+    Help {
+        name: "probe",
+        usage: "lab probe FLAGS [--json]",
+        line: "make one task of these flags and prove what it shares",
+        story: "\
+Makes a task of these flags and looks at memory, descriptors, locks, directories, signals, thread
+group, parent, waits, semaphores, I/O context, thread pointer and namespaces; with the proof of
+each. A set that the kernel refuses is compared with the rule that foretells it.
+
+The exit status is 1 if something was not observed as predicted.",
+    },
+];
 
 /// The page of one command.
 pub(crate) fn page(name: &str) -> Option<String> {
     let help = COMMANDS.iter().find(|help| help.name == name)?;
-    Some(format!("{}\n\n{}\n", help.usage, help.story))
+    let mut text = format!("{}\n\n{}\n", help.usage, help.story);
+    if help.usage.contains("FLAGS") {
+        text += &format!("\n{}\n", crate::request::FORMS);
+    }
+    Some(text)
 }
 
 /// The page of all commands.

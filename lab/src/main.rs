@@ -4,11 +4,13 @@
 #![allow(unsafe_code, reason = "the default action of SIGPIPE")]
 
 mod cli;
+mod explain;
 mod help;
 mod json;
 mod paint;
 mod probe;
 mod raw;
+mod request;
 mod stage;
 mod tour;
 
@@ -53,6 +55,8 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode, Misuse> {
     }
     match command {
         "tour" => tour::run(Arguments::new("tour", rest)),
+        "explain" => explain::run(Arguments::new("explain", rest)),
+        "probe" => probe::show::run(Arguments::new("probe", rest)),
         // `lab --json` is `lab tour --json`.
         option if option.starts_with('-') => tour::run(Arguments::new("tour", arguments)),
         unknown => Err(no_such(unknown)),

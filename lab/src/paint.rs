@@ -2,6 +2,16 @@
 
 use std::io::IsTerminal;
 
+impl Tone {
+    /// The tone of a word in the tables.
+    pub(crate) fn of(word: &str) -> Self {
+        match word {
+            "shared" | "joined" | "sleeps" => Self::Shared,
+            _ => Self::Own,
+        }
+    }
+}
+
 /// How the output may look.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Paint {

@@ -246,7 +246,7 @@ resources! {
     }
     /// The time namespace.
     TimeNamespace "time namespace" {
-        Shared: "The same clocks, unless unshare chose another namespace for children.",
+        Shared: "The same clocks (with VM, NEWTIME waits for execve), unless unshare chose others.",
         Copied: "Offsets of its own, at first the maker's.",
     }
 }
@@ -308,7 +308,11 @@ impl CloneFlags {
             Resource::PidNamespace => choose(self.contains(Self::NEWPID), New, Shared),
             Resource::NetworkNamespace => choose(self.contains(Self::NEWNET), New, Shared),
             Resource::CgroupNamespace => choose(self.contains(Self::NEWCGROUP), New, Shared),
-            Resource::TimeNamespace => choose(self.contains(Self::NEWTIME), Copied, Shared),
+            Resource::TimeNamespace => {
+                // One memory has one page of clock data: with VM the new namespace waits.
+                let now = self.contains(Self::NEWTIME) && !self.contains(Self::VM);
+                choose(now, Copied, Shared)
+            }
         }
     }
 

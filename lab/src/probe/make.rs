@@ -77,12 +77,10 @@ fn by_fork(scene: &'static Scene) -> Result<End, Refusal> {
 
 fn by_builder(scene: &'static Scene) -> Result<End, Refusal> {
     let plan = scene.plan;
-    let mut builder = Builder::new()
+    let builder = Builder::new()
         .flags(plan.flags)
+        .exit_signal(plan.exit_signal)
         .pidfd(plan.flags.contains(CloneFlags::PIDFD));
-    if !plan.flags.contains(CloneFlags::PARENT) {
-        builder = builder.exit_signal(plan.exit_signal);
-    }
     // SAFETY: `act` makes raw system calls and touches memory that lives as long as the process;
     // signals are blocked; the maker sits still in `stay` while the child stands on its thread
     // pointer.

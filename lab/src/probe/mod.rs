@@ -11,6 +11,7 @@ mod make;
 mod predict;
 mod proc;
 mod scene;
+pub(crate) mod show;
 mod watch;
 
 use rawthread::flags::CloneFlags;

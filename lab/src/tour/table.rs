@@ -48,7 +48,7 @@ impl Table {
                     let tone = match (&finding.fact.seen, finding.differs()) {
                         (_, true) => Tone::Bad,
                         (Seen::Nothing, _) => Tone::Quiet,
-                        (Seen::Word(word), _) => tone_of(word),
+                        (Seen::Word(word), _) => Tone::of(word),
                     };
                     (tone, finding.observed())
                 });
@@ -178,13 +178,6 @@ impl Table {
             text += &format!("Not made for want of a right: {}.\n", names(&missing));
         }
         text + "More: lab help.\n"
-    }
-}
-
-fn tone_of(word: &str) -> Tone {
-    match word {
-        "shared" | "joined" | "sleeps" => Tone::Shared,
-        _ => Tone::Own,
     }
 }
 

@@ -1,0 +1,226 @@
+//! `lab explain`: what a set of flags means, without making anything.
+
+use std::process::ExitCode;
+
+use rawthread::flags::{Call, Caller, CloneFlags, Effect, Fit, Preset, Verdict};
+
+use crate::cli::{Arguments, Misuse};
+use crate::json::Json;
+use crate::paint::{Paint, Tone, wrap};
+use crate::probe::signal_word;
+use crate::request::{self, Request};
+
+/// Where the second column begins, and how wide the third is.
+const NAME: usize = 33;
+const TEXT: usize = 64;
+
+pub(crate) fn run(arguments: Arguments<'_>) -> Result<ExitCode, Misuse> {
+    let (request, json) = request::from_arguments(arguments)?;
+    if json {
+        println!("{}", to_json(request));
+    } else {
+        print!("{}", to_text(request, Paint::for_stdout()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What each call says to each caller.
+fn verdicts(request: Request) -> Vec<(Call, &'static str, Verdict)> {
+    let callers = [
+        ("you, here", Caller::current()),
+        ("an ordinary user", Caller::unprivileged()),
+    ];
+    let calls = match request.call {
+        Some(call) => vec![call],
+        None => vec![Call::Clone3, Call::Clone],
+    };
+    let mut verdicts = Vec::new();
+    for call in calls {
+        for (who, caller) in &callers {
+            let Request {
+                flags, exit_signal, ..
+            } = request;
+            verdicts.push((call, *who, flags.verdict(call, exit_signal, caller)));
+        }
+    }
+    verdicts
+}
+
+const fn name_of(call: Call) -> &'static str {
+    match call {
+        Call::Clone => "clone",
+        Call::Clone3 => "clone3",
+    }
+}
+
+/// Each effect in a word, and its tone.
+const EFFECTS: [(Effect, &str, Tone); 4] = [
+    (Effect::Shared, "shared", Tone::Shared),
+    (Effect::Copied, "copied", Tone::Own),
+    (Effect::New, "new", Tone::Own),
+    (Effect::Reset, "reset", Tone::Own),
+];
+
+fn to_text(request: Request, paint: Paint) -> String {
+    let Request {
+        flags, exit_signal, ..
+    } = request;
+    let mut text = String::new();
+    for line in wrap(&flags.to_string().replace('|', " | "), 98) {
+        text += &format!("{}\n", paint.tone(Tone::Title, &line));
+    }
+    text += &format!(
+        "{:#x}, exit signal {}\n\n",
+        flags.bits() | u64::from(exit_signal),
+        signal_word(exit_signal as i32)
+    );
+    text += &flags_section(flags, paint);
+    text += &effects_section(flags, paint);
+    text += &verdict_section(request, paint);
+    text + &users_section(flags, exit_signal, paint)
+}
+
+/// A name and, beside it, a text over as many lines as it needs.
+fn beside(paint: Paint, tone: Tone, name: &str, text: &str) -> String {
+    let mut out = String::new();
+    for (index, line) in wrap(text, TEXT).iter().enumerate() {
+        let name = if index == 0 { name } else { "" };
+        out += &format!("  {}{line}\n", paint.cell(tone, name, NAME));
+    }
+    out
+}
+
+fn flags_section(flags: CloneFlags, paint: Paint) -> String {
+    let mut text = paint.heading("What the flags do");
+    for info in flags.info() {
+        text += &beside(paint, Tone::Plain, info.name, info.description);
+        let source = format!("Linux {}, {}", info.since, info.man);
+        text += &format!("  {:NAME$}{}\n", "", paint.tone(Tone::Quiet, &source));
+    }
+    if flags.unnamed() != 0 {
+        let bits = format!("{:#x}", flags.unnamed());
+        text += &beside(paint, Tone::Bad, &bits, "Bits that have no name.");
+    }
+    if flags.is_empty() {
+        text += "  None: the new task is a copy of its maker.\n";
+    }
+    text + "\n"
+}
+
+fn effects_section(flags: CloneFlags, paint: Paint) -> String {
+    let mut text = String::new();
+    for (effect, _, tone) in EFFECTS {
+        let title = match effect {
+            Effect::Shared => "Shared with its maker",
+            Effect::Copied => "Copied from its maker",
+            Effect::New => "New, of its own",
+            Effect::Reset => "Not inherited",
+        };
+        text += &paint.heading(title);
+        for (resource, _) in flags.effects().filter(|(_, found)| *found == effect) {
+            let sentence = resource.sentence(effect).unwrap_or("");
+            text += &beside(paint, tone, resource.name(), sentence);
+        }
+        text += "\n";
+    }
+    text
+}
+
+fn verdict_section(request: Request, paint: Paint) -> String {
+    let mut text = paint.heading("The kernel's answer");
+    for (call, who, verdict) in verdicts(request) {
+        let name = format!("{} by {who}", name_of(call));
+        let tone = if verdict.is_accepted() {
+            Tone::Good
+        } else {
+            Tone::Bad
+        };
+        let beyond = call == Call::Clone && !request.flags.fits_legacy();
+        if beyond {
+            text += &beside(
+                paint,
+                Tone::Bad,
+                &name,
+                "has no bits to ask for all of these",
+            );
+        } else {
+            text += &beside(paint, tone, &name, &verdict.to_string());
+        }
+    }
+    text + "\n"
+}
+
+fn users_section(flags: CloneFlags, exit_signal: u32, paint: Paint) -> String {
+    let mut text = paint.heading("Who makes tasks so");
+    let mut nobody = true;
+    for (preset, fit) in Preset::matching(flags, exit_signal) {
+        nobody = false;
+        let how = match fit {
+            Fit::Exact => "",
+            Fit::SharesTheSame => " (But for flags that only say where to store a number.)",
+        };
+        let story = format!("{}{how}", preset.description);
+        text += &beside(paint, Tone::Plain, preset.name, &story);
+    }
+    if nobody {
+        text += "  Nobody that the lab knows.\n";
+    }
+    text
+}
+
+fn to_json(request: Request) -> Json {
+    let Request {
+        flags, exit_signal, ..
+    } = request;
+    let described = flags.info().map(|info| {
+        Json::Object(vec![
+            ("name", Json::text(info.name)),
+            ("does", Json::text(info.description)),
+            ("since", Json::text(info.since.to_string())),
+            ("source", Json::text(info.man)),
+        ])
+    });
+    let effects = flags.effects().map(|(resource, effect)| {
+        let word = EFFECTS.iter().find(|(known, ..)| *known == effect);
+        Json::Object(vec![
+            ("resource", Json::text(resource.name())),
+            ("effect", Json::maybe(word.map(|(_, word, _)| *word))),
+            ("means", Json::maybe(resource.sentence(effect))),
+        ])
+    });
+    let answers = verdicts(request).into_iter().map(|(call, who, verdict)| {
+        let rule = verdict.rule();
+        Json::Object(vec![
+            ("call", Json::text(name_of(call))),
+            ("caller", Json::text(who)),
+            (
+                "can_ask",
+                Json::Bool(call == Call::Clone3 || flags.fits_legacy()),
+            ),
+            ("accepted", Json::Bool(verdict.is_accepted())),
+            ("rule", Json::maybe(rule.map(|rule| rule.id))),
+            ("because", Json::maybe(rule.map(|rule| rule.sentence))),
+            (
+                "errno",
+                verdict
+                    .errno()
+                    .map_or(Json::Null, |errno| Json::from(errno as u64)),
+            ),
+        ])
+    });
+    let users = Preset::matching(flags, exit_signal).map(|(preset, fit)| {
+        Json::Object(vec![
+            ("preset", Json::text(preset.id)),
+            ("exact", Json::Bool(fit == Fit::Exact)),
+        ])
+    });
+    Json::Object(vec![
+        ("flags", Json::text(flags.to_string())),
+        ("bits", Json::text(format!("{:#x}", flags.bits()))),
+        ("exit_signal", Json::from(u64::from(exit_signal))),
+        ("does", Json::list(described)),
+        ("effects", Json::list(effects)),
+        ("verdicts", Json::list(answers)),
+        ("users", Json::list(users)),
+    ])
+}

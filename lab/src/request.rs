@@ -1,0 +1,227 @@
+//! Reads what people paste: flag names, numbers, lines of strace, the names of presets.
+
+use rawthread::flags::{Call, CloneFlags, Preset, signal_number};
+
+use crate::cli::{Arguments, Misuse};
+
+/// A task that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Request {
+    pub(crate) flags: CloneFlags,
+    pub(crate) exit_signal: u32,
+    /// The call, where the text tells it.
+    pub(crate) call: Option<Call>,
+}
+
+/// What may stand for a set of flags, for the help pages.
+pub(crate) const FORMS: &str = "\
+FLAGS may be names (CLONE_VM|CLONE_FS, or vm,fs), with a signal among them (vm|SIGCHLD); a number
+as clone(2) takes it, with the exit signal in its low byte (0x3d0f00); a line of strace; or the
+name of a preset (fork, vfork, posix_spawn, clone, \"clone vm\", nptl, go, go-exec, linuxthreads,
+container, rawthread). Names without a signal mean SIGCHLD, or none with THREAD or PARENT.";
+
+/// Reads the flags and `--json` from a command's arguments.
+///
+/// # Errors
+/// A word that is nothing of all that, or none at all.
+pub(crate) fn from_arguments(mut arguments: Arguments<'_>) -> Result<(Request, bool), Misuse> {
+    let mut json = false;
+    let mut words = Vec::new();
+    while let Some(argument) = arguments.next() {
+        match argument {
+            "--json" => json = true,
+            option if option.starts_with("--") => return Err(arguments.unexpected(option)),
+            word => words.push(word),
+        }
+    }
+    if words.is_empty() {
+        return Err(Misuse(
+            "flags are missing: give names (vm,fs), a number, a line of strace, or a preset".into(),
+        ));
+    }
+    read(&words.join(" ")).map(|request| (request, json))
+}
+
+/// Reads one request.
+///
+/// # Errors
+/// One line that names the word that was not understood.
+pub(crate) fn read(text: &str) -> Result<Request, Misuse> {
+    if let Some(preset) = Preset::by_id(text.trim()) {
+        return Ok(Request {
+            flags: preset.flags,
+            exit_signal: preset.exit_signal,
+            call: None,
+        });
+    }
+    match strace_line(text) {
+        Some(request) => request,
+        None => names_or_number(text),
+    }
+}
+
+fn usual_signal(flags: CloneFlags) -> u32 {
+    if flags.intersects(CloneFlags::THREAD | CloneFlags::PARENT) {
+        0
+    } else {
+        libc::SIGCHLD as u32
+    }
+}
+
+fn names_or_number(text: &str) -> Result<Request, Misuse> {
+    let text = text.trim();
+    let number = text.starts_with(|first: char| first.is_ascii_digit());
+    if number && !text.contains(['|', ',', ' ']) {
+        let word: CloneFlags = text.parse().map_err(not_understood)?;
+        let (flags, exit_signal) = CloneFlags::from_legacy(word.bits());
+        return Ok(Request {
+            flags,
+            exit_signal,
+            call: None,
+        });
+    }
+    let (mut flags, mut signal) = (CloneFlags::empty(), None);
+    // Blanks part words, and may stand around the other separators.
+    let parted = text.replace(" |", "|").replace("| ", "|");
+    for word in parted.replace(", ", ",").split(['|', ',', ' ']) {
+        match signal_number(word) {
+            Some(number) => signal = Some(number),
+            None => flags |= word.parse::<CloneFlags>().map_err(not_understood)?,
+        }
+    }
+    Ok(Request {
+        flags,
+        exit_signal: signal.unwrap_or(usual_signal(flags)),
+        call: None,
+    })
+}
+
+fn not_understood(error: rawthread::flags::ParseFlagsError) -> Misuse {
+    Misuse(format!("{error}; or a preset such as fork"))
+}
+
+/// The request in a line such as `clone(child_stack=NULL, flags=CLONE_VM|SIGCHLD) = 7`; `None` if
+/// it is no such line.
+fn strace_line(text: &str) -> Option<Result<Request, Misuse>> {
+    let has = |call: &str| text.contains(call);
+    if has("clone3(") {
+        let flags = field(text, "flags=").unwrap_or("0");
+        let signal = field(text, "exit_signal=").unwrap_or("0");
+        return Some(read_fields(flags, signal));
+    }
+    if has("clone(") {
+        let word = field(text, "flags=")?;
+        let parsed = CloneFlags::parse_legacy(word).map_err(not_understood);
+        return Some(parsed.map(|(flags, exit_signal)| Request {
+            flags,
+            exit_signal,
+            call: Some(Call::Clone),
+        }));
+    }
+    let preset = if has("vfork(") {
+        Preset::VFORK
+    } else if has("fork(") {
+        Preset::FORK
+    } else {
+        return None;
+    };
+    Some(Ok(Request {
+        flags: preset.flags,
+        exit_signal: preset.exit_signal,
+        call: None,
+    }))
+}
+
+/// What stands between `name` and the next separator. "flags=" is not to be found inside another
+/// word.
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let start = text
+        .match_indices(name)
+        .map(|(index, _)| index)
+        .find(|&index| {
+            !text[..index].ends_with(|before: char| before.is_alphanumeric() || before == '_')
+        })?
+        + name.len();
+    let rest = &text[start..];
+    let end = rest.find([',', '}', ')', ' ']).unwrap_or(rest.len());
+    Some(&rest[..end])
+}
+
+fn read_fields(flags: &str, signal: &str) -> Result<Request, Misuse> {
+    let flags = flags.parse().map_err(not_understood)?;
+    let exit_signal = match (signal_number(signal), signal.parse()) {
+        (Some(number), _) | (None, Ok(number)) => number,
+        (None, Err(_)) => {
+            return Err(Misuse(format!(
+                "\"{signal}\" is no signal: expected a name such as SIGCHLD or a number"
+            )));
+        }
+    };
+    Ok(Request {
+        flags,
+        exit_signal,
+        call: Some(Call::Clone3),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is(text: &str, bits: u64, exit_signal: u32, call: Option<Call>) {
+        let request = read(text).unwrap_or_else(|Misuse(line)| panic!("{text}: {line}"));
+        let expected = Request {
+            flags: CloneFlags::from_bits_retain(bits),
+            exit_signal,
+            call,
+        };
+        assert_eq!(request, expected, "{text}");
+    }
+
+    #[test]
+    fn names_numbers_and_presets() {
+        is("CLONE_VM|CLONE_FS", 0x300, 17, None);
+        is("vm,fs", 0x300, 17, None);
+        is("vm fs", 0x300, 17, None);
+        is("vm, fs | sigusr1", 0x300, 10, None);
+        is("vm|parent", 0x8100, 0, None);
+        is("0x3d0f00", 0x3d_0f00, 0, None);
+        is("0x1200011", 0x120_0000, 17, None);
+        is("newtime", 0x80, 17, None);
+        is("clone vm", 0x100, 17, None);
+        is("NPTL", 0x3d_0f00, 0, None);
+        is("0", 0, 0, None);
+    }
+
+    #[test]
+    fn lines_of_strace() {
+        is(
+            "clone(child_stack=NULL, flags=CLONE_CHILD_CLEARTID|CLONE_CHILD_SETTID|SIGCHLD, child_tidptr=0x7f) = 7",
+            0x120_0000,
+            17,
+            Some(Call::Clone),
+        );
+        is(
+            "[pid 12] clone3({flags=CLONE_VM|CLONE_VFORK|CLONE_CLEAR_SIGHAND, exit_signal=SIGCHLD, stack=0x7f, stack_size=0x9000}, 88) = 7",
+            0x1_0000_4100,
+            17,
+            Some(Call::Clone3),
+        );
+        is("12:01:02 vfork() = 9", 0x4100, 17, None);
+        is("fork() = 9", 0, 17, None);
+    }
+
+    #[test]
+    fn bad_words_are_named() {
+        for (text, word) in [
+            ("vm,filse", "filse"),
+            ("clone(flags=CLONE_WM) = 1", "CLONE_WM"),
+            ("clone3({flags=CLONE_VM, exit_signal=SIGFOO}, 88)", "SIGFOO"),
+            ("0xzz", "0xzz"),
+        ] {
+            let Misuse(line) = read(text).unwrap_err();
+            assert!(line.contains(word), "{line}");
+            assert_eq!(line.lines().count(), 1);
+        }
+    }
+}
