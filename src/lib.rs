@@ -37,11 +37,9 @@ pub mod sync;
 mod sys;
 
 #[allow(dead_code, reason = "both runtimes use the same ground")]
-#[cfg(feature = "hosted")]
-mod runtime;
+pub mod runtime;
 #[allow(dead_code, reason = "both runtimes use the same ground")]
 mod stack;
-#[cfg(feature = "hosted")]
 mod thread;
 
 pub use error::{Error, ErrorKind, Limit};
@@ -50,5 +48,4 @@ pub use runtime::hosted::{
     host,
     host::{Citizenship, Host},
 };
-#[cfg(feature = "hosted")]
 pub use thread::*;

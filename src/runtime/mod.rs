@@ -5,10 +5,15 @@
 //! rooms above see only the [`Runtime`] trait.
 #![allow(unsafe_code, reason = "states contracts that its runtimes rely on")]
 
+#[cfg(not(feature = "hosted"))]
+pub(crate) mod freestanding;
 #[cfg(feature = "hosted")]
 pub(crate) mod hosted;
 pub(crate) mod limits;
 pub(crate) mod record;
+
+#[cfg(not(feature = "hosted"))]
+pub use freestanding::adopt_main;
 
 use crate::error::Error;
 use crate::stack::slot::{Cache, Held};
@@ -17,6 +22,9 @@ use crate::stack::table::Cell;
 /// The runtime of this build.
 #[cfg(feature = "hosted")]
 pub(crate) type Current = hosted::Hosted;
+#[cfg(not(feature = "hosted"))]
+/// The runtime of this build.
+pub(crate) type Current = freestanding::Freestanding;
 
 /// A slot of this build's runtime.
 pub(crate) type Slot = Held<<Current as Runtime>::Identity>;

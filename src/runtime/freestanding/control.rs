@@ -1,0 +1,137 @@
+//! The layout around a thread pointer: the program's TLS block where the architecture's ABI wants
+//! it, and the words this crate keeps for each thread.
+//!
+//! ```text
+//! x86-64 (variant II):  | TLS block | thread pointer → Header: self, ..., canary at 0x28 | Control |
+//! AArch64 (variant I):  | Control | thread pointer → 16 bytes | padding to p_align | TLS block |
+//! ```
+#![allow(unsafe_code, reason = "writes control blocks")]
+
+use core::ptr;
+use core::sync::atomic::{AtomicI32, AtomicPtr};
+
+use super::image::Image;
+
+/// What this crate keeps for each thread.
+#[repr(C, align(16))]
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    /// The kernel stores it before the thread runs.
+    pub(super) tid: AtomicI32,
+    pub(super) record: AtomicPtr<()>,
+}
+
+/// What the ABI has at the thread pointer of x86-64: a pointer to itself first, and the
+/// stack-protector's canary at 0x28, where compilers look for it.
+#[cfg(target_arch = "x86_64")]
+#[repr(C)]
+struct Header {
+    itself: *mut u8,
+    reserved: [usize; 4],
+    canary: usize,
+    pointer_guard: usize,
+}
+
+#[cfg(target_arch = "x86_64")]
+const HEADER: usize = size_of::<Header>().next_multiple_of(16);
+#[cfg(target_arch = "aarch64")]
+const HEADER: usize = 16;
+
+/// Bytes below the end of a stack that all this takes at most.
+pub(super) fn room(image: &Image) -> usize {
+    image.block_len + 2 * image.align.max(16) + HEADER + size_of::<Control>()
+}
+
+/// Thread pointer and highest address for frames, for a control block that ends at or below `end`.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn place(end: usize, image: &Image) -> (usize, usize) {
+    // The block ends at the thread pointer, which is aligned as the segment asks: then an offset
+    // from it is aligned as it was in the image.
+    let pointer = (end - HEADER - size_of::<Control>()) & !(image.align.max(16) - 1);
+    (pointer, (pointer - block_offset(image)) & !0xf)
+}
+
+/// Thread pointer and highest address for frames, for a control block that ends at or below `end`.
+#[cfg(target_arch = "aarch64")]
+pub(super) fn place(end: usize, image: &Image) -> (usize, usize) {
+    let pointer = (end - block_offset(image) - image.block_len) & !(image.align.max(16) - 1);
+    (pointer, (pointer - size_of::<Control>()) & !0xf)
+}
+
+/// Distance between the thread pointer and the block's first byte: what the linker used for its
+/// offsets. Below on x86-64, above on AArch64.
+#[cfg(target_arch = "x86_64")]
+fn block_offset(image: &Image) -> usize {
+    image.block_len.next_multiple_of(image.align)
+}
+
+/// Distance between the thread pointer and the block's first byte.
+#[cfg(target_arch = "aarch64")]
+fn block_offset(image: &Image) -> usize {
+    HEADER.next_multiple_of(image.align)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn block(pointer: *mut u8, image: &Image) -> *mut u8 {
+    pointer.wrapping_sub(block_offset(image))
+}
+
+#[cfg(target_arch = "aarch64")]
+fn block(pointer: *mut u8, image: &Image) -> *mut u8 {
+    pointer.wrapping_add(block_offset(image))
+}
+
+#[cfg(target_arch = "x86_64")]
+fn control(pointer: *mut u8) -> *mut Control {
+    pointer.wrapping_add(HEADER).cast()
+}
+
+#[cfg(target_arch = "aarch64")]
+fn control(pointer: *mut u8) -> *mut Control {
+    pointer.wrapping_sub(size_of::<Control>()).cast()
+}
+
+/// The control words of the thread with this thread pointer.
+pub(super) fn of(pointer: *mut u8) -> &'static Control {
+    // SAFETY: every thread pointer of this runtime was made by `place` and written by `write`; the
+    // words are atomics in memory that outlives the threads that use them.
+    unsafe { &*control(pointer) }
+}
+
+/// Writes a fresh TLS block and control words.
+///
+/// # Safety
+/// `pointer` came from [`place`] with this image; the memory is writable and nobody uses it.
+pub(super) unsafe fn write(pointer: *mut u8, image: &Image) {
+    let block = block(pointer, image);
+    // SAFETY: the caller vouches for the memory; the image is part of the program.
+    unsafe {
+        ptr::copy_nonoverlapping(image.start, block, image.image_len);
+        ptr::write_bytes(
+            block.add(image.image_len),
+            0,
+            image.block_len - image.image_len,
+        );
+        control(pointer).write(Control::default());
+        write_header(pointer, image);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+unsafe fn write_header(pointer: *mut u8, image: &Image) {
+    let header = Header {
+        itself: pointer,
+        reserved: [0; 4],
+        canary: image.canary,
+        pointer_guard: 0,
+    };
+    // SAFETY: as in `write`.
+    unsafe { pointer.cast::<Header>().write(header) };
+}
+
+/// AArch64 code takes its canary from a global, `__stack_chk_guard`: nothing is kept here.
+#[cfg(target_arch = "aarch64")]
+unsafe fn write_header(pointer: *mut u8, _image: &Image) {
+    // SAFETY: as in `write`.
+    unsafe { pointer.cast::<[usize; 2]>().write([0; 2]) };
+}

@@ -1,0 +1,93 @@
+//! The program's thread-local image: its `PT_TLS` segment.
+#![allow(unsafe_code, reason = "reads program headers")]
+
+use core::cell::UnsafeCell;
+use core::ptr;
+use core::sync::atomic::Ordering;
+
+use super::ADOPTED;
+use crate::error::Error;
+use crate::sys::limits;
+
+/// What a thread's TLS block starts as.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Image {
+    pub(super) start: *const u8,
+    pub(super) image_len: usize,
+    /// At least `image_len`; the rest is zero.
+    pub(super) block_len: usize,
+    /// A power of two.
+    pub(super) align: usize,
+    /// The stack protector's secret, from `AT_RANDOM`: the same in every thread.
+    pub(super) canary: usize,
+}
+
+struct Kept(UnsafeCell<Image>);
+// SAFETY: written by `find` while the process has one thread and `ADOPTED` is 0; only read after.
+unsafe impl Sync for Kept {}
+
+static IMAGE: Kept = Kept(UnsafeCell::new(Image {
+    start: ptr::null(),
+    image_len: 0,
+    block_len: 0,
+    align: 1,
+    canary: 0,
+}));
+
+/// The image, once the main thread was adopted.
+pub(super) fn get() -> Option<Image> {
+    // SAFETY: ADOPTED (Acquire) was set after the image was written.
+    (ADOPTED.load(Ordering::Acquire) == 1).then(|| unsafe { *IMAGE.0.get() })
+}
+
+/// Finds the image through the auxiliary vector and keeps it.
+///
+/// # Errors
+/// `Unsupported` without program headers.
+pub(super) fn find() -> Result<Image, Error> {
+    let missing = Error::unsupported(
+        "the program headers are not found in the auxiliary vector",
+        "Mount /proc, or use the feature `start`.",
+        None,
+    );
+    let headers = limits::auxiliary(libc::AT_PHDR).ok_or(missing.clone())?;
+    let count = limits::auxiliary(libc::AT_PHNUM).ok_or(missing)?;
+    let random = limits::auxiliary(libc::AT_RANDOM).unwrap_or(0) as *const usize;
+    // SAFETY: the kernel says that the program's headers are there.
+    let headers = unsafe { core::slice::from_raw_parts(headers as *const libc::Elf64_Phdr, count) };
+    // Where the program was loaded, less where it was linked for: PT_PHDR is the table itself.
+    let moved = headers
+        .iter()
+        .find(|header| header.p_type == libc::PT_PHDR)
+        .map_or(0, |header| {
+            (headers.as_ptr() as usize).wrapping_sub(header.p_vaddr as usize)
+        });
+    let tls = headers.iter().find(|header| header.p_type == libc::PT_TLS);
+    // SAFETY: AT_RANDOM is the address of 16 random bytes. A zero byte first keeps string
+    // functions from leaking the canary.
+    let canary = if random.is_null() {
+        0
+    } else {
+        unsafe { random.read_unaligned() }
+        &!0xff
+    };
+    let image = tls.map_or(
+        Image {
+            start: ptr::NonNull::dangling().as_ptr(),
+            image_len: 0,
+            block_len: 0,
+            align: 1,
+            canary,
+        },
+        |tls| Image {
+            start: moved.wrapping_add(tls.p_vaddr as usize) as *const u8,
+            image_len: tls.p_filesz as usize,
+            block_len: tls.p_memsz as usize,
+            align: (tls.p_align as usize).max(1),
+            canary,
+        },
+    );
+    // SAFETY: one thread, not adopted yet (the contract of `adopt_main`).
+    unsafe { *IMAGE.0.get() = image };
+    Ok(image)
+}
