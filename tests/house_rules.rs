@@ -92,17 +92,24 @@ fn room_of(path: &str) -> Option<&str> {
     (!matches!(room, "lib" | "models")).then_some(room)
 }
 
+/// How many `super::` lead from a file of `src` to the crate's root.
+fn depth_of(path: &str) -> usize {
+    let inside = path.trim_start_matches("src/").trim_end_matches(".rs");
+    inside.trim_end_matches("/mod").split('/').count()
+}
+
 /// The code of a line, without its comment.
 fn code_of(line: &str) -> &str {
     line.split("//").next().unwrap_or("")
 }
 
 /// The rooms that a file names by a path from the crate's root: `crate::a::...`,
-/// `crate::{a::..., b}`.
-fn rooms_used(text: &str) -> Vec<(usize, String)> {
+/// `crate::{a::..., b}`, or as many `super::` as lead there.
+fn rooms_used(path: &str, text: &str) -> Vec<(usize, String)> {
     let mut used = Vec::new();
     let code: Vec<&str> = text.lines().map(code_of).collect();
-    let whole = code.join("\n");
+    let to_the_root = "super::".repeat(depth_of(path));
+    let whole = code.join("\n").replace(&to_the_root, "crate::");
     for (at, _) in whole.match_indices("crate::") {
         // `$crate::` in a macro is expanded elsewhere, but names the same rooms.
         let line = whole[..at].matches('\n').count() + 1;
@@ -153,7 +160,7 @@ fn broken_order(rooms: &[&str], files: &[(String, String)]) -> Vec<String> {
             broken.push(format!("{path}: the room {room} is not in the ROOMS line"));
             continue;
         };
-        for (line, name) in rooms_used(text) {
+        for (line, name) in rooms_used(path, text) {
             if place(&name).is_some_and(|used| used > own) {
                 broken.push(format!(
                     "{path}:{line}: {room} may not use {name}, which lies above it"

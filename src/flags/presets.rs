@@ -145,7 +145,7 @@ impl Preset {
         exit_signal: SIGUSR2,
         call: Call::Clone,
         description: "A thread before there were thread groups: a process with its own pid that shares memory, and that a manager thread waits for.",
-        source: "LinuxThreads 0.x manager.c (glibc up to 2.3); the exit signal was SIGUSR2, later a real-time signal",
+        source: "LinuxThreads manager.c (glibc up to 2.3), __pthread_sig_cancel: SIGUSR2, or a real-time signal where the kernel has them",
     };
 
     /// The plain `fork`.

@@ -125,7 +125,7 @@ pub(super) static RULES: [Rule; 67] = [
     rule("S2", EPERM, (3, 5, 0), ALWAYS.any(F::NAMESPACES).with(Fact::NamespacesFiltered),
         "a sandbox refuses new namespaces"),
 
-    until((5, 3, 0), rule("A0", ENOSYS, (0, 0, 0), CLONE3,
+    until((5, 3, 0), rule("A0", ENOSYS, (2, 0, 0), CLONE3,
         "clone3 came with Linux 5.3")),
     rule("A1", E2BIG, (5, 3, 0), CLONE3.with(Fact::ArgumentsBeyondPage),
         "clone3's structure is larger than a page"),
@@ -223,7 +223,7 @@ pub(super) static RULES: [Rule; 67] = [
         "a SCHED_DEADLINE task needs reset-on-fork to make others"),
     rule("E5", EAGAIN, (2, 6, 0), ALWAYS.all(F::FS).with(Fact::ExecInProgress),
         "what would be shared by CLONE_FS is held by an execve under way"),
-    rule("E5b", ENOMEM, (0, 0, 0), ALWAYS.with(Fact::OutOfMemory),
+    rule("E5b", ENOMEM, (2, 0, 0), ALWAYS.with(Fact::OutOfMemory),
         "there is no memory for the copies"),
 
     rule("F1", EPERM, (3, 8, 0),

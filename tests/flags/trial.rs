@@ -5,6 +5,8 @@ use rawthread::flags::{Call, Caller, CloneFlags, Fact, Rule};
 
 use crate::bare::clone_and_leave;
 
+pub(crate) const SIGCHLD: u32 = 17;
+
 /// What to ask.
 #[derive(Clone, Copy)]
 pub(crate) struct Trial {

@@ -2,16 +2,13 @@
 //! below somebody who reaps what `CLONE_PARENT` leaves behind.
 #![allow(unsafe_code, reason = "fork and the calls that set a process's state")]
 
-use std::ffi::{CStr, CString};
-use std::fs;
+use std::ffi::CStr;
 use std::mem::MaybeUninit;
-use std::path::PathBuf;
-use std::process;
 use std::ptr;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use rawthread::flags::{Caller, CloneFlags, Fact, Rule};
 
+use crate::places::Places;
 use crate::trial::{Props, Trial};
 
 /// When a worker is given up, in seconds: a hundred times what it needs on an idle machine.
@@ -46,6 +43,39 @@ pub(crate) enum State {
     Deadline,
     /// No descriptor number left.
     NoDescriptors,
+    /// In a cgroup with as many tasks as it may have.
+    CgroupFull,
+    /// Behind a seccomp filter as container runtimes set it, without rights.
+    Sandboxed,
+}
+
+impl State {
+    /// Whether the worker gives up the rights of the test.
+    pub(crate) fn is_rightless(self) -> bool {
+        matches!(
+            self,
+            Self::Unprivileged | Self::ChrootedUnprivileged | Self::NoProcesses | Self::Sandboxed
+        )
+    }
+
+    /// The rules that can be tried in no other state.
+    pub(crate) fn alone_tries(self) -> &'static [&'static str] {
+        match self {
+            Self::AsIs | Self::PendingTime | Self::ChrootedUnprivileged => &[],
+            Self::Unprivileged => &["F1", "H2", "I1c"],
+            Self::Chrooted => &["E2"],
+            Self::Init => &["D5"],
+            Self::PendingPid => &["D6b", "F3b"],
+            Self::PendingPidDead => &["H3c"],
+            Self::Unmapped => &["E2b"],
+            Self::OutOfNamespaces => &["E1", "F3", "F3c"],
+            Self::NoProcesses => &["E3"],
+            Self::Deadline => &["E4"],
+            Self::NoDescriptors => &["H4"],
+            Self::CgroupFull => &["I2"],
+            Self::Sandboxed => &["S1", "S2"],
+        }
+    }
 }
 
 /// What a worker found; lives in memory that is shared with the test.
@@ -53,6 +83,8 @@ pub(crate) struct Tally {
     /// The errno and the step (a line number) that kept the state from being reached.
     pub(crate) obstacle: Option<(i32, u32)>,
     pub(crate) finished: bool,
+    /// Whether there were cgroups to put children into.
+    pub(crate) has_cgroups: bool,
     pub(crate) caller: Caller,
     pub(crate) calls: u32,
     pub(crate) accepted: u32,
@@ -97,110 +129,12 @@ impl Tally {
     }
 }
 
-/// A name that no other run has: tests run side by side.
-fn unique(what: &str) -> String {
-    static RUNS: AtomicU32 = AtomicU32::new(0);
-    // Relaxed: only the numbers must differ.
-    let run = RUNS.fetch_add(1, Ordering::Relaxed);
-    format!("rawthread-{what}-{}-{run}", process::id())
-}
-
-/// A directory in the machine's temporary one that is gone afterwards.
-struct Jail(PathBuf);
-
-impl Drop for Jail {
-    fn drop(&mut self) {
-        _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// The cgroups that trials are put into; gone afterwards.
-struct Cgroups {
-    kept: Option<PathBuf>,
-    props: Props,
-}
-
-impl Cgroups {
-    /// Two cgroups below the root of the version 2 tree, one of them removed again; none of it
-    /// where there is no such tree or no right to it.
-    fn make() -> Self {
-        let not_a_cgroup = open(c"/dev/null");
-        let mut cgroups = Self {
-            kept: None,
-            props: Props {
-                cgroup: -1,
-                removed_cgroup: -1,
-                not_a_cgroup,
-                next_tid: highest_tid(),
-            },
-        };
-        let tree = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
-            .into_iter()
-            .find(|path| fs::exists(format!("{path}/cgroup.controllers")).unwrap_or(false));
-        let Some(tree) = tree else { return cgroups };
-        let make = |name: &str| {
-            let path = PathBuf::from(format!("{tree}/{}", unique(name)));
-            fs::create_dir(&path).ok()?;
-            let text = CString::new(path.to_str()?).ok()?;
-            Some((path, open(&text)))
-        };
-        if let (Some((kept, cgroup)), Some((removed, removed_cgroup))) =
-            (make("kept"), make("gone"))
-        {
-            _ = fs::remove_dir(removed);
-            cgroups.props.cgroup = cgroup;
-            cgroups.props.removed_cgroup = removed_cgroup;
-            cgroups.kept = Some(kept);
-        }
-        cgroups
-    }
-}
-
-impl Drop for Cgroups {
-    fn drop(&mut self) {
-        for fd in [
-            self.props.cgroup,
-            self.props.removed_cgroup,
-            self.props.not_a_cgroup,
-        ] {
-            // SAFETY: opened by `make`; closing -1 does nothing.
-            unsafe { libc::close(fd) };
-        }
-        if let Some(path) = &self.kept {
-            // Its tasks are dead, but the kernel may still be putting them away.
-            for _ in 0..1000 {
-                if fs::remove_dir(path).is_ok() {
-                    break;
-                }
-                std::thread::yield_now();
-            }
-        }
-    }
-}
-
-fn open(path: &CStr) -> i32 {
-    // SAFETY: the path ends in NUL.
-    unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) }
-}
-
-/// Where to start asking for particular tids: far from those that the kernel hands out.
-fn highest_tid() -> i32 {
-    let max = fs::read_to_string("/proc/sys/kernel/pid_max").unwrap_or_default();
-    let max: i32 = max.trim().parse().unwrap_or(32768);
-    max / 4 * 3 + (process::id() as i32 * 97) % (max / 8)
-}
-
 /// Runs `work` in a worker process in that state and returns what it found.
 ///
 /// The worker is a grandchild; the process between is a subreaper. Both die by SIGALRM after
 /// [`TOO_LONG`], whatever happens.
 pub(crate) fn run(state: State, work: impl Fn(&mut Tally, Caller, Props)) -> Box<Tally> {
-    let jail = Jail(std::env::temp_dir().join(unique("jail")));
-    let proc_in_jail = jail.0.join("proc");
-    fs::create_dir_all(&proc_in_jail).expect("a directory for the chroot");
-    let jail_path = CString::new(jail.0.to_str().expect("plain")).expect("no NUL");
-    let proc_path = CString::new(proc_in_jail.to_str().expect("plain")).expect("no NUL");
-    let cgroups = Cgroups::make();
+    let places = Places::make();
 
     let len = size_of::<Tally>();
     let protection = libc::PROT_READ | libc::PROT_WRITE;
@@ -214,6 +148,7 @@ pub(crate) fn run(state: State, work: impl Fn(&mut Tally, Caller, Props)) -> Box
         tally.write(Tally {
             obstacle: None,
             finished: false,
+            has_cgroups: false,
             caller: Caller::unprivileged(),
             calls: 0,
             accepted: 0,
@@ -229,11 +164,11 @@ pub(crate) fn run(state: State, work: impl Fn(&mut Tally, Caller, Props)) -> Box
         supervise(|| {
             // SAFETY: only the worker uses the tally until the supervisor is gone.
             let tally = unsafe { &mut *tally };
-            match enter(state, &jail_path, &proc_path) {
+            match enter(state, &places) {
                 Err(obstacle) => tally.obstacle = Some(obstacle),
                 Ok(caller) => {
                     tally.caller = caller;
-                    work(tally, caller, cgroups.props);
+                    work(tally, caller, places.props);
                     tally.finished = true;
                 }
             }
@@ -268,6 +203,49 @@ fn supervise(worker: impl FnOnce()) -> ! {
         while libc::waitpid(-1, ptr::null_mut(), libc::__WALL) > 0 {}
         libc::_exit(0);
     }
+}
+
+/// The filter that a container runtime sets: no clone3, no namespaces by clone.
+fn sandbox() -> Result<(), Obstacle> {
+    const NAMESPACES: u32 = 0x7e02_0000;
+    const DENY: u32 = libc::SECCOMP_RET_ERRNO;
+    const fn step(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+        libc::sock_filter {
+            code: code as u16,
+            jt,
+            jf,
+            k,
+        }
+    }
+    const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+    const IF_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    const IF_ANY_BIT: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
+    // Offsets into struct seccomp_data: the call's number, the low half of its first argument.
+    let mut program = [
+        step(LOAD, 0, 0, 0),
+        step(IF_EQUAL, 3, 0, libc::SYS_clone3 as u32),
+        step(IF_EQUAL, 0, 4, libc::SYS_clone as u32),
+        step(LOAD, 0, 0, 16),
+        step(IF_ANY_BIT, 1, 2, NAMESPACES),
+        step(RETURN, 0, 0, DENY | libc::ENOSYS as u32),
+        step(RETURN, 0, 0, DENY | libc::EPERM as u32),
+        step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: program.len() as u16,
+        filter: program.as_mut_ptr(),
+    };
+    // SAFETY: the kernel copies the program.
+    unsafe {
+        ok(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
+        ok(libc::prctl(
+            libc::PR_SET_SECCOMP,
+            libc::SECCOMP_MODE_FILTER,
+            &program,
+        ))?;
+    }
+    Ok(())
 }
 
 type Obstacle = (i32, u32);
@@ -315,7 +293,8 @@ fn drop_rights() -> Result<(), Obstacle> {
 }
 
 /// Brings the calling process into the state; says who it is then.
-fn enter(state: State, jail: &CStr, proc: &CStr) -> Result<Caller, Obstacle> {
+fn enter(state: State, places: &Places) -> Result<Caller, Obstacle> {
+    let (jail, proc) = (&places.jail, &places.jail_proc);
     // SAFETY: the calls change this process only, which is single-threaded and made for that.
     unsafe {
         match state {
@@ -411,6 +390,21 @@ fn enter(state: State, jail: &CStr, proc: &CStr) -> Result<Caller, Obstacle> {
                 ok(libc::setrlimit(libc::RLIMIT_NOFILE, &few))?;
                 return Ok(caller);
             }
+            State::CgroupFull => {
+                let Some([limit, members]) = &places.full_cgroup else {
+                    return Err((libc::ENOENT, line!()));
+                };
+                write_file(limit, b"1")?;
+                write_file(members, b"0")?;
+                return Ok(Caller::current().with(Fact::CgroupFull));
+            }
+            State::Sandboxed => {
+                drop_rights()?;
+                sandbox()?;
+                return Ok(Caller::current()
+                    .with(Fact::Clone3Filtered)
+                    .with(Fact::NamespacesFiltered));
+            }
         }
     }
     Ok(Caller::current())
@@ -433,6 +427,10 @@ pub(crate) fn to_be_seen(state: State) -> (&'static [Fact], CloneFlags) {
         ),
         State::NoProcesses => (&[Fact::ProcessLimitReached], none),
         State::Deadline => (&[Fact::DeadlineWithoutReset], none),
-        State::AsIs | State::Unprivileged | State::NoDescriptors => (&[], none),
+        State::AsIs
+        | State::Unprivileged
+        | State::NoDescriptors
+        | State::CgroupFull
+        | State::Sandboxed => (&[], none),
     }
 }
