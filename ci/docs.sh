@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# The documentation builds without warnings, private items' links included.
+set -euo pipefail
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+RUSTDOCFLAGS="-D warnings" cargo doc -p rawthread --no-deps --no-default-features

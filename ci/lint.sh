@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Formatting, and clippy without warnings over the feature combinations.
+set -euo pipefail
+cargo fmt --all -- --check
+cargo clippy --workspace --all-targets -- -D warnings
+for features in "" alloc hosted hosted,alloc lock_api; do
+    echo "clippy, no std, features: ${features:-none}"
+    cargo clippy -p rawthread --no-default-features --features "$features" -- -D warnings
+done
