@@ -144,8 +144,9 @@ impl Builder {
     ///
     /// # Safety
     /// `[address, address + len)` must be writable memory that nobody else uses from now until the
-    /// thread was joined, or for ever if it is detached. It must be large enough for the closure:
-    /// running over its end is undefined. 16 KiB is little; panicking alone needs some 8 KiB.
+    /// thread was joined by its handle (the end of a scope is too early), or for ever if it was
+    /// not. It must be large enough for the closure: running over its end is undefined. 16 KiB is
+    /// little; panicking alone needs some 8 KiB.
     ///
     /// ```
     /// let mut memory = vec![0u8; 256 * 1024];

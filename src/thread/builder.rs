@@ -8,6 +8,7 @@ use super::handle::JoinHandle;
 use super::setup::Steps;
 use super::signals::SignalSet;
 use super::spawn as launch;
+use super::watch::Watch;
 use crate::error::Error;
 use crate::flags::CloneFlags;
 use crate::runtime::record::Name;
@@ -27,6 +28,7 @@ pub(super) struct Options {
     pub(super) private: CloneFlags,
     pub(super) mask: Option<KernelSet>,
     pub(super) steps: Steps,
+    pub(super) watch: Watch,
 }
 
 /// A thread to be: its name, its memory, what to do at a limit.
@@ -264,6 +266,7 @@ impl Builder {
             private: self.private,
             mask: self.mask.map(SignalSet::kernel),
             steps: self.steps,
+            watch: Watch::Nobody,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::num::NonZeroU64;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
 
 use crate::runtime::record::{self, Shared};
@@ -62,6 +63,10 @@ impl Thread {
         self.0.name()
     }
 }
+
+// std's is: what unwinding may leave half done is not in a thread's record.
+impl UnwindSafe for Thread {}
+impl RefUnwindSafe for Thread {}
 
 impl fmt::Debug for Thread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -132,6 +137,35 @@ pub fn yield_now() {
 /// ```
 pub fn sleep(duration: Duration) {
     sched::sleep(duration);
+}
+
+/// [`sleep`] for this many milliseconds.
+///
+/// ```
+/// # #![allow(deprecated)]
+/// rawthread::sleep_ms(1);
+/// ```
+#[deprecated(since = "0.1.0", note = "replaced by `rawthread::sleep`, as in std")]
+pub fn sleep_ms(ms: u32) {
+    sleep(Duration::from_millis(ms.into()));
+}
+
+/// Sleeps until `deadline` has passed, signals notwithstanding; not at all if it has.
+///
+/// `std::thread::sleep_until` is not stable yet.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// let next_frame = Instant::now() + Duration::from_millis(2);
+/// rawthread::sleep_until(next_frame);
+/// assert!(Instant::now() >= next_frame);
+/// ```
+#[cfg(feature = "std")]
+pub fn sleep_until(deadline: std::time::Instant) {
+    // std does not reveal what a clock reading is to the kernel. Between the reading here and the
+    // sleep time passes, so the sleep may end late by that, which no sleep promises not to.
+    sleep(deadline.saturating_duration_since(std::time::Instant::now()));
 }
 
 /// How many threads can run at once: what affinity and control groups leave of the processors.

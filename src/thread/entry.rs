@@ -13,15 +13,17 @@ use crate::sys::{arch, task};
 ///
 /// The steps, and what each makes impossible:
 /// 1. `begin`: the kernel knows the thread's rseq area, robust list and signal stack.
-/// 2. Signal mask and set-up, whose failure skips to step 4. The closure runs; a panic ends here, in the packet. Its result is in the packet.
+/// 2. Signal mask and set-up, whose failure skips to step 4. The closure runs; a panic ends here,
+///    in the packet. Its result is in the packet.
 /// 3. `complete`: from here a dropped handle no longer leaves the result to this thread.
 /// 4. Destructors of thread-locals. After them no thread-local may be used.
 /// 5. `leave`: signals blocked, thread-locals fresh for the next thread. After it no code of the
 ///    program runs here, and no function of libc.
 /// 6. The reference to the record is let go: `current` is gone.
 /// 7. `done`: a joiner may take the result and give the slot to the cache, whose next taker waits
-///    for step 8. After it nothing of the slot but the stack is touched.
-/// 8. exit: the kernel clears the tid word and wakes who sleeps on it.
+///    for step 9. After it nothing of the slot but the stack is touched.
+/// 8. `watch.done`: a scope that waits for this thread may end.
+/// 9. exit: the kernel clears the tid word and wakes who sleeps on it.
 ///
 /// # Safety
 /// `argument` is the head of a packet on the slot that this thread was cloned onto.
@@ -29,7 +31,7 @@ pub(super) unsafe extern "C" fn thread(argument: *mut u8) -> ! {
     let guard = AbortOnUnwind;
     let head = argument.cast::<Head>();
     // SAFETY: by the contract; the head stays until `done`.
-    let (slot, record) = unsafe { ((*head).slot, (*head).record) };
+    let (slot, record, watch) = unsafe { ((*head).slot, (*head).record, (*head).watch) };
     // SAFETY: this is the new thread's first step, on its slot.
     unsafe { Current::begin(slot) };
     Current::set_current(record);
@@ -46,9 +48,11 @@ pub(super) unsafe extern "C" fn thread(argument: *mut u8) -> ! {
     // A closure that is not to run stays in the packet for the spawner.
     if start {
         // SAFETY: the packet holds its closure, and later its result, which `Drop` says nobody
-        // else will touch.
+        // else will touch. Who watches is told of the end below.
         unsafe {
-            ((*head).run)(head);
+            if ((*head).run)(head) {
+                watch.panicked();
+            }
             match state::complete(shared.state()) {
                 state::Result::Keep => {}
                 state::Result::Drop => ((*head).drop_result)(head),
@@ -69,6 +73,10 @@ pub(super) unsafe extern "C" fn thread(argument: *mut u8) -> ! {
     drop(unsafe { Shared::from_raw(record) });
     if release == state::Slot::Release {
         Current::cache().put(slot);
+    }
+    if start {
+        // SAFETY: once, after the thread's last step that anybody could miss.
+        unsafe { watch.done() };
     }
     // SAFETY: nothing of this thread is needed any more; the slot's next taker waits for the
     // kernel to clear the tid word.

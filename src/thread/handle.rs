@@ -5,6 +5,7 @@ use core::fmt;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
+use core::time::Duration;
 
 use super::current::Thread;
 use super::packet::Result;
@@ -13,6 +14,7 @@ use super::state::{self, Detached};
 use crate::runtime::record::Shared;
 use crate::runtime::{Current, Runtime, Slot};
 use crate::stack::slab::Region;
+use crate::sys::futex::Deadline;
 use crate::sys::sched;
 
 /// Owns the right to join a thread; dropping it detaches the thread.
@@ -70,27 +72,92 @@ impl<T> JoinHandle<T> {
     /// assert_eq!(payload.downcast_ref::<&str>(), Some(&"no"));
     /// ```
     pub fn join(self) -> Result<T> {
-        self.wait();
+        self.wait(None);
         // SAFETY: the thread is done.
         unsafe { self.take() }
     }
 
-    /// Sleeps until the thread is done, after a short spin where that can help.
-    fn wait(&self) {
-        let state = self.record().state();
-        if self.stands_on_its_slot() && may_spin() {
-            for _ in 0..SPINS {
-                if state::is_done(state) {
-                    return;
-                }
-                core::hint::spin_loop();
-            }
+    /// [`JoinHandle::join`] if the thread is done, else gives the handle back. Does not block.
+    ///
+    /// # Errors
+    /// The thread is not done: the handle.
+    ///
+    /// ```
+    /// let handle = rawthread::spawn(rawthread::park);
+    /// let handle = handle.try_join().unwrap_err();
+    /// handle.thread().unpark();
+    /// handle.join().unwrap();
+    /// ```
+    pub fn try_join(self) -> core::result::Result<Result<T>, Self> {
+        if self.is_finished() {
+            // SAFETY: the thread is done.
+            Ok(unsafe { self.take() })
+        } else {
+            Err(self)
         }
-        wait_until_gone(self.slot);
+    }
+
+    /// [`JoinHandle::join`] if the thread is done within `timeout` of CLOCK_MONOTONIC, else gives
+    /// the handle back. A timeout beyond what the clock can say waits as `join` does.
+    ///
+    /// # Errors
+    /// The thread was not done in time: the handle.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let handle = rawthread::spawn(rawthread::park);
+    /// let handle = handle.join_timeout(Duration::from_millis(1)).unwrap_err();
+    /// handle.thread().unpark();
+    /// handle.join_timeout(Duration::MAX).unwrap().unwrap();
+    /// ```
+    pub fn join_timeout(self, timeout: Duration) -> core::result::Result<Result<T>, Self> {
+        if self.wait(Deadline::after(timeout)) {
+            // SAFETY: the thread is done.
+            Ok(unsafe { self.take() })
+        } else {
+            Err(self)
+        }
+    }
+
+    /// [`JoinHandle::join`] if the thread is done before `deadline`, else gives the handle back.
+    ///
+    /// # Errors
+    /// The thread was not done in time: the handle.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    ///
+    /// let handle = rawthread::spawn(rawthread::park);
+    /// let soon = Instant::now() + Duration::from_millis(1);
+    /// let handle = handle.join_deadline(soon).unwrap_err();
+    /// assert!(Instant::now() >= soon);
+    /// handle.thread().unpark();
+    /// handle.join().unwrap();
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn join_deadline(
+        self,
+        deadline: std::time::Instant,
+    ) -> core::result::Result<Result<T>, Self> {
+        // The clock is read again later, so what is left now does not end before the deadline.
+        self.join_timeout(deadline.saturating_duration_since(std::time::Instant::now()))
+    }
+
+    /// Sleeps until the thread is done, after a short spin where that can help; false if the
+    /// deadline came first.
+    fn wait(&self, deadline: Option<Deadline>) -> bool {
+        if spin_until(|| self.is_finished()) {
+            return true;
+        }
+        if !wait_until_gone(self.slot, deadline) {
+            return self.is_finished();
+        }
         // The kernel cleared the word after the thread set DONE, so this loop never turns.
-        while !state::is_done(state) {
+        while !self.is_finished() {
             core::hint::spin_loop();
         }
+        true
     }
 
     /// Whether the thread uses its slot's stack: the cache then knows when the kernel is done with
@@ -139,6 +206,7 @@ impl<T> JoinHandle<T> {
     /// ```
     pub fn is_finished(&self) -> bool {
         state::is_done(self.record().state())
+            && (self.stands_on_its_slot() || self.slot.is_vacant())
     }
 
     /// The thread's id in the kernel (`gettid(2)`), known as soon as the handle exists. The kernel
@@ -186,6 +254,18 @@ impl<T> fmt::Debug for JoinHandle<T> {
 
 /// How often to look before sleeping: some 30 µs, the price of waking an idle processor.
 const SPINS: u32 = 1000;
+
+/// Spins for `done` where that can help; false if it is time to sleep.
+pub(super) fn spin_until(done: impl Fn() -> bool) -> bool {
+    if done() {
+        return true;
+    }
+    let spins = if may_spin() { SPINS } else { 0 };
+    (0..spins).any(|_| {
+        core::hint::spin_loop();
+        done()
+    })
+}
 
 /// Whether spinning can help: not where the joiner sits on the only processor the thread can use.
 fn may_spin() -> bool {

@@ -5,7 +5,9 @@
 //! * [`spawn`]: from a [`Builder`] to a kernel thread; [`entry`]: what that thread does, from its
 //!   first instruction to its last.
 //! * [`setup`]: what is in force before the closure's first instruction.
-//! * [`builder`], [`attributes`], [`handle`], [`inspect`], [`park`]: the public face.
+//! * [`watch`]: who is told of a thread's end: a scope that waits for it.
+//! * [`builder`], [`attributes`], [`handle`], [`inspect`], [`park`], [`scope`](mod@scope): the
+//!   public face.
 
 mod attributes;
 mod builder;
@@ -20,20 +22,48 @@ mod panic_message;
 mod park;
 mod reserve;
 mod scheduling;
+mod scope;
 mod setup;
 mod signals;
 mod spawn;
 mod state;
+mod watch;
 
 pub use builder::{Builder, Retry, spawn};
 pub use cpu_set::CpuSet;
-pub use current::{Thread, ThreadId, available_parallelism, current, panicking, sleep, yield_now};
+#[cfg(feature = "std")]
+pub use current::sleep_until;
+#[allow(deprecated, reason = "std still has them, and programs still use them")]
+pub use current::{
+    Thread, ThreadId, available_parallelism, current, panicking, sleep, sleep_ms, yield_now,
+};
 pub use handle::JoinHandle;
 pub use inspect::{StackInfo, stack_usage};
 #[cfg(not(feature = "std"))]
 pub use packet::Panicked;
 pub use packet::Result;
-pub use park::{park, park_timeout};
+#[allow(deprecated, reason = "as above")]
+pub use park::{park, park_timeout, park_timeout_ms};
 pub use reserve::{reserve, trim};
 pub use scheduling::Scheduling;
+pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use signals::{Signal, SignalSet};
+
+/// std's own thread-locals, which rawthreads have like any other: what `std::thread` names, so that
+/// `use rawthread as thread;` finds it here too.
+///
+/// ```
+/// use rawthread as thread;
+/// use std::cell::Cell;
+///
+/// thread_local!(static COUNT: Cell<u32> = const { Cell::new(0) });
+///
+/// fn bump(key: &'static thread::LocalKey<Cell<u32>>) -> Result<(), thread::AccessError> {
+///     key.try_with(|count| count.set(count.get() + 1))
+/// }
+/// bump(&COUNT)?;
+/// assert_eq!(thread::spawn(|| COUNT.get()).join().unwrap(), 0);
+/// # Ok::<(), thread::AccessError>(())
+/// ```
+#[cfg(feature = "std")]
+pub use std::thread::{AccessError, LocalKey};

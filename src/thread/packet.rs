@@ -4,6 +4,7 @@
 use core::mem::{ManuallyDrop, MaybeUninit};
 
 use super::setup::Setup;
+use super::watch::Watch;
 use crate::runtime::Slot;
 use crate::runtime::record::Record;
 use crate::sys::signal::KernelSet;
@@ -35,8 +36,8 @@ pub(super) struct Head {
     pub(super) slot: Slot,
     /// The thread's own reference to its record, by address.
     pub(super) record: *mut (),
-    /// Runs the closure and leaves the result in the body.
-    pub(super) run: unsafe fn(*mut Head),
+    /// Runs the closure and leaves the result in the body; whether it is a panic.
+    pub(super) run: unsafe fn(*mut Head) -> bool,
     /// Drops the result.
     pub(super) drop_result: unsafe fn(*mut Head),
     /// What to do and report before the closure; null if there is nothing.
@@ -45,6 +46,8 @@ pub(super) struct Head {
     pub(super) mask: Option<KernelSet>,
     /// The kernel's comm, if the thread has a name.
     pub(super) comm: Option<[u8; 16]>,
+    /// Whom the thread tells of its end.
+    pub(super) watch: Watch,
 }
 
 /// How a thread begins.
@@ -52,6 +55,7 @@ pub(super) struct Start {
     pub(super) setup: *const Setup,
     pub(super) mask: Option<KernelSet>,
     pub(super) comm: Option<[u8; 16]>,
+    pub(super) watch: Watch,
 }
 
 /// Head, and below it in time first the closure, then the result.
@@ -78,6 +82,7 @@ impl<F: FnOnce() -> T, T> Packet<F, T> {
                 setup: start.setup,
                 mask: start.mask,
                 comm: start.comm,
+                watch: start.watch,
             },
             body: Body {
                 closure: ManuallyDrop::new(closure),
@@ -101,13 +106,15 @@ impl<F: FnOnce() -> T, T> Packet<F, T> {
 
 /// # Safety
 /// `head` is the head of a `Packet<F, T>` that holds its closure.
-unsafe fn run<F: FnOnce() -> T, T>(head: *mut Head) {
+unsafe fn run<F: FnOnce() -> T, T>(head: *mut Head) -> bool {
     let packet = head.cast::<Packet<F, T>>();
     // SAFETY: by the contract the closure is there; it is moved out once.
     let closure = ManuallyDrop::into_inner(unsafe { (&raw const (*packet).body.closure).read() });
     let result = catch(closure);
+    let panicked = result.is_err();
     // SAFETY: the place is the packet's; nothing needs to be dropped there.
     unsafe { Packet::<F, T>::result(packet).write(result) };
+    panicked
 }
 
 /// # Safety

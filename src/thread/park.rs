@@ -41,3 +41,17 @@ pub fn park_timeout(timeout: Duration) {
     // A deadline that the clock cannot express is as good as none.
     record::current().park(Deadline::after(timeout));
 }
+
+/// [`park_timeout`] of this many milliseconds.
+///
+/// ```
+/// # #![allow(deprecated)]
+/// rawthread::park_timeout_ms(1);
+/// ```
+#[deprecated(
+    since = "0.1.0",
+    note = "replaced by `rawthread::park_timeout`, as in std"
+)]
+pub fn park_timeout_ms(ms: u32) {
+    park_timeout(Duration::from_millis(ms.into()));
+}

@@ -14,7 +14,7 @@ use crate::runtime::record::Shared;
 use crate::runtime::{Current, Runtime, Slot, limits};
 use crate::stack::layout;
 use crate::stack::slot::{OCCUPIED, Taken};
-use crate::sys::futex::{self, Scope};
+use crate::sys::futex::{self, Deadline, Scope};
 use crate::sys::signal::{self, KernelSet};
 use crate::sys::{Errno, clone};
 
@@ -82,6 +82,7 @@ where
         setup: setup.as_ref().map_or(ptr::null(), ptr::from_ref),
         mask: options.mask,
         comm,
+        watch: options.watch,
     };
     // SAFETY: the place lies in the slot's stack, above every frame of the thread to come.
     unsafe { packet.write(Packet::new(slot, thread_record, start, closure)) };
@@ -125,7 +126,7 @@ where
                 }
                 // The thread leaves without running its closure.
                 Err(error) => {
-                    wait_until_gone(slot);
+                    wait_until_gone(slot, None);
                     error
                 }
             }
@@ -162,16 +163,18 @@ const ABSURD_SIZE: Error = Error::invalid_input(
     "Sizes are in bytes; 2 MiB of stack and one page of guard are usual.",
 );
 
-/// Returns when the kernel is done with the slot's thread.
-pub(super) fn wait_until_gone(slot: Slot) {
+/// Sleeps until the kernel is done with the slot's thread; false if the deadline came first.
+pub(super) fn wait_until_gone(slot: Slot, deadline: Option<Deadline>) -> bool {
     let word = slot.clear_tid();
     loop {
         let value = word.load(Ordering::Acquire);
         if value == 0 {
-            return;
+            return true;
         }
         // The kernel's wake is a shared one, and a wake is only a hint to look again.
-        let _ = futex::wait(word, value, None, Scope::Shared);
+        if futex::wait(word, value, deadline, Scope::Shared).is_err() {
+            return slot.is_vacant();
+        }
     }
 }
 

@@ -1,0 +1,45 @@
+//! Who, beside its handle, is told of a thread's end: a scope that waits for it, or nobody.
+#![allow(
+    unsafe_code,
+    reason = "tells somebody whose memory may go with the telling"
+)]
+
+use super::scope::Ledger;
+
+/// Whom a thread tells, once, as the last thing it does.
+///
+/// A thread whose closure never ran tells nobody: its spawner has the error.
+#[derive(Clone, Copy)]
+pub(super) enum Watch {
+    /// The handle finds out by itself.
+    Nobody,
+    /// The scope it was spawned in, which lives until it was told by every thread of it.
+    Scope(*const Ledger),
+}
+
+impl Watch {
+    /// Thread: its closure panicked, and the payload is in the packet.
+    ///
+    /// # Safety
+    /// [`Watch::done`] was not called yet.
+    pub(super) unsafe fn panicked(self) {
+        match self {
+            Self::Nobody => {}
+            // SAFETY: the scope lives until `done`.
+            Self::Scope(ledger) => unsafe { (*ledger).panicked() },
+        }
+    }
+
+    /// Thread: it is done, its thread-locals' destructors included, and touches nothing any more
+    /// but its stack.
+    ///
+    /// # Safety
+    /// Called once, after which whom it told may be gone.
+    pub(super) unsafe fn done(self) {
+        match self {
+            Self::Nobody => {}
+            // SAFETY: the scope lives until this.
+            Self::Scope(ledger) => unsafe { Ledger::leave(ledger) },
+        }
+    }
+}
