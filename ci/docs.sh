@@ -2,4 +2,4 @@
 # The documentation builds without warnings, private items' links included.
 set -euo pipefail
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
-RUSTDOCFLAGS="-D warnings" cargo doc -p rawthread --no-deps --no-default-features
+RUSTDOCFLAGS="-D warnings" cargo doc -p rawthread --no-deps --no-default-features --features alloc

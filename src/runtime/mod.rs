@@ -2,7 +2,7 @@
 //!
 //! A *runtime* gives each slot an identity (thread control block, static TLS, thread pointer) and
 //! knows what a thread must do with it at its start and end. There are two, chosen once, here; the
-//! rooms above see only the [`Runtime`] trait.
+//! rooms above see only the `Runtime` trait.
 #![allow(unsafe_code, reason = "states contracts that its runtimes rely on")]
 
 #[cfg(not(feature = "hosted"))]
