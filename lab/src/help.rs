@@ -50,6 +50,15 @@ each. A set that the kernel refuses is compared with the rule that foretells it.
 
 The exit status is 1 if something was not observed as predicted.",
     },
+    Help {
+        name: "ask",
+        usage: "lab ask [N...]",
+        line: "sixteen questions that learners ask, answered by experiments",
+        story: "\
+Runs the experiment of each question, or of those whose numbers are given, and shows what it saw:
+a tick for what bears the answer out, a cross for what does not, a dot for what is told beside.
+The answer follows only if everything bears it out; else the exit status is 1.",
+    },
 ];
 
 /// The page of one command.

@@ -3,6 +3,7 @@
 //! Every command makes real tasks and shows what the kernel says about them.
 #![allow(unsafe_code, reason = "the default action of SIGPIPE")]
 
+mod ask;
 mod cli;
 mod explain;
 mod help;
@@ -43,6 +44,10 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode, Misuse> {
     if command == probe::act::THEN_EXIT {
         return Ok(ExitCode::from(probe::act::EXEC_STATUS as u8));
     }
+    if command == ask::THEN_COUNT {
+        ask::then_count(rest.first());
+        return Ok(ExitCode::SUCCESS);
+    }
     let wants_help = |word: &String| word == "--help" || word == "-h";
     match command {
         "help" | "--help" | "-h" => return give_help(rest),
@@ -57,6 +62,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode, Misuse> {
         "tour" => tour::run(Arguments::new("tour", rest)),
         "explain" => explain::run(Arguments::new("explain", rest)),
         "probe" => probe::show::run(Arguments::new("probe", rest)),
+        "ask" => ask::run(Arguments::new("ask", rest)),
         // `lab --json` is `lab tour --json`.
         option if option.starts_with('-') => tour::run(Arguments::new("tour", arguments)),
         unknown => Err(no_such(unknown)),

@@ -1,0 +1,166 @@
+//! Questions about who a task is: its numbers, its parent, its namespace.
+#![allow(unsafe_code, reason = "asks the kernel for numbers")]
+
+use rawthread::flags::CloneFlags;
+
+use super::child::{self, SIGCHLD, can_wait, make};
+use super::tale::Tale;
+use crate::raw;
+
+pub(super) fn numbers(tale: &mut Tale) {
+    let (pid, tid) = (raw::getpid(), raw::gettid());
+    tale.saw(pid == tid, format!("here: getpid {pid}, gettid {tid}"));
+    let thread = rawthread::spawn(|| (raw::getpid(), raw::gettid())).join();
+    let Ok((its_pid, its_tid)) = thread else {
+        return tale.saw(false, "the thread panicked");
+    };
+    tale.saw(
+        its_pid == pid && its_tid != tid,
+        format!("in a thread: getpid {its_pid}, gettid {its_tid}"),
+    );
+    let (reader, writer) = child::pipe();
+    let Some(mut made) = make(tale, CloneFlags::VM, SIGCHLD, move || {
+        child::send(writer, raw::getpid());
+        child::send(writer, raw::gettid());
+        0
+    }) else {
+        return;
+    };
+    let numbers = (child::receive(reader), child::receive(reader));
+    let _ = made.wait();
+    if let (Some(its_pid), Some(its_tid)) = numbers {
+        tale.saw(
+            its_pid != pid && its_pid == its_tid,
+            format!("in a process that shares memory: getpid {its_pid}, gettid {its_tid}"),
+        );
+    }
+}
+
+pub(super) fn waiting(tale: &mut Tale) {
+    for (signal, name, plain) in [
+        (SIGCHLD, "exit signal SIGCHLD", true),
+        (0, "no exit signal", false),
+        (libc::SIGUSR1 as u32, "exit signal SIGUSR1", false),
+    ] {
+        // SIGUSR1 would kill the experiment.
+        let _ = raw::set_mask(1 << (libc::SIGUSR1 - 1));
+        let Some(mut made) = make(tale, CloneFlags::empty(), signal, || 0) else {
+            return;
+        };
+        let pid = made.pid();
+        // SAFETY: waits for the child's end and leaves it as it is.
+        unsafe {
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            let options = libc::WEXITED | libc::WNOWAIT | libc::__WALL;
+            libc::waitid(libc::P_PID, pid as u32, &mut info, options);
+        }
+        let found = |options| {
+            if can_wait(pid, options) {
+                "found"
+            } else {
+                "ECHILD"
+            }
+        };
+        let text = format!(
+            "{name}: plain wait {}, __WCLONE {}, __WALL {}",
+            found(0),
+            found(libc::__WCLONE),
+            found(libc::__WALL)
+        );
+        let right = can_wait(pid, 0) == plain
+            && can_wait(pid, libc::__WCLONE) != plain
+            && can_wait(pid, libc::__WALL);
+        tale.saw(right, text);
+        let _ = made.wait();
+    }
+    let (reader, writer) = child::pipe();
+    let thread = rawthread::spawn(move || child::receive(reader));
+    let found = can_wait(thread.tid(), libc::__WALL);
+    let word = if found { "found" } else { "ECHILD" };
+    tale.saw(!found, format!("a thread: __WALL {word}"));
+    child::send(writer, 0);
+    let _ = thread.join();
+}
+
+pub(super) fn init(tale: &mut Tale) {
+    let (reader, writer) = child::pipe();
+    let flags = CloneFlags::NEWUSER | CloneFlags::NEWPID;
+    let Some(mut made) = make(tale, flags, SIGCHLD, move || {
+        child::send(writer, raw::getpid());
+        // SAFETY: a fork of a process with one thread; its child sends a number and waits.
+        let grandchild = unsafe { libc::fork() };
+        if grandchild == 0 {
+            child::send(writer, raw::getpid());
+            loop {
+                // SAFETY: sleeps until a signal comes.
+                unsafe { libc::pause() };
+            }
+        }
+        // Until the grandchild has said its number: the first of the two reads of the parent's.
+        // SAFETY: sleeps; the grandchild never ends by itself, so this is cut short by the parent.
+        unsafe { libc::pause() };
+        0
+    }) else {
+        return;
+    };
+    let _ = child::close(writer);
+    let (first, second) = (child::receive(reader), child::receive(reader));
+    let outside = made.pid();
+    tale.saw(
+        first == Some(1) && outside != 1,
+        format!(
+            "it calls itself {}, here it is {outside}",
+            first.unwrap_or(0)
+        ),
+    );
+    tale.saw(
+        second.is_some_and(|pid| pid > 1),
+        format!(
+            "its child calls itself {}, and waits for ever",
+            second.unwrap_or(0)
+        ),
+    );
+    let killed = made.kill().and_then(|()| made.wait());
+    // Both held the pipe: its end comes when the last of them is gone.
+    let gone = child::receive(reader).is_none();
+    tale.saw(
+        killed.is_ok() && gone,
+        "pid 1 was killed, and its child is gone: the pipe that it held open has ended",
+    );
+}
+
+pub(super) fn sibling(tale: &mut Tale) {
+    let (reader, writer) = child::pipe();
+    for (flags, name) in [
+        (CloneFlags::empty(), "without CLONE_PARENT"),
+        (CloneFlags::PARENT, "with CLONE_PARENT"),
+    ] {
+        let sibling = flags.contains(CloneFlags::PARENT);
+        let signal = if sibling { 0 } else { SIGCHLD };
+        let Some(mut made) = make(tale, flags, signal, move || {
+            // SAFETY: no arguments.
+            let parent = unsafe { raw::call(libc::SYS_getppid, [0; 6]) };
+            child::send(writer, parent.unwrap_or(0) as i32);
+            0
+        }) else {
+            return;
+        };
+        let parent = child::receive(reader).unwrap_or(0);
+        // SAFETY: no arguments.
+        let (mine, me) = (unsafe { libc::getppid() }, raw::getpid());
+        let expected = if sibling { mine } else { me };
+        let mut whose = "a stranger";
+        if parent == me {
+            whose = "me";
+        } else if parent == mine {
+            whose = "my parent";
+        }
+        tale.saw(
+            parent == expected,
+            format!("{name}: its parent is {parent}, {whose}"),
+        );
+        let waited = made.wait().is_ok();
+        let word = if waited { "I could" } else { "I could not" };
+        tale.saw(waited != sibling, format!("{name}: {word} wait for it"));
+    }
+}
