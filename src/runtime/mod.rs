@@ -18,6 +18,8 @@ pub use freestanding::adopt_main;
 use crate::error::Error;
 use crate::stack::slot::{Cache, Held};
 use crate::stack::table::Cell;
+use crate::sys::Errno;
+use crate::sys::arch::ChildEntry;
 
 /// The runtime of this build.
 #[cfg(feature = "hosted")]
@@ -26,13 +28,18 @@ pub(crate) type Current = hosted::Hosted;
 /// The runtime of this build.
 pub(crate) type Current = freestanding::Freestanding;
 
+/// What this build's runtime keeps on each slot.
+pub(crate) type Identity = <Current as Runtime>::Identity;
+
 /// A slot of this build's runtime.
-pub(crate) type Slot = Held<<Current as Runtime>::Identity>;
+pub(crate) type Slot = Held<Identity>;
 
 /// What a runtime can do. Functions without `self`: there is one runtime a process.
 ///
 /// The life of an identity: `mint` once; then any number of rounds of `prepare` (spawner), clone,
 /// `begin`, `run_destructors`, `leave` (the new thread), or `prepare`, `abandon` if clone fails.
+/// Or it begins with `launch`: then the first thread comes with the identity, and only
+/// `run_destructors` and `leave` are its to call.
 pub(crate) trait Runtime {
     /// What it keeps on each slot.
     type Identity: Cell;
@@ -64,6 +71,29 @@ pub(crate) trait Runtime {
     /// # Safety
     /// The slot is the caller's alone, vacant, and has an identity.
     unsafe fn retire(slot: Slot) -> bool;
+
+    /// Bytes at the end of every slot's stack that identities leave to the packet of a launch.
+    const LAUNCH_ROOM: usize = 0;
+
+    /// Whether [`Runtime::launch`] works here; constant once [`Runtime::ready`] has said yes.
+    fn can_launch() -> bool {
+        false
+    }
+
+    /// Makes a thread on a blank slot that calls `entry(argument)`, and with it the identity:
+    /// one kernel thread where `mint` and clone make two. Returns its tid, or 0 if it has already
+    /// left. On failure the slot is as before.
+    ///
+    /// # Errors
+    /// The kernel's for clone.
+    ///
+    /// # Safety
+    /// The slot is the caller's alone, with guards, without identity, its `clear_tid` occupied;
+    /// `can_launch()`. `entry` must be sound to call on the new thread.
+    unsafe fn launch(slot: Slot, entry: ChildEntry, argument: *mut u8) -> Result<i32, Errno> {
+        let _ = (slot, entry, argument);
+        Err(Errno::ENOSYS)
+    }
 
     /// Before clone, in the spawner: returns what clone needs.
     ///
@@ -111,7 +141,7 @@ pub(crate) trait Runtime {
 }
 
 /// What clone must be told for a slot.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Words {
     /// The thread pointer.
     pub(crate) tls: usize,

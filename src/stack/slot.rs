@@ -235,6 +235,7 @@ impl<I: Cell> Cache<I> {
 
     /// Gives a slot back that got no identity.
     pub(crate) fn put_blank(&self, slot: Held<I>) {
+        slot.occupant.store(ptr::null_mut(), Ordering::Relaxed);
         let region = slot.region();
         if region.layout().guard().1 == default_guard() {
             self.blank[layout::class_index(region.layout().stack().1)].push(slot);

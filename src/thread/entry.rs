@@ -28,12 +28,35 @@ use crate::sys::{arch, task};
 /// # Safety
 /// `argument` is the head of a packet on the slot that this thread was cloned onto.
 pub(super) unsafe extern "C" fn thread(argument: *mut u8) -> ! {
-    let guard = AbortOnUnwind;
+    // SAFETY: this is the new thread's first step, on its slot, which the packet names.
+    unsafe {
+        Current::begin((*argument.cast::<Head>()).slot);
+        live(argument.cast())
+    }
+}
+
+/// Where a launched thread begins: the first on its slot, for which the runtime did step 1.
+///
+/// # Safety
+/// As [`thread`].
+pub(super) unsafe extern "C" fn launched(argument: *mut u8) -> ! {
     let head = argument.cast::<Head>();
+    // SAFETY: by the contract.
+    let (slot, record) = unsafe { ((*head).slot, packet::record_of(&*head)) };
+    // The runtime's frames lie above this one; the spawner did not know how many there are.
+    record.set_stack(slot.region().stack().0 as usize, (&raw const head) as usize);
+    // SAFETY: passed on.
+    unsafe { live(head) }
+}
+
+/// Steps 2 to 8.
+///
+/// # Safety
+/// As [`thread`], after `begin`.
+unsafe fn live(head: *mut Head) -> ! {
+    let guard = AbortOnUnwind;
     // SAFETY: by the contract; the head stays until `done`.
     let (slot, record, watch) = unsafe { ((*head).slot, (*head).record, (*head).watch) };
-    // SAFETY: this is the new thread's first step, on its slot.
-    unsafe { Current::begin(slot) };
     Current::set_current(record);
     // SAFETY: as above.
     let shared = packet::record_of(unsafe { &*head });

@@ -11,7 +11,7 @@ use super::setup::Setup;
 use crate::error::{Error, Step};
 use crate::flags::CloneFlags;
 use crate::runtime::record::Shared;
-use crate::runtime::{Current, Runtime, Slot, limits};
+use crate::runtime::{Current, Identity, Runtime, Slot, Words, limits};
 use crate::stack::layout;
 use crate::stack::slot::{OCCUPIED, Taken};
 use crate::sys::futex::{self, Deadline, Scope};
@@ -63,17 +63,32 @@ where
         .checked_add(size_of::<Packet<F, T>>() + align_of::<Packet<F, T>>())
         .and_then(|bytes| bytes.checked_add(Current::headroom()))
         .ok_or(ABSURD_SIZE)?;
-    let slot = take(room, options.guard_size)?;
+    let align = align_of::<Packet<F, T>>().max(16);
+    let launchable = size_of::<Packet<F, T>>() + align <= Current::LAUNCH_ROOM
+        && options.private.is_empty()
+        && options.stack.is_none();
+    let (slot, launch) = match find(room, options.guard_size)? {
+        Taken::Ready(slot) => (slot, false),
+        Taken::Blank(slot) if launchable && Current::can_launch() => (slot, true),
+        Taken::Blank(slot) => (mint(slot)?, false),
+    };
     let setup = (!options.steps.is_empty()).then(|| Setup::new(options.steps));
     // The thread's own reference.
     let thread_record = record.clone().into_raw();
     record.set_slot(ptr::from_ref(slot).cast_mut().cast());
     slot.set_occupant(thread_record);
 
-    // SAFETY: the slot is ours alone, vacant, and minted.
-    let words = unsafe { Current::prepare(slot) };
-    let stack = slot.region().stack().0 as usize;
-    let align = align_of::<Packet<F, T>>().max(16);
+    let (stack, len) = slot.region().stack();
+    let stack = stack as usize;
+    let words = if launch {
+        Words {
+            stack_top: stack + len,
+            ..Words::default()
+        }
+    } else {
+        // SAFETY: the slot is ours alone, vacant, and minted.
+        unsafe { Current::prepare(slot) }
+    };
     let packet = match layout::place_below(words.stack_top, size_of::<Packet<F, T>>(), align) {
         Some(packet) if packet > stack => packet as *mut Packet<F, T>,
         _ => unreachable!("the slot was chosen to hold the packet"),
@@ -106,14 +121,24 @@ where
     let old_mask = options.mask.map(|_| signal::block(KernelSet::APPLICATION));
     // SAFETY: the stack is the slot's below the packet, or the caller's own by contract;
     // `entry::thread` takes the packet; the words outlive the thread by S3 and I2.
-    let clone = || unsafe { clone::clone_call(&request, entry::thread, packet.cast()) };
+    let clone = || unsafe {
+        if launch {
+            Current::launch(slot, entry::launched, packet.cast())
+        } else {
+            clone::clone_call(&request, entry::thread, packet.cast())
+        }
+    };
     let cloned = options.retry.run(clone);
     if let Some(mask) = old_mask {
         signal::set_mask(mask);
     }
+    let mut minted = true;
     let error = match cloned {
         Ok(tid) => {
-            record.set_tid(tid);
+            // 0: a launched thread that has already left, and told its tid before.
+            if tid != 0 {
+                record.set_tid(tid);
+            }
             match setup.as_ref().map_or(Ok(()), Setup::wait) {
                 Ok(()) => {
                     // SAFETY: inside the packet, so not null.
@@ -135,7 +160,11 @@ where
             slot.clear_tid().store(0, Ordering::Relaxed);
             // SAFETY: no thread came to be: the slot is ours, and so is the thread's reference.
             unsafe {
-                Current::abandon(slot);
+                if launch {
+                    minted = false;
+                } else {
+                    Current::abandon(slot);
+                }
                 drop(Shared::from_raw(thread_record));
             }
             match errno {
@@ -146,7 +175,11 @@ where
     };
     // SAFETY: no thread runs on the slot and none took the closure: the packet is as written.
     let closure = unsafe { packet.read().into_closure() };
-    Current::cache().put(slot);
+    if minted {
+        Current::cache().put(slot);
+    } else {
+        Current::cache().put_blank(slot);
+    }
     drop(closure);
     Err(error)
 }
@@ -180,23 +213,30 @@ pub(super) fn wait_until_gone(slot: Slot, deadline: Option<Deadline>) -> bool {
 
 /// A vacant slot with an identity.
 pub(super) fn take(stack: usize, guard: usize) -> core::result::Result<Slot, Error> {
-    let taken = Current::cache()
+    match find(stack, guard)? {
+        Taken::Ready(slot) => Ok(slot),
+        Taken::Blank(slot) => mint(slot),
+    }
+}
+
+/// A vacant slot.
+fn find(stack: usize, guard: usize) -> core::result::Result<Taken<Identity>, Error> {
+    Current::cache()
         .take(stack, guard)
         .map_err(|errno| match errno {
             Errno::EINVAL => ABSURD_SIZE,
             errno => limits::memory(errno),
-        })?;
-    match taken {
-        Taken::Ready(slot) => Ok(slot),
-        Taken::Blank(slot) => {
-            // SAFETY: a blank slot with guards, ours alone.
-            match unsafe { Current::mint(slot) } {
-                Ok(()) => Ok(slot),
-                Err(error) => {
-                    Current::cache().put_blank(slot);
-                    Err(error)
-                }
-            }
+        })
+}
+
+/// Gives a blank slot an identity.
+fn mint(slot: Slot) -> core::result::Result<Slot, Error> {
+    // SAFETY: a blank slot with guards, ours alone.
+    match unsafe { Current::mint(slot) } {
+        Ok(()) => Ok(slot),
+        Err(error) => {
+            Current::cache().put_blank(slot);
+            Err(error)
         }
     }
 }

@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, Ordering};
 use super::keys::KeyTable;
 use super::{mint, symbols, tcb};
 use crate::error::Error;
-use crate::sys::{arch, memory, task};
+use crate::sys::{Errno, arch, memory, task};
 
 /// How well threads of this crate fit into the process.
 ///
@@ -55,6 +55,11 @@ pub struct Host {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts {
     pub(super) tid_offset: isize,
+    /// Where `pthread_t`, taken as an address, points.
+    handle_offset: isize,
+    /// What libc registers for its threads with set_robust_list and as clear-tid word.
+    pub(super) robust_head: Place,
+    pub(super) clear_tid: Place,
     /// The word with the SETXID mark; 0 in guests.
     pub(super) mark_offset: isize,
     pub(super) rseq: Option<Rseq>,
@@ -62,6 +67,25 @@ pub(super) struct Facts {
     pub(super) keys: Option<KeyTable>,
     /// Whether thread-local images may be written back (not under a sanitizer).
     pub(super) refresh_locals: bool,
+}
+
+/// A place at a fixed distance from each thread pointer, if there is one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place(Option<isize>);
+
+impl Place {
+    /// The place of the calling thread, given its address; null or an error: there is none.
+    fn find<T>(address: Result<*mut T, Errno>) -> Self {
+        let address = address.ok().filter(|address| !address.is_null());
+        Self(address.map(|address| address as isize - tcb() as isize))
+    }
+
+    /// The same place of another thread; null if there is none.
+    pub(super) fn of(self, thread_pointer: *mut u8) -> *mut u8 {
+        self.0.map_or(ptr::null_mut(), |offset| {
+            thread_pointer.wrapping_offset(offset)
+        })
+    }
 }
 
 /// libc's restartable-sequences area (`__rseq_offset`, `__rseq_size`).
@@ -236,6 +260,9 @@ pub(super) fn examine(limit: usize) -> Result<Host, Error> {
         reason,
         facts: Facts {
             tid_offset: from_tcb(tid_field),
+            handle_offset: from_tcb(base),
+            robust_head: Place::find(task::robust_list()),
+            clear_tid: Place::find(task::tid_address()),
             mark_offset: mark.map_or(0, from_tcb),
             rseq: find_rseq(),
             call_tls_destructors: super::locals::find_destructors(),
@@ -374,6 +401,13 @@ pub(super) unsafe fn register_rseq(thread_pointer: *mut u8) {
                 .write_volatile(CPU_ID_REGISTRATION_FAILED);
         }
     }
+}
+
+/// The word in which libc keeps the tid of a thread with this handle. For known hosts whose
+/// `pthread_t` is the address of libc's description of the thread: all that are full.
+pub(super) fn tid_field_of(handle: libc::pthread_t) -> *const AtomicI32 {
+    let offset = known().map_or(0, |host| host.facts.tid_offset - host.facts.handle_offset);
+    (handle as *const u8).wrapping_offset(offset).cast()
 }
 
 /// The calling thread's tid as its TCB has it: no system call.

@@ -12,9 +12,10 @@ use crate::error::{Error, Step};
 use crate::runtime::{Slot, limits};
 use crate::stack::layout;
 use crate::stack::slot::{self, OCCUPIED, Taken};
+use crate::sys::arch::{self, ChildEntry};
 use crate::sys::futex::{self, Scope};
 use crate::sys::signal::KernelSet;
-use crate::sys::{Errno, arch, memory, sched, signal, task};
+use crate::sys::{Errno, memory, sched, signal, task};
 
 pub(super) static MAP: Step = Step {
     name: "mmap",
@@ -28,6 +29,10 @@ static CREATE: Step = Step {
     advice: "See pthread_create(3) for what this errno means.",
 };
 
+/// See [`Runtime::LAUNCH_ROOM`](crate::runtime::Runtime::LAUNCH_ROOM): a packet whose closure and
+/// result take up to some 400 bytes.
+pub(super) const LAUNCH_ROOM: usize = 512;
+
 /// Bytes of the slot's stack that the identity takes, and 8 KiB for the first frames and the
 /// seed's: libc's minimum says how large TCB and static TLS are.
 pub(super) fn headroom() -> usize {
@@ -37,7 +42,8 @@ pub(super) fn headroom() -> usize {
         0 => {
             // SAFETY: a pure look-up.
             let minimum = unsafe { libc::sysconf(libc::_SC_THREAD_STACK_MIN) };
-            let headroom = usize::try_from(minimum).unwrap_or(0).max(16 * 1024) + 8 * 1024;
+            let minimum = usize::try_from(minimum).unwrap_or(0).max(16 * 1024);
+            let headroom = minimum + 8 * 1024 + LAUNCH_ROOM;
             HEADROOM.store(headroom, Ordering::Relaxed);
             headroom
         }
@@ -84,6 +90,8 @@ const NOT_EXAMINED: Error = Error::unsupported(
 /// See [`Runtime::mint`](crate::runtime::Runtime::mint).
 pub(super) unsafe fn mint(slot: Slot) -> Result<(), Error> {
     slot.clear_tid().store(OCCUPIED, Ordering::Relaxed);
+    // SAFETY: the slot is the caller's alone.
+    unsafe { (*slot.identity()).launch = None };
     // The seed must run no handler of the application. 32 and 33 are libc's own and stay open:
     // setuid waits for every thread's answer to 33.
     let old = signal::block(KernelSet::APPLICATION);
@@ -106,10 +114,35 @@ pub(super) unsafe fn mint(slot: Slot) -> Result<(), Error> {
     }
 }
 
+/// See [`Runtime::launch`](crate::runtime::Runtime::launch): the seed, once it has noted its
+/// identity, is the first thread. It is libc's own thread until it leaves by the same way as all
+/// that follow it; setuid and fork see nothing unusual.
+pub(super) unsafe fn launch(
+    slot: Slot,
+    entry: ChildEntry,
+    argument: *mut u8,
+) -> Result<i32, Errno> {
+    let identity = slot.identity();
+    // SAFETY: the slot is the caller's alone until the seed exists.
+    unsafe {
+        (*identity).launch = Some((entry, argument));
+        create(slot)?;
+    }
+    // The seed may not have run yet, but libc has the kernel store its tid before it exists.
+    // SAFETY: a full host's handle is the address of libc's description of the thread, which lies
+    // in the slot; the caller wrote the handle just now.
+    let tid = unsafe {
+        let tid_field = host::tid_field_of((*identity).pthread);
+        (*tid_field).load(Ordering::Relaxed)
+    };
+    Ok(tid)
+}
+
 /// # Safety
 /// As `mint`.
 unsafe fn create(slot: Slot) -> Result<(), Errno> {
     let (base, len) = slot.region().stack();
+    let len = len - LAUNCH_ROOM;
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     let mut handle = MaybeUninit::<libc::pthread_t>::uninit();
     // SAFETY: pthread_attr_setstack's memory is the slot's stack, mapped for good; the seed gets
@@ -145,7 +178,7 @@ fn check(returned: i32) -> Result<(), Errno> {
 
 /// Runs once on each slot, as an ordinary thread of libc's.
 extern "C" fn seed(argument: *mut c_void) -> *mut c_void {
-    // SAFETY: `create` passed the slot's permanent cell, and waits.
+    // SAFETY: `create` passed the slot's permanent cell.
     let slot: Slot = unsafe { &*argument.cast() };
     let (base, len) = slot.region().stack();
     let end = base as usize + len;
@@ -182,9 +215,9 @@ extern "C" fn seed(argument: *mut c_void) -> *mut c_void {
         (&raw mut (*identity).thread_pointer).write(thread_pointer);
         (&raw mut (*identity).tid_field).write(tid_field);
         (&raw mut (*identity).mark_word).write(mark_word);
-        (&raw mut (*identity).robust_head).write(task::robust_list().unwrap_or(ptr::null_mut()));
-        (&raw mut (*identity).libc_clear_tid).write(task::tid_address().unwrap_or(ptr::null_mut()));
-        (&raw mut (*identity).seed_tid).write(task::tid());
+        (&raw mut (*identity).robust_head).write(facts.robust_head.of(thread_pointer));
+        (&raw mut (*identity).libc_clear_tid).write(facts.clear_tid.of(thread_pointer).cast());
+        (&raw mut (*identity).seed_tid).write((*tid_field).load(Ordering::Relaxed));
         // Frames of a guest's seed die with it, but libc's way out still runs on them; below
         // 4 KiB under this frame nothing of it is kept either way.
         (&raw mut (*identity).stack_top).write((here - SEED_FRAMES) & !0xf);
@@ -193,14 +226,29 @@ extern "C" fn seed(argument: *mut c_void) -> *mut c_void {
         leave_to_libc(slot);
         return ptr::null_mut();
     }
-    // SAFETY: the slot's word outlives this thread; the TCB is this thread's; and nobody needs
-    // the thread back until somebody resumes the frame.
+    // SAFETY: the slot's word outlives this thread; the TCB is this thread's; nobody needs the
+    // thread back until somebody resumes the frame; a launch's entry is its caller's to vouch for.
     unsafe {
         task::set_tid_address(slot.clear_tid().as_ptr());
-        leave::depart(&*tid_field, &*mark_word);
-        arch::park_frame(&raw mut (*identity).frame);
+        let frame = &raw mut (*identity).frame;
+        match (*identity).launch {
+            Some((entry, argument)) => {
+                super::install_signal_stack(slot);
+                arch::park_frame(frame, entry, argument);
+            }
+            None => {
+                leave::depart(&*tid_field, &*mark_word);
+                arch::park_frame(frame, vanish, ptr::null_mut());
+            }
+        }
     }
     ptr::null_mut()
+}
+
+/// The end of a seed that nobody launched.
+unsafe extern "C" fn vanish(_: *mut u8) -> ! {
+    // SAFETY: its frame is parked and it has departed.
+    unsafe { arch::exit_thread() }
 }
 
 /// Bytes below a local variable of `seed` that its own frames and `park_frame` may take.

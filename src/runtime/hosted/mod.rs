@@ -4,7 +4,8 @@
 //! malloc, thread-locals, setuid and dlopen break. No libc hands one out, so each slot's identity
 //! is *minted* once: libc creates an ordinary thread on the slot's memory (the *seed*), whose
 //! kernel thread leaves while its TCB stays. Every spawn on that slot is then one raw clone that
-//! takes the TCB over.
+//! takes the TCB over. Where libc is known well enough, the seed itself is the slot's first
+//! thread (a *launch*), and a first spawn costs one kernel thread, not two.
 //!
 //! * [`host`]: which libc this is, where its private words lie, how far we may go (citizenship).
 //! * [`mint`] makes seeds.
@@ -29,7 +30,8 @@ use super::{Runtime, Slot, Words};
 use crate::error::Error;
 use crate::stack::slot::Cache;
 use crate::stack::table::Cell;
-use crate::sys::{arch, signal, task};
+use crate::sys::arch::{self, ChildEntry};
+use crate::sys::{Errno, signal, task};
 use host::{Citizenship, Host};
 
 /// The hosted runtime.
@@ -58,6 +60,8 @@ pub(crate) struct Identity {
     pthread: libc::pthread_t,
     /// The seed's tid while it lives.
     seed_tid: i32,
+    /// What the seed goes on to do instead of leaving at once (see `mint::launch`).
+    launch: Option<(ChildEntry, *mut u8)>,
 }
 
 // SAFETY: all-zero bytes are null addresses and zeroes; access follows S1 of `stack::slot`.
@@ -94,6 +98,17 @@ impl Runtime for Hosted {
         unsafe { retire::retire(slot) }
     }
 
+    const LAUNCH_ROOM: usize = mint::LAUNCH_ROOM;
+
+    fn can_launch() -> bool {
+        !is_guest()
+    }
+
+    unsafe fn launch(slot: Slot, entry: ChildEntry, argument: *mut u8) -> Result<i32, Errno> {
+        // SAFETY: passed on.
+        unsafe { mint::launch(slot, entry, argument) }
+    }
+
     unsafe fn prepare(slot: Slot) -> Words {
         // SAFETY: the slot is the caller's alone (S1) and minted.
         let identity = unsafe { &*slot.identity() };
@@ -123,10 +138,8 @@ impl Runtime for Hosted {
             host::register_rseq(identity.thread_pointer);
             register_robust_list(identity.robust_head);
         }
-        let (base, len) = slot.region().signal_stack();
-        // SAFETY: the signal stack is this slot's and nobody uses it (R1 of `stack::slab`).
-        let installed = unsafe { signal::set_alternate_stack(base, len) };
-        debug_assert!(installed.is_ok());
+        // SAFETY: passed on.
+        unsafe { install_signal_stack(slot) };
     }
 
     unsafe fn run_destructors(_slot: Slot) {
@@ -168,6 +181,15 @@ impl Runtime for Hosted {
     fn set_current(record: *mut ()) {
         keys::set_current(record);
     }
+}
+
+/// # Safety
+/// The slot belongs to the calling thread.
+unsafe fn install_signal_stack(slot: Slot) {
+    let (base, len) = slot.region().signal_stack();
+    // SAFETY: the signal stack is this slot's and nobody uses it (R1 of `stack::slab`).
+    let installed = unsafe { signal::set_alternate_stack(base, len) };
+    debug_assert!(installed.is_ok());
 }
 
 /// Empties the TCB's robust-mutex list and registers it: the kernel starts every thread without

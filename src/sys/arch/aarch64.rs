@@ -263,17 +263,23 @@ pub(crate) unsafe fn set_thread_pointer(pointer: *mut u8) -> isize {
     0
 }
 
-/// Ends the calling kernel thread and keeps its frame for [`resume_frame`], which makes this call
-/// return on another kernel thread. Returns only then.
+/// Keeps the caller's frame for [`resume_frame`], which makes this call return on another kernel
+/// thread, and goes on in `next(argument)`, on the stack below. Returns only when resumed.
 ///
 /// Saves what a function must preserve (x19 to x30, d8 to d15) on the stack and the stack pointer
 /// in `*frame`.
 ///
+/// | register | on entry | in `next` |
+/// |---|---|---|
+/// | x0 | `frame` | `argument` |
+/// | x1 | `next` | |
+/// | x2 | `argument` | |
+///
 /// # Safety
-/// The thread must be ready to end: nobody may need it to come back by itself. The stack at and
-/// above the stored pointer must stay untouched until the frame is resumed or forgotten.
+/// `next` must be sound to run here. The stack at and above the stored pointer must stay untouched
+/// until the frame is resumed or forgotten.
 #[unsafe(naked)]
-pub(crate) unsafe extern "C" fn park_frame(frame: *mut usize) {
+pub(crate) unsafe extern "C" fn park_frame(frame: *mut usize, next: ChildEntry, argument: *mut u8) {
     naked_asm!(
         "stp x29, x30, [sp, #-160]!",
         "stp x19, x20, [sp, #16]",
@@ -285,12 +291,13 @@ pub(crate) unsafe extern "C" fn park_frame(frame: *mut usize) {
         "stp d10, d11, [sp, #112]",
         "stp d12, d13, [sp, #128]",
         "stp d14, d15, [sp, #144]",
-        "mov x1, sp",
-        "str x1, [x0]",
-        "mov x0, xzr",
-        "mov x8, #93",
-        "svc #0",
-        "brk #1",
+        "mov x3, sp",
+        "str x3, [x0]",
+        // Zeroes end a backtrace.
+        "mov x29, xzr",
+        "mov x30, xzr",
+        "mov x0, x2",
+        "br x1",
     )
 }
 

@@ -7,7 +7,7 @@
 //! | `clone3_call` | `clone3`, the child calls a function on its new stack |
 //! | `clone_call` | the same by `clone`, whose argument order differs between architectures |
 //! | `thread_pointer`, `set_thread_pointer` | the register that finds the TCB |
-//! | `park_frame`, `resume_frame` | end the kernel thread under a frame and later run that frame on another |
+//! | `park_frame`, `resume_frame` | leave a frame for good on this kernel thread and later run it on another |
 //! | `exit_thread` | leave by the `exit` system call without touching the stack again |
 //! | `unmap_and_exit_thread` | the same, after unmapping the stack it stands on |
 //! | `entry_from_stack` | (feature `start`) see `runtime/freestanding` |
@@ -22,5 +22,5 @@ pub(crate) use aarch64::*;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::*;
 
-/// What runs in a child that [`clone3_call`] or [`clone_call`] made.
+/// What runs in a child that [`clone3_call`] or [`clone_call`] made, or below a parked frame.
 pub(crate) type ChildEntry = unsafe extern "C" fn(*mut u8) -> !;

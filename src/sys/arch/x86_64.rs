@@ -281,17 +281,23 @@ pub(crate) unsafe fn set_thread_pointer(pointer: *mut u8) -> isize {
     unsafe { syscall2(libc::SYS_arch_prctl, ARCH_SET_FS, pointer as usize) }
 }
 
-/// Ends the calling kernel thread and keeps its frame for [`resume_frame`], which makes this call
-/// return on another kernel thread. Returns only then.
+/// Keeps the caller's frame for [`resume_frame`], which makes this call return on another kernel
+/// thread, and goes on in `next(argument)`, on the stack below. Returns only when resumed.
 ///
 /// Saves what a function must preserve (rbx, rbp, r12 to r15) on the stack and the stack pointer
 /// in `*frame`.
 ///
+/// | register | on entry | in `next` |
+/// |---|---|---|
+/// | rdi | `frame` | `argument` |
+/// | rsi | `next` | |
+/// | rdx | `argument` | |
+///
 /// # Safety
-/// The thread must be ready to end: nobody may need it to come back by itself. The stack at and
-/// above the stored pointer must stay untouched until the frame is resumed or forgotten.
+/// `next` must be sound to run here. The stack at and above the stored pointer must stay untouched
+/// until the frame is resumed or forgotten.
 #[unsafe(naked)]
-pub(crate) unsafe extern "C" fn park_frame(frame: *mut usize) {
+pub(crate) unsafe extern "C" fn park_frame(frame: *mut usize, next: ChildEntry, argument: *mut u8) {
     naked_asm!(
         "push rbx",
         "push rbp",
@@ -300,10 +306,12 @@ pub(crate) unsafe extern "C" fn park_frame(frame: *mut usize) {
         "push r14",
         "push r15",
         "mov [rdi], rsp",
-        "xor edi, edi",
-        "mov eax, 60",
-        "syscall",
-        "ud2",
+        // Zeroes end a backtrace; the pad keeps rsp at 8 modulo 16, as after a call.
+        "xor ebp, ebp",
+        "mov rdi, rdx",
+        "sub rsp, 8",
+        "push rbp",
+        "jmp rsi",
     )
 }
 
