@@ -369,7 +369,12 @@ impl Builder {
                 // SAFETY: no child was made, so the packet is ours and initialised.
                 unsafe { packet.drop_in_place() };
             }
-            explain::clone_failed(flags, errno)
+            let asked = explain::Asked {
+                flags,
+                exit_signal: request.exit_signal,
+                set_tid: self.tid_count > 0,
+            };
+            explain::clone_failed(asked, errno)
         })?;
         let pidfd = (pidfd >= 0).then(|| Descriptor::adopt(pidfd));
         let mut child = Child::new(pid, pidfd).standing_on(stack);

@@ -1,7 +1,7 @@
-//! Why clone said no.
+//! Why clone said no: the kernel gives an errno, the table of its rules gives the reason.
 
 use crate::error::{Error, Limit, Step};
-use crate::flags::CloneFlags;
+use crate::flags::{Call, Caller, CloneFlags};
 use crate::sys::{Errno, limits};
 
 static CLONE: Step = Step {
@@ -21,14 +21,33 @@ static CGROUP: Step = Step {
     advice: "It takes a descriptor of a cgroup v2 directory whose cgroup.procs may be written, \
              and Linux 5.7.",
 };
+static SET_TID: Step = Step {
+    name: "clone3",
+    purpose: "give the process the id asked for",
+    advice: "EEXIST: it is taken. EPERM: it needs CAP_CHECKPOINT_RESTORE over each pid namespace. \
+             EINVAL: it is out of range, or there are more ids than nested namespaces.",
+};
 
-/// The error for a process that could not be made with `flags`.
+const INSTEAD: &str =
+    "Change the flags: CloneFlags::verdict tells before the call what is accepted.";
+const INSTEAD_OF_RIGHTS: &str =
+    "Add CLONE_NEWUSER (Namespaces::USER), where that is permitted, or run with the right.";
+
+/// What was asked for, as far as it can be refused.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) flags: CloneFlags,
+    pub(super) exit_signal: u32,
+    pub(super) set_tid: bool,
+}
+
+/// The error for a process that could not be made.
 #[allow(
     clippy::unnecessary_cast,
     reason = "musl's constants are of another type"
 )]
-pub(super) fn clone_failed(flags: CloneFlags, errno: Errno) -> Error {
-    let into_cgroup = flags.contains(CloneFlags::INTO_CGROUP);
+pub(super) fn clone_failed(asked: Asked, errno: Errno) -> Error {
+    let into_cgroup = asked.flags.contains(CloneFlags::INTO_CGROUP);
     match errno.number() {
         libc::EBADF | libc::ENOENT | libc::ENODEV | libc::EOPNOTSUPP | libc::EACCES
             if into_cgroup =>
@@ -40,8 +59,38 @@ pub(super) fn clone_failed(flags: CloneFlags, errno: Errno) -> Error {
             let value = limits::resource(libc::RLIMIT_NOFILE as u32);
             Error::at_limit(Limit::OpenFiles, value, errno)
         }
+        libc::EAGAIN => task_limit(errno),
         libc::ENOMEM => Error::at_limit(Limit::Memory, None, errno),
-        libc::EPERM => Error::at_step(&PERMISSION, errno),
-        _ => Error::at_step(&CLONE, errno),
+        _ => match broken_rule(asked, errno) {
+            Some(rule) if errno == Errno::EPERM => Error::refused(rule, INSTEAD_OF_RIGHTS, errno),
+            Some(rule) => Error::refused(rule, INSTEAD, errno),
+            None if asked.set_tid => Error::at_step(&SET_TID, errno),
+            None if errno == Errno::EPERM => Error::at_step(&PERMISSION, errno),
+            None => Error::at_step(&CLONE, errno),
+        },
     }
+}
+
+/// The rule by which the kernel answers this errno to what was asked, if the table knows one.
+fn broken_rule(asked: Asked, errno: Errno) -> Option<&'static str> {
+    let caller = Caller::current();
+    [Call::Clone3, Call::Clone]
+        .into_iter()
+        .filter_map(|call| asked.flags.verdict(call, asked.exit_signal, &caller).rule())
+        .find(|rule| rule.errno == errno.number())
+        .map(|rule| rule.sentence)
+}
+
+#[cfg(feature = "hosted")]
+fn task_limit(errno: Errno) -> Error {
+    crate::runtime::limits::task(errno)
+}
+
+#[cfg(not(feature = "hosted"))]
+fn task_limit(errno: Errno) -> Error {
+    Error::at_limit(
+        Limit::Processes,
+        limits::resource(libc::RLIMIT_NPROC),
+        errno,
+    )
 }

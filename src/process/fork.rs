@@ -70,8 +70,14 @@ pub enum Fork {
 /// ```
 pub unsafe fn fork() -> Result<Fork, Error> {
     // SAFETY: the caller's contract.
-    let pid =
-        unsafe { copy() }.map_err(|errno| explain::clone_failed(CloneFlags::empty(), errno))?;
+    let pid = unsafe { copy() }.map_err(|errno| {
+        let asked = explain::Asked {
+            flags: CloneFlags::empty(),
+            exit_signal: libc::SIGCHLD as u32,
+            set_tid: false,
+        };
+        explain::clone_failed(asked, errno)
+    })?;
     if pid == 0 {
         return Ok(Fork::Child);
     }

@@ -146,6 +146,44 @@ fn a_thread_is_refused_with_the_place_to_go() {
 }
 
 #[test]
+fn a_refused_set_of_flags_names_the_rule() {
+    for (flags, signal, words) in [
+        (
+            CloneFlags::SIGHAND,
+            libc::SIGCHLD,
+            "CLONE_SIGHAND needs CLONE_VM",
+        ),
+        (CloneFlags::PARENT, libc::SIGCHLD, "exit signal"),
+        (
+            CloneFlags::NEWNS | CloneFlags::FS,
+            libc::SIGCHLD,
+            "CLONE_FS",
+        ),
+        (CloneFlags::from_bits_retain(1 << 60), libc::SIGCHLD, "flag"),
+    ] {
+        // SAFETY: no child is made.
+        let error = unsafe {
+            Builder::new()
+                .flags(flags)
+                .exit_signal(signal as u32)
+                .spawn(|| 0)
+        }
+        .expect_err(words);
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+        assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+        assert!(error.rule().unwrap().contains(words), "{error}");
+        assert!(error.to_string().contains("verdict"), "{error}");
+    }
+}
+
+#[test]
+fn a_pid_in_use_is_refused_by_name() {
+    // SAFETY: no child is made.
+    let error = unsafe { Builder::new().set_tid(&[1]).spawn(|| 0) }.unwrap_err();
+    assert!(error.to_string().contains("id asked for"), "{error}");
+}
+
+#[test]
 fn the_pid_can_be_chosen() {
     let free = (20_000..30_000)
         .rev()

@@ -104,3 +104,54 @@ fn vfork_suspends_only_the_calling_thread() {
     STOP.store(true, Ordering::SeqCst);
     other.join().unwrap();
 }
+
+/// execve replaces the process, whichever thread calls it: the other threads are gone, and the pid
+/// is that of the thread group, not of the thread that called.
+#[test]
+fn exec_in_a_thread_ends_all_threads_and_keeps_the_pid() {
+    if !util::alone("traps::exec_in_a_thread_ends_all_threads_and_keeps_the_pid") {
+        return;
+    }
+    // SAFETY: libc's fork; the child makes threads, which libc allows after a fork of its own.
+    match unsafe { rawthread::process::fork() }.unwrap() {
+        rawthread::process::Fork::Child => {
+            let _other = std::thread::spawn(|| {
+                loop {
+                    std::thread::park();
+                }
+            });
+            let script = c"test $$ = $0 && test $(ls /proc/$$/task | wc -w) = 1 && exit 9";
+            let pid = std::ffi::CString::new(std::process::id().to_string()).unwrap();
+            let _ = std::thread::spawn(move || {
+                let arguments = [
+                    c"sh".as_ptr(),
+                    c"-c".as_ptr(),
+                    script.as_ptr(),
+                    pid.as_ptr(),
+                    std::ptr::null(),
+                ];
+                // SAFETY: strings, and a null at the end.
+                unsafe { libc::execv(c"/bin/sh".as_ptr(), arguments.as_ptr()) };
+            })
+            .join();
+            // SAFETY: ends the child; not reached unless execv failed.
+            unsafe { libc::_exit(1) }
+        }
+        rawthread::process::Fork::Parent(mut child) => {
+            assert_eq!(child.wait().unwrap().code(), Some(9));
+        }
+    }
+}
+
+/// A command that is spawned from one thread among many replaces nobody: the program runs in a
+/// process of its own.
+#[test]
+fn spawning_from_a_thread_leaves_the_process_alone() {
+    let before = std::process::id();
+    let status = std::thread::spawn(|| rawthread::process::Command::new("true").status())
+        .join()
+        .unwrap()
+        .unwrap();
+    assert!(status.success());
+    assert_eq!(std::process::id(), before);
+}

@@ -47,15 +47,18 @@ impl Environment {
                 strings.push(join(name, value));
             }
         }
-        strings
-            .into_iter()
-            .map(|string| CString::new(string).map_err(|_| NUL))
-            .collect()
+        strings.into_iter().collect::<Option<_>>().ok_or(NUL)
     }
 }
 
-fn join(name: &[u8], value: &[u8]) -> Vec<u8> {
-    [name, b"=", value].concat()
+/// `name=value`; `None` if there is a NUL in it.
+fn join(name: &[u8], value: &[u8]) -> Option<CString> {
+    // Room for the NUL too, or CString would move the text to make some.
+    let mut text = Vec::with_capacity(name.len() + value.len() + 2);
+    text.extend_from_slice(name);
+    text.push(b'=');
+    text.extend_from_slice(value);
+    CString::new(text).ok()
 }
 
 /// The paths under which `program` is looked for, in order, as `execvp(3)` has it: itself if it

@@ -90,7 +90,14 @@ pub(super) fn launch(plan: &mut Plan<'_>, birth: &Birth<'_>) -> Result<Child, Er
         }
     };
     signal::set_mask(mask);
-    let pid = made.map_err(|errno| explain::clone_failed(flags, errno))?;
+    let pid = made.map_err(|errno| {
+        let asked = explain::Asked {
+            flags,
+            exit_signal: libc::SIGCHLD as u32,
+            set_tid: false,
+        };
+        explain::clone_failed(asked, errno)
+    })?;
     if !by_hand && !flags.contains(CloneFlags::CLEAR_SIGHAND) {
         HANDLERS_BY_HAND.store(true, Ordering::Relaxed);
     }
