@@ -44,6 +44,9 @@ mod thread;
 
 pub use error::{Error, ErrorKind, Limit};
 #[cfg(feature = "hosted")]
+#[doc(hidden)]
+pub use runtime::hosted::host::testing;
+#[cfg(feature = "hosted")]
 pub use runtime::hosted::{
     host,
     host::{Citizenship, Host},

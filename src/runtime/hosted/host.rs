@@ -7,7 +7,7 @@
 
 use core::fmt;
 use core::ptr;
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, Ordering};
 
 use super::keys::KeyTable;
 use super::{mint, symbols, tcb};
@@ -62,6 +62,9 @@ pub(super) struct Facts {
     pub(super) clear_tid: Place,
     /// The word with the SETXID mark; 0 in guests.
     pub(super) mark_offset: isize,
+    /// The word in which glibc notes that it knows the thread's scheduling; only where it is
+    /// found and may be written.
+    pub(super) scheduling_offset: Option<isize>,
     pub(super) rseq: Option<Rseq>,
     pub(super) call_tls_destructors: Option<unsafe extern "C" fn()>,
     pub(super) keys: Option<KeyTable>,
@@ -170,13 +173,31 @@ static HOST: AtomicPtr<Host> = AtomicPtr::new(ptr::null_mut());
 /// | value | meaning |
 /// |---|---|
 /// | 0 | decide by looking |
-/// | 1 | be a guest whatever is found |
+/// | `GUEST` | be a guest whatever is found |
+/// | `UNSUPPORTED` | make no threads |
+///
+/// Relaxed: tests set it before they make threads.
 static ASSUME: AtomicU8 = AtomicU8::new(0);
+const GUEST: u8 = 1;
+const UNSUPPORTED: u8 = 2;
 
-/// Test switch: be a guest from now on, if nothing was decided yet; true if that worked.
-pub(crate) fn assume_guest() -> bool {
-    ASSUME.store(1, Ordering::Relaxed);
-    known().is_none()
+/// Switches for tests; they only make less of what is found.
+#[doc(hidden)]
+pub mod testing {
+    use super::{ASSUME, GUEST, UNSUPPORTED, known};
+    use core::sync::atomic::Ordering;
+
+    /// Be a guest, if nothing was decided yet; whether it was not.
+    pub fn assume_guest() -> bool {
+        ASSUME.store(GUEST, Ordering::Relaxed);
+        known().is_none()
+    }
+
+    /// Be where no threads can be made, if nothing was decided yet; whether it was not.
+    pub fn assume_unsupported() -> bool {
+        ASSUME.store(UNSUPPORTED, Ordering::Relaxed);
+        known().is_none()
+    }
 }
 
 /// The host, if it was looked at already.
@@ -190,9 +211,16 @@ pub(super) fn known() -> Option<&'static Host> {
 pub(super) fn get() -> Result<&'static Host, Error> {
     match known() {
         Some(host) => Ok(host),
+        None if ASSUME.load(Ordering::Relaxed) == UNSUPPORTED => Err(ASSUMED_UNSUPPORTED),
         None => mint::first(),
     }
 }
+
+const ASSUMED_UNSUPPORTED: Error = Error::unsupported(
+    "a test asked for a process in which no threads can be made",
+    "Do not call the crate's hidden test switches.",
+    None,
+);
 
 /// Keeps the first host that is published and returns it.
 pub(super) fn publish(host: Host) -> Result<&'static Host, Error> {
@@ -228,23 +256,27 @@ pub(super) fn examine(limit: usize) -> Result<Host, Error> {
     ))?;
     let from_tcb = |address: *const u8| address as isize - tcb() as isize;
     let version = glibc_version();
+    let watch = |changed_by: fn(bool)| changed_word(base, window.min(WATCHED), changed_by);
     let (mark, reason) = match version {
-        _ if ASSUME.load(Ordering::Relaxed) == 1 => (None, "asked to be a guest"),
+        _ if ASSUME.load(Ordering::Relaxed) == GUEST => (None, "asked to be a guest"),
         None => (None, "not a glibc, or one that does not tell its version"),
         Some(version) if !is_known_good(version) => {
             (None, "the exit protocol of this glibc version is not known")
         }
-        Some(_) => match find_cancel_word(base, window.min(CANCEL_WINDOW)) {
-            None => (
+        Some(_) => match watch(disable_cancellation) {
+            Some((word, DISABLED)) => (
+                Some(word),
+                "glibc of a known version, its words confirmed at run time",
+            ),
+            _ => (
                 None,
                 "the cancellation word is not found in the thread control block",
             ),
-            found => (
-                found,
-                "glibc of a known version, its words confirmed at run time",
-            ),
         },
     };
+    let scheduling = watch(ask_scheduling)
+        .filter(|(_, bits)| mark.is_some() && *bits == SCHEDULING_KNOWN)
+        .map(|(word, _)| from_tcb(word));
     Ok(Host {
         libc: if version.is_some() {
             "glibc"
@@ -264,6 +296,7 @@ pub(super) fn examine(limit: usize) -> Result<Host, Error> {
             robust_head: Place::find(task::robust_list()),
             clear_tid: Place::find(task::tid_address()),
             mark_offset: mark.map_or(0, from_tcb),
+            scheduling_offset: scheduling,
             rseq: find_rseq(),
             call_tls_destructors: super::locals::find_destructors(),
             keys: KeyTable::find(),
@@ -274,8 +307,8 @@ pub(super) fn examine(limit: usize) -> Result<Host, Error> {
 
 /// Bytes of a TCB in which every libc known keeps the tid.
 const TID_WINDOW: usize = 1200;
-/// Bytes in which glibc keeps the cancellation word.
-const CANCEL_WINDOW: usize = 1200;
+/// Bytes in which glibc keeps the words that are found by watching them change.
+const WATCHED: usize = 1200;
 
 /// The one 32-bit word of the window that holds the caller's tid.
 fn find_tid(base: *const u8, window: usize) -> Option<*const u8> {
@@ -285,31 +318,64 @@ fn find_tid(base: *const u8, window: usize) -> Option<*const u8> {
     hits.next().is_none().then_some(hit)
 }
 
-/// The one word that `pthread_setcancelstate` changes, by the bit that means "disabled".
-fn find_cancel_word(base: *const u8, window: usize) -> Option<*const u8> {
-    const DISABLED_BIT: u32 = 1;
-    let mut before = [0u32; CANCEL_WINDOW / 4];
+/// The one word that `change(true)` changes, and which of its bits; `change(false)` undoes it.
+fn changed_word(base: *const u8, window: usize, change: fn(bool)) -> Option<(*const u8, u32)> {
+    let mut before = [0u32; WATCHED / 4];
     for (place, word) in before.iter_mut().zip(words(base, window)) {
         *place = read(word);
     }
-    let mut old = 0;
-    // SAFETY: public functions on the calling thread; the state is put back.
-    let mut hits = unsafe {
-        super::pthread_setcancelstate(super::CANCEL_DISABLE, &mut old);
-        let mut hits = [const { None }; 2];
-        let changed = before
-            .iter()
-            .zip(words(base, window))
-            .filter(|(before, word)| read(*word) != **before);
-        for (hit, (before, word)) in hits.iter_mut().zip(changed) {
-            *hit = Some((word, read(word) ^ before));
-        }
-        super::pthread_setcancelstate(old, ptr::null_mut());
-        hits.into_iter().flatten()
-    };
-    match (hits.next(), hits.next()) {
-        (Some((word, DISABLED_BIT)), None) => Some(word),
+    change(true);
+    let mut hits = [const { None }; 2];
+    let changed = before
+        .iter()
+        .zip(words(base, window))
+        .map(|(before, word)| (word, read(word) ^ before))
+        .filter(|(_, bits)| *bits != 0);
+    for (hit, found) in hits.iter_mut().zip(changed) {
+        *hit = Some(found);
+    }
+    change(false);
+    match hits {
+        [found, None] => found,
         _ => None,
+    }
+}
+
+/// The bit of the cancellation word that means "disabled".
+const DISABLED: u32 = 1;
+
+fn disable_cancellation(disable: bool) {
+    // A new thread has it enabled.
+    let state = if disable {
+        super::CANCEL_DISABLE
+    } else {
+        super::CANCEL_ENABLE
+    };
+    // SAFETY: a public function on the calling thread.
+    unsafe { super::pthread_setcancelstate(state, ptr::null_mut()) };
+}
+
+/// The bits by which glibc says that the control block has the thread's policy and priority.
+const SCHEDULING_KNOWN: u32 = 0x60;
+
+fn ask_scheduling(ask: bool) {
+    if ask {
+        let (mut policy, mut param) = (0, libc::sched_param { sched_priority: 0 });
+        // SAFETY: the calling thread's handle; both places are writable.
+        unsafe { libc::pthread_getschedparam(libc::pthread_self(), &mut policy, &mut param) };
+    }
+}
+
+/// Has libc ask the kernel for the scheduling of the next thread on this identity, instead of
+/// believing what it knows of the calling one.
+///
+/// # Safety
+/// `thread_pointer` is the calling thread's TCB, and nobody else uses its handle.
+pub(super) unsafe fn forget_scheduling(thread_pointer: *mut u8) {
+    if let Some(offset) = known().and_then(|host| host.facts.scheduling_offset) {
+        let word = thread_pointer.wrapping_offset(offset).cast::<u32>();
+        // SAFETY: a word of the TCB, found by watching; libc writes it only for the handle's users.
+        unsafe { word.write(word.read() & !SCHEDULING_KNOWN) };
     }
 }
 
@@ -408,6 +474,15 @@ pub(super) unsafe fn register_rseq(thread_pointer: *mut u8) {
 pub(super) fn tid_field_of(handle: libc::pthread_t) -> *const AtomicI32 {
     let offset = known().map_or(0, |host| host.facts.tid_offset - host.facts.handle_offset);
     (handle as *const u8).wrapping_offset(offset).cast()
+}
+
+/// The word with setuid's mark in the calling thread's TCB; none where we are only guests.
+pub(super) fn own_mark_word() -> Option<&'static AtomicU32> {
+    let host = known().filter(|host| host.citizenship == Citizenship::Full)?;
+    let word = arch::thread_pointer().wrapping_offset(host.facts.mark_offset);
+    // SAFETY: every thread has such a word in its TCB, which outlives it or is a slot's; the
+    // reference does not leave the thread.
+    Some(unsafe { &*word.cast::<AtomicU32>() })
 }
 
 /// The calling thread's tid as its TCB has it: no system call.

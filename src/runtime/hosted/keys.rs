@@ -109,46 +109,56 @@ const KEYS_MAX_OTHER: u32 = 128;
 /// PTHREAD_DESTRUCTOR_ITERATIONS.
 const ROUNDS: usize = 4;
 
-/// Runs the destructors of the calling thread's keys, in rounds, and leaves every value null.
+/// Runs the destructors of the calling thread's keys, in rounds; whether there were any.
 ///
 /// # Safety
 /// The thread's closure has ended.
-pub(super) unsafe fn run_destructors() {
+pub(super) unsafe fn run_destructors() -> bool {
     let Some(table) = host::known().and_then(|host| host.facts.keys) else {
-        return;
+        return false;
     };
-    let own = CURRENT.load(Ordering::Relaxed);
-    let max = if table.stride == 16 {
-        KEYS_MAX_GLIBC
-    } else {
-        KEYS_MAX_OTHER
-    };
+    let mut any = false;
     for _ in 0..ROUNDS {
         let mut again = false;
-        for key in 0..max {
-            if table.ends_at(key) {
-                break;
+        take_values(Some(table), |key, value| {
+            if let Some(destructor) = table.destructor(key) {
+                // SAFETY: the one that was registered for such values.
+                unsafe { destructor(value) };
+                again = true;
             }
-            if key == own {
-                continue;
-            }
-            // SAFETY: asking for a key that does not exist gives null in every libc.
-            let value = unsafe { libc::pthread_getspecific(key as libc::pthread_key_t) };
-            if value.is_null() {
-                continue;
-            }
-            // SAFETY: the key has a value, so it exists; null is what a new thread would see. The
-            // destructor is the one that was registered for such values.
-            unsafe {
-                libc::pthread_setspecific(key as libc::pthread_key_t, ptr::null());
-                if let Some(destructor) = table.destructor(key) {
-                    destructor(value);
-                    again = true;
-                }
-            }
-        }
+        });
+        any |= again;
         if !again {
-            return;
+            break;
+        }
+    }
+    any
+}
+
+/// Leaves the calling thread without values, as a new thread is: what destructors set in their
+/// last round, or nobody destroyed, is lost as it is at a pthread's end.
+pub(super) fn clear() {
+    take_values(host::known().and_then(|host| host.facts.keys), |_, _| ());
+    set_current(ptr::null_mut());
+}
+
+/// Sets every value of the calling thread but its record to null and hands it to `take`.
+fn take_values(table: Option<KeyTable>, mut take: impl FnMut(u32, *mut c_void)) {
+    let own = CURRENT.load(Ordering::Relaxed);
+    let max = match table {
+        Some(KeyTable { stride: 16, .. }) => KEYS_MAX_GLIBC,
+        _ => KEYS_MAX_OTHER,
+    };
+    for key in (0..max).take_while(|key| !table.is_some_and(|table| table.ends_at(*key))) {
+        if key == own {
+            continue;
+        }
+        // SAFETY: asking for a key that does not exist gives null in every libc.
+        let value = unsafe { libc::pthread_getspecific(key as libc::pthread_key_t) };
+        if !value.is_null() {
+            // SAFETY: the key has a value, so it exists; null is what a new thread would see.
+            unsafe { libc::pthread_setspecific(key as libc::pthread_key_t, ptr::null()) };
+            take(key, value);
         }
     }
 }

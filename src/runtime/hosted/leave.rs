@@ -1,4 +1,4 @@
-//! The way out that `setuid` and its family can live with (glibc).
+//! The way out, and the way in, that `setuid` and its family can live with (glibc).
 //!
 //! glibc's setuid marks the TCB of every thread in its lists (bit 0x40, SETXID, of the
 //! cancellation word), then goes round: a marked TCB's tid is sent signal 33, whose handler
@@ -9,7 +9,9 @@
 //!
 //! NPTL's own threads say EXITING in that word first. A parked identity cannot: setuid passes over
 //! a TCB that says so, and if the next thread were cloned onto it before setuid came to the
-//! spawner, that thread would keep the old ids. So the order here is another, and needs no bit:
+//! spawner, that thread would keep the old ids. So the order here is another, and needs no bit.
+//!
+//! # The way out
 //!
 //! 1. *tid := 0* (leaver), then look at the mark.
 //! 2. setuid: *mark* first, then read the tid.
@@ -19,14 +21,25 @@
 //! nobody and takes the mark away when it is done. Or it does not see the mark, and then setuid
 //! reads 0. In no case is a signal accepted that the handler does not see.
 //!
-//! A mark that comes later lies on a parked TCB with tid 0, which is no obstacle; and if a spawner
-//! takes the identity meanwhile it is marked as it should be, and the spawner's own tid stands in
-//! it until the kernel stores the new one (`Runtime::prepare`).
+//! # The way in
+//!
+//! A spawner holds the identity, then waits until *its own* mark is clear, then clones.
+//!
+//! * Its mark was set: when it is clear, the spawner has the new ids, and its child with it. This
+//!   wait is needed where the identity's last thread has answered and cleared the identity's mark
+//!   in this very setuid: nobody would ask there again.
+//! * Its mark was clear, and setuid sets it later: then no handler has run yet in that setuid, so
+//!   the identity's mark is or will be set, too, and stays until its new thread answers. The
+//!   kernel copies the ids early in clone and stores the tid late; if setuid reads 0 in between,
+//!   it also waits for the spawner, which answers when clone has returned and the tid is there;
+//!   and as it signalled somebody it goes round again.
+//! * Whether the mark was set by a setuid in which the last thread of the identity answered is seen
+//!   without a fence: that answer, that thread's end and the taking of the slot are in order.
 #![allow(unsafe_code, reason = "ends threads")]
 
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering, fence};
 
-use super::{keys, locals};
+use super::{host, keys, locals};
 use crate::runtime::Slot;
 use crate::sys::sched;
 use crate::sys::signal::{self, KernelSet};
@@ -42,8 +55,11 @@ pub(super) unsafe fn leave(slot: Slot) {
     // SAFETY: the slot is the calling thread's.
     let identity = unsafe { &*slot.identity() };
     // SAFETY: destructors have run and no user code follows.
-    unsafe { locals::refresh() };
-    keys::set_current(core::ptr::null_mut());
+    unsafe {
+        locals::refresh();
+        host::forget_scheduling(identity.thread_pointer);
+    }
+    keys::clear();
     // From here no function of libc may be called: its locks know owners by the tid.
     // SAFETY: I2; the mark word is of the same TCB.
     unsafe {
@@ -54,13 +70,34 @@ pub(super) unsafe fn leave(slot: Slot) {
     }
 }
 
-/// Steps 1 and the wait of the module's protocol. Signal 33 must be open.
+/// The way out: step 1 and the wait. Signal 33 must be open.
 pub(super) fn depart(tid_field: &AtomicI32, mark_word: &AtomicU32) {
     tid_field.store(0, Ordering::Relaxed);
     // The store above and the load below must not pass each other.
     fence(Ordering::SeqCst);
+    await_unmarked(mark_word);
+}
+
+/// Waits until no setuid expects anything of the calling thread, whose word this is. Signal 33
+/// must be open.
+fn await_unmarked(mark_word: &AtomicU32) {
     while mark_word.load(Ordering::Acquire) & SETXID != 0 {
         // The handler interrupts this very thread, or setuid ends without it: either is soon.
         sched::yield_now();
+    }
+}
+
+/// The wait of the way in.
+pub(super) fn before_clone() {
+    if let Some(mark_word) = host::own_mark_word() {
+        await_unmarked(mark_word);
+    }
+}
+
+/// In the child of a fork: a setuid that ran in the parent's other threads will never come back
+/// for the mark that it left on the caller.
+pub(super) fn forget_setuid() {
+    if let Some(mark_word) = host::own_mark_word() {
+        mark_word.fetch_and(!SETXID, Ordering::Relaxed);
     }
 }

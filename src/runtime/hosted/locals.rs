@@ -4,7 +4,7 @@
 use core::ffi::c_void;
 use core::ptr;
 
-use super::{host, symbols};
+use super::{host, loader, symbols};
 
 /// glibc's runner of C++ and Rust thread-local destructors; musl has none and needs none.
 pub(super) fn find_destructors() -> Option<unsafe extern "C" fn()> {
@@ -23,8 +23,17 @@ pub(super) unsafe fn run_destructors() {
     }
 }
 
-/// Puts the calling thread's thread-locals, locale, cancellation state and errno back to what a
-/// new thread would find.
+/// Gives the calling thread the process's locale, as a new thread has it.
+///
+/// At the start of a thread, not at the end of the one before: libc keeps pointers into the global
+/// locale in its thread-locals, and `setlocale` in between moves what they point to.
+pub(super) fn use_global_locale() {
+    // SAFETY: a public function on the calling thread.
+    unsafe { libc::uselocale(LC_GLOBAL_LOCALE) };
+}
+
+/// Puts the calling thread's thread-locals, cancellation state and errno back to what a new thread
+/// would find.
 ///
 /// libc's own thread-locals stay as they are: its allocator's per-thread cache stays warm for the
 /// next thread, which a pthread loses at its end.
@@ -35,14 +44,13 @@ pub(super) unsafe fn run_destructors() {
 pub(super) unsafe fn refresh() {
     // SAFETY: public functions on the calling thread.
     unsafe {
-        libc::uselocale(LC_GLOBAL_LOCALE);
         super::pthread_setcancelstate(super::CANCEL_ENABLE, ptr::null_mut());
         super::pthread_setcanceltype(super::CANCEL_DEFERRED, ptr::null_mut());
         *libc::__errno_location() = 0;
     }
     if host::known().is_some_and(|host| host.facts.refresh_locals) {
         // SAFETY: the callback has the type asked for and needs no data.
-        unsafe { libc::dl_iterate_phdr(Some(refresh_module), ptr::null_mut()) };
+        loader::each_module(refresh_module, ptr::null_mut());
     }
 }
 
@@ -85,8 +93,7 @@ unsafe extern "C" fn refresh_module(
 /// in: libc, or in a static program the program itself.
 pub(super) fn each_writable_segment_of_libc(mut visit: impl FnMut(usize, usize)) {
     let mut visitor: &mut dyn FnMut(usize, usize) = &mut visit;
-    // SAFETY: the callback takes exactly this data.
-    unsafe { libc::dl_iterate_phdr(Some(visit_if_libc), ptr::from_mut(&mut visitor).cast()) };
+    loader::each_module(visit_if_libc, ptr::from_mut(&mut visitor).cast());
 }
 
 unsafe extern "C" fn visit_if_libc(

@@ -7,7 +7,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use super::host::{self, Citizenship, Host};
-use super::{CACHE, leave};
+use super::{CACHE, leave, loader};
 use crate::error::{Error, Step};
 use crate::runtime::{Slot, limits};
 use crate::stack::layout;
@@ -54,6 +54,7 @@ pub(super) fn headroom() -> usize {
 /// Makes the first identity of the process, from which the host is examined.
 pub(super) fn first() -> Result<&'static Host, Error> {
     super::keys::create_current()?;
+    loader::take_care_of_forks()?;
     let stack = layout::DEFAULT_STACK + headroom();
     let slot = match CACHE.take(stack, slot::default_guard()) {
         Ok(Taken::Ready(slot)) => {
@@ -68,9 +69,7 @@ pub(super) fn first() -> Result<&'static Host, Error> {
         Ok(()) => {
             CACHE.put(slot);
             let host = host::known().ok_or(NOT_EXAMINED)?;
-            if host.citizenship() != Citizenship::Full {
-                keep_libc_multithreaded()?;
-            }
+            keep_libc_multithreaded(host)?;
             super::overflow::install();
             Ok(host)
         }
@@ -288,7 +287,10 @@ fn wait_for_seed(slot: Slot) {
 }
 
 /// An unknown libc may drop its locks when its last own thread ends: keep one that sleeps.
-fn keep_libc_multithreaded() -> Result<(), Error> {
+fn keep_libc_multithreaded(host: &Host) -> Result<(), Error> {
+    if host.citizenship() == Citizenship::Full {
+        return Ok(());
+    }
     extern "C" fn sleep(_: *mut c_void) -> *mut c_void {
         loop {
             sched::sleep(core::time::Duration::from_secs(1 << 30));
@@ -316,12 +318,18 @@ fn keep_libc_multithreaded() -> Result<(), Error> {
 static FORK_WORD: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
 
 /// Forgets idle identities in a forked child: its libc rebuilt its lists with the caller alone.
-pub(super) fn after_fork() {
+///
+/// # Errors
+/// A guest's sleeping pthread could not be made anew.
+pub(super) fn after_fork() -> Result<(), Error> {
     // SAFETY: the page is never unmapped.
     match unsafe { FORK_WORD.load(Ordering::Acquire).as_ref() } {
         Some(word) if word.load(Ordering::Relaxed) == 1 => {}
         Some(word) => {
             CACHE.forget();
+            if let Some(host) = host::known() {
+                keep_libc_multithreaded(host)?;
+            }
             word.store(1, Ordering::Relaxed);
         }
         None => {
@@ -329,7 +337,7 @@ pub(super) fn after_fork() {
             // setuid would miss its threads, nothing worse.
             let page = memory::page_size();
             let Ok(mapped) = memory::map(page) else {
-                return;
+                return Ok(());
             };
             let mapped = mapped.as_ptr();
             // SAFETY: a fresh page of ours; zero is a valid AtomicU32.
@@ -349,4 +357,5 @@ pub(super) fn after_fork() {
             }
         }
     }
+    Ok(())
 }

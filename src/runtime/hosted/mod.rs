@@ -9,7 +9,8 @@
 //!
 //! * [`host`]: which libc this is, where its private words lie, how far we may go (citizenship).
 //! * [`mint`] makes seeds.
-//! * [`leave`]: the way out that setuid and its family can live with.
+//! * [`leave`]: the way out, and in, that setuid and its family can live with.
+//! * [`loader`]: asking for the loaded modules beside forks.
 //! * [`locals`]: thread-locals fresh for the next thread; [`keys`]: pthread keys' destructors.
 //! * [`overflow`]: the report of a stack overflow; [`retire`]: the end of an identity.
 #![allow(unsafe_code, reason = "stands between the kernel and libc")]
@@ -17,6 +18,7 @@
 pub(crate) mod host;
 pub(crate) mod keys;
 mod leave;
+mod loader;
 pub(crate) mod locals;
 pub(crate) mod mint;
 pub(crate) mod overflow;
@@ -24,7 +26,7 @@ mod retire;
 mod symbols;
 
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32};
 
 use super::{Runtime, Slot, Words};
 use crate::error::Error;
@@ -79,9 +81,8 @@ impl Runtime for Hosted {
     }
 
     fn ready() -> Result<(), Error> {
-        mint::after_fork();
-        host::get()?;
-        Ok(())
+        mint::after_fork()?;
+        host::get().map(drop)
     }
 
     fn headroom() -> usize {
@@ -112,12 +113,7 @@ impl Runtime for Hosted {
     unsafe fn prepare(slot: Slot) -> Words {
         // SAFETY: the slot is the caller's alone (S1) and minted.
         let identity = unsafe { &*slot.identity() };
-        // Until the kernel stores the new tid, the field names the spawner: a setuid that meets
-        // this TCB in that window signals the spawner, waits for its answer, and meets the TCB
-        // again with the new tid (see `leave`). Relaxed: the clone call orders it for the child,
-        // and setuid's loop reads it again.
-        // SAFETY: I2.
-        unsafe { (*identity.tid_field).store(host::own_tid(), Ordering::Relaxed) };
+        leave::before_clone();
         Words {
             tls: identity.thread_pointer as usize,
             parent_tid: identity.tid_field as usize,
@@ -125,10 +121,8 @@ impl Runtime for Hosted {
         }
     }
 
-    unsafe fn abandon(slot: Slot) {
-        // SAFETY: as in `prepare`.
-        unsafe { (*(*slot.identity()).tid_field).store(0, Ordering::Relaxed) };
-    }
+    /// The kernel stores a tid only when clone succeeds: there is nothing to undo.
+    unsafe fn abandon(_slot: Slot) {}
 
     unsafe fn begin(slot: Slot) {
         // SAFETY: the slot belongs to the calling thread now.
@@ -138,6 +132,7 @@ impl Runtime for Hosted {
             host::register_rseq(identity.thread_pointer);
             register_robust_list(identity.robust_head);
         }
+        locals::use_global_locale();
         // SAFETY: passed on.
         unsafe { install_signal_stack(slot) };
     }
@@ -146,7 +141,11 @@ impl Runtime for Hosted {
         // SAFETY: the closure has ended; libc's destructors belong to the calling thread.
         unsafe {
             locals::run_destructors();
-            keys::run_destructors();
+            if keys::run_destructors() {
+                // They may have made thread-locals with destructors. A pthread loses those; here
+                // they would run at the end of the identity's next thread.
+                locals::run_destructors();
+            }
         }
     }
 

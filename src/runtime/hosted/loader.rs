@@ -1,0 +1,106 @@
+//! The loaded modules, asked for in such a way that a fork at that instant does no harm.
+//!
+//! `dl_iterate_phdr` holds a lock of the loader that glibc's fork does not put in order: a child
+//! that was forked while another thread held it waits for it for ever, at the end of its first raw
+//! thread or in its first unwinding. Every raw thread asks at its end, so this would not be rare.
+//! Therefore forks wait until nobody is asking, and who wants to ask waits for forks.
+#![allow(unsafe_code, reason = "asks the dynamic linker")]
+
+use core::ffi::c_void;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use crate::error::{Error, Step};
+use crate::sys::Errno;
+use crate::sys::futex::{self, Scope};
+
+/// Who is asking, who is forking.
+///
+/// | bits | meaning |
+/// |---|---|
+/// | low 16 | `ASKING`: how many threads are inside `dl_iterate_phdr` |
+/// | high 16 | `FORK`: how many are in `fork`, or wait there for the askers to come out |
+///
+/// Nobody goes in while the high half is not 0. A fork goes on when the low half is 0; in the
+/// child, whose only thread is the one that forked, the word is 0 again.
+///
+/// Orderings: none is needed for data; the loader's lock protects that. Acquire and Release keep
+/// what is inside from being moved out.
+static WORD: AtomicU32 = AtomicU32::new(0);
+const ASKING: u32 = 1;
+const FORK: u32 = 1 << 16;
+
+pub(super) type Visitor =
+    unsafe extern "C" fn(*mut libc::dl_phdr_info, libc::size_t, *mut c_void) -> i32;
+
+/// Calls `visit` for each module until it returns something else than 0; no module comes or goes
+/// meanwhile.
+pub(super) fn each_module(visit: Visitor, data: *mut c_void) {
+    enter();
+    // SAFETY: the callers' visitors take the data that they pass with them.
+    unsafe { libc::dl_iterate_phdr(Some(visit), data) };
+    leave();
+}
+
+fn enter() {
+    let mut word = WORD.load(Ordering::Relaxed);
+    loop {
+        if word >= FORK {
+            let _ = futex::wait(&WORD, word, None, Scope::Private);
+            word = WORD.load(Ordering::Relaxed);
+            continue;
+        }
+        match WORD.compare_exchange_weak(word, word + ASKING, Ordering::Acquire, Ordering::Relaxed)
+        {
+            Ok(_) => return,
+            Err(now) => word = now,
+        }
+    }
+}
+
+fn leave() {
+    let before = WORD.fetch_sub(ASKING, Ordering::Release);
+    // The last to come out while a fork waits.
+    if before >= FORK && (before - ASKING).is_multiple_of(FORK) {
+        wake();
+    }
+}
+
+fn wake() {
+    futex::wake(WORD.as_ptr(), i32::MAX as u32, Scope::Private);
+}
+
+static REGISTER: Step = Step {
+    name: "pthread_atfork",
+    purpose: "keep forks and the loader's lock apart",
+    advice: "Free memory.",
+};
+
+/// Has libc's fork take part. Twice is once too often, but harmless.
+///
+/// # Errors
+/// ENOMEM.
+pub(super) fn take_care_of_forks() -> Result<(), Error> {
+    // SAFETY: the handlers take no arguments and touch only `WORD`.
+    match unsafe { libc::pthread_atfork(Some(before_fork), Some(in_parent), Some(in_child)) } {
+        0 => Ok(()),
+        errno => Err(Error::at_step(&REGISTER, Errno::new(errno))),
+    }
+}
+
+unsafe extern "C" fn before_fork() {
+    let mut word = WORD.fetch_add(FORK, Ordering::Acquire) + FORK;
+    while !word.is_multiple_of(FORK) {
+        let _ = futex::wait(&WORD, word, None, Scope::Private);
+        word = WORD.load(Ordering::Acquire);
+    }
+}
+
+unsafe extern "C" fn in_parent() {
+    WORD.fetch_sub(FORK, Ordering::Release);
+    wake();
+}
+
+unsafe extern "C" fn in_child() {
+    WORD.store(0, Ordering::Relaxed);
+    super::leave::forget_setuid();
+}
