@@ -1,0 +1,159 @@
+//! Libraries with thread-locals of both models, loaded while identities live and idle.
+
+use std::sync::{Arc, Barrier};
+
+use crate::util::{Library, TempDir, alone, library, on_raw};
+
+const SOURCE: &str = r#"
+#include <string.h>
+__thread int number MODEL = 1234;
+__thread char zeros[64] MODEL;
+/* What a thread finds: 1234 and zeros, or it is not fresh. */
+int take(void) {
+    int was = number, sum = 0;
+    for (int i = 0; i < 64; i++) sum += zeros[i];
+    number = 4321;
+    memset(zeros, 1, sizeof zeros);
+    return was + sum;
+}
+"#;
+
+type Take = extern "C" fn() -> i32;
+
+fn with_tls(dir: &TempDir, model: &str) -> Option<(Library, Take)> {
+    let define = format!("-DMODEL=__attribute__((tls_model(\"{model}\")))");
+    let library = library(dir, model, SOURCE, &[&define])?;
+    // SAFETY: its type in SOURCE.
+    let take = unsafe { library.function("take") };
+    Some((library, take))
+}
+
+/// The same for every thread: those alive at the load, those idle, those of later.
+fn serves_all(model: &str) {
+    let dir = TempDir::new(model);
+    // Idle identities.
+    let burst: Vec<_> = (0..16)
+        .map(|_| rawthread::spawn(rawthread::yield_now))
+        .collect();
+    burst.into_iter().for_each(|thread| thread.join().unwrap());
+    for round in 0..5 {
+        let gate = Arc::new(Barrier::new(9));
+        let (send, receive) = std::sync::mpsc::channel::<Take>();
+        let receive = Arc::new(std::sync::Mutex::new(receive));
+        let live: Vec<_> = (0..8)
+            .map(|_| {
+                let (gate, receive) = (gate.clone(), receive.clone());
+                rawthread::spawn(move || {
+                    gate.wait();
+                    let take = receive.lock().unwrap().recv().unwrap();
+                    (take(), take())
+                })
+            })
+            .collect();
+        // All live, none has used the library.
+        gate.wait();
+        let Some((library, take)) = with_tls(&dir, model) else {
+            (0..8).for_each(|_| send.send(none).unwrap());
+            return;
+        };
+        (0..8).for_each(|_| send.send(take).unwrap());
+        for thread in live {
+            assert_eq!(
+                thread.join().unwrap(),
+                (1234, 4321 + 64),
+                "live, round {round}"
+            );
+        }
+        // Of an initial-exec library the loader tells nobody where its block lies, so what an
+        // idle identity keeps of it is not written back yet.
+        let rounds = if model == "initial-exec" { 0 } else { 40 };
+        for _ in 0..rounds {
+            assert_eq!(
+                on_raw(move || (take(), take())),
+                (1234, 4321 + 64),
+                "round {round}"
+            );
+        }
+        assert_eq!(std::thread::spawn(take_of(take)).join().unwrap(), 1234);
+        // Closed while identities that used it are idle; the next round opens it anew.
+        drop(library);
+        on_raw(|| ());
+    }
+}
+
+extern "C" fn none() -> i32 {
+    0
+}
+
+#[test]
+fn initial_exec() {
+    if alone("dlopen::initial_exec") {
+        serves_all("initial-exec");
+    }
+}
+
+#[test]
+fn global_dynamic() {
+    if alone("dlopen::global_dynamic") {
+        serves_all("global-dynamic");
+    }
+}
+
+#[test]
+fn a_raw_thread_opens_and_another_closes() {
+    if !alone("dlopen::a_raw_thread_opens_and_another_closes") {
+        return;
+    }
+    for _ in 0..20 {
+        let dir = TempDir::new("opens");
+        let opened = on_raw(move || with_tls(&dir, "global-dynamic"));
+        let Some((library, take)) = opened else {
+            return;
+        };
+        assert_eq!(on_raw(take_of(take)), 1234);
+        on_raw(move || drop(library));
+    }
+}
+
+fn take_of(take: Take) -> impl FnOnce() -> i32 + Send {
+    move || take()
+}
+
+#[test]
+fn libraries_come_and_go_while_threads_start_and_end() {
+    if !alone("dlopen::libraries_come_and_go_while_threads_start_and_end") {
+        return;
+    }
+    let dir = TempDir::new("churn");
+    // Built once, opened often.
+    for model in ["initial-exec", "global-dynamic"] {
+        if with_tls(&dir, model).is_none() {
+            return;
+        }
+    }
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let spawner = {
+        let stop = stop.clone();
+        rawthread::spawn(move || {
+            let mut count = 0u32;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                rawthread::spawn(|| assert_eq!(vec![1u8; 100].len(), 100))
+                    .join()
+                    .unwrap();
+                count += 1;
+            }
+            count
+        })
+    };
+    for _ in 0..300 {
+        for model in ["initial-exec", "global-dynamic"] {
+            let library = Library::open(&dir.path().join(format!("{model}.so")));
+            // SAFETY: its type in SOURCE.
+            let take: Take = unsafe { library.function("take") };
+            let seen = on_raw(take_of(take));
+            assert!(seen == 1234 || model == "initial-exec", "{seen}");
+        }
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(spawner.join().unwrap() > 0);
+}
