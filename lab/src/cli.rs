@@ -30,6 +30,11 @@ impl<'a> Arguments<'a> {
         Some(first)
     }
 
+    /// What is left, unread.
+    pub(crate) fn rest(&self) -> &'a [String] {
+        self.rest
+    }
+
     /// What to say of an argument that fits nowhere.
     pub(crate) fn unexpected(&self, argument: &str) -> Misuse {
         let command = self.command;

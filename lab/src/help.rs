@@ -59,6 +59,16 @@ Runs the experiment of each question, or of those whose numbers are given, and s
 a tick for what bears the answer out, a cross for what does not, a dot for what is told beside.
 The answer follows only if everything bears it out; else the exit status is 1.",
     },
+    Help {
+        name: "trace",
+        usage: "lab trace -- COMMAND [ARGUMENTS]",
+        line: "run a program and see every thread and process it makes",
+        story: "\
+Runs the command under ptrace, follows what it makes, and writes to stderr every fork, vfork,
+clone and clone3: who asked, with which flags, who is known to ask so, what came of it, and how
+long that took. At the end: a tree of what became a thread and what a process. The exit status is
+the command's, or 128 and the number of the signal that ended it.",
+    },
 ];
 
 /// The page of one command.

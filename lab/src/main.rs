@@ -14,6 +14,7 @@ mod raw;
 mod request;
 mod stage;
 mod tour;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -63,6 +64,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode, Misuse> {
         "explain" => explain::run(Arguments::new("explain", rest)),
         "probe" => probe::show::run(Arguments::new("probe", rest)),
         "ask" => ask::run(Arguments::new("ask", rest)),
+        "trace" => trace::run(Arguments::new("trace", rest)),
         // `lab --json` is `lab tour --json`.
         option if option.starts_with('-') => tour::run(Arguments::new("tour", arguments)),
         unknown => Err(no_such(unknown)),

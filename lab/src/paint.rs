@@ -39,9 +39,18 @@ pub(crate) enum Tone {
 impl Paint {
     /// Coloured on a terminal, unless `NO_COLOR` (no-color.org) says not to.
     pub(crate) fn for_stdout() -> Self {
+        Self::on(&std::io::stdout())
+    }
+
+    /// The same for what is written to stderr.
+    pub(crate) fn for_stderr() -> Self {
+        Self::on(&std::io::stderr())
+    }
+
+    fn on(stream: &impl IsTerminal) -> Self {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
-            coloured: std::io::stdout().is_terminal() && !refused,
+            coloured: stream.is_terminal() && !refused,
         }
     }
 
