@@ -59,8 +59,7 @@ pub(super) fn clone_failed(asked: Asked, errno: Errno) -> Error {
             let value = limits::resource(libc::RLIMIT_NOFILE as u32);
             Error::at_limit(Limit::OpenFiles, value, errno)
         }
-        libc::EAGAIN => task_limit(errno),
-        libc::ENOMEM => Error::at_limit(Limit::Memory, None, errno),
+        libc::EAGAIN | libc::ENOMEM => crate::runtime::limits::task(errno),
         _ => match broken_rule(asked, errno) {
             Some(rule) if errno == Errno::EPERM => Error::refused(rule, INSTEAD_OF_RIGHTS, errno),
             Some(rule) => Error::refused(rule, INSTEAD, errno),
@@ -79,18 +78,4 @@ fn broken_rule(asked: Asked, errno: Errno) -> Option<&'static str> {
         .filter_map(|call| asked.flags.verdict(call, asked.exit_signal, &caller).rule())
         .find(|rule| rule.errno == errno.number())
         .map(|rule| rule.sentence)
-}
-
-#[cfg(feature = "hosted")]
-fn task_limit(errno: Errno) -> Error {
-    crate::runtime::limits::task(errno)
-}
-
-#[cfg(not(feature = "hosted"))]
-fn task_limit(errno: Errno) -> Error {
-    Error::at_limit(
-        Limit::Processes,
-        limits::resource(libc::RLIMIT_NPROC),
-        errno,
-    )
 }

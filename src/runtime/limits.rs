@@ -1,33 +1,214 @@
-//! Which limit an errno stands for: the kernel does not say.
+//! Which limit an errno stands for: the kernel does not say, so look at what is used up.
+//!
+//! The look comes a moment after the refusal. What is full then is named; if a task ended in
+//! between, the limit that is nearly full is; and if nothing comes near, no limit is blamed.
 
-use crate::error::{Error, Limit};
-use crate::sys::{Errno, limits};
+use crate::error::{Error, Limit, Step};
+use crate::flags::{Caller, Fact};
+use crate::sys::text::{self, Lines, Path};
+use crate::sys::{Errno, cgroup, limits, memory as pages, rights, signal};
 
-/// For a task that could not be made.
+static CLONE: Step = Step {
+    name: "clone3",
+    purpose: "make a task",
+    advice: "No limit was seen near a moment later; see clone(2), ERRORS.",
+};
+
+static MAP: Step = Step {
+    name: "mmap",
+    purpose: "map memory for a thread",
+    advice: "See mmap(2), ERRORS.",
+};
+
+/// For a task that clone could not make.
 pub(crate) fn task(errno: Errno) -> Error {
-    let candidates = [
-        (Limit::Processes, limits::resource(libc::RLIMIT_NPROC)),
-        (
-            Limit::ThreadsMax,
-            limits::number_in(c"/proc/sys/kernel/threads-max"),
-        ),
-        (
-            Limit::PidMax,
-            limits::number_in(c"/proc/sys/kernel/pid_max"),
-        ),
-    ];
-    let (limit, value) = candidates
-        .into_iter()
-        .filter_map(|(limit, value)| Some((limit, value?)))
-        .min_by_key(|(_, value)| *value)
-        .unwrap_or((Limit::ThreadsMax, 0));
-    Error::at_limit(limit, Some(value), errno)
+    match errno {
+        Errno::EAGAIN => match Use::nearest() {
+            Some(near) if near.is_near() => near.error(errno),
+            // The one EAGAIN that is no limit's (kernel/sched/core.c, sched_fork).
+            _ if Caller::current().is(Fact::DeadlineWithoutReset) => Error::refused(
+                "a thread under SCHED_DEADLINE cannot make others",
+                "Set SCHED_FLAG_RESET_ON_FORK; see sched(7).",
+                errno,
+            ),
+            _ => Error::at_step(&CLONE, errno),
+        },
+        Errno::ENOMEM => Error::at_limit(Limit::Memory, None, errno),
+        errno => Error::at_step(&CLONE, errno),
+    }
 }
 
-/// For a mapping that could not be made.
-pub(crate) fn memory(errno: Errno) -> Error {
-    match limits::resource(libc::RLIMIT_AS) {
-        Some(value) => Error::at_limit(Limit::AddressSpace, Some(value), errno),
-        None => Error::at_limit(Limit::Memory, None, errno),
+/// For a mapping of `bytes` that could not be made or divided.
+pub(crate) fn memory(errno: Errno, bytes: usize) -> Error {
+    match errno {
+        Errno::ENOMEM => mapping_limit(errno, bytes)
+            .unwrap_or_else(|| Error::at_limit(Limit::Memory, None, errno)),
+        errno => Error::at_step(&MAP, errno),
     }
+}
+
+/// For `pthread_create`, which says EAGAIN for memory as well.
+pub(crate) fn libc_thread(errno: Errno) -> Error {
+    let full = Use::nearest().filter(|near| near.left == 0);
+    // A thread on given memory has libc allocate a vector of TLS blocks: little.
+    let bytes = pages::page_size();
+    match full {
+        Some(full) => full.error(errno),
+        None => mapping_limit(errno, bytes).unwrap_or_else(|| task(errno)),
+    }
+}
+
+/// The limit on tasks that is nearest to being full.
+struct Use {
+    limit: Limit,
+    value: u64,
+    /// How many more tasks it allows, as seen now.
+    left: u64,
+}
+
+impl Use {
+    fn error(&self, errno: Errno) -> Error {
+        Error::at_limit(self.limit, Some(self.value), errno)
+    }
+
+    /// Full, or so nearly that tasks which ended meanwhile explain the rest.
+    fn is_near(&self) -> bool {
+        self.left <= self.value / 8
+    }
+
+    fn nearest() -> Option<Self> {
+        let mut nearest: Option<Self> = None;
+        let mut consider = |limit, value: u64, left: u64| {
+            if nearest.as_ref().is_none_or(|other| left < other.left) {
+                nearest = Some(Self { limit, value, left });
+            }
+            nearest.as_ref().is_some_and(|nearest| nearest.left == 0)
+        };
+
+        // The cheap looks first: the walk through /proc takes microseconds a process.
+        let mut full = false;
+        cgroup::for_each_pids(|max, current| {
+            full |= consider(Limit::CgroupPids, max, max.saturating_sub(current));
+        });
+        let machine = tasks_of_the_machine();
+        if let (Some(max), Some(tasks)) =
+            (limits::number_in(c"/proc/sys/kernel/threads-max"), machine)
+        {
+            full |= consider(Limit::ThreadsMax, max, max.saturating_sub(tasks));
+        }
+        if full {
+            return nearest;
+        }
+
+        let process_limit = process_limit();
+        let seen = process_limit.and_then(tasks_of_the_user);
+        if let (Some(max), Some(tasks)) = (process_limit, seen) {
+            consider(Limit::Processes, max, max.saturating_sub(tasks));
+        }
+        if let Some(max) = limits::number_in(c"/proc/sys/kernel/pid_max") {
+            consider(Limit::PidMax, max, free_ids(max));
+        }
+        if let (Some(max), None) = (process_limit, seen) {
+            // The user's tasks in other pid namespaces count as well and cannot be seen; that
+            // there are enough of them is the last explanation left.
+            let left = machine.map_or(0, |tasks| max.saturating_sub(tasks));
+            consider(Limit::Processes, max, left);
+        }
+        nearest
+    }
+}
+
+/// All tasks there are: the number behind the slash in `0.20 0.18 0.12 1/80 11206`, see
+/// proc_loadavg(5).
+fn tasks_of_the_machine() -> Option<u64> {
+    let mut lines = Lines::of(c"/proc/loadavg")?;
+    let mut parts = lines.next()?.split(|byte| *byte == b'/');
+    limits::parse_number(parts.nth(1)?)
+}
+
+/// `RLIMIT_NPROC`, if it binds the caller: not root and the capable (kernel/fork.c, copy_process).
+#[allow(
+    clippy::unnecessary_cast,
+    reason = "musl's constants are of another type"
+)]
+fn process_limit() -> Option<u64> {
+    limits::resource(libc::RLIMIT_NPROC as u32)
+        .filter(|_| !Caller::current().is(Fact::ExemptFromProcessLimit))
+}
+
+/// The tasks of the caller's real user; `None` where there may be others that cannot be seen.
+///
+/// Stops at `enough`.
+fn tasks_of_the_user(enough: u64) -> Option<u64> {
+    /// include/linux/proc_ns.h, PROC_PID_INIT_INO.
+    const FIRST_NAMESPACE: &[u8] = b"pid:[4026531836]";
+    if !rights::link(c"/proc/self/ns/pid")
+        .ok()?
+        .starts_with(FIRST_NAMESPACE)
+    {
+        return None;
+    }
+    let (uid, ..) = rights::ids();
+    let mut tasks = 0;
+    // Other users' processes may be hidden (hidepid), the user's own never are.
+    text::for_each_number_in(c"/proc", |pid| {
+        if tasks < enough {
+            tasks += tasks_of(pid, uid.into()).unwrap_or(0);
+        }
+    })
+    .ok()?;
+    Some(tasks)
+}
+
+/// How many threads process `pid` has; 0 if it is another user's, `None` if it is gone.
+fn tasks_of(pid: &[u8], uid: u64) -> Option<u64> {
+    let path = Path::new(&[b"/proc/", pid, b"/status"])?;
+    let mut lines = Lines::of(path.as_c_str()?)?;
+    loop {
+        let line = lines.next()?;
+        if let Some(owner) = text::number_behind(b"Uid:", line)
+            && owner != uid
+        {
+            return Some(0);
+        }
+        if let Some(threads) = text::number_behind(b"Threads:", line) {
+            return Some(threads);
+        }
+    }
+}
+
+/// How many ids the caller's pid namespace still has below `max`; many if more than a few.
+fn free_ids(max: u64) -> u64 {
+    /// Ids below are not given out again after the first round (kernel/pid.c, RESERVED_PIDS).
+    const RESERVED: u64 = 300;
+    const FEW: usize = 64;
+    let is_free = |id: &u64| signal::send_to_process(*id as i32, 0) == Err(Errno::ESRCH);
+    // On a machine with ids left this stops soon; without, it costs 0.1 us for each.
+    match (RESERVED..max).filter(is_free).take(FEW).count() {
+        FEW => max,
+        few => few as u64,
+    }
+}
+
+/// The limit on mappings that forbids `bytes` more, if one does.
+#[allow(
+    clippy::unnecessary_cast,
+    reason = "musl's constants are of another type"
+)]
+fn mapping_limit(errno: Errno, bytes: usize) -> Option<Error> {
+    /// Guards by mprotect divide a mapping of stacks: up to this many entries more.
+    const PARTS: u64 = 4;
+    // The one line that is no mapping of the process ([vsyscall]) counts into the margin.
+    if let (Some(max), Some(lines)) = (
+        limits::number_in(c"/proc/sys/vm/max_map_count"),
+        Lines::of(c"/proc/self/maps").map(Lines::count),
+    ) && lines + PARTS >= max
+    {
+        return Some(Error::at_limit(Limit::MapCount, Some(max), errno));
+    }
+    let max = limits::resource(libc::RLIMIT_AS as u32)?;
+    let pages_used = limits::number_in(c"/proc/self/statm")?;
+    let used = pages_used.saturating_mul(pages::page_size() as u64);
+    (used.saturating_add(bytes as u64) > max)
+        .then(|| Error::at_limit(Limit::AddressSpace, Some(max), errno))
 }

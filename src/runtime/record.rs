@@ -9,8 +9,8 @@ use core::num::NonZeroU64;
 use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use super::{Current, Runtime};
-use crate::error::{Error, Step};
+use super::{Current, Runtime, limits};
+use crate::error::Error;
 use crate::stack::table::{Cell, List, Node, Table};
 use crate::sys::futex::{self, Deadline, Scope};
 use crate::sys::{Errno, task};
@@ -44,12 +44,6 @@ unsafe impl Cell for Record {}
 
 static RECORDS: Table<Record> = Table::new();
 static FREE: List = List::new();
-
-static TAKE: Step = Step {
-    name: "mmap",
-    purpose: "map memory for thread records",
-    advice: "Free memory or raise RLIMIT_AS and vm.max_map_count.",
-};
 
 /// Values of the parker word.
 ///
@@ -139,6 +133,11 @@ impl Record {
     }
 }
 
+/// The table could not grow, which it does by as much as it has.
+fn table_failed(errno: Errno) -> Error {
+    limits::memory(errno, RECORDS.len() * size_of::<Node<Record>>())
+}
+
 /// A counted reference to a record.
 pub(crate) struct Shared(&'static Node<Record>);
 
@@ -150,9 +149,7 @@ impl Shared {
     pub(crate) fn new(name: Name) -> Result<Self, Error> {
         let node = match FREE.pop(&RECORDS) {
             Some(node) => node,
-            None => RECORDS
-                .fresh()
-                .map_err(|errno: Errno| Error::at_step(&TAKE, errno))?,
+            None => RECORDS.fresh().map_err(table_failed)?,
         };
         // SAFETY: C2: the record is on no list and nobody refers to it.
         unsafe { *node.name.get() = name };
@@ -230,7 +227,7 @@ pub(crate) fn reserve(n: usize) -> Result<(), Error> {
         match FREE.pop(&RECORDS).map_or_else(|| RECORDS.fresh(), Ok) {
             Ok(node) => held.push(node),
             Err(errno) => {
-                outcome = Err(Error::at_step(&TAKE, errno));
+                outcome = Err(table_failed(errno));
                 break;
             }
         }

@@ -24,6 +24,10 @@ const UNKNOWN: u8 = 0;
 const LIGHT: u8 = 1;
 const PROTECT: u8 = 2;
 
+/// The longest range that is guarded by marking its pages: marks take 1/512 of it in page tables,
+/// and time. Longer ones are worth their map entries.
+const LONGEST_LIGHT: usize = 1 << 20;
+
 /// Makes `[address, address + len)` fault on any touch. Whole pages; `len` may be 0.
 ///
 /// # Errors
@@ -35,7 +39,7 @@ pub(crate) unsafe fn install(address: *mut u8, len: usize) -> Result<(), Errno> 
     if len == 0 {
         return Ok(());
     }
-    if method() == LIGHT {
+    if method() == LIGHT && len <= LONGEST_LIGHT {
         // SAFETY: the caller gives the range up.
         match unsafe { memory::advise(address, len, memory::MADV_GUARD_INSTALL) } {
             Ok(()) => return Ok(()),
@@ -59,7 +63,7 @@ pub(crate) unsafe fn remove(address: *mut u8, len: usize) -> Result<(), Errno> {
     if len == 0 {
         return Ok(());
     }
-    if method() == LIGHT {
+    if method() == LIGHT && len <= LONGEST_LIGHT {
         // SAFETY: the range is guarded or empty; removing only makes it accessible.
         unsafe { memory::advise(address, len, memory::MADV_GUARD_REMOVE)? };
     }

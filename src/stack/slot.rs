@@ -119,9 +119,7 @@ impl<I: Cell> Cache<I> {
     /// # Errors
     /// EINVAL: no address space could hold it. ENOMEM: no memory, map entry or address space.
     pub(crate) fn take(&self, stack: usize, guard: usize) -> Result<Taken<I>, Errno> {
-        let class = layout::size_class(stack).ok_or(Errno::EINVAL)?;
-        let wanted = Layout::new(class, guard, signal_stack_size(), memory::page_size())
-            .ok_or(Errno::EINVAL)?;
+        let wanted = layout_for(stack, guard).ok_or(Errno::EINVAL)?;
         if let Some(slot) = self.take_idle(&wanted) {
             return Ok(Taken::Ready(slot));
         }
@@ -268,6 +266,17 @@ impl<I: Cell> Cache<I> {
             .chain([&self.odd, &self.bare])
             .for_each(List::forget);
     }
+}
+
+/// The layout of a slot for these sizes; `None` if no address space could hold it.
+fn layout_for(stack: usize, guard: usize) -> Option<Layout> {
+    let class = layout::size_class(stack)?;
+    Layout::new(class, guard, signal_stack_size(), memory::page_size())
+}
+
+/// Bytes that [`Cache::take`] maps for a slot of these sizes.
+pub(crate) fn bytes(stack: usize, guard: usize) -> Option<usize> {
+    Some(layout_for(stack, guard)?.total())
 }
 
 /// The guard when nobody asks for another: one page, as pthread attributes have it.

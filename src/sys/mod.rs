@@ -5,6 +5,7 @@
 //! allocates, or decides.
 
 pub(crate) mod arch;
+pub(crate) mod cgroup;
 pub(crate) mod clone;
 mod errno;
 pub(crate) mod file;
@@ -16,6 +17,7 @@ pub(crate) mod rights;
 pub(crate) mod sched;
 pub(crate) mod signal;
 pub(crate) mod task;
+pub(crate) mod text;
 pub(crate) mod wait;
 
 pub(crate) use errno::Errno;

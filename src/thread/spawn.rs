@@ -13,7 +13,7 @@ use crate::flags::CloneFlags;
 use crate::runtime::record::Shared;
 use crate::runtime::{Current, Identity, Runtime, Slot, Words, limits};
 use crate::stack::layout;
-use crate::stack::slot::{OCCUPIED, Taken};
+use crate::stack::slot::{self, OCCUPIED, Taken};
 use crate::sys::futex::{self, Deadline, Scope};
 use crate::sys::signal::{self, KernelSet};
 use crate::sys::{Errno, clone};
@@ -225,7 +225,7 @@ fn find(stack: usize, guard: usize) -> core::result::Result<Taken<Identity>, Err
         .take(stack, guard)
         .map_err(|errno| match errno {
             Errno::EINVAL => ABSURD_SIZE,
-            errno => limits::memory(errno),
+            errno => limits::memory(errno, slot::bytes(stack, guard).unwrap_or(stack)),
         })
 }
 

@@ -63,13 +63,13 @@ pub(super) fn find() -> Result<Image, Error> {
             (headers.as_ptr() as usize).wrapping_sub(header.p_vaddr as usize)
         });
     let tls = headers.iter().find(|header| header.p_type == libc::PT_TLS);
-    // SAFETY: AT_RANDOM is the address of 16 random bytes. A zero byte first keeps string
-    // functions from leaking the canary.
+    // A zero byte first keeps string functions from leaking the canary.
     let canary = if random.is_null() {
         0
     } else {
-        unsafe { random.read_unaligned() }
-        &!0xff
+        // SAFETY: AT_RANDOM is the address of 16 random bytes.
+        let bytes = unsafe { random.read_unaligned() };
+        bytes & !0xff
     };
     let image = tls.map_or(
         Image {

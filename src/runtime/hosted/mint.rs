@@ -17,12 +17,6 @@ use crate::sys::futex::{self, Scope};
 use crate::sys::signal::KernelSet;
 use crate::sys::{Errno, memory, sched, signal, task};
 
-pub(super) static MAP: Step = Step {
-    name: "mmap",
-    purpose: "map a page",
-    advice: "Free memory or raise RLIMIT_AS and vm.max_map_count.",
-};
-
 static CREATE: Step = Step {
     name: "pthread_create",
     purpose: "have libc lay out a thread control block",
@@ -62,7 +56,7 @@ pub(super) fn first() -> Result<&'static Host, Error> {
             return host::known().ok_or(NOT_EXAMINED);
         }
         Ok(Taken::Blank(slot)) => slot,
-        Err(errno) => return Err(limits::memory(errno)),
+        Err(errno) => return Err(limits::memory(errno, stack)),
     };
     // SAFETY: the slot was just taken and has guards.
     match unsafe { mint(slot) } {
@@ -100,7 +94,7 @@ pub(super) unsafe fn mint(slot: Slot) -> Result<(), Error> {
     if let Err(errno) = created {
         slot.clear_tid().store(0, Ordering::Relaxed);
         return Err(match errno {
-            Errno::EAGAIN | Errno::ENOMEM => limits::task(errno),
+            Errno::EAGAIN | Errno::ENOMEM => limits::libc_thread(errno),
             errno => Error::at_step(&CREATE, errno),
         });
     }

@@ -1,0 +1,121 @@
+//! What control groups allow their tasks.
+
+use super::limits::number_in;
+use super::text::{Lines, Path};
+
+/// Calls `visit` with `pids.max` and `pids.current` of the calling thread's control group and of
+/// every one above it that has a limit and can be seen, from the bottom up.
+///
+/// Both versions of cgroups name the files alike; see cgroups(7) and
+/// Documentation/admin-guide/cgroup-v2.rst, PID.
+pub(crate) fn for_each_pids(mut visit: impl FnMut(u64, u64)) {
+    let Some((mut path, top)) = pids_directory() else {
+        return;
+    };
+    loop {
+        let len = path.as_bytes().len();
+        if let (Some(max), Some(current)) = (
+            number_below(&mut path, b"/pids.max"),
+            number_below(&mut path, b"/pids.current"),
+        ) {
+            visit(max, current);
+        }
+        if len <= top {
+            return;
+        }
+        let parent = path.as_bytes().iter().rposition(|byte| *byte == b'/');
+        path.truncate(parent.unwrap_or(top).max(top));
+    }
+}
+
+fn number_below(directory: &mut Path, file: &[u8]) -> Option<u64> {
+    let len = directory.as_bytes().len();
+    directory.push(file)?;
+    let number = directory.as_c_str().and_then(number_in);
+    directory.truncate(len);
+    number
+}
+
+/// The directory of the calling thread's control group with the controller `pids`, and how long
+/// the part of it is that mounts the hierarchy.
+fn pids_directory() -> Option<(Path, usize)> {
+    let (cgroup, unified) = membership()?;
+    let mut mounts = Lines::of(c"/proc/thread-self/mountinfo")?;
+    while let Some(line) = mounts.next() {
+        if let Some((root, mounted)) = pids_hierarchy(line, unified) {
+            let mut path = Path::new(&[mounted])?;
+            let top = path.as_bytes().len();
+            // The mount may show only a part of the hierarchy, from `root` down.
+            let below = match root {
+                b"/" => Some(cgroup.as_bytes()),
+                root => cgroup.as_bytes().strip_prefix(root),
+            };
+            match below {
+                Some(below) if below.len() > 1 && below[0] == b'/' => path.push(below)?,
+                // The top itself, or a part that is not shown: then the top is the nearest.
+                _ => {}
+            }
+            return Some((path, top));
+        }
+    }
+    None
+}
+
+/// The path of the calling thread's control group in the hierarchy with the controller `pids`,
+/// and whether that is the unified one (version 2).
+fn membership() -> Option<(Path, bool)> {
+    let mut unified = None;
+    let mut lines = Lines::of(c"/proc/thread-self/cgroup")?;
+    while let Some(line) = lines.next() {
+        let mut fields = line.splitn(3, |byte| *byte == b':');
+        let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+        if has_word(controllers, b"pids") {
+            return Some((Path::new(&[path])?, false));
+        }
+        if number == b"0" && controllers.is_empty() {
+            unified = Path::new(&[path]);
+        }
+    }
+    Some((unified?, true))
+}
+
+/// Root and mount point of a line of mountinfo (proc_pid_mountinfo(5)) that mounts it.
+fn pids_hierarchy(line: &[u8], unified: bool) -> Option<(&[u8], &[u8])> {
+    let mut fields = line.split(|byte| *byte == b' ');
+    let root = fields.nth(3)?;
+    let mounted = fields.next()?;
+    let kind = fields.by_ref().skip_while(|field| *field != b"-").nth(1)?;
+    let fits = if unified {
+        kind == b"cgroup2"
+    } else {
+        kind == b"cgroup" && has_word(fields.nth(1)?, b"pids")
+    };
+    fits.then_some((root, mounted))
+}
+
+fn has_word(list: &[u8], word: &[u8]) -> bool {
+    list.split(|byte| *byte == b',').any(|item| item == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_of_both_versions_are_known() {
+        let v1 = b"35 28 0:31 / /sys/fs/cgroup/pids rw,relatime shared:15 - cgroup cgroup rw,pids";
+        let v2 = b"42 32 0:39 /box /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate";
+        let cpu = b"36 28 0:32 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct";
+        assert_eq!(
+            pids_hierarchy(v1, false),
+            Some((&b"/"[..], &b"/sys/fs/cgroup/pids"[..]))
+        );
+        assert_eq!(
+            pids_hierarchy(v2, true),
+            Some((&b"/box"[..], &b"/sys/fs/cgroup"[..]))
+        );
+        assert_eq!(pids_hierarchy(v1, true), None);
+        assert_eq!(pids_hierarchy(cpu, false), None);
+        assert_eq!(pids_hierarchy(b"1 2 3", true), None);
+    }
+}

@@ -1,0 +1,12 @@
+//! At every limit `Builder::spawn` returns an error that names it, and the process lives on.
+//!
+//! Each test runs in a process of its own, with limits of its own where the kernel has such: other
+//! programs on the machine notice nothing.
+
+#[macro_use]
+mod util;
+
+mod crowd;
+mod memory;
+mod sizes;
+mod tasks;

@@ -1,0 +1,151 @@
+//! Limits on memory: map entries and address space.
+#![allow(unsafe_code, reason = "uses up the address space of its own process")]
+
+use std::fs;
+
+use rawthread::{Builder, Limit};
+
+use crate::crowd::{Crowd, Expected};
+use crate::util::{self, Holdings};
+
+/// Uses up map entries until the kernel gives no more; returns the range that has them.
+///
+/// Neighbouring pages of different protection cannot share an entry.
+fn use_up_map_entries(max: usize) -> (*mut libc::c_void, usize) {
+    const PAGE: usize = 65536;
+    let len = 2 * max * PAGE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a fresh mapping that nobody touches, changed inside its bounds.
+    unsafe {
+        let base = libc::mmap(std::ptr::null_mut(), len, libc::PROT_NONE, flags, -1, 0);
+        assert_ne!(base, libc::MAP_FAILED);
+        for index in 0..max {
+            let page = base.byte_add(2 * index * PAGE);
+            if libc::mprotect(page, PAGE, libc::PROT_READ) != 0 {
+                return (base, len);
+            }
+        }
+    }
+    panic!("{max} map entries, and no limit was met");
+}
+
+fn map_entries(builder: impl Fn() -> Builder) {
+    let value: u64 = fs::read_to_string("/proc/sys/vm/max_map_count")
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    let expected = Expected {
+        limit: Limit::MapCount,
+        value,
+        errno: libc::ENOMEM,
+    };
+    let mut crowd = Crowd::new();
+    for _ in 0..10 {
+        crowd.add(builder()).unwrap();
+    }
+    let (base, len) = use_up_map_entries(value as usize);
+    expected.check(crowd.fill(20_000, &builder));
+    let before = Holdings::now();
+    for _ in 0..20 {
+        expected.check(crowd.add(builder()).unwrap_err());
+    }
+    assert_eq!(Holdings::now(), before, "failed spawns leave something");
+    // Ready slots need no entries.
+    let count = crowd.len();
+    crowd.shrink(count - 5);
+    for _ in 0..5 {
+        crowd.add(builder()).expect("five slots are ready");
+    }
+    // SAFETY: the range is the test's own.
+    assert_eq!(unsafe { libc::munmap(base, len) }, 0);
+    for _ in 0..200 {
+        crowd.add(builder()).expect("the limit is lifted");
+    }
+    crowd.shrink(0);
+}
+
+#[test]
+fn max_map_count() {
+    if util::alone("memory::max_map_count") {
+        map_entries(Builder::new);
+    }
+}
+
+/// Other guards than the default one are installed at once, each in a mapping of its own.
+#[test]
+fn max_map_count_with_large_guards() {
+    if util::alone("memory::max_map_count_with_large_guards") {
+        map_entries(|| Builder::new().guard_size(64 * 1024));
+    }
+}
+
+/// Locked memory takes no lightweight guards: they are made by mprotect and cost entries.
+#[test]
+fn max_map_count_with_guards_that_cost_entries() {
+    if !util::alone("memory::max_map_count_with_guards_that_cost_entries") {
+        return;
+    }
+    // SAFETY: no memory; locks pages of this process as they are touched.
+    if unsafe { libc::mlockall(libc::MCL_FUTURE | libc::MCL_ONFAULT) } != 0 {
+        skip!("no right to lock memory");
+    }
+    map_entries(Builder::new);
+}
+
+fn address_space(builder: impl Fn() -> Builder) {
+    let used = fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = used.split(' ').next().unwrap().parse().unwrap();
+    // Not a whole number of stacks.
+    let value = pages * 4096 + (100 << 20) + 12_345;
+    let expected = Expected {
+        limit: Limit::AddressSpace,
+        value,
+        errno: libc::ENOMEM,
+    };
+    let mut crowd = Crowd::new();
+    util::set_limit(libc::RLIMIT_AS, value);
+    expected.check(crowd.fill(20_000, &builder));
+    assert!(crowd.len() > 3, "{}", crowd.len());
+    let before = Holdings::now();
+    for _ in 0..50 {
+        expected.check(crowd.add(builder()).unwrap_err());
+    }
+    assert_eq!(Holdings::now(), before, "failed spawns leave something");
+    // What ended threads leave is used again.
+    let count = crowd.len();
+    crowd.shrink(1);
+    for _ in 1..count {
+        crowd.add(builder()).expect("slots are ready");
+    }
+    expected.check(crowd.add(builder()).unwrap_err());
+    crowd.shrink(0);
+}
+
+#[test]
+fn rlimit_as() {
+    if util::alone("memory::rlimit_as") {
+        address_space(Builder::new);
+    }
+}
+
+#[test]
+fn rlimit_as_with_small_stacks() {
+    if util::alone("memory::rlimit_as_with_small_stacks") {
+        address_space(|| Builder::new().stack_size(1));
+    }
+}
+
+#[test]
+fn rlimit_as_at_the_very_first_thread() {
+    if !util::alone("memory::rlimit_as_at_the_very_first_thread") {
+        return;
+    }
+    util::set_limit(libc::RLIMIT_AS, 1 << 20);
+    let expected = Expected {
+        limit: Limit::AddressSpace,
+        value: 1 << 20,
+        errno: libc::ENOMEM,
+    };
+    expected.check(Builder::new().spawn(|| ()).unwrap_err());
+}
