@@ -179,7 +179,7 @@ mod tests {
             let mut text: Vec<String> = Vec::new();
             for (index, len) in lengths.iter().enumerate() {
                 let letter = char::from(b'a' + index as u8);
-                text.push(letter.to_string().repeat(*len));
+                text.push(String::from(letter).repeat(*len));
             }
             let path = std::env::temp_dir().join(format!("lines-{}-{ended}", std::process::id()));
             std::fs::write(&path, text.join("\n") + if ended { "\n" } else { "" }).unwrap();
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn this_process_is_in_proc() {
         let mut found = false;
-        let own = std::process::id().to_string();
+        let own = format!("{}", std::process::id());
         for_each_number_in(c"/proc", |name| found |= name == own.as_bytes()).unwrap();
         assert!(found);
         assert!(for_each_number_in(c"/proc/self/status", |_| ()).is_err());

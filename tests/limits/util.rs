@@ -80,9 +80,14 @@ pub(crate) fn maps() -> usize {
         .count()
 }
 
-/// Threads of this process in the kernel's list.
+/// Threads that this process has in the kernel, those on their way out included. A listing of
+/// `/proc/self/task` would end early where a thread leaves under it.
 pub(crate) fn tasks() -> usize {
-    std::fs::read_dir("/proc/self/task").unwrap().count()
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Threads:"));
+    line.unwrap().trim().parse().unwrap()
 }
 
 /// Sets soft and hard limit of `resource`.
