@@ -85,26 +85,30 @@ fn alone<C: Contender>(times: u64) -> Duration {
 }
 
 /// `threads` threads lock, add and unlock, with other work under the lock and between two turns.
+/// From the first one's start to the last one's end.
 fn together<C: Contender>(threads: u64, times: u64, (inside, outside): (u32, u32)) -> Duration {
     let lock = C::default();
-    let gate = Barrier::new(threads as usize + 1);
-    let (lock, gate) = (&lock, &gate);
-    let start = std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(move || {
-                gate.wait();
-                for _ in 0..times / threads {
-                    lock.add(inside);
-                    work(outside);
-                }
-            });
-        }
+    let gate = Barrier::new(threads as usize);
+    let work_through = || {
         gate.wait();
-        Instant::now()
+        let start = Instant::now();
+        for _ in 0..times / threads {
+            lock.add(inside);
+            work(outside);
+        }
+        (start, Instant::now())
+    };
+    let spans: Vec<(Instant, Instant)> = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work_through)).collect();
+        let ended = running.into_iter().map(|thread| thread.join());
+        ended.map(|span| span.expect("no panic")).collect()
     });
-    let elapsed = start.elapsed();
     assert_eq!(lock.total(), times / threads * threads);
-    elapsed
+    let first = spans.iter().map(|span| span.0).min();
+    let last = spans.iter().map(|span| span.1).max();
+    last.zip(first)
+        .map(|(last, first)| last - first)
+        .expect("threads")
 }
 
 /// One line of the table: a work, done by each contender.
