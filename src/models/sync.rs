@@ -1,6 +1,7 @@
 //! Models of `sync`, through its public types.
 
 use super::check;
+use crate::sync::raw::{RawOnce, Verdict};
 use crate::sync::{
     Barrier, Condvar, LazyLock, Mutex, Once, OnceLock, RwLock, RwLockWriteGuard, Semaphore,
 };
@@ -221,6 +222,25 @@ fn once_wait() {
         });
         shared.0.call_once(|| shared.1.add(1));
         join(others);
+    });
+}
+
+/// O1 after a failure: every attempt sees what the failed ones before it left behind. A turn that
+/// is dropped poisons, as a panic would.
+#[test]
+fn once_poisoned() {
+    check(3, || {
+        let shared = Arc::new((RawOnce::new(), Watched::new(0)));
+        fn fail((once, data): &(RawOnce, Watched)) {
+            if let Verdict::Yours(turn) = once.ask(true) {
+                data.add(1);
+                drop(turn);
+            }
+        }
+        let others = in_threads(2, &shared, fail);
+        fail(&shared);
+        join(others);
+        assert_eq!(shared.1.get(), 3);
     });
 }
 

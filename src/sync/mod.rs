@@ -67,7 +67,7 @@ mod lock_api;
 mod mutex;
 mod once;
 mod once_lock;
-mod raw;
+pub(crate) mod raw;
 mod rwlock;
 mod semaphore;
 mod spin;
