@@ -35,6 +35,15 @@ impl<'a> Arguments<'a> {
         self.rest
     }
 
+    /// The argument after the option `option`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn value(&mut self, option: &str, what: &str) -> Result<&'a str, Misuse> {
+        self.next()
+            .ok_or_else(|| Misuse(format!("{option} needs {what} after it")))
+    }
+
     /// What to say of an argument that fits nowhere.
     pub(crate) fn unexpected(&self, argument: &str) -> Misuse {
         let command = self.command;

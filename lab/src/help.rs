@@ -69,6 +69,15 @@ clone and clone3: who asked, with which flags, who is known to ask so, what came
 long that took. At the end: a tree of what became a thread and what a process. The exit status is
 the command's, or 128 and the number of the signal that ended it.",
     },
+    Help {
+        name: "explore",
+        usage: "lab explore --html FILE",
+        line: "write a web page on which to tick flags and see what comes of them",
+        story: "\
+Writes one self-contained page: tick flags, see what is shared, the kernel's answer with its rule,
+who makes tasks so, and code for C and for rawthread. The tables are the library's own. The page
+works from disk and without a network, on a phone, and by keyboard.",
+    },
 ];
 
 /// The page of one command.

@@ -6,6 +6,7 @@
 mod ask;
 mod cli;
 mod explain;
+mod explore;
 mod help;
 mod json;
 mod paint;
@@ -65,6 +66,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode, Misuse> {
         "probe" => probe::show::run(Arguments::new("probe", rest)),
         "ask" => ask::run(Arguments::new("ask", rest)),
         "trace" => trace::run(Arguments::new("trace", rest)),
+        "explore" => explore::run(Arguments::new("explore", rest)),
         // `lab --json` is `lab tour --json`.
         option if option.starts_with('-') => tour::run(Arguments::new("tour", arguments)),
         unknown => Err(no_such(unknown)),

@@ -1,0 +1,33 @@
+//! `lab explore`: one web page that works from disk, with the library's tables in it.
+
+mod data;
+
+use std::fs;
+use std::process::ExitCode;
+
+use crate::cli::{Arguments, Misuse};
+
+pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, Misuse> {
+    let mut file = None;
+    while let Some(argument) = arguments.next() {
+        match argument {
+            "--html" => file = Some(arguments.value("--html", "the name of a file to write")?),
+            other => return Err(arguments.unexpected(other)),
+        }
+    }
+    let file = file.ok_or_else(|| Misuse("say where to: lab explore --html FILE".into()))?;
+    fs::write(file, page())
+        .map_err(|error| Misuse(format!("{file} cannot be written: {error}")))?;
+    println!("Written: {file}. Open it in a browser; it needs no network.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The page, whole.
+fn page() -> String {
+    // The data come last: what they hold is not searched for places to fill.
+    include_str!("page.html")
+        .replace("/*STYLE*/", include_str!("page.css").trim_end())
+        .replace("/*LOGIC*/", include_str!("logic.js").trim_end())
+        .replace("/*VIEW*/", include_str!("view.js").trim_end())
+        .replacen("/*DATA*/", &data::tables().to_string(), 1)
+}
