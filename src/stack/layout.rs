@@ -97,6 +97,26 @@ pub(crate) fn class_index(class: usize) -> usize {
 /// More than the index of the largest class.
 pub(crate) const CLASSES: usize = (usize::BITS as usize - 16) * 4;
 
+/// Rounds a guard size up to its class: nothing, or a power of two of pages. Few sizes, so that
+/// idle slots find their next thread; guards take no memory.
+pub(crate) fn guard_class(guard: usize, page: usize) -> Option<usize> {
+    match guard.div_ceil(page) {
+        0 => Some(0),
+        pages => pages.checked_next_power_of_two()?.checked_mul(page),
+    }
+}
+
+/// How many of the guard classes there are below the one of so many pages.
+pub(crate) fn guard_index(pages: usize) -> usize {
+    match pages {
+        0 => 0,
+        pages => 1 + pages.ilog2() as usize,
+    }
+}
+
+/// More than the index of the largest class of guards, with pages of 4 KiB or more.
+pub(crate) const GUARDS: usize = usize::BITS as usize - 12 + 1;
+
 /// Where, from the top down, a value of this size and alignment begins below `top`; `None` if the
 /// address space ends first.
 pub(crate) fn place_below(top: usize, size: usize, align: usize) -> Option<usize> {
@@ -181,6 +201,22 @@ mod tests {
             class = next;
         }
         assert!(last.1.is_some());
+    }
+
+    #[test]
+    fn a_guard_class_holds_its_sizes() {
+        for guard in numbers()
+            .take(20_000)
+            .chain([0, 1, PAGE, isize::MAX as usize])
+        {
+            let class = guard_class(guard, PAGE).unwrap();
+            assert!(class >= guard && class.is_multiple_of(PAGE));
+            assert!(class == 0 || class / 2 < guard.next_multiple_of(PAGE));
+            assert_eq!(guard_class(class, PAGE), Some(class));
+            assert!(guard_index(class / PAGE) < GUARDS);
+        }
+        assert_eq!(guard_class(PAGE, PAGE), Some(PAGE));
+        assert_eq!(guard_class(usize::MAX, PAGE), None);
     }
 
     #[test]

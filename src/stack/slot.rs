@@ -16,7 +16,7 @@ use core::cell::UnsafeCell;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-use super::layout::{self, CLASSES, Layout};
+use super::layout::{self, CLASSES, GUARDS, Layout};
 use super::slab::{self, Region};
 use super::table::{Cell, List, Node, Table};
 use crate::sys::{Errno, memory, sched};
@@ -90,12 +90,10 @@ pub(crate) enum Taken<I: Cell> {
 /// All slots of the process and the lists of idle ones.
 pub(crate) struct Cache<I> {
     table: Table<Slot<I>>,
-    /// Idle slots with an identity, by stack class, with the default guard.
-    ready: [List; CLASSES],
-    /// Mapped slots without guards and identity.
+    /// Idle slots with an identity, by the classes of stack and guard: all on a list are alike.
+    ready: [[List; GUARDS]; CLASSES],
+    /// Mapped slots of the default guard's size, without guards and identity.
     blank: [List; CLASSES],
-    /// Idle slots with an identity whose guard is not the default one.
-    odd: List,
     /// Control words without memory.
     bare: List,
 }
@@ -107,9 +105,8 @@ impl<I: Cell> Cache<I> {
     pub(crate) const fn new() -> Self {
         Self {
             table: Table::new(),
-            ready: [const { List::new() }; CLASSES],
+            ready: [const { [const { List::new() }; GUARDS] }; CLASSES],
             blank: [const { List::new() }; CLASSES],
-            odd: List::new(),
             bare: List::new(),
         }
     }
@@ -135,7 +132,8 @@ impl<I: Cell> Cache<I> {
             let Some(slot) = list.pop(&self.table) else {
                 break;
             };
-            if slot.region().layout() == wanted && slot.is_vacant() {
+            debug_assert!(slot.region().layout() == wanted);
+            if slot.is_vacant() {
                 found = Some(slot);
                 break;
             }
@@ -144,11 +142,8 @@ impl<I: Cell> Cache<I> {
         }
         // A thread that let go of its slot is a few instructions from its end: sooner gone than
         // another slot is mapped and given an identity.
-        if found.is_none() {
-            let fits = |slot: &&Held<I>| slot.region().layout() == wanted;
-            if let Some(slot) = passed.iter().flatten().find(fits).copied() {
-                found = wait_until_vacant(&slot.clear_tid).then_some(slot);
-            }
+        if let (None, Some(slot)) = (found, passed[0]) {
+            found = wait_until_vacant(&slot.clear_tid).then_some(slot);
         }
         for slot in passed.into_iter().flatten().rev() {
             if !found.is_some_and(|found| ptr::eq(found, slot)) {
@@ -215,7 +210,7 @@ impl<I: Cell> Cache<I> {
     /// slot that keeps its identity loses what its stack holds.
     pub(crate) fn give_back(&self, retire: unsafe fn(Held<I>) -> bool) {
         let kept = List::new();
-        for list in self.ready.iter().chain([&self.odd]) {
+        for list in self.ready.iter().flatten() {
             while let Some(slot) = list.pop(&self.table) {
                 // SAFETY: the slot is ours alone by S1, vacant by S3, and was on a list of slots
                 // with identities.
@@ -245,11 +240,8 @@ impl<I: Cell> Cache<I> {
     }
 
     fn list_for(&self, layout: &Layout) -> &List {
-        if layout.guard().1 == default_guard() {
-            &self.ready[layout::class_index(layout.stack().1)]
-        } else {
-            &self.odd
-        }
+        let pages = layout.guard().1 / memory::page_size();
+        &self.ready[layout::class_index(layout.stack().1)][layout::guard_index(pages)]
     }
 
     /// Every slot there ever was.
@@ -262,8 +254,11 @@ impl<I: Cell> Cache<I> {
     pub(crate) fn forget(&self) {
         self.ready
             .iter()
+            .flatten()
             .chain(&self.blank)
-            .chain([&self.odd, &self.bare])
+            .chain([&self.bare])
+            // An untouched page of lists stays so.
+            .filter(|list| !list.is_empty())
             .for_each(List::forget);
     }
 }
@@ -271,7 +266,9 @@ impl<I: Cell> Cache<I> {
 /// The layout of a slot for these sizes; `None` if no address space could hold it.
 fn layout_for(stack: usize, guard: usize) -> Option<Layout> {
     let class = layout::size_class(stack)?;
-    Layout::new(class, guard, signal_stack_size(), memory::page_size())
+    let page = memory::page_size();
+    let guard = layout::guard_class(guard, page)?;
+    Layout::new(class, guard, signal_stack_size(), page)
 }
 
 /// Bytes that [`Cache::take`] maps for a slot of these sizes.

@@ -135,7 +135,8 @@ impl Builder {
         self
     }
 
-    /// At least this many bytes below the stack that fault when touched; 0 means no guard, as in
+    /// At least this many bytes below the stack that fault when touched, rounded up to a power of
+    /// two of pages; 0 means no guard, as in
     /// `pthread_attr_setguardsize(3)`. The default is one page.
     ///
     /// A frame larger than the guard can step over it where code is compiled without stack
