@@ -12,7 +12,6 @@ use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, Ordering};
 use super::keys::KeyTable;
 use super::{mint, symbols, tcb};
 use crate::error::Error;
-use crate::runtime::limits;
 use crate::sys::{Errno, arch, memory, task};
 
 /// How well threads of this crate fit into the process.
@@ -227,7 +226,7 @@ const ASSUMED_UNSUPPORTED: Error = Error::unsupported(
 pub(super) fn publish(host: Host) -> Result<&'static Host, Error> {
     const { assert!(size_of::<Host>() <= 4096) };
     let page = memory::map(size_of::<Host>().next_multiple_of(memory::page_size()))
-        .map_err(|errno| limits::memory(errno, size_of::<Host>()))?
+        .map_err(|errno| crate::runtime::limits::memory(errno, size_of::<Host>()))?
         .cast::<Host>()
         .as_ptr();
     // SAFETY: the page was just mapped for it. A loser's page is left behind: one page, once.
