@@ -126,6 +126,15 @@ pub(crate) trait Runtime {
     /// As `begin`; the destructors have run.
     unsafe fn leave(slot: Slot);
 
+    /// As `leave`, for a thread that goes on with another task: it keeps its tid.
+    ///
+    /// # Safety
+    /// As `leave`.
+    unsafe fn renew(slot: Slot);
+
+    /// How often this process noticed that it was forked: tells apart what a parent left.
+    fn epoch() -> u32;
+
     /// The calling thread's tid, without a system call: its TCB has it.
     fn tid() -> i32;
 

@@ -18,6 +18,7 @@ pub(crate) mod sched;
 pub(crate) mod signal;
 pub(crate) mod task;
 pub(crate) mod text;
+pub(crate) mod traits;
 pub(crate) mod wait;
 
 pub(crate) use errno::Errno;

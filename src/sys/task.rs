@@ -92,6 +92,20 @@ pub(crate) unsafe fn register_rseq(area: *mut u8, len: u32, signature: u32) -> R
     Errno::check(returned).map(drop)
 }
 
+/// The calling thread's comm, NUL-padded.
+pub(crate) fn name() -> [u8; 16] {
+    let mut name = [0; 16];
+    // SAFETY: the kernel writes up to 16 bytes.
+    unsafe {
+        syscall2(
+            libc::SYS_prctl,
+            libc::PR_GET_NAME as usize,
+            name.as_mut_ptr() as usize,
+        );
+    }
+    name
+}
+
 /// Sets the calling thread's comm (at most 15 bytes and a NUL).
 pub(crate) fn set_name(name: &[u8; 16]) {
     // SAFETY: the kernel reads up to 16 bytes.

@@ -30,7 +30,7 @@ use crate::sys::{arch, task};
 pub(super) unsafe extern "C" fn thread(argument: *mut u8) -> ! {
     // SAFETY: this is the new thread's first step, on its slot, which the packet names.
     unsafe {
-        Current::begin((*argument.cast::<Head>()).slot);
+        Current::begin(packet::slot_of(argument.cast()));
         live(argument.cast())
     }
 }
@@ -42,7 +42,7 @@ pub(super) unsafe extern "C" fn thread(argument: *mut u8) -> ! {
 pub(super) unsafe extern "C" fn launched(argument: *mut u8) -> ! {
     let head = argument.cast::<Head>();
     // SAFETY: by the contract.
-    let (slot, record) = unsafe { ((*head).slot, packet::record_of(&*head)) };
+    let (slot, record) = unsafe { (packet::slot_of(head), packet::record_of(&*head)) };
     // The runtime's frames lie above this one; the spawner did not know how many there are.
     record.set_stack(slot.region().stack().0 as usize, (&raw const head) as usize);
     // SAFETY: passed on.
@@ -56,7 +56,7 @@ pub(super) unsafe extern "C" fn launched(argument: *mut u8) -> ! {
 unsafe fn live(head: *mut Head) -> ! {
     let guard = AbortOnUnwind;
     // SAFETY: by the contract; the head stays until `done`.
-    let (slot, record, watch) = unsafe { ((*head).slot, (*head).record, (*head).watch) };
+    let (slot, record, watch) = unsafe { (packet::slot_of(head), (*head).record, (*head).watch) };
     Current::set_current(record);
     // SAFETY: as above.
     let shared = packet::record_of(unsafe { &*head });
@@ -95,7 +95,8 @@ unsafe fn live(head: *mut Head) -> ! {
     // SAFETY: the packet's reference, let go once.
     drop(unsafe { Shared::from_raw(record) });
     if release == state::Slot::Release {
-        Current::cache().put(slot);
+        // SAFETY: nobody else uses the packet any more, and the slot's next taker waits for us.
+        unsafe { ((*head).release)(head) };
     }
     if start {
         // SAFETY: once, after the thread's last step that anybody could miss.

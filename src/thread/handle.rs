@@ -8,11 +8,11 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use super::current::Thread;
-use super::packet::Result;
+use super::packet::{self, Head, Result};
 use super::spawn::{Spawned, wait_until_gone};
 use super::state::{self, Detached};
+use crate::runtime::Slot;
 use crate::runtime::record::Shared;
-use crate::runtime::{Current, Runtime, Slot};
 use crate::stack::slab::Region;
 use crate::sys::futex::Deadline;
 use crate::sys::sched;
@@ -20,7 +20,7 @@ use crate::sys::sched;
 /// Owns the right to join a thread; dropping it detaches the thread.
 ///
 /// Invariants:
-/// * H1: the handle holds the slot (S1 of `stack::slot`) until it is joined or dropped, so the
+/// * H1: the handle holds the packet, and with it the slot (S1 of `stack::slot`), until it is joined or dropped, so the
 ///   result's memory stays.
 /// * H2: nobody but the handle takes or drops a result once `COMPLETE` was set without `DETACHED`.
 ///
@@ -31,7 +31,7 @@ use crate::sys::sched;
 /// ```
 pub struct JoinHandle<T> {
     thread: Thread,
-    slot: Slot,
+    head: NonNull<Head>,
     result: NonNull<Result<T>>,
 }
 
@@ -45,7 +45,7 @@ impl<T> JoinHandle<T> {
     pub(super) fn new(spawned: Spawned<T>) -> Self {
         Self {
             thread: Thread::from_record(spawned.record),
-            slot: spawned.slot,
+            head: spawned.head,
             result: spawned.result,
         }
     }
@@ -150,7 +150,10 @@ impl<T> JoinHandle<T> {
         if spin_until(|| self.is_finished()) {
             return true;
         }
-        if !wait_until_gone(self.slot, deadline) {
+        if self.is_warm() {
+            return state::wait(self.record().state(), deadline);
+        }
+        if !wait_until_gone(self.slot(), deadline) {
             return self.is_finished();
         }
         // The kernel cleared the word after the thread set DONE, so this loop never turns.
@@ -167,7 +170,19 @@ impl<T> JoinHandle<T> {
     }
 
     pub(super) fn region(&self) -> Region {
-        self.slot.region()
+        self.slot().region()
+    }
+
+    pub(super) fn slot(&self) -> Slot {
+        // SAFETY: by H1 the packet stays while the handle exists; the slot was filled in before
+        // the handle was made.
+        unsafe { packet::slot_of(self.head.as_ptr()) }
+    }
+
+    /// Whether the thread is one that outlives the task: it then lies in no slot's packet.
+    pub(super) fn is_warm(&self) -> bool {
+        let (low, len) = self.region().stack();
+        !(low as usize..low as usize + len).contains(&(self.head.as_ptr() as usize))
     }
 
     /// Takes the result and gives the slot back.
@@ -178,7 +193,8 @@ impl<T> JoinHandle<T> {
         let this = ManuallyDrop::new(self);
         // SAFETY: by H1 and H2 the result is there, and taken once, for `this` is not dropped.
         let result = unsafe { this.result.read() };
-        Current::cache().put(this.slot);
+        // SAFETY: the thread is done, so the handle is the last; it does not use the packet again.
+        unsafe { release(this.head) };
         // SAFETY: the field is moved out once.
         drop(unsafe { core::ptr::read(&this.thread) });
         result
@@ -206,7 +222,7 @@ impl<T> JoinHandle<T> {
     /// ```
     pub fn is_finished(&self) -> bool {
         state::is_done(self.record().state())
-            && (self.stands_on_its_slot() || self.slot.is_vacant())
+            && (self.stands_on_its_slot() || self.slot().is_vacant())
     }
 
     /// The thread's id in the kernel (`gettid(2)`), known as soon as the handle exists. The kernel
@@ -229,7 +245,8 @@ impl<T> Drop for JoinHandle<T> {
         impl<T> Drop for Detach<'_, T> {
             fn drop(&mut self) {
                 if state::detach(self.0.record().state()) == Detached::Done {
-                    Current::cache().put(self.0.slot);
+                    // SAFETY: the thread was done first, so the handle is the last.
+                    unsafe { release(self.0.head) };
                 }
             }
         }
@@ -250,6 +267,16 @@ impl<T> fmt::Debug for JoinHandle<T> {
             .field("thread", &self.thread)
             .finish_non_exhaustive()
     }
+}
+
+/// Gives a packet's memory back.
+///
+/// # Safety
+/// The caller is the last of thread and handle (S2), and does not use the packet again.
+unsafe fn release(head: NonNull<Head>) {
+    let head = head.as_ptr();
+    // SAFETY: the head is there until this very call.
+    unsafe { ((*head).release)(head) };
 }
 
 /// How often to look before sleeping: some 30 µs, the price of waking an idle processor.

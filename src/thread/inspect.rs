@@ -109,6 +109,10 @@ impl<T> JoinHandle<T> {
     pub fn pidfd(&self) -> Result<std::os::fd::OwnedFd, Error> {
         use std::os::fd::FromRawFd;
         const PIDFD_THREAD: u32 = libc::O_EXCL as u32;
+        if self.is_warm() {
+            // The descriptor must become ready at the task's end.
+            state::retire(self.thread().record().state());
+        }
         let number = self.pinned(&PIDFD, |tid| {
             crate::sys::wait::pidfd_open(tid, PIDFD_THREAD)
         })?;

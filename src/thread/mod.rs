@@ -6,6 +6,7 @@
 //!   first instruction to its last.
 //! * [`setup`]: what is in force before the closure's first instruction.
 //! * [`watch`]: who is told of a thread's end: a scope that waits for it.
+//! * [`warm`]: threads that outlive their tasks.
 //! * [`builder`], [`attributes`], [`handle`], [`inspect`], [`park`], [`scope`](mod@scope): the
 //!   public face.
 
@@ -27,6 +28,8 @@ mod setup;
 mod signals;
 mod spawn;
 mod state;
+#[cfg(feature = "std")]
+pub mod warm;
 mod watch;
 
 pub use builder::{Builder, Retry, spawn};

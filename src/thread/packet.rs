@@ -33,13 +33,16 @@ pub struct Panicked;
 /// The part of a packet that does not depend on the closure's type.
 #[repr(C)]
 pub(super) struct Head {
-    pub(super) slot: Slot,
+    /// The slot that the thread stands on; `None` for a task until a thread has it.
+    pub(super) slot: Option<Slot>,
     /// The thread's own reference to its record, by address.
     pub(super) record: *mut (),
     /// Runs the closure and leaves the result in the body; whether it is a panic.
     pub(super) run: unsafe fn(*mut Head) -> bool,
     /// Drops the result.
     pub(super) drop_result: unsafe fn(*mut Head),
+    /// Gives the packet's memory back: what the last of thread and handle does.
+    pub(super) release: unsafe fn(*mut Head),
     /// What to do and report before the closure; null if there is nothing.
     pub(super) setup: *const Setup,
     /// The signal mask to begin with, if not the spawner's.
@@ -50,8 +53,21 @@ pub(super) struct Head {
     pub(super) watch: Watch,
 }
 
+/// The slot of a packet whose thread is known.
+///
+/// # Safety
+/// `head` is a packet's, and it names its slot.
+pub(super) unsafe fn slot_of(head: *const Head) -> Slot {
+    // SAFETY: as the contract says.
+    match unsafe { (*head).slot } {
+        Some(slot) => slot,
+        None => unreachable!("a packet names its slot once a thread has it"),
+    }
+}
+
 /// How a thread begins.
 pub(super) struct Start {
+    pub(super) release: unsafe fn(*mut Head),
     pub(super) setup: *const Setup,
     pub(super) mask: Option<KernelSet>,
     pub(super) comm: Option<[u8; 16]>,
@@ -72,13 +88,14 @@ union Body<F, T> {
 
 impl<F: FnOnce() -> T, T> Packet<F, T> {
     /// A packet for `closure`.
-    pub(super) fn new(slot: Slot, record: *mut (), start: Start, closure: F) -> Self {
+    pub(super) fn new(slot: Option<Slot>, record: *mut (), start: Start, closure: F) -> Self {
         Self {
             head: Head {
                 slot,
                 record,
                 run: run::<F, T>,
                 drop_result: drop_result::<F, T>,
+                release: start.release,
                 setup: start.setup,
                 mask: start.mask,
                 comm: start.comm,

@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering;
 
 use super::builder::Options;
 use super::entry;
-use super::packet::{Packet, Result, Start};
+use super::packet::{Head, Packet, Result, Start};
 use super::setup::Setup;
 use crate::error::{Error, Step};
 use crate::flags::CloneFlags;
@@ -33,8 +33,9 @@ const FLAGS: CloneFlags = CloneFlags::VM
 /// A thread that runs.
 pub(super) struct Spawned<T> {
     pub(super) record: Shared,
-    pub(super) slot: Slot,
-    /// In the slot's packet.
+    /// Of the packet, in the slot or on the heap.
+    pub(super) head: NonNull<Head>,
+    /// In the packet.
     pub(super) result: NonNull<Result<T>>,
 }
 
@@ -64,7 +65,8 @@ where
         .and_then(|bytes| bytes.checked_add(Current::headroom()))
         .ok_or(ABSURD_SIZE)?;
     let align = align_of::<Packet<F, T>>().max(16);
-    let launchable = size_of::<Packet<F, T>>() + align <= Current::LAUNCH_ROOM
+    // Strictly less: a runtime that launches nothing has no room.
+    let launchable = size_of::<Packet<F, T>>() + align < Current::LAUNCH_ROOM
         && options.private.is_empty()
         && options.stack.is_none();
     let (slot, launch) = match find(room, options.guard_size)? {
@@ -94,13 +96,14 @@ where
         _ => unreachable!("the slot was chosen to hold the packet"),
     };
     let start = Start {
+        release: release_slot,
         setup: setup.as_ref().map_or(ptr::null(), ptr::from_ref),
         mask: options.mask,
         comm,
         watch: options.watch,
     };
     // SAFETY: the place lies in the slot's stack, above every frame of the thread to come.
-    unsafe { packet.write(Packet::new(slot, thread_record, start, closure)) };
+    unsafe { packet.write(Packet::new(Some(slot), thread_record, start, closure)) };
 
     let (low, top) = match options.stack {
         None => (stack, packet as usize),
@@ -141,11 +144,16 @@ where
             }
             match setup.as_ref().map_or(Ok(()), Setup::wait) {
                 Ok(()) => {
-                    // SAFETY: inside the packet, so not null.
-                    let result = unsafe { NonNull::new_unchecked(Packet::result(packet)) };
+                    // SAFETY: the packet's addresses are not null.
+                    let (head, result) = unsafe {
+                        (
+                            NonNull::new_unchecked(packet.cast()),
+                            NonNull::new_unchecked(Packet::result(packet)),
+                        )
+                    };
                     return Ok(Spawned {
                         record,
-                        slot,
+                        head,
                         result,
                     });
                 }
@@ -195,6 +203,15 @@ const ABSURD_SIZE: Error = Error::invalid_input(
     "the stack or guard size exceeds every address space",
     "Sizes are in bytes; 2 MiB of stack and one page of guard are usual.",
 );
+
+/// Gives the slot that a packet lies in back to the cache.
+///
+/// # Safety
+/// By S2: the caller is the last of thread and handle.
+unsafe fn release_slot(head: *mut Head) {
+    // SAFETY: the head is there until the slot is taken again.
+    Current::cache().put(unsafe { super::packet::slot_of(head) });
+}
 
 /// Sleeps until the kernel is done with the slot's thread; false if the deadline came first.
 pub(super) fn wait_until_gone(slot: Slot, deadline: Option<Deadline>) -> bool {

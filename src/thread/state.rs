@@ -9,6 +9,9 @@
 //! | `COMPLETE`, `DONE` | the thread will touch nothing but its stack | handle | handle |
 //! | all three | both let go; the slot is in the cache | nobody | nobody |
 //!
+//! Two bits are for [`super::warm`], whose threads outlive their tasks: `WAITING`, a joiner sleeps
+//! on this word and must be woken; `RETIRE`, the kernel thread must end after this task.
+//!
 //! Each of these bits is set once and never cleared. The bits above them count *pins*: calls that
 //! use the thread's tid right now, for which the thread stays in the kernel a moment longer. Only a
 //! handle that is borrowed can pin, so a handle that lets go finds no pins.
@@ -20,12 +23,15 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
+use crate::sys::futex::{self, Deadline, Scope};
 use crate::sys::sched;
 
 const DETACHED: u32 = 1;
 const COMPLETE: u32 = 2;
 const DONE: u32 = 4;
-const PIN: u32 = 8;
+const WAITING: u32 = 8;
+const RETIRE: u32 = 16;
+const PIN: u32 = 32;
 
 /// What the thread does with the result when its closure has ended.
 #[must_use]
@@ -81,7 +87,9 @@ pub(super) fn done(state: &AtomicU32) -> Slot {
 pub(super) fn try_detach_running(state: &AtomicU32) -> bool {
     // Acquire on failure: the result is there.
     state
-        .compare_exchange(0, DETACHED, Ordering::Release, Ordering::Acquire)
+        .fetch_update(Ordering::Release, Ordering::Acquire, |now| {
+            (now & COMPLETE == 0).then_some(now | DETACHED)
+        })
         .is_ok()
 }
 
@@ -92,6 +100,51 @@ pub(super) fn detach(state: &AtomicU32) -> Detached {
     } else {
         Detached::Complete
     }
+}
+
+/// What a warm thread finds when it is done with a task.
+pub(super) struct TaskDone {
+    pub(super) slot: Slot,
+    /// Somebody sleeps in [`wait`].
+    pub(super) wake: bool,
+    /// [`retire`] was called.
+    pub(super) retire: bool,
+}
+
+/// Warm thread: as [`done`], for a task.
+pub(super) fn task_done(state: &AtomicU32) -> TaskDone {
+    let before = state.fetch_or(DONE, Ordering::AcqRel);
+    TaskDone {
+        slot: if before & DETACHED == 0 {
+            Slot::Shared
+        } else {
+            Slot::Release
+        },
+        wake: before & WAITING != 0,
+        retire: before & RETIRE != 0,
+    }
+}
+
+/// Handle of a task: sleeps until the task is done; false if the deadline came first.
+///
+/// The word is in permanent memory, so the wake may come late. Pins change it too: every wake and
+/// every change is only a hint to look again.
+pub(super) fn wait(state: &AtomicU32, deadline: Option<Deadline>) -> bool {
+    loop {
+        let now = state.fetch_or(WAITING, Ordering::Acquire) | WAITING;
+        if now & DONE != 0 {
+            return true;
+        }
+        if futex::wait(state, now, deadline, Scope::Private).is_err() {
+            return is_done(state);
+        }
+    }
+}
+
+/// Handle of a task: the kernel thread must not serve another task after this one. Relaxed: the
+/// bit alone matters, and the handle is not done with the task yet.
+pub(super) fn retire(state: &AtomicU32) {
+    state.fetch_or(RETIRE, Ordering::Relaxed);
 }
 
 /// A use of the thread's tid; the thread cannot end meanwhile.

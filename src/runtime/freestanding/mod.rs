@@ -124,6 +124,15 @@ impl Runtime for Freestanding {
         Self::set_current(ptr::null_mut());
     }
 
+    unsafe fn renew(_slot: Slot) {
+        signal::block(KernelSet::ALL);
+        Self::set_current(ptr::null_mut());
+    }
+
+    fn epoch() -> u32 {
+        0
+    }
+
     fn tid() -> i32 {
         own().map_or_else(task::tid, |own| own.tid.load(Ordering::Relaxed))
     }

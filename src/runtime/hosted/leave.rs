@@ -49,17 +49,10 @@ const SETXID: u32 = 0x40;
 
 /// See [`Runtime::leave`](crate::runtime::Runtime::leave).
 pub(super) unsafe fn leave(slot: Slot) {
-    // From here no handler of the application runs on this thread, so thread-locals can be put
-    // back under its feet.
-    signal::block(KernelSet::APPLICATION);
+    // SAFETY: passed on.
+    unsafe { renew(slot) };
     // SAFETY: the slot is the calling thread's.
     let identity = unsafe { &*slot.identity() };
-    // SAFETY: destructors have run and no user code follows.
-    unsafe {
-        locals::refresh();
-        host::forget_scheduling(identity.thread_pointer);
-    }
-    keys::clear();
     // From here no function of libc may be called: its locks know owners by the tid.
     // SAFETY: I2; the mark word is of the same TCB.
     unsafe {
@@ -68,6 +61,19 @@ pub(super) unsafe fn leave(slot: Slot) {
             None => (*identity.tid_field).store(0, Ordering::Release),
         }
     }
+}
+
+/// See [`Runtime::renew`](crate::runtime::Runtime::renew).
+pub(super) unsafe fn renew(slot: Slot) {
+    // From here no handler of the application runs on this thread, so thread-locals can be put
+    // back under its feet.
+    signal::block(KernelSet::APPLICATION);
+    // SAFETY: destructors have run and no user code follows; the slot is the calling thread's.
+    unsafe {
+        locals::refresh();
+        host::forget_scheduling((*slot.identity()).thread_pointer);
+    }
+    keys::clear();
 }
 
 /// The way out: step 1 and the wait. Signal 33 must be open.

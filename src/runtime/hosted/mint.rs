@@ -311,6 +311,14 @@ fn keep_libc_multithreaded(host: &Host) -> Result<(), Error> {
 /// noticed before it makes others.
 static FORK_WORD: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
 
+/// How often a fork was noticed on the way from the first process to this one. Relaxed: changed by
+/// a child that has one thread.
+static EPOCH: AtomicU32 = AtomicU32::new(0);
+
+pub(super) fn epoch() -> u32 {
+    EPOCH.load(Ordering::Relaxed)
+}
+
 /// Forgets idle identities in a forked child: its libc rebuilt its lists with the caller alone.
 ///
 /// # Errors
@@ -324,6 +332,7 @@ pub(super) fn after_fork() -> Result<(), Error> {
             if let Some(host) = host::known() {
                 keep_libc_multithreaded(host)?;
             }
+            EPOCH.fetch_add(1, Ordering::Relaxed);
             word.store(1, Ordering::Relaxed);
         }
         None => {

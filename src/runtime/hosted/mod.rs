@@ -154,6 +154,15 @@ impl Runtime for Hosted {
         unsafe { leave::leave(slot) };
     }
 
+    unsafe fn renew(slot: Slot) {
+        // SAFETY: passed on.
+        unsafe { leave::renew(slot) };
+    }
+
+    fn epoch() -> u32 {
+        mint::epoch()
+    }
+
     fn tid() -> i32 {
         host::own_tid()
     }

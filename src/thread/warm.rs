@@ -1,0 +1,380 @@
+//! Threads that outlive their tasks: what `spawn` promises, for the price of a wake-up.
+//!
+//! [`spawn`](fn@spawn) hands a closure to an idle kernel thread of this module's, the one that became idle last,
+//! or makes one. To the closure it is a new thread: a new [`ThreadId`](crate::ThreadId), fresh
+//! thread-locals (with their destructors run before a join returns), no name, its spawner's signal
+//! mask, affinity, scheduling and comm, and the process's directory and descriptors. The handle is
+//! the same, with the same guarantees; only the kernel's tid may come again in a later task.
+//!
+//! A thread whose task left something that cannot be put back (affinity, scheduling, effective
+//! ids, an unshared directory or descriptor table), and one that a [`pidfd`] was opened for, ends
+//! after the task instead. What only a raw `prctl` can change (a seccomp filter, timer slack,
+//! `no_new_privs`) is not looked for: use [`crate::spawn`] for closures that do such things. Where
+//! the kernel has no `kcmp(2)` every thread ends after its task.
+//!
+//! Idle threads have all signals masked, wait in `parking_lot_core`'s queue, and leave after
+//! [`set_idle_time`], or at [`trim`](crate::trim).
+//!
+//! [`pidfd`]: crate::JoinHandle::pidfd
+#![allow(unsafe_code, reason = "hands packets to threads")]
+
+use std::boxed::Box;
+
+use core::cell::UnsafeCell;
+use core::mem::ManuallyDrop;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::time::Duration;
+use std::time::Instant;
+
+use parking_lot_core::{DEFAULT_PARK_TOKEN, ParkResult, UnparkToken};
+
+use super::builder::Builder;
+use super::handle::JoinHandle;
+use super::packet::{Head, Packet, Start, record_of};
+use super::spawn::Spawned;
+use super::state;
+use super::watch::Watch;
+use crate::error::Error;
+use crate::runtime::record::{Name, Record, Shared};
+use crate::runtime::{Current, Runtime, Slot};
+use crate::stack::table::{Cell, List, Node, Table};
+use crate::sys::traits::{self, Traits};
+use crate::sys::{futex, signal, task};
+
+/// One kernel thread that waits for tasks.
+///
+/// Invariants:
+/// * W1: a cell is on `IDLE`, or held by one spawner that popped it, or by its own thread.
+/// * W2: while a cell is on `IDLE` or popped, its plain fields are not written.
+/// * W3: `given` changes only under the lock of the cell's queue in `parking_lot_core`.
+struct Idle {
+    /// The thread's slot, where its stack is.
+    slot: AtomicPtr<()>,
+    tid: AtomicI32,
+    /// What the thread was born with, and still has.
+    traits: UnsafeCell<Option<Traits>>,
+    epoch: AtomicU32,
+    /// What was given to a thread that was not asleep yet.
+    ///
+    /// | value | meaning |
+    /// |---|---|
+    /// | `NOTHING` | nothing yet |
+    /// | `LEAVE` | the thread is to end |
+    /// | `GONE` | the thread ends for want of tasks: the spawner must look elsewhere |
+    /// | any other | the address of a task's packet |
+    given: AtomicUsize,
+}
+
+const NOTHING: usize = 0;
+const LEAVE: usize = 1;
+const GONE: usize = 2;
+
+// SAFETY: plain fields follow W1 and W2.
+unsafe impl Sync for Idle {}
+// SAFETY: zero bytes are null, `None` or zero-filled traits nobody reads before `offer` wrote them.
+unsafe impl Cell for Idle {}
+
+static CELLS: Table<Idle> = Table::new();
+static FREE: List = List::new();
+static IDLE: List = List::new();
+
+/// How long a thread waits for a task, in nanoseconds.
+static IDLE_TIME: AtomicU64 = AtomicU64::new(10_000_000_000);
+
+/// Runs `f` on an idle thread of this module's if there is one, else on a new one.
+///
+/// # Panics
+/// Where a thread is needed and cannot be made, as [`crate::spawn`].
+///
+/// ```
+/// for n in 0..100 {
+///     assert_eq!(rawthread::warm::spawn(move || n * 2).join().unwrap(), n * 2);
+/// }
+/// ```
+pub fn spawn<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    match try_spawn(f) {
+        Ok(handle) => handle,
+        Err(error) => panic!("failed to spawn thread: {error}"),
+    }
+}
+
+/// As [`spawn`](fn@spawn), with an error instead of a panic.
+///
+/// # Errors
+/// As [`Builder::spawn`].
+///
+/// ```
+/// let handle = rawthread::warm::try_spawn(|| "warm")?;
+/// assert_eq!(handle.join().unwrap(), "warm");
+/// # Ok::<(), rawthread::Error>(())
+/// ```
+pub fn try_spawn<F, T>(f: F) -> Result<JoinHandle<T>, Error>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    Current::ready()?;
+    let record = Shared::new(Name::NONE)?;
+    let start = Start {
+        release: release::<F, T>,
+        setup: ptr::null(),
+        mask: Some(signal::current_mask()),
+        comm: Some(task::name()),
+        watch: Watch::Nobody,
+    };
+    // The slot is filled in when it is known; nobody asks before this function returns.
+    let packet = Box::new(Packet::new(None, record.clone().into_raw(), start, f));
+    let packet = Box::into_raw(packet);
+    let head = packet.cast::<Head>();
+    let slot = match give_to_idle(head) {
+        Some(slot) => slot,
+        // SAFETY: the packet is whole and nobody else knows it.
+        None => match unsafe { give_to_new(head) } {
+            Ok(slot) => slot,
+            Err(error) => {
+                // SAFETY: no thread took it: closure and reference are still in the packet.
+                unsafe {
+                    let packet = Box::from_raw(packet);
+                    drop(Shared::from_raw(packet.head.record));
+                    drop(packet.into_closure());
+                }
+                return Err(error);
+            }
+        },
+    };
+    // SAFETY: by H1 the packet stays until the handle lets go, and the thread does not read this
+    // field.
+    unsafe { (&raw mut (*head).slot).write(Some(slot)) };
+    set_place(&record, slot);
+    // SAFETY: boxes are not null.
+    let (head, result) = unsafe {
+        (
+            NonNull::new_unchecked(head),
+            NonNull::new_unchecked(Packet::result(packet)),
+        )
+    };
+    Ok(JoinHandle::new(Spawned {
+        record,
+        head,
+        result,
+    }))
+}
+
+/// Sets how long an idle thread waits for a task before it ends; 10 seconds unless set. Threads
+/// that are idle already keep the time they began with.
+///
+/// ```
+/// rawthread::warm::set_idle_time(std::time::Duration::from_secs(1));
+/// ```
+pub fn set_idle_time(time: Duration) {
+    let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    IDLE_TIME.store(nanos, Ordering::Relaxed);
+}
+
+/// Tells every idle thread to end.
+pub(super) fn end_idle() {
+    while let Some(idle) = IDLE.pop(&CELLS) {
+        give(idle, LEAVE);
+    }
+}
+
+/// Frees a task's packet, whose closure or result is gone already.
+///
+/// # Safety
+/// By S2: the caller is the last of thread and handle.
+unsafe fn release<F, T>(head: *mut Head) {
+    // SAFETY: `try_spawn` boxed exactly this type; its parts are dropped elsewhere.
+    drop(unsafe { Box::from_raw(head.cast::<ManuallyDrop<Packet<F, T>>>()) });
+}
+
+/// Gives the task to the thread that became idle last and is as a new thread of the caller's would
+/// be; `None` if there is none.
+fn give_to_idle(head: *mut Head) -> Option<Slot> {
+    if IDLE.is_empty() {
+        return None;
+    }
+    let wanted = Traits::current()?;
+    while let Some(idle) = IDLE.pop(&CELLS) {
+        if idle.epoch.load(Ordering::Relaxed) != Current::epoch() {
+            // A thread of the process that this one was forked from.
+            continue;
+        }
+        // SAFETY: W2.
+        if unsafe { *idle.traits.get() } != Some(wanted) {
+            // Another spawner may want it: but then this one would look at it again for ever.
+            give(idle, LEAVE);
+            continue;
+        }
+        let slot = idle.slot.load(Ordering::Relaxed);
+        // SAFETY: the packet is ours until it is given away.
+        record_of(unsafe { &*head }).set_tid(idle.tid.load(Ordering::Relaxed));
+        if give(idle, head as usize) {
+            // SAFETY: slots are permanent cells.
+            return Some(unsafe { &*slot.cast() });
+        }
+    }
+    None
+}
+
+/// Gives something to an idle thread; false if it is leaving and will not take it.
+fn give(idle: &'static Node<Idle>, what: usize) -> bool {
+    let mut taken = true;
+    let key = ptr::from_ref(idle) as usize;
+    // SAFETY: the key is an address of this module's own; the callback neither panics nor parks.
+    unsafe {
+        parking_lot_core::unpark_one(key, |result| {
+            if result.unparked_threads == 0 {
+                // Not asleep yet, or gone: the queue's lock is held, so it is one or the other.
+                taken = idle.given.load(Ordering::Relaxed) != GONE;
+                if taken {
+                    idle.given.store(what, Ordering::Relaxed);
+                }
+            }
+            UnparkToken(what)
+        });
+    }
+    if !taken {
+        FREE.push(idle);
+    }
+    taken
+}
+
+/// Makes a thread that begins with this task.
+///
+/// # Safety
+/// The packet is whole and nobody else knows it.
+unsafe fn give_to_new(head: *mut Head) -> Result<Slot, Error> {
+    /// The packet's address on its way to the thread.
+    struct Task(*mut Head);
+    // SAFETY: the closure in the packet was required to be Send.
+    unsafe impl Send for Task {}
+    impl Task {
+        fn into_head(self) -> *mut Head {
+            self.0
+        }
+    }
+    let first = Task(head);
+    let worker = Builder::new().spawn(move || work(first.into_head()))?;
+    // SAFETY: a task that nobody has a handle of yet leaves its packet in place.
+    record_of(unsafe { &*head }).set_tid(worker.tid());
+    Ok(worker.slot())
+}
+
+/// The life of a warm thread: its first task, then whatever it is given.
+fn work(first: *mut Head) {
+    let own = Current::current();
+    // SAFETY: the record of the thread itself, which lives as long as this function.
+    let shared = unsafe { &*own.cast::<Node<Record>>() };
+    // SAFETY: the thread runs on that slot.
+    let slot: Slot = unsafe { &*shared.slot().cast() };
+    let born = Traits::current();
+    let mut task = first;
+    loop {
+        // SAFETY: the task was given to this thread alone.
+        let retire = unsafe { run(task, slot) };
+        slot.set_occupant(own);
+        let fresh = !retire
+            && born.is_some()
+            && Traits::current() == born
+            && traits::shares_files_and_directory();
+        match fresh.then(|| wait_for_task(slot, born)).flatten() {
+            Some(next) => task = next,
+            None => {
+                // The thread's own end needs its own record.
+                Current::set_current(own);
+                return;
+            }
+        }
+    }
+}
+
+/// Notes where a task runs: its spawner and its thread both do, whoever comes first.
+fn set_place(record: &Record, slot: Slot) {
+    record.set_slot(ptr::from_ref(slot).cast_mut().cast());
+    let (low, len) = slot.region().stack();
+    record.set_stack(low as usize, low as usize + len);
+}
+
+/// Runs a task as a thread would, from mask to destructors; whether the thread must end after it.
+///
+/// # Safety
+/// `head` is a task's packet, given to the calling thread, which runs on `slot`.
+unsafe fn run(head: *mut Head, slot: Slot) -> bool {
+    // SAFETY: the packet is whole until `task_done`.
+    let (mask, comm, record) = unsafe { ((*head).mask, (*head).comm, (*head).record) };
+    Current::set_current(record);
+    slot.set_occupant(record);
+    // SAFETY: as above.
+    let shared = record_of(unsafe { &*head });
+    set_place(shared, slot);
+    if let Some(comm) = comm.filter(|comm| *comm != task::name()) {
+        task::set_name(&comm);
+    }
+    if let Some(mask) = mask {
+        signal::set_mask(mask);
+    }
+    // SAFETY: the steps of `entry::thread`, for a thread that stays.
+    unsafe {
+        ((*head).run)(head);
+        match state::complete(shared.state()) {
+            state::Result::Keep => {}
+            state::Result::Drop => ((*head).drop_result)(head),
+        }
+        Current::run_destructors(slot);
+        Current::renew(slot);
+    }
+    let done = state::task_done(shared.state());
+    if done.wake {
+        futex::wake(shared.state().as_ptr(), 1, futex::Scope::Private);
+    }
+    state::wait_unpinned(shared.state());
+    // SAFETY: the packet's reference, let go once.
+    drop(unsafe { Shared::from_raw(record) });
+    if done.slot == state::Slot::Release {
+        // SAFETY: the handle let go first.
+        unsafe { ((*head).release)(head) };
+    }
+    done.retire
+}
+
+/// Offers the calling thread to spawners and sleeps; `None` if it is to end.
+fn wait_for_task(slot: Slot, traits: Option<Traits>) -> Option<*mut Head> {
+    let idle = FREE.pop(&CELLS).map_or_else(|| CELLS.fresh(), Ok).ok()?;
+    idle.slot
+        .store(ptr::from_ref(slot).cast_mut().cast(), Ordering::Relaxed);
+    idle.tid.store(Current::tid(), Ordering::Relaxed);
+    idle.epoch.store(Current::epoch(), Ordering::Relaxed);
+    idle.given.store(NOTHING, Ordering::Relaxed);
+    // SAFETY: W1: the cell is this thread's until it is pushed.
+    unsafe { *idle.traits.get() = traits };
+    let deadline =
+        Instant::now().checked_add(Duration::from_nanos(IDLE_TIME.load(Ordering::Relaxed)));
+    IDLE.push(idle);
+    let key = ptr::from_ref(idle) as usize;
+    // SAFETY: the key is an address of this module's own; no callback panics or parks.
+    let parked = unsafe {
+        parking_lot_core::park(
+            key,
+            || idle.given.load(Ordering::Relaxed) == NOTHING,
+            || {},
+            // Under the queue's lock: a spawner that popped the cell learns of it there.
+            |_, _| idle.given.store(GONE, Ordering::Relaxed),
+            DEFAULT_PARK_TOKEN,
+            deadline,
+        )
+    };
+    let given = match parked {
+        ParkResult::Unparked(UnparkToken(given)) => given,
+        // Given before this thread slept.
+        ParkResult::Invalid => idle.given.load(Ordering::Relaxed),
+        // The cell stays on the list until a spawner pops it and finds it `GONE`.
+        ParkResult::TimedOut => return None,
+    };
+    FREE.push(idle);
+    (given != LEAVE).then_some(given as *mut Head)
+}

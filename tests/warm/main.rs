@@ -1,0 +1,293 @@
+//! Warm threads: as fresh as new ones.
+#![allow(unsafe_code, reason = "asks the kernel")]
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "libc calls that touch nothing but what stands beside them"
+)]
+
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use rawthread::warm;
+
+/// Runs the named test in a process of its own, whose warm threads no other test disturbs.
+fn alone(name: &str) -> bool {
+    if std::env::var_os("RAWTHREAD_ALONE").is_some() {
+        return true;
+    }
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env("RAWTHREAD_ALONE", "1")
+        .status()
+        .unwrap();
+    assert!(status.success(), "{name}: {status}");
+    false
+}
+
+fn tid() -> i32 {
+    unsafe { libc::gettid() }
+}
+
+/// The kernel thread that serves the next task when nothing else runs; waits until it is idle.
+fn settled() -> i32 {
+    let first = warm::spawn(tid).join().unwrap();
+    for _ in 0..1000 {
+        let next = warm::spawn(tid).join().unwrap();
+        if next == first {
+            return next;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    first
+}
+
+#[test]
+fn a_kernel_thread_serves_many_tasks_and_each_sees_a_new_thread() {
+    if !alone("a_kernel_thread_serves_many_tasks_and_each_sees_a_new_thread") {
+        return;
+    }
+    static DROPS: AtomicU32 = AtomicU32::new(0);
+    struct Noisy;
+    impl Drop for Noisy {
+        fn drop(&mut self) {
+            DROPS.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    thread_local! {
+        static COUNT: Cell<u32> = const { Cell::new(0) };
+        static NOISY: Noisy = const { Noisy };
+    }
+    let (mut tids, mut ids) = (HashSet::new(), HashSet::new());
+    for round in 1..=1000 {
+        let (tid, id, count) = warm::spawn(|| {
+            NOISY.with(|_| ());
+            COUNT.set(COUNT.get() + 1);
+            (tid(), rawthread::current().id(), COUNT.get())
+        })
+        .join()
+        .unwrap();
+        tids.insert(tid);
+        assert!(ids.insert(id), "a thread id came twice");
+        assert_eq!(count, 1, "a thread-local of an earlier task");
+        assert_eq!(
+            DROPS.load(Ordering::SeqCst),
+            round,
+            "destructors run before join returns"
+        );
+    }
+    assert!(
+        tids.len() < 100,
+        "{} kernel threads for 1000 tasks",
+        tids.len()
+    );
+}
+
+#[test]
+fn panics_results_and_detaching_work_as_with_spawn() {
+    let payload = warm::spawn(|| -> u8 { panic!("expected in this test") })
+        .join()
+        .unwrap_err();
+    assert_eq!(
+        payload.downcast_ref::<&str>(),
+        Some(&"expected in this test")
+    );
+    static DROPS: AtomicU32 = AtomicU32::new(0);
+    struct Result;
+    impl Drop for Result {
+        fn drop(&mut self) {
+            DROPS.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    for _ in 0..500 {
+        drop(warm::spawn(|| Result));
+    }
+    for _ in 0..500 {
+        drop(warm::spawn(|| Result).join().unwrap());
+    }
+    while DROPS.load(Ordering::SeqCst) < 1000 {
+        std::thread::yield_now();
+    }
+    let large = warm::spawn(|| [7u8; 100_000]).join().unwrap();
+    assert!(large.iter().all(|byte| *byte == 7));
+    let handle = warm::spawn(rawthread::park);
+    let handle = handle.join_timeout(Duration::from_millis(5)).unwrap_err();
+    assert!(!handle.is_finished());
+    handle.thread().unpark();
+    handle.join().unwrap();
+}
+
+#[test]
+fn many_spawners_lose_no_task() {
+    std::thread::scope(|scope| {
+        for base in 0..4u64 {
+            scope.spawn(move || {
+                for round in 0..500 {
+                    let handles: Vec<_> = (0..8)
+                        .map(|n| warm::spawn(move || base * 100_000 + round * 10 + n))
+                        .collect();
+                    for (n, handle) in handles.into_iter().enumerate() {
+                        assert_eq!(
+                            handle.join().unwrap(),
+                            base * 100_000 + round * 10 + n as u64
+                        );
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn tasks_race_with_the_end_of_idle_time() {
+    if !alone("tasks_race_with_the_end_of_idle_time") {
+        return;
+    }
+    warm::set_idle_time(Duration::from_micros(200));
+    for round in 0..2000u64 {
+        assert_eq!(warm::spawn(move || round).join().unwrap(), round);
+        if round % 3 == 0 {
+            std::thread::sleep(Duration::from_micros(150 + round % 100));
+        }
+    }
+}
+
+#[test]
+fn idle_threads_leave_after_their_time_and_at_a_trim() {
+    if !alone("idle_threads_leave_after_their_time_and_at_a_trim") {
+        return;
+    }
+    let tasks = || std::fs::read_dir("/proc/self/task").unwrap().count();
+    let before = tasks();
+    warm::set_idle_time(Duration::from_millis(50));
+    settled();
+    while tasks() > before {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    warm::set_idle_time(Duration::from_secs(3600));
+    settled();
+    assert!(tasks() > before);
+    rawthread::trim();
+    while tasks() > before {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn the_spawners_mask_and_name_are_inherited_each_time() {
+    if !alone("the_spawners_mask_and_name_are_inherited_each_time") {
+        return;
+    }
+    fn masked() -> bool {
+        let mut set = unsafe { std::mem::zeroed() };
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut set) };
+        unsafe { libc::sigismember(&set, libc::SIGUSR1) == 1 }
+    }
+    fn comm() -> String {
+        let path = format!("/proc/self/task/{}/comm", tid());
+        std::fs::read_to_string(path).unwrap().trim().to_owned()
+    }
+    settled();
+    assert!(!warm::spawn(masked).join().unwrap());
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    unsafe { libc::sigaddset(&mut set, libc::SIGUSR1) };
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) };
+    assert!(warm::spawn(masked).join().unwrap());
+    unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut()) };
+    assert!(!warm::spawn(masked).join().unwrap());
+    // A task that names its thread does not name the next one.
+    warm::spawn(|| unsafe { libc::prctl(libc::PR_SET_NAME, c"renamed".as_ptr()) })
+        .join()
+        .unwrap();
+    let mine = comm();
+    for _ in 0..10 {
+        assert_eq!(warm::spawn(comm).join().unwrap(), mine);
+    }
+}
+
+#[test]
+fn a_thread_that_cannot_be_made_fresh_ends() {
+    if !alone("a_thread_that_cannot_be_made_fresh_ends") {
+        return;
+    }
+    let changes: [(&str, fn()); 4] = [
+        ("affinity", || {
+            let one = rawthread::CpuSet::current().unwrap().iter().next().unwrap();
+            let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+            unsafe { libc::CPU_SET(one, &mut set) };
+            unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) };
+        }),
+        ("nice", || {
+            assert_eq!(
+                unsafe { libc::setpriority(libc::PRIO_PROCESS, tid() as u32, 7) },
+                0
+            )
+        }),
+        ("directory", || {
+            assert_eq!(unsafe { libc::unshare(libc::CLONE_FS) }, 0)
+        }),
+        ("descriptors", || {
+            assert_eq!(unsafe { libc::unshare(libc::CLONE_FILES) }, 0)
+        }),
+    ];
+    for (what, change) in changes {
+        let several = rawthread::available_parallelism().unwrap().get() > 1;
+        if what == "affinity" && !several {
+            println!("SKIP: one processor: its affinity cannot be narrowed");
+            continue;
+        }
+        let changed = warm::spawn(move || {
+            change();
+            tid()
+        });
+        let spoilt = changed.join().unwrap();
+        // Had it stayed it would be the one that became idle last, and serve soon.
+        for _ in 0..50 {
+            assert_ne!(warm::spawn(tid).join().unwrap(), spoilt, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_pidfd_of_a_task_becomes_ready_at_its_end() {
+    use std::os::fd::AsRawFd;
+    let handle = warm::spawn(rawthread::park);
+    let descriptor = match handle.pidfd() {
+        Ok(descriptor) => descriptor,
+        Err(error) => {
+            println!("SKIP: {error}");
+            handle.thread().unpark();
+            return handle.join().unwrap();
+        }
+    };
+    handle.thread().unpark();
+    handle.join().unwrap();
+    let mut set = libc::pollfd {
+        fd: descriptor.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    assert_eq!(unsafe { libc::poll(&mut set, 1, -1) }, 1);
+}
+
+#[test]
+fn threads_are_warm_in_a_forked_child_too() {
+    if !alone("threads_are_warm_in_a_forked_child_too") {
+        return;
+    }
+    settled();
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        // The parent's idle threads do not exist here.
+        let sum: u32 = (0..50)
+            .map(|n| warm::spawn(move || n).join().unwrap())
+            .sum();
+        unsafe { libc::_exit(i32::from(sum != 1225)) };
+    }
+    let mut status = -1;
+    unsafe { libc::waitpid(pid, &mut status, 0) };
+    assert_eq!(status, 0);
+    assert_eq!(warm::spawn(|| 5).join().unwrap(), 5);
+}
