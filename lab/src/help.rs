@@ -78,6 +78,15 @@ Writes one self-contained page: tick flags, see what is shared, the kernel's ans
 who makes tasks so, and code for C and for rawthread. The tables are the library's own. The page
 works from disk and without a network, on a phone, and by keyboard.",
     },
+    Help {
+        name: "bench",
+        usage: "lab bench [--rounds N]",
+        line: "what a thread costs: bare clone, rawthread::spawn, std::thread::spawn",
+        story: "\
+Times threads that do nothing: one by one on one processor, and 64 at once on all. The contenders
+take turns, so that what disturbs one disturbs all. bare clone is the floor: one clone and one
+wait, without result, guard or thread-locals. Numbers are worth as much as the machine is quiet.",
+    },
 ];
 
 /// The page of one command.

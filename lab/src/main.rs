@@ -4,6 +4,7 @@
 #![allow(unsafe_code, reason = "the default action of SIGPIPE")]
 
 mod ask;
+mod bench;
 mod cli;
 mod explain;
 mod explore;
@@ -67,6 +68,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode, Misuse> {
         "ask" => ask::run(Arguments::new("ask", rest)),
         "trace" => trace::run(Arguments::new("trace", rest)),
         "explore" => explore::run(Arguments::new("explore", rest)),
+        "bench" => bench::run(Arguments::new("bench", rest)),
         // `lab --json` is `lab tour --json`.
         option if option.starts_with('-') => tour::run(Arguments::new("tour", arguments)),
         unknown => Err(no_such(unknown)),

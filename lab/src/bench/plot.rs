@@ -1,0 +1,62 @@
+//! Bars for the terminal.
+
+use super::field::Times;
+use crate::paint::{Paint, Tone};
+
+/// Characters for the longest bar.
+const WIDTH: usize = 50;
+
+/// One line for each contender: its bar up to the middle, a thin line on to the slowest tenth, and
+/// how it compares to the first.
+pub(super) fn draw(field: &[(String, Times)], paint: Paint) -> String {
+    let longest = field
+        .iter()
+        .fold(0.0, |most: f64, (_, times)| most.max(times.slow));
+    let Some((_, first)) = field.first() else {
+        return String::new();
+    };
+    let mut text = String::new();
+    for (name, times) in field {
+        let columns = |nanoseconds: f64| (nanoseconds / longest * WIDTH as f64).round() as usize;
+        let bar = columns(times.middle).max(1);
+        let tail = columns(times.slow).saturating_sub(bar);
+        let tone = if name.starts_with("rawthread") {
+            Tone::Good
+        } else {
+            Tone::Own
+        };
+        text += &format!(
+            "  {name:<20}{}{}{:blanks$}{:>8.1} µs  {:>6.2}\n",
+            paint.tone(tone, &"█".repeat(bar)),
+            paint.tone(Tone::Quiet, &"─".repeat(tail)),
+            "",
+            times.middle / 1000.0,
+            times.middle / first.middle,
+            blanks = WIDTH.saturating_sub(bar + tail),
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_are_as_long_as_the_times() {
+        let times = |middle| Times {
+            middle,
+            slow: middle,
+        };
+        let field = [
+            ("bare clone".to_owned(), times(10_000.0)),
+            ("other".to_owned(), times(50_000.0)),
+        ];
+        let text = draw(&field, Paint::plain());
+        let bars: Vec<_> = text.lines().map(|line| line.matches('█').count()).collect();
+        assert_eq!(bars, [10, 50]);
+        assert!(text.lines().all(|line| line.chars().count() <= 100));
+        assert!(text.contains("10.0 µs    1.00"), "{text}");
+        assert!(text.contains("50.0 µs    5.00"), "{text}");
+    }
+}
