@@ -1,14 +1,13 @@
 //! A closure in a process of its own, made with any legal set of clone flags.
 #![allow(unsafe_code, reason = "makes a process by hand")]
 
-use core::mem::ManuallyDrop;
-
 use super::child::Child;
 use super::explain;
+use super::footing::{Footing, Seat};
 use super::gate::Gate;
 use super::ground::Ground;
 use super::namespaces::{IdMaps, Namespaces};
-use super::start::{Packet, Start};
+use super::start::{self, Start};
 use crate::error::Error;
 use crate::flags::CloneFlags;
 use crate::sys::file::Descriptor;
@@ -53,6 +52,8 @@ pub struct Builder {
     tid_count: usize,
     maps: IdMaps,
     stack_size: usize,
+    /// With `VM` only.
+    identity: bool,
 }
 
 impl Builder {
@@ -72,6 +73,7 @@ impl Builder {
             tid_count: 0,
             maps: IdMaps::default(),
             stack_size: DEFAULT_STACK,
+            identity: true,
         }
     }
 
@@ -241,6 +243,33 @@ impl Builder {
         self
     }
 
+    /// Whether a child that shares memory gets a thread identity of its own: a thread pointer, with
+    /// it `errno` and thread-locals. It does unless told otherwise; without `VM` there is no need.
+    ///
+    /// An identity adds `SETTLS`, `PARENT_SETTID` and `CHILD_CLEARTID` to the flags. A child that
+    /// does not return from its closure (it is killed, calls `execve` or `_exit`) takes the
+    /// identity and its stack with it: that memory is not used again.
+    ///
+    /// ```
+    /// use rawthread::flags::CloneFlags;
+    /// use rawthread::process::Builder;
+    ///
+    /// # fn main() -> Result<(), rawthread::Error> {
+    /// // Exactly these flags: what vfork asks for.
+    /// let bare = Builder::new()
+    ///     .flags(CloneFlags::VM | CloneFlags::VFORK)
+    ///     .identity(false);
+    /// // SAFETY: the parent sleeps; the child touches nothing.
+    /// let mut child = unsafe { bare.spawn(|| 3) }?;
+    /// assert_eq!(child.wait()?.code(), Some(3));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn identity(mut self, wanted: bool) -> Self {
+        self.identity = wanted;
+        self
+    }
+
     /// Makes the process; its exit code is what `f` returns (the low 8 bits), 101 if `f` panics.
     ///
     /// The child ends by `exit_group`: no destructor of the caller's frames runs in it, nothing
@@ -259,15 +288,22 @@ impl Builder {
     /// (`signal-safety(7)`) and does not allocate.
     ///
     /// With `VM`, `f` runs at the same time as everything else in this process, though its pid is
-    /// another. It must be sound to send there, must not borrow what may end before the child does
-    /// (its end is when [`Child::wait`] returns), and until the child has an identity of its own,
-    /// it stands on the thread pointer of the calling thread: it must not touch thread-locals,
-    /// `errno`, the allocator, stdio or locks of a libc or of std, nor panic. That leaves
-    /// computing, shared memory by atomics, and raw system calls. With `VFORK` the calling thread
-    /// sleeps meanwhile, so `f` may also call async-signal-safe functions of libc. A signal
+    /// another. It must be sound to send there, and must not borrow what may end before the child
+    /// does (its end is when [`Child::wait`] returns). With its own identity it may then do what a
+    /// thread may: allocate, lock, use thread-locals and `errno`, print, panic. What it must not
+    /// do is act for the process that it is not: `exit` (which runs this process's handlers),
+    /// making or joining threads, changing ids through libc, and using a descriptor by an object
+    /// of the other process's (without `FILES` its table is another). If it is killed while
+    /// it holds a lock of the shared memory, the lock stays locked.
+    ///
+    /// With `VM` but without an identity it stands on the thread pointer of the calling thread: it
+    /// must not touch thread-locals, `errno`, the allocator, stdio or locks of a libc or of std,
+    /// nor panic. That leaves computing, shared memory by atomics, and raw system calls; with
+    /// `VFORK`, as the calling thread sleeps, also async-signal-safe functions of libc. A signal
     /// handler of the program may run in such a child: block signals around the call, or take
-    /// `CLEAR_SIGHAND`. [`Command`](super::Command) does all this safely for the case
-    /// that ends in `execve`.
+    /// `CLEAR_SIGHAND`.
+    ///
+    /// [`Command`](super::Command) does all this safely for the case that ends in `execve`.
     ///
     /// Without `FILES`, descriptors in the child are copies: dropping an `OwnedFd` there or here
     /// closes one of two. With `FILES` and without `VM`, both copies of a captured `OwnedFd` would
@@ -287,88 +323,45 @@ impl Builder {
     {
         let flags = self.checked_flags()?;
         let gate = Gate::new(&self.maps, flags)?;
-        let mut pidfd = -1i32;
-        let mut request = clone::Request {
-            flags: flags.bits(),
-            exit_signal: self.exit_signal_for(flags),
-            pidfd: &raw mut pidfd as usize,
-            set_tid: if self.tid_count == 0 {
-                0
+        let child_gate = gate.as_ref().map(|gate| gate.child_side(flags));
+        let mut start = if flags.contains(CloneFlags::VM) {
+            let size = self.stack_size.saturating_add(start::room::<F>());
+            let footing = if self.identity {
+                Footing::Seat(Seat::take(size)?)
             } else {
-                self.tids.as_ptr() as usize
-            },
-            set_tid_size: self.tid_count,
-            cgroup: self.cgroup.unwrap_or(0) as u64,
-            tls: if flags.contains(CloneFlags::SETTLS) {
-                arch::thread_pointer() as usize
-            } else {
-                0
-            },
-            ..clone::Request::default()
-        };
-        let make = |request: &mut clone::Request, start: Start<'_, F>| {
-            // SAFETY: the caller's contract for `f`; `start` keeps the rest.
-            let first = unsafe { start.clone(request) };
-            if first == Err(Errno::EINVAL) && self.pidfd.is_none() {
-                // An old kernel or an emulator that knows no pidfd: not asked for, so not missed.
-                request.flags &= !CloneFlags::PIDFD.bits();
-                request.pidfd = 0;
-                // SAFETY: as above; the first try made nothing.
-                return unsafe { start.clone(request) };
-            }
-            first
-        };
-        if !flags.contains(CloneFlags::PIDFD) {
-            request.pidfd = 0;
-        }
-        let mut tid_words = [0u32; 2];
-        let stack = flags
-            .contains(CloneFlags::VM)
-            .then(|| Ground::new(self.stack_size.saturating_add(size_of::<Packet<F>>() + 64)))
-            .transpose()?;
-        let mut f = ManuallyDrop::new(f);
-        let start = match &stack {
-            Some(ground) => {
-                let room = size_of::<Packet<F>>().next_multiple_of(16);
-                let address =
-                    (ground.top() as usize - room) & !(align_of::<Packet<F>>().max(16) - 1);
-                let packet = address as *mut Packet<F>;
-                // SAFETY: inside the fresh mapping, aligned; moves `f` out: it is not used below
-                // except to bring it back after a failure.
-                unsafe {
-                    packet.write(Packet {
-                        f: ManuallyDrop::take(&mut f),
-                        gate: gate.as_ref().map(|gate| gate.child_side(flags)),
-                        tid: 0,
-                    });
-                    request.child_tid = &raw mut (*packet).tid as usize;
-                }
-                request.stack = ground.bottom();
-                request.stack_size = address - ground.bottom();
-                Start::Own(packet)
-            }
-            None => {
-                request.child_tid = &raw mut tid_words[1] as usize;
-                Start::Copy(&mut f, gate.as_ref().map(|gate| gate.child_side(flags)))
-            }
-        };
-        request.parent_tid = if flags.contains(CloneFlags::PARENT_SETTID) {
-            &raw mut tid_words[0] as usize
+                Footing::Bare(Ground::new(size)?)
+            };
+            Start::own(f, child_gate, footing)?
         } else {
-            0
+            Start::copy(f, child_gate)
         };
-        let in_own_memory = !flags.contains(CloneFlags::VM);
-        let packet = start.packet();
-        let made = make(&mut request, start);
-        if in_own_memory {
-            // SAFETY: the parent's copy, dropped once; the child never returns here.
-            unsafe { ManuallyDrop::drop(&mut f) };
-        }
-        let pid = made.map_err(|errno| {
-            if !in_own_memory {
-                // SAFETY: no child was made, so the packet is ours and initialised.
-                unsafe { packet.drop_in_place() };
+        let (mut pidfd, mut tid) = (-1i32, 0u32);
+        let mut request = self.request(flags);
+        request.pidfd = &raw mut pidfd as usize;
+        request.parent_tid = &raw mut tid as usize;
+        start.complete(&mut request);
+        let made = loop {
+            // Legacy clone takes one of these two words for the other.
+            if request.flags & CloneFlags::PIDFD.bits() == 0 {
+                request.pidfd = 0;
             }
+            if request.flags & CloneFlags::PARENT_SETTID.bits() == 0 {
+                request.parent_tid = 0;
+            }
+            // SAFETY: the caller's contract for `f`; `start` completed the request.
+            match unsafe { start.clone(&request) } {
+                // An old kernel, a sandbox or an emulator that knows no pidfd: it was not asked
+                // for, so it is not missed.
+                Err(Errno::EINVAL | Errno::ENOSYS | Errno::EPERM)
+                    if self.pidfd.is_none() && request.pidfd != 0 =>
+                {
+                    request.flags &= !CloneFlags::PIDFD.bits();
+                }
+                other => break other,
+            }
+        };
+        let footing = start.finish(made.is_ok());
+        let pid = made.map_err(|errno| {
             let asked = explain::Asked {
                 flags,
                 exit_signal: request.exit_signal,
@@ -377,7 +370,7 @@ impl Builder {
             explain::clone_failed(asked, errno)
         })?;
         let pidfd = (pidfd >= 0).then(|| Descriptor::adopt(pidfd));
-        let mut child = Child::new(pid, pidfd).standing_on(stack);
+        let mut child = Child::new(pid, pidfd).standing_on(footing);
         if flags.contains(CloneFlags::PARENT) {
             child = child.given_to_our_parent();
         }
@@ -391,6 +384,27 @@ impl Builder {
             gate.open(flags);
         }
         Ok(child)
+    }
+
+    /// What to ask of clone, but for the places that `spawn` has.
+    fn request(&self, flags: CloneFlags) -> clone::Request {
+        clone::Request {
+            flags: flags.bits(),
+            exit_signal: self.exit_signal_for(flags),
+            set_tid: if self.tid_count == 0 {
+                0
+            } else {
+                self.tids.as_ptr() as usize
+            },
+            set_tid_size: self.tid_count,
+            cgroup: self.cgroup.unwrap_or(0) as u64,
+            tls: if flags.contains(CloneFlags::SETTLS) {
+                arch::thread_pointer() as usize
+            } else {
+                0
+            },
+            ..clone::Request::default()
+        }
     }
 
     fn exit_signal_for(&self, flags: CloneFlags) -> u32 {

@@ -4,7 +4,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use super::ground::Ground;
+use super::footing::Footing;
 use super::pipe::Pipe;
 use super::reaper;
 use super::status::ExitStatus;
@@ -97,7 +97,7 @@ pub struct Child {
     pid: i32,
     pidfd: Option<Descriptor>,
     /// What the child stands on, if it shares our memory and may still be there.
-    stack: Option<Ground>,
+    stack: Option<Footing>,
     status: Option<ExitStatus>,
     /// Whether this process is the parent: not for `CLONE_PARENT`.
     ours: bool,
@@ -117,7 +117,7 @@ impl Child {
         }
     }
 
-    pub(super) fn standing_on(mut self, stack: Option<Ground>) -> Self {
+    pub(super) fn standing_on(mut self, stack: Option<Footing>) -> Self {
         self.stack = stack;
         self
     }

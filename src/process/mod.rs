@@ -13,6 +13,7 @@ mod child;
 #[cfg(feature = "alloc")]
 mod command;
 mod explain;
+mod footing;
 mod fork;
 mod gate;
 mod ground;

@@ -17,6 +17,7 @@ use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
 use super::child::wait_raw;
+use super::footing::Footing;
 use super::ground::Ground;
 use crate::error::Error;
 use crate::flags::CloneFlags;
@@ -30,7 +31,7 @@ const STACK_SIZE: usize = 16 * 1024;
 struct Task {
     pid: i32,
     pidfd: Option<Descriptor>,
-    stack: Option<Ground>,
+    stack: Option<Footing>,
     own: (*mut u8, usize),
 }
 
@@ -42,7 +43,7 @@ struct Task {
 pub(super) fn adopt(
     pid: i32,
     pidfd: Option<Descriptor>,
-    stack: Option<Ground>,
+    stack: Option<Footing>,
 ) -> Result<(), Error> {
     let stack = ManuallyDrop::new(stack);
     let own = Ground::new(STACK_SIZE)?;

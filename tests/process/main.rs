@@ -5,6 +5,7 @@
 mod builder;
 mod child;
 mod command;
+mod identity;
 mod settings;
 mod traps;
 mod util;

@@ -17,7 +17,10 @@ pub(super) fn make<F>(tale: &mut Tale, flags: CloneFlags, signal: u32, f: F) -> 
 where
     F: FnOnce() -> i32 + 'static,
 {
-    let builder = Builder::new().flags(flags).exit_signal(signal);
+    let builder = Builder::new()
+        .flags(flags)
+        .identity(false)
+        .exit_signal(signal);
     // SAFETY: the experiments' closures make raw system calls on numbers and atomics alone, and
     // own what they use; the experiment has one thread, which waits while the child runs.
     match unsafe { builder.spawn(f) } {
