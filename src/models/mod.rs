@@ -11,6 +11,7 @@
 
 pub(crate) mod futex;
 mod sync;
+mod thread;
 
 /// Runs `model` in every execution with at most `preemptions` preemptions.
 fn check(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {

@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize
 
 use super::{Current, Runtime, limits};
 use crate::error::Error;
+use crate::primitive::atomic as primitive;
 use crate::stack::table::{Cell, List, Node, Table};
 use crate::sys::futex::{self, Deadline, Scope};
 use crate::sys::{Errno, task};
@@ -29,7 +30,7 @@ pub(crate) struct Record {
     /// See [`Record::park`].
     parker: AtomicU32,
     /// Who still uses the thread's slot: `thread::state` reads and writes it.
-    state: AtomicU32,
+    state: primitive::AtomicU32,
     /// Lowest address and end of the stack that the thread's frames have; 0 where not ours.
     stack: [AtomicUsize; 2],
     /// The slot the thread runs on; null for threads that are not of this crate's making.
@@ -69,7 +70,7 @@ impl Record {
         self.tid.store(tid, Ordering::Relaxed);
     }
 
-    pub(crate) fn state(&self) -> &AtomicU32 {
+    pub(crate) fn state(&self) -> &primitive::AtomicU32 {
         &self.state
     }
 

@@ -39,6 +39,13 @@ impl<T> core::ops::Deref for Node<T> {
     }
 }
 
+impl<T> Node<T> {
+    /// What [`Table::node`] finds it by: never 0, and below 2^31.
+    pub(crate) fn number(&self) -> u32 {
+        self.number.load(Ordering::Relaxed)
+    }
+}
+
 /// A table of cells that grows and never shrinks.
 pub(crate) struct Table<T> {
     chunks: [AtomicPtr<Node<T>>; CHUNKS],
@@ -100,7 +107,7 @@ impl<T: Cell> Table<T> {
     }
 
     /// The node with this number + 1, which must have been handed out.
-    fn node(&self, number: u32) -> &'static Node<T> {
+    pub(crate) fn node(&self, number: u32) -> &'static Node<T> {
         let (chunk, offset) = locate(number as usize - 1);
         let base = self.chunks[chunk].load(Ordering::Acquire);
         debug_assert!(!base.is_null());

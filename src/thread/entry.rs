@@ -22,7 +22,7 @@ use crate::sys::{arch, task};
 /// 6. The reference to the record is let go: `current` is gone.
 /// 7. `done`: a joiner may take the result and give the slot to the cache, whose next taker waits
 ///    for step 9. After it nothing of the slot but the stack is touched.
-/// 8. `watch.done`: a scope that waits for this thread may end.
+/// 8. `watch.done`: a scope that waits for this thread may end, a set may join it.
 /// 9. exit: the kernel clears the tid word and wakes who sleeps on it.
 ///
 /// # Safety

@@ -11,6 +11,7 @@ use super::current::Thread;
 use super::packet::{self, Head, Result};
 use super::spawn::{Spawned, wait_until_gone};
 use super::state::{self, Detached};
+use crate::primitive::LONGEST_SPIN;
 use crate::runtime::Slot;
 use crate::runtime::record::Shared;
 use crate::stack::slab::Region;
@@ -279,8 +280,9 @@ unsafe fn release(head: NonNull<Head>) {
     unsafe { ((*head).release)(head) };
 }
 
-/// How often to look before sleeping: some 30 µs, the price of waking an idle processor.
-const SPINS: u32 = 1000;
+/// How often to look before sleeping: some 30 µs, the price of waking an idle processor. To a model
+/// a spin is only more of the same.
+const SPINS: u32 = if LONGEST_SPIN == 0 { 0 } else { 1000 };
 
 /// Spins for `done` where that can help; false if it is time to sleep.
 ///

@@ -5,7 +5,8 @@
 //! * [`spawn`]: from a [`Builder`] to a kernel thread; [`entry`]: what that thread does, from its
 //!   first instruction to its last.
 //! * [`setup`]: what is in force before the closure's first instruction.
-//! * [`watch`]: who is told of a thread's end: a scope that waits for it.
+//! * [`watch`]: who is told of a thread's end: a [`scope`](mod@scope) or a [`set`],
+//!   whose [`queue`] it enters.
 //! * [`warm`]: threads that outlive their tasks.
 //! * [`builder`], [`attributes`], [`handle`], [`inspect`], [`park`], [`scope`](mod@scope): the
 //!   public face.
@@ -21,13 +22,15 @@ mod packet;
 #[cfg(feature = "std")]
 mod panic_message;
 mod park;
+pub(crate) mod queue;
 mod reserve;
 mod scheduling;
-mod scope;
+pub(crate) mod scope;
+mod set;
 mod setup;
 mod signals;
 mod spawn;
-mod state;
+pub(crate) mod state;
 #[cfg(feature = "std")]
 pub mod warm;
 mod watch;
@@ -50,6 +53,7 @@ pub use park::{park, park_timeout, park_timeout_ms};
 pub use reserve::{reserve, trim};
 pub use scheduling::Scheduling;
 pub use scope::{Scope, ScopedJoinHandle, scope};
+pub use set::JoinSet;
 pub use signals::{Signal, SignalSet};
 
 /// std's own thread-locals, which rawthreads have like any other: what `std::thread` names, so that

@@ -3,7 +3,6 @@
 
 use core::fmt;
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
 use super::builder::Builder;
@@ -13,7 +12,9 @@ use super::packet::Result;
 use super::spawn as launch;
 use super::watch::Watch;
 use crate::error::Error;
-use crate::sys::futex;
+use crate::primitive::atomic::{AtomicU32, Ordering};
+use crate::primitive::const_fn;
+use crate::sync::futex;
 
 /// What a scope knows of its threads. It lies on the stack of [`scope`], so nothing of it may be
 /// touched once its last thread has left.
@@ -35,7 +36,7 @@ use crate::sys::futex;
 /// Orderings: leaving is a Release and the scope's look an Acquire, with only read-modify-writes
 /// between: all that every thread did happens before the scope ends.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     running: AtomicU32,
     /// Panics whose payload no join has taken.
     unclaimed: AtomicU32,
@@ -45,15 +46,17 @@ pub(super) struct Ledger {
 const WAITING: u32 = 1 << 31;
 
 impl Ledger {
-    const fn new() -> Self {
-        Self {
-            running: AtomicU32::new(0),
-            unclaimed: AtomicU32::new(0),
+    const_fn! {
+        pub(crate) fn new() -> Self {
+            Self {
+                running: AtomicU32::new(0),
+                unclaimed: AtomicU32::new(0),
+            }
         }
     }
 
     /// Spawner: one more thread. Relaxed by L1.
-    fn enter(&self) {
+    pub(crate) fn enter(&self) {
         self.running.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -65,13 +68,13 @@ impl Ledger {
     ///
     /// # Safety
     /// The ledger lives, and the caller has entered it and not yet left.
-    pub(super) unsafe fn leave(this: *const Self) {
+    pub(crate) unsafe fn leave(this: *const Self) {
         // SAFETY: alive until the subtraction by the contract; only the address is used after.
         let running = unsafe { &raw const (*this).running };
         // SAFETY: as above.
         let before = unsafe { (*running).fetch_sub(1, Ordering::Release) };
         if before == WAITING | 1 {
-            futex::wake(running.cast(), 1, futex::Scope::Private);
+            futex::wake_one(running);
         }
     }
 
@@ -103,14 +106,14 @@ impl Ledger {
     }
 
     /// Scope: sleeps until no thread is left.
-    fn wait(&self) {
+    pub(crate) fn wait(&self) {
         let look = || self.running.load(Ordering::Acquire);
         if spin_until(|| look() == 0) {
             return;
         }
         let mut value = self.running.fetch_or(WAITING, Ordering::Acquire) | WAITING;
         while value != WAITING {
-            let _ = futex::wait(&self.running, value, None, futex::Scope::Private);
+            futex::wait(&self.running, value);
             value = look();
         }
     }

@@ -20,10 +20,11 @@
 //! with Acquire before it is taken. `DETACHED` is set with Release after the handle's last use of
 //! the slot, and read with Acquire by a thread that then gives the slot away.
 
-use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
-use crate::sys::futex::{self, Deadline, Scope};
+use crate::primitive::atomic::{AtomicU32, Ordering};
+use crate::sync::futex;
+use crate::sys::futex::Deadline;
 use crate::sys::sched;
 
 const DETACHED: u32 = 1;
@@ -36,7 +37,7 @@ const PIN: u32 = 32;
 /// What the thread does with the result when its closure has ended.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Result {
+pub(crate) enum Result {
     /// A handle will take it.
     Keep,
     /// Nobody will: drop it here.
@@ -46,7 +47,7 @@ pub(super) enum Result {
 /// Whether the caller was the last user of the slot.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Slot {
+pub(crate) enum Slot {
     /// The other one still uses it and will give it back.
     Shared,
     /// The caller gives it back.
@@ -56,7 +57,7 @@ pub(super) enum Slot {
 /// What the handle finds when it lets go of a result that was there.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Detached {
+pub(crate) enum Detached {
     /// The thread still runs its destructors and will give the slot back.
     Complete,
     /// The slot is the caller's to give back.
@@ -64,7 +65,7 @@ pub(super) enum Detached {
 }
 
 /// Thread: the closure has ended and its result is written.
-pub(super) fn complete(state: &AtomicU32) -> Result {
+pub(crate) fn complete(state: &AtomicU32) -> Result {
     if state.fetch_or(COMPLETE, Ordering::AcqRel) & DETACHED == 0 {
         Result::Keep
     } else {
@@ -73,7 +74,7 @@ pub(super) fn complete(state: &AtomicU32) -> Result {
 }
 
 /// Thread: the last thing before it leaves.
-pub(super) fn done(state: &AtomicU32) -> Slot {
+pub(crate) fn done(state: &AtomicU32) -> Slot {
     if state.fetch_or(DONE, Ordering::AcqRel) & DETACHED == 0 {
         Slot::Shared
     } else {
@@ -84,7 +85,7 @@ pub(super) fn done(state: &AtomicU32) -> Slot {
 /// Handle: lets go while the closure still runs; false if its result is already there, which is
 /// then the handle's to drop before it calls [`detach`].
 #[must_use]
-pub(super) fn try_detach_running(state: &AtomicU32) -> bool {
+pub(crate) fn try_detach_running(state: &AtomicU32) -> bool {
     // Acquire on failure: the result is there.
     state
         .fetch_update(Ordering::Release, Ordering::Acquire, |now| {
@@ -94,7 +95,7 @@ pub(super) fn try_detach_running(state: &AtomicU32) -> bool {
 }
 
 /// Handle: lets go after it has dropped the result.
-pub(super) fn detach(state: &AtomicU32) -> Detached {
+pub(crate) fn detach(state: &AtomicU32) -> Detached {
     if state.fetch_or(DETACHED, Ordering::AcqRel) & DONE != 0 {
         Detached::Done
     } else {
@@ -103,16 +104,16 @@ pub(super) fn detach(state: &AtomicU32) -> Detached {
 }
 
 /// What a warm thread finds when it is done with a task.
-pub(super) struct TaskDone {
-    pub(super) slot: Slot,
+pub(crate) struct TaskDone {
+    pub(crate) slot: Slot,
     /// Somebody sleeps in [`wait`].
-    pub(super) wake: bool,
+    pub(crate) wake: bool,
     /// [`retire`] was called.
-    pub(super) retire: bool,
+    pub(crate) retire: bool,
 }
 
 /// Warm thread: as [`done`], for a task.
-pub(super) fn task_done(state: &AtomicU32) -> TaskDone {
+pub(crate) fn task_done(state: &AtomicU32) -> TaskDone {
     let before = state.fetch_or(DONE, Ordering::AcqRel);
     TaskDone {
         slot: if before & DETACHED == 0 {
@@ -129,13 +130,13 @@ pub(super) fn task_done(state: &AtomicU32) -> TaskDone {
 ///
 /// The word is in permanent memory, so the wake may come late. Pins change it too: every wake and
 /// every change is only a hint to look again.
-pub(super) fn wait(state: &AtomicU32, deadline: Option<Deadline>) -> bool {
+pub(crate) fn wait(state: &AtomicU32, deadline: Option<Deadline>) -> bool {
     loop {
         let now = state.fetch_or(WAITING, Ordering::Acquire) | WAITING;
         if now & DONE != 0 {
             return true;
         }
-        if futex::wait(state, now, deadline, Scope::Private).is_err() {
+        if futex::wait_until(state, now, deadline).is_err() {
             return is_done(state);
         }
     }
@@ -143,16 +144,16 @@ pub(super) fn wait(state: &AtomicU32, deadline: Option<Deadline>) -> bool {
 
 /// Handle of a task: the kernel thread must not serve another task after this one. Relaxed: the
 /// bit alone matters, and the handle is not done with the task yet.
-pub(super) fn retire(state: &AtomicU32) {
+pub(crate) fn retire(state: &AtomicU32) {
     state.fetch_or(RETIRE, Ordering::Relaxed);
 }
 
 /// A use of the thread's tid; the thread cannot end meanwhile.
 #[must_use]
-pub(super) struct Pin<'a>(&'a AtomicU32);
+pub(crate) struct Pin<'a>(&'a AtomicU32);
 
 /// Handle: keeps the thread from ending; `None` if it is done already.
-pub(super) fn pin(state: &AtomicU32) -> Option<Pin<'_>> {
+pub(crate) fn pin(state: &AtomicU32) -> Option<Pin<'_>> {
     // Relaxed: the count alone matters; that the thread reads it after setting DONE is argued in
     // `wait_unpinned`.
     let pinned = state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
@@ -171,7 +172,7 @@ impl Drop for Pin<'_> {
 
 /// Thread: returns when nobody uses its tid any more. After [`done`]: one word holds both DONE and
 /// the count, so every pin came before DONE and is seen here, and none comes after.
-pub(super) fn wait_unpinned(state: &AtomicU32) {
+pub(crate) fn wait_unpinned(state: &AtomicU32) {
     let mut tries = 0u32;
     while state.load(Ordering::Acquire) >= PIN {
         // The pin's holder is inside one system call. It may have a lower priority than this
@@ -186,6 +187,6 @@ pub(super) fn wait_unpinned(state: &AtomicU32) {
 }
 
 /// Whether the thread has run all destructors and let go of the slot.
-pub(super) fn is_done(state: &AtomicU32) -> bool {
+pub(crate) fn is_done(state: &AtomicU32) -> bool {
     state.load(Ordering::Acquire) & DONE != 0
 }

@@ -39,8 +39,9 @@ use crate::error::Error;
 use crate::runtime::record::{Name, Record, Shared};
 use crate::runtime::{Current, Runtime, Slot};
 use crate::stack::table::{Cell, List, Node, Table};
+use crate::sync::futex;
 use crate::sys::traits::{self, Traits};
-use crate::sys::{futex, signal, task};
+use crate::sys::{signal, task};
 
 /// One kernel thread that waits for tasks.
 ///
@@ -330,7 +331,7 @@ unsafe fn run(head: *mut Head, slot: Slot) -> bool {
     }
     let done = state::task_done(shared.state());
     if done.wake {
-        futex::wake(shared.state().as_ptr(), 1, futex::Scope::Private);
+        futex::wake_one(shared.state());
     }
     state::wait_unpinned(shared.state());
     // SAFETY: the packet's reference, let go once.

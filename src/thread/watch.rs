@@ -1,10 +1,12 @@
-//! Who, beside its handle, is told of a thread's end: a scope that waits for it, or nobody.
+//! Who, beside its handle, is told of a thread's end: a scope or a set that waits for it, or nobody.
 #![allow(
     unsafe_code,
     reason = "tells somebody whose memory may go with the telling"
 )]
 
 use super::scope::Ledger;
+use super::set::Member;
+use crate::stack::table::Node;
 
 /// Whom a thread tells, once, as the last thing it does.
 ///
@@ -15,6 +17,8 @@ pub(super) enum Watch {
     Nobody,
     /// The scope it was spawned in, which lives until it was told by every thread of it.
     Scope(*const Ledger),
+    /// The set it was spawned in, or what such a set left behind.
+    Set(&'static Node<Member>),
 }
 
 impl Watch {
@@ -24,7 +28,7 @@ impl Watch {
     /// [`Watch::done`] was not called yet.
     pub(super) unsafe fn panicked(self) {
         match self {
-            Self::Nobody => {}
+            Self::Nobody | Self::Set(_) => {}
             // SAFETY: the scope lives until `done`.
             Self::Scope(ledger) => unsafe { (*ledger).panicked() },
         }
@@ -40,6 +44,7 @@ impl Watch {
             Self::Nobody => {}
             // SAFETY: the scope lives until this.
             Self::Scope(ledger) => unsafe { Ledger::leave(ledger) },
+            Self::Set(member) => Member::done(member),
         }
     }
 }

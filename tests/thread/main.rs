@@ -8,6 +8,7 @@
 
 mod list;
 mod scope;
+mod set;
 
 macro_rules! run_against_both {
     ($($body:ident),*) => {

@@ -1,0 +1,214 @@
+//! Models of `thread`: who frees a slot and a result, who ends a scope, who is collected by a set.
+
+use super::check;
+use crate::thread::queue::Queue;
+use crate::thread::scope::Ledger;
+use crate::thread::state::{self, Detached};
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::sync::atomic::AtomicU32;
+use loom::sync::atomic::Ordering::Relaxed;
+use loom::thread;
+
+/// A number whose every access loom checks for races.
+struct Watched(UnsafeCell<u32>);
+
+// SAFETY: not `Sync` by itself in loom; the protocols are what the models put to the test, and
+// loom reports every access that they fail to order.
+#[allow(unsafe_code, reason = "loom checks the accesses")]
+unsafe impl Sync for Watched {}
+
+impl Watched {
+    fn new(value: u32) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    #[allow(unsafe_code, reason = "loom checks the accesses")]
+    fn get(&self) -> u32 {
+        // SAFETY: the pointer is valid; loom panics if a write is not ordered with this.
+        self.0.with(|value| unsafe { *value })
+    }
+
+    #[allow(unsafe_code, reason = "loom checks the accesses")]
+    fn set(&self, new: u32) {
+        // SAFETY: the pointer is valid; loom panics if an access is not ordered with this.
+        self.0.with_mut(|value| unsafe { *value = new });
+    }
+}
+
+/// A thread's slot and what its closure left there.
+struct Packet {
+    state: AtomicU32,
+    /// 0: none yet; 1: there; 2: taken or dropped.
+    result: Watched,
+    /// 0: in use; 1: in the cache.
+    slot: Watched,
+}
+
+impl Packet {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            state: AtomicU32::new(0),
+            result: Watched::new(0),
+            slot: Watched::new(0),
+        })
+    }
+
+    fn drop_result(&self) {
+        assert_eq!(self.result.get(), 1, "there is one, and it goes once");
+        self.result.set(2);
+    }
+
+    fn put_slot(&self) {
+        assert_eq!(self.slot.get(), 0, "nobody else has put it");
+        self.slot.set(1);
+    }
+
+    /// What `entry` does after the closure.
+    fn thread(&self) {
+        self.result.set(1);
+        match state::complete(&self.state) {
+            state::Result::Keep => {}
+            state::Result::Drop => self.drop_result(),
+        }
+        assert_eq!(self.slot.get(), 0, "destructors run on it");
+        match state::done(&self.state) {
+            state::Slot::Shared => {}
+            state::Slot::Release => self.put_slot(),
+        }
+    }
+
+    /// What dropping a handle does.
+    fn drop_handle(&self) {
+        if state::try_detach_running(&self.state) {
+            return;
+        }
+        self.drop_result();
+        if state::detach(&self.state) == Detached::Done {
+            self.put_slot();
+        }
+    }
+
+    fn assert_freed_once(&self) {
+        assert_eq!((self.result.get(), self.slot.get()), (2, 1));
+    }
+}
+
+#[test]
+fn a_dropped_handle_and_its_thread_free_slot_and_result_once() {
+    check(4, || {
+        let packet = Packet::new();
+        let thread = thread::spawn({
+            let packet = packet.clone();
+            move || packet.thread()
+        });
+        packet.drop_handle();
+        thread.join().unwrap();
+        packet.assert_freed_once();
+    });
+}
+
+#[test]
+fn a_joiner_takes_slot_and_result_from_a_thread_that_is_done() {
+    check(4, || {
+        let packet = Packet::new();
+        let thread = thread::spawn({
+            let packet = packet.clone();
+            move || packet.thread()
+        });
+        // A pin that comes before the end is seen by it; one that comes after is refused.
+        if let Some(pin) = state::pin(&packet.state) {
+            drop(pin);
+        }
+        while !state::is_done(&packet.state) {
+            thread::yield_now();
+        }
+        packet.drop_result();
+        packet.put_slot();
+        thread.join().unwrap();
+        packet.assert_freed_once();
+    });
+}
+
+/// The scope sleeps before, while or after its threads leave, one of which enters another.
+#[test]
+fn a_scope_ends_after_its_last_thread() {
+    struct Scope {
+        ledger: Ledger,
+        done: [Watched; 2],
+    }
+    #[allow(unsafe_code, reason = "as a thread does")]
+    fn leave(scope: &Scope, number: usize) {
+        scope.done[number].set(1);
+        // SAFETY: entered by who made this thread.
+        unsafe { Ledger::leave(&raw const scope.ledger) };
+    }
+    check(3, || {
+        let scope = Arc::new(Scope {
+            ledger: Ledger::new(),
+            done: [Watched::new(0), Watched::new(0)],
+        });
+        scope.ledger.enter();
+        let first = thread::spawn({
+            let scope = scope.clone();
+            move || {
+                scope.ledger.enter();
+                let second = thread::spawn({
+                    let scope = scope.clone();
+                    move || leave(&scope, 1)
+                });
+                leave(&scope, 0);
+                second
+            }
+        });
+        scope.ledger.wait();
+        for done in &scope.done {
+            assert_eq!(done.get(), 1);
+            done.set(2);
+        }
+        first.join().unwrap().join().unwrap();
+    });
+}
+
+/// Threads enter while the owner collects, falls asleep, or sleeps.
+#[test]
+fn a_set_collects_every_thread_once() {
+    struct Set {
+        queue: Queue,
+        next: [AtomicU32; 3],
+        done: [Watched; 3],
+    }
+    check(3, || {
+        let set = Arc::new(Set {
+            queue: Queue::new(),
+            next: [0; 3].map(AtomicU32::new),
+            done: [0; 3].map(Watched::new),
+        });
+        let threads = [1, 2].map(|number| {
+            let set = set.clone();
+            thread::spawn(move || {
+                set.done[number].set(1);
+                set.queue.enter(number as u32, &set.next[number]);
+            })
+        });
+        let mut left = 2;
+        while left > 0 {
+            let mut last = set.queue.collect() as usize;
+            if last == 0 {
+                set.queue.wait();
+            }
+            while last != 0 {
+                let before = set.next[last].load(Relaxed) as usize;
+                assert_eq!(set.done[last].get(), 1);
+                // Its place may be given to another thread.
+                set.done[last].set(2);
+                set.next[last].store(7, Relaxed);
+                left -= 1;
+                last = before;
+            }
+        }
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    });
+}

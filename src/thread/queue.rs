@@ -1,0 +1,90 @@
+//! Who has ended: many threads enter themselves, one owner collects them and sleeps when there are
+//! none. The protocol of [`JoinSet`](super::JoinSet), without its memory.
+//!
+//! One word, which is also the futex:
+//!
+//! | value | meaning |
+//! |---|---|
+//! | `EMPTY` | nobody entered since the owner last collected; the owner is awake |
+//! | `WAITING` | the same, and the owner sleeps or is about to |
+//! | `n` | number `n` entered last and heads a list linked by `next`, last to first; the owner is awake, or whoever found `WAITING` is about to wake it |
+//!
+//! * Q1: only who takes `WAITING` away wakes, so the owner is woken once for each sleep, however
+//!   many enter.
+//! * Q2: the owner takes the whole list at once, so no number in it can leave and come back
+//!   meanwhile, and a list is never entered on behind its owner's back (no ABA problem).
+//!
+//! Orderings: entering is Release and collecting Acquire. All changes of a list's head are
+//! read-modify-writes, so who collects sees what every thread in the list did before it entered.
+//! `WAITING` carries no data: Relaxed.
+
+use crate::primitive::atomic::AtomicU32;
+use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::sync::futex;
+
+const EMPTY: u32 = 0;
+const WAITING: u32 = 1 << 31;
+
+pub(crate) struct Queue {
+    word: AtomicU32,
+}
+
+impl Queue {
+    /// In a set a queue begins as zero bytes.
+    #[cfg(all(test, loom))]
+    pub(crate) fn new() -> Self {
+        Self {
+            word: AtomicU32::new(EMPTY),
+        }
+    }
+
+    /// Owner, before anybody can enter: forgets the list of an owner before.
+    pub(crate) fn reset(&self) {
+        self.word.store(EMPTY, Relaxed);
+    }
+
+    /// Thread: enters as `number`, from 1 to `WAITING - 1`, and wakes the owner if it sleeps.
+    ///
+    /// `next` is the number's own link. The owner may collect the number as soon as it is in, so
+    /// neither it nor the queue is touched after that: the wake uses the address only.
+    pub(crate) fn enter(&self, number: u32, next: &AtomicU32) {
+        debug_assert!((1..WAITING).contains(&number));
+        let mut head = self.word.load(Relaxed);
+        loop {
+            next.store(head & !WAITING, Relaxed);
+            match self
+                .word
+                .compare_exchange_weak(head, number, Release, Relaxed)
+            {
+                Ok(_) => break,
+                Err(now) => head = now,
+            }
+        }
+        if head == WAITING {
+            futex::wake_one(&raw const self.word);
+        }
+    }
+
+    /// Owner: takes the list; the number that entered last, or 0.
+    pub(crate) fn collect(&self) -> u32 {
+        self.word.swap(EMPTY, Acquire)
+    }
+
+    /// Owner: whether a collection would find nothing, at this instant.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.word.load(Relaxed) == EMPTY
+    }
+
+    /// Owner: sleeps until somebody has entered.
+    pub(crate) fn wait(&self) {
+        if self
+            .word
+            .compare_exchange(EMPTY, WAITING, Relaxed, Relaxed)
+            .is_ok()
+        {
+            while self.word.load(Relaxed) == WAITING {
+                futex::wait(&self.word, WAITING);
+            }
+        }
+    }
+}
