@@ -3,14 +3,9 @@
 
 use core::ptr::NonNull;
 
-use crate::error::{Error, Step};
+use crate::error::Error;
+use crate::runtime::limits;
 use crate::sys::memory;
-
-static MAP: Step = Step {
-    name: "mmap",
-    purpose: "map a stack for the child",
-    advice: "Ask for a smaller stack, or raise RLIMIT_AS or vm.max_map_count.",
-};
 
 /// A guarded stack, unmapped when dropped.
 ///
@@ -40,11 +35,11 @@ impl Ground {
             .checked_next_multiple_of(page)
             .and_then(|size| size.checked_add(page))
             .ok_or_else(too_large)?;
-        let base = memory::map(len).map_err(|errno| Error::at_step(&MAP, errno))?;
+        let base = memory::map(len).map_err(|errno| limits::memory(errno, len))?;
         let ground = Self { base, len };
         // SAFETY: the page was just mapped and nobody uses it.
         unsafe { memory::protect(base.as_ptr(), page, libc::PROT_NONE) }
-            .map_err(|errno| Error::at_step(&MAP, errno))?;
+            .map_err(|errno| limits::memory(errno, page))?;
         Ok(ground)
     }
 

@@ -1,7 +1,7 @@
 //! `clone(2)` and `clone3(2)`: one request, two system calls, one memory of which works.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::arch::{self, ChildEntry};
 use super::errno::Errno;
@@ -75,20 +75,12 @@ impl Request {
     }
 }
 
-/// What is known of `clone3` in this process.
+/// Whether `clone3` was refused where `clone` was not: by an old kernel (ENOSYS) or by a sandbox
+/// (ENOSYS, EPERM), which may come at any time of the process's life.
 ///
-/// | value | meaning |
-/// |---|---|
-/// | `UNKNOWN` | not called yet |
-/// | `WORKS` | it succeeded once: its errors are the kernel's answers |
-/// | `REFUSED` | the kernel (ENOSYS) or a sandbox (ENOSYS, EPERM) does not let it through |
-///
-/// Relaxed everywhere: the value only chooses between two calls that mean the same; a stale
-/// `UNKNOWN` costs one more refused call.
-static CLONE3: AtomicU8 = AtomicU8::new(UNKNOWN);
-const UNKNOWN: u8 = 0;
-const WORKS: u8 = 1;
-const REFUSED: u8 = 2;
+/// Relaxed: the value only chooses between two calls that mean the same; a stale `false` costs one
+/// more refused call.
+static CLONE3_REFUSED: AtomicBool = AtomicBool::new(false);
 
 /// Tries `clone3` and, when the kernel or a sandbox refuses that call itself, `clone`.
 ///
@@ -99,26 +91,20 @@ fn with_fallback(
     clone3: impl Fn(&libc::clone_args, usize) -> isize,
     clone: impl Fn(&Request) -> isize,
 ) -> Result<i32, Errno> {
-    let known = CLONE3.load(Ordering::Relaxed);
-    if known == REFUSED && request.fits_clone() {
-        return Errno::check(clone(request)).map(|tid| tid as i32);
+    let legacy = || Errno::check(clone(request)).map(|tid| tid as i32);
+    if CLONE3_REFUSED.load(Ordering::Relaxed) && request.fits_clone() {
+        return legacy();
     }
     let (args, size) = request.clone3_args();
     match Errno::check(clone3(&args, size)) {
-        Ok(tid) => {
-            if known == UNKNOWN && tid != 0 {
-                CLONE3.store(WORKS, Ordering::Relaxed);
-            }
-            Ok(tid as i32)
-        }
-        Err(Errno::ENOSYS | Errno::EPERM) if known != WORKS && request.fits_clone() => {
-            let second = Errno::check(clone(request));
+        Err(Errno::ENOSYS | Errno::EPERM) if request.fits_clone() => {
+            let second = legacy();
             if let Ok(1..) = second {
-                CLONE3.store(REFUSED, Ordering::Relaxed);
+                CLONE3_REFUSED.store(true, Ordering::Relaxed);
             }
-            second.map(|tid| tid as i32)
+            second
         }
-        Err(errno) => Err(errno),
+        answer => answer.map(|tid| tid as i32),
     }
 }
 

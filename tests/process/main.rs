@@ -6,6 +6,7 @@ mod builder;
 mod child;
 mod command;
 mod identity;
+mod sandbox;
 mod settings;
 mod traps;
 mod util;

@@ -1,0 +1,120 @@
+//! Without clone3: a sandbox answers ENOSYS, or EPERM, and everything that legacy clone can do
+//! still works.
+
+use rawthread::flags::CloneFlags;
+use rawthread::process::{Builder, Command, Fork, fork};
+
+use crate::util;
+
+/// Has clone3 answer `errno` in this process from now on.
+fn forbid_clone3(errno: i32) {
+    let instruction = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter {
+        code: code as u16,
+        jt,
+        jf,
+        k,
+    };
+    let mut program = [
+        // The system call's number is the first word of seccomp_data.
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        instruction(
+            libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K,
+            0,
+            1,
+            libc::SYS_clone3 as u32,
+        ),
+        instruction(
+            libc::BPF_RET | libc::BPF_K,
+            0,
+            0,
+            libc::SECCOMP_RET_ERRNO | errno as u32,
+        ),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: program.len() as u16,
+        filter: program.as_mut_ptr(),
+    };
+    // SAFETY: a valid filter for every thread of this process (TSYNC), which is this test's own.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        let set = libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            libc::SECCOMP_FILTER_FLAG_TSYNC,
+            &program,
+        );
+        assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+    }
+}
+
+/// `identities`: whether the C library makes threads here; glibc knows ENOSYS alone.
+fn everything_works(identities: bool) {
+    // SAFETY: the children compute and exit.
+    unsafe {
+        for flags in [
+            CloneFlags::empty(),
+            CloneFlags::VM,
+            CloneFlags::VM | CloneFlags::VFORK,
+            CloneFlags::VM | CloneFlags::FILES | CloneFlags::FS | CloneFlags::SIGHAND,
+        ] {
+            for identity in [identities, false] {
+                let mut child = Builder::new()
+                    .flags(flags)
+                    .identity(identity)
+                    .spawn(|| 3)
+                    .unwrap_or_else(|error| panic!("{flags:?} {identity}: {error}"));
+                assert_eq!(child.wait().unwrap().code(), Some(3), "{flags:?}");
+            }
+        }
+        match fork().unwrap() {
+            Fork::Child => libc::_exit(4),
+            Fork::Parent(mut child) => assert_eq!(child.wait().unwrap().code(), Some(4)),
+        }
+        // Only clone3 knows this flag.
+        let error = Builder::new()
+            .flags(CloneFlags::CLEAR_SIGHAND)
+            .spawn(|| 0)
+            .unwrap_err();
+        assert!(error.raw_os_error().is_some());
+    }
+    extern "C" fn handler(_: i32) {}
+    // SAFETY: a handler that does nothing.
+    unsafe { libc::signal(libc::SIGUSR1, handler as extern "C" fn(i32) as usize) };
+    let output = Command::new("grep")
+        .args(["SigCgt", "/proc/self/status"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let caught = u64::from_str_radix(text.split_whitespace().nth(1).unwrap(), 16).unwrap();
+    assert_eq!(caught >> (libc::SIGUSR1 - 1) & 1, 0, "a handler survived");
+    let error = Command::new("/no/such").spawn().unwrap_err();
+    assert_eq!(error.step(), Some("execve"));
+    drop(Command::new("sleep").arg("0.01").spawn().unwrap());
+}
+
+#[test]
+fn processes_are_made_where_clone3_says_enosys() {
+    if util::alone("sandbox::processes_are_made_where_clone3_says_enosys") {
+        forbid_clone3(libc::ENOSYS);
+        everything_works(true);
+    }
+}
+
+#[test]
+fn processes_are_made_where_clone3_says_eperm() {
+    if util::alone("sandbox::processes_are_made_where_clone3_says_eperm") {
+        forbid_clone3(libc::EPERM);
+        everything_works(false);
+    }
+}
+
+/// What was learnt of clone3 before the sandbox closed must not be believed for ever.
+#[test]
+fn processes_are_made_after_clone3_went_away() {
+    if util::alone("sandbox::processes_are_made_after_clone3_went_away") {
+        assert!(Command::new("true").status().unwrap().success());
+        forbid_clone3(libc::ENOSYS);
+        everything_works(true);
+    }
+}
