@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "offers an unchecked spawn")]
 
 use core::fmt;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
 
 use super::handle::JoinHandle;
@@ -67,6 +68,13 @@ impl fmt::Debug for Builder {
             .finish_non_exhaustive()
     }
 }
+
+// SAFETY: std's is; the step before the start is called by value only, so a shared builder reveals
+// nothing of it.
+unsafe impl Sync for Builder {}
+// std's is; what unwinding finds of a builder is dropped whole.
+impl UnwindSafe for Builder {}
+impl RefUnwindSafe for Builder {}
 
 impl Default for Builder {
     fn default() -> Self {
