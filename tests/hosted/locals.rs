@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::util::{TempDir, library, on_raw};
+use crate::util::{TempDir, alone, library, on_raw};
 
 thread_local! {
     static NUMBER: Cell<u64> = const { Cell::new(41) };
@@ -98,6 +98,55 @@ fn destructors_run_after_a_panic_too() {
     .join();
     assert!(result.is_err());
     assert_eq!(DROPPED.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn twenty_thousand_threads_leave_nothing_behind() {
+    if !alone("locals::twenty_thousand_threads_leave_nothing_behind") {
+        return;
+    }
+    thread_local!(static KEPT: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) });
+    let spawn_many = |count: usize| {
+        for _ in 0..count / 2 {
+            // Two at a time, so that slots change hands; blocks of many sizes, so that malloc's
+            // cache of the thread has something in it.
+            let pair = [0; 2].map(|_| {
+                rawthread::spawn(|| {
+                    KEPT.with_borrow_mut(|kept| kept.extend((1..40).map(|len| vec![0; len * 24])));
+                    // SAFETY: a block of the thread's own, and its errno buffer.
+                    unsafe { libc::free(libc::malloc(500)) };
+                })
+            });
+            pair.into_iter().for_each(|thread| thread.join().unwrap());
+        }
+    };
+    let look = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let resident = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap();
+        let kib: usize = resident.trim().trim_end_matches(" kB").parse().unwrap();
+        let maps = std::fs::read_to_string("/proc/self/maps")
+            .unwrap()
+            .lines()
+            .count();
+        (kib, maps)
+    };
+    spawn_many(500);
+    let before = look();
+    spawn_many(20_000);
+    let after = look();
+    println!("KiB, maps: {before:?} before, {after:?} after");
+    // 20,000 caches of malloc's would be 13 MiB without anything in them.
+    assert!(
+        after.0 < before.0 + 2048,
+        "{before:?} KiB, maps before, {after:?} after"
+    );
+    assert!(
+        after.1 <= before.1 + 4,
+        "{before:?} KiB, maps before, {after:?} after"
+    );
 }
 
 /// C's thread-locals in a library, and C++'s destructors as its compiler registers them.

@@ -70,10 +70,12 @@ pub(super) unsafe fn renew(slot: Slot) {
     signal::block(KernelSet::APPLICATION);
     // SAFETY: destructors have run and no user code follows; the slot is the calling thread's.
     unsafe {
-        locals::refresh();
+        locals::refresh(slot);
         host::forget_scheduling((*slot.identity()).thread_pointer);
     }
     keys::clear();
+    // The next task may run on this very kernel thread, without a start of its own.
+    locals::use_global_locale();
 }
 
 /// The way out: step 1 and the wait. Signal 33 must be open.

@@ -4,7 +4,8 @@
 use core::ffi::c_void;
 use core::ptr;
 
-use super::{host, loader, symbols};
+use super::{host, loader, snapshot, symbols};
+use crate::runtime::Slot;
 
 /// glibc's runner of C++ and Rust thread-local destructors; musl has none and needs none.
 pub(super) fn find_destructors() -> Option<unsafe extern "C" fn()> {
@@ -39,17 +40,19 @@ pub(super) fn use_global_locale() {
 /// next thread, which a pthread loses at its end.
 ///
 /// # Safety
-/// No code that uses thread-locals of other modules runs on this thread any more, signal handlers
-/// included.
-pub(super) unsafe fn refresh() {
+/// The slot is the calling thread's. No code that uses thread-locals of other modules runs on this
+/// thread any more, signal handlers included.
+pub(super) unsafe fn refresh(slot: Slot) {
     // SAFETY: public functions on the calling thread.
     unsafe {
         super::pthread_setcancelstate(super::CANCEL_ENABLE, ptr::null_mut());
         super::pthread_setcanceltype(super::CANCEL_DEFERRED, ptr::null_mut());
         *libc::__errno_location() = 0;
     }
-    if host::known().is_some_and(|host| host.facts.refresh_locals) {
-        // SAFETY: the callback has the type asked for and needs no data.
+    if snapshot::is_needed() {
+        // SAFETY: the seed took one.
+        unsafe { snapshot::put_back(slot) };
+    } else if host::known().is_some_and(|host| host.facts.refresh_locals) {
         loader::each_module(refresh_module, ptr::null_mut());
     }
 }
@@ -64,16 +67,13 @@ unsafe extern "C" fn refresh_module(
 ) -> i32 {
     // SAFETY: the loader passes a valid description.
     let info = unsafe { &*info };
-    let block = info.dlpi_tls_data.cast::<u8>();
-    if block.is_null() {
-        return 0;
-    }
-    // SAFETY: the headers are the module's for as long as this call lasts.
-    let headers = unsafe { core::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
-    let Some(tls) = headers.iter().find(|header| header.p_type == libc::PT_TLS) else {
+    let Some((block, block_len)) = block_of(info) else {
         return 0;
     };
-    let (image_len, block_len) = (tls.p_filesz as usize, tls.p_memsz as usize);
+    let Some(tls) = tls_header(info) else {
+        return 0;
+    };
+    let image_len = tls.p_filesz as usize;
     // SAFETY: a pure look-up.
     let errno = unsafe { libc::__errno_location() } as usize;
     if (block as usize..block as usize + block_len).contains(&errno) {
@@ -87,6 +87,40 @@ unsafe extern "C" fn refresh_module(
         ptr::write_bytes(block.add(image_len), 0, block_len - image_len);
     }
     0
+}
+
+fn headers(info: &libc::dl_phdr_info) -> &[libc::Elf64_Phdr] {
+    // SAFETY: the headers are the module's, which stays for as long as its description is valid.
+    unsafe { core::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) }
+}
+
+fn tls_header(info: &libc::dl_phdr_info) -> Option<&libc::Elf64_Phdr> {
+    headers(info)
+        .iter()
+        .find(|header| header.p_type == libc::PT_TLS)
+}
+
+/// Address and length of the calling thread's block of a module, if it has one.
+pub(super) fn block_of(info: &libc::dl_phdr_info) -> Option<(*mut u8, usize)> {
+    let block = info.dlpi_tls_data.cast::<u8>();
+    let tls = tls_header(info).filter(|_| !block.is_null())?;
+    Some((block, tls.p_memsz as usize))
+}
+
+/// Whether the address lies in the module.
+pub(super) fn is_in_module(info: &libc::dl_phdr_info, address: usize) -> bool {
+    loads(info).any(|header| span(info, header).contains(&address))
+}
+
+fn loads(info: &libc::dl_phdr_info) -> impl Iterator<Item = &libc::Elf64_Phdr> {
+    headers(info)
+        .iter()
+        .filter(|header| header.p_type == libc::PT_LOAD)
+}
+
+fn span(info: &libc::dl_phdr_info, header: &libc::Elf64_Phdr) -> core::ops::Range<usize> {
+    let start = (info.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize);
+    start..start + header.p_memsz as usize
 }
 
 /// Calls `visit(start, end)` for each writable segment of the module that `pthread_key_create` is
@@ -103,26 +137,15 @@ unsafe extern "C" fn visit_if_libc(
 ) -> i32 {
     // SAFETY: the loader passes a valid description; the data is `visitor` above.
     let (info, visit) = unsafe { (&*info, &mut *data.cast::<&mut dyn FnMut(usize, usize)>()) };
-    // SAFETY: as in `refresh_module`.
-    let headers = unsafe { core::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
-    let loads = || {
-        headers
-            .iter()
-            .filter(|header| header.p_type == libc::PT_LOAD)
-    };
-    let span = |header: &libc::Elf64_Phdr| {
-        let start = (info.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize);
-        start..start + header.p_memsz as usize
-    };
     let inside = symbols::find(c"pthread_key_create") as usize;
     let inside = if inside == 0 {
         libc::pthread_key_create as *const () as usize
     } else {
         inside
     };
-    if loads().any(|header| span(header).contains(&inside)) {
-        for header in loads().filter(|header| header.p_flags & libc::PF_W != 0) {
-            let span = span(header);
+    if is_in_module(info, inside) {
+        for header in loads(info).filter(|header| header.p_flags & libc::PF_W != 0) {
+            let span = span(info, header);
             visit(span.start, span.end);
         }
     }

@@ -7,7 +7,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use super::host::{self, Citizenship, Host};
-use super::{CACHE, leave, loader};
+use super::{CACHE, leave, loader, snapshot};
 use crate::error::{Error, Step};
 use crate::runtime::{Slot, limits};
 use crate::stack::layout;
@@ -37,7 +37,7 @@ pub(super) fn headroom() -> usize {
             // SAFETY: a pure look-up.
             let minimum = unsafe { libc::sysconf(libc::_SC_THREAD_STACK_MIN) };
             let minimum = usize::try_from(minimum).unwrap_or(0).max(16 * 1024);
-            let headroom = minimum + 8 * 1024 + LAUNCH_ROOM;
+            let headroom = minimum + 8 * 1024 + LAUNCH_ROOM + snapshot::room();
             HEADROOM.store(headroom, Ordering::Relaxed);
             headroom
         }
@@ -135,7 +135,7 @@ pub(super) unsafe fn launch(
 /// As `mint`.
 unsafe fn create(slot: Slot) -> Result<(), Errno> {
     let (base, len) = slot.region().stack();
-    let len = len - LAUNCH_ROOM;
+    let len = len - LAUNCH_ROOM - snapshot::room();
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     let mut handle = MaybeUninit::<libc::pthread_t>::uninit();
     // SAFETY: pthread_attr_setstack's memory is the slot's stack, mapped for good; the seed gets
@@ -173,6 +173,8 @@ fn check(returned: i32) -> Result<(), Errno> {
 extern "C" fn seed(argument: *mut c_void) -> *mut c_void {
     // SAFETY: `create` passed the slot's permanent cell.
     let slot: Slot = unsafe { &*argument.cast() };
+    // SAFETY: `create` left room for it; nothing has run here yet.
+    unsafe { snapshot::take(slot) };
     let (base, len) = slot.region().stack();
     let end = base as usize + len;
     let host = match host::known() {

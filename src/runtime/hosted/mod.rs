@@ -12,6 +12,7 @@
 //! * [`leave`]: the way out, and in, that setuid and its family can live with.
 //! * [`loader`]: asking for the loaded modules beside forks.
 //! * [`locals`]: thread-locals fresh for the next thread; [`keys`]: pthread keys' destructors.
+//! * [`snapshot`]: the same in static programs.
 //! * [`overflow`]: the report of a stack overflow; [`retire`]: the end of an identity.
 #![allow(unsafe_code, reason = "stands between the kernel and libc")]
 
@@ -23,6 +24,7 @@ pub(crate) mod locals;
 pub(crate) mod mint;
 pub(crate) mod overflow;
 mod retire;
+mod snapshot;
 mod symbols;
 
 use core::mem::MaybeUninit;
@@ -102,7 +104,8 @@ impl Runtime for Hosted {
     const LAUNCH_ROOM: usize = mint::LAUNCH_ROOM;
 
     fn can_launch() -> bool {
-        !is_guest()
+        // A seed must take its snapshot before any handler of the program runs on it.
+        !is_guest() && !snapshot::is_needed()
     }
 
     unsafe fn launch(slot: Slot, entry: ChildEntry, argument: *mut u8) -> Result<i32, Errno> {

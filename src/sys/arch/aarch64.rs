@@ -357,3 +357,32 @@ pub(crate) unsafe fn unmap_and_exit_thread(base: *mut u8, len: usize) -> ! {
         );
     }
 }
+
+/// The addresses of [`LIBC_SYMBOLS`](super::LIBC_SYMBOLS) into `addresses`, 0 where a static
+/// program has none: weak references, for nobody can ask a static program for names.
+#[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
+#[unsafe(naked)]
+pub(crate) extern "C" fn libc_symbols(addresses: &mut [usize; super::LIBC_SYMBOLS.len()]) {
+    naked_asm!(
+        "adrp x1, :got:gnu_get_libc_version",
+        "ldr x1, [x1, :got_lo12:gnu_get_libc_version]",
+        "str x1, [x0, 0]",
+        ".weak __rseq_offset",
+        "adrp x1, :got:__rseq_offset",
+        "ldr x1, [x1, :got_lo12:__rseq_offset]",
+        "str x1, [x0, 8]",
+        ".weak __rseq_size",
+        "adrp x1, :got:__rseq_size",
+        "ldr x1, [x1, :got_lo12:__rseq_size]",
+        "str x1, [x0, 16]",
+        ".weak __call_tls_dtors",
+        "adrp x1, :got:__call_tls_dtors",
+        "ldr x1, [x1, :got_lo12:__call_tls_dtors]",
+        "str x1, [x0, 24]",
+        ".weak __libc_thread_freeres",
+        "adrp x1, :got:__libc_thread_freeres",
+        "ldr x1, [x1, :got_lo12:__libc_thread_freeres]",
+        "str x1, [x0, 32]",
+        "ret",
+    )
+}

@@ -10,6 +10,7 @@
 //! | `park_frame`, `resume_frame` | leave a frame for good on this kernel thread and later run it on another |
 //! | `exit_thread` | leave by the `exit` system call without touching the stack again |
 //! | `unmap_and_exit_thread` | the same, after unmapping the stack it stands on |
+//! | `libc_symbols` | (static glibc) addresses of libc's functions that a program may lack |
 //! | `entry_from_stack` | (feature `start`) see `runtime/freestanding` |
 
 #[cfg(target_arch = "aarch64")]
@@ -24,3 +25,13 @@ pub(crate) use x86_64::*;
 
 /// What runs in a child that [`clone3_call`] or [`clone_call`] made, or below a parked frame.
 pub(crate) type ChildEntry = unsafe extern "C" fn(*mut u8) -> !;
+
+/// What [`libc_symbols`] looks up. The first is always there and brings its file into the program.
+#[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
+pub(crate) const LIBC_SYMBOLS: [&core::ffi::CStr; 5] = [
+    c"gnu_get_libc_version",
+    c"__rseq_offset",
+    c"__rseq_size",
+    c"__call_tls_dtors",
+    c"__libc_thread_freeres",
+];

@@ -367,3 +367,27 @@ pub(crate) unsafe fn unmap_and_exit_thread(base: *mut u8, len: usize) -> ! {
         );
     }
 }
+
+/// The addresses of [`LIBC_SYMBOLS`](super::LIBC_SYMBOLS) into `addresses`, 0 where a static
+/// program has none: weak references, for nobody can ask a static program for names.
+#[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
+#[unsafe(naked)]
+pub(crate) extern "C" fn libc_symbols(addresses: &mut [usize; super::LIBC_SYMBOLS.len()]) {
+    naked_asm!(
+        "mov rax, [rip + gnu_get_libc_version@GOTPCREL]",
+        "mov [rdi + 0], rax",
+        ".weak __rseq_offset",
+        "mov rax, [rip + __rseq_offset@GOTPCREL]",
+        "mov [rdi + 8], rax",
+        ".weak __rseq_size",
+        "mov rax, [rip + __rseq_size@GOTPCREL]",
+        "mov [rdi + 16], rax",
+        ".weak __call_tls_dtors",
+        "mov rax, [rip + __call_tls_dtors@GOTPCREL]",
+        "mov [rdi + 24], rax",
+        ".weak __libc_thread_freeres",
+        "mov rax, [rip + __libc_thread_freeres@GOTPCREL]",
+        "mov [rdi + 32], rax",
+        "ret",
+    )
+}
