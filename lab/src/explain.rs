@@ -25,10 +25,13 @@ pub(crate) fn run(arguments: Arguments<'_>) -> Result<ExitCode, Misuse> {
 }
 
 /// What each call says to each caller.
-fn verdicts(request: Request) -> Vec<(Call, &'static str, Verdict)> {
+fn verdicts(request: Request) -> Vec<(Call, String, Verdict)> {
     let callers = [
-        ("you, here", Caller::current()),
-        ("an ordinary user", Caller::unprivileged()),
+        ("you, here".to_owned(), Caller::current()),
+        (
+            format!("a user, Linux {}", Caller::NEWEST_KERNEL),
+            Caller::unprivileged(),
+        ),
     ];
     let calls = match request.call {
         Some(call) => vec![call],
@@ -40,7 +43,7 @@ fn verdicts(request: Request) -> Vec<(Call, &'static str, Verdict)> {
             let Request {
                 flags, exit_signal, ..
             } = request;
-            verdicts.push((call, *who, flags.verdict(call, exit_signal, caller)));
+            verdicts.push((call, who.clone(), flags.verdict(call, exit_signal, caller)));
         }
     }
     verdicts
@@ -128,26 +131,51 @@ fn effects_section(flags: CloneFlags, paint: Paint) -> String {
 
 fn verdict_section(request: Request, paint: Paint) -> String {
     let mut text = paint.heading("The kernel's answer");
-    for (call, who, verdict) in verdicts(request) {
-        let name = format!("{} by {who}", name_of(call));
-        let tone = if verdict.is_accepted() {
-            Tone::Good
-        } else {
-            Tone::Bad
+    let all = verdicts(request);
+    for call in [Call::Clone3, Call::Clone] {
+        let of_call: Vec<_> = all.iter().filter(|(asked, ..)| *asked == call).collect();
+        let [(_, _, first), rest @ ..] = &of_call[..] else {
+            continue;
         };
-        let beyond = call == Call::Clone && !request.flags.fits_legacy();
-        if beyond {
+        if call == Call::Clone && !request.flags.fits_legacy() {
             text += &beside(
                 paint,
                 Tone::Bad,
-                &name,
-                "has no bits to ask for all of these",
+                "clone",
+                "has no bits for all of these flags",
             );
+        } else if rest
+            .iter()
+            .all(|(_, _, verdict)| verdict.rule() == first.rule())
+        {
+            text += &answer(paint, name_of(call), first);
         } else {
-            text += &beside(paint, tone, &name, &verdict.to_string());
+            for (_, who, verdict) in of_call {
+                text += &answer(paint, &format!("{} by {who}", name_of(call)), verdict);
+            }
         }
     }
-    text + "\n"
+    text + &other_rules(request, paint) + "\n"
+}
+
+fn answer(paint: Paint, name: &str, verdict: &Verdict) -> String {
+    let tone = if verdict.is_accepted() {
+        Tone::Good
+    } else {
+        Tone::Bad
+    };
+    beside(paint, tone, name, &verdict.to_string())
+}
+
+/// What would come next if the first rule were kept.
+fn other_rules(request: Request, paint: Paint) -> String {
+    let (call, caller) = (request.call.unwrap_or(Call::Clone3), Caller::current());
+    request
+        .flags
+        .broken_rules(call, request.exit_signal, &caller)
+        .skip(1)
+        .map(|rule| beside(paint, Tone::Quiet, "broken as well", &rule.to_string()))
+        .collect()
 }
 
 fn users_section(flags: CloneFlags, exit_signal: u32, paint: Paint) -> String {

@@ -157,6 +157,21 @@ fn explain_says_what_is_shared_and_what_is_refused() {
     let refused = lab(&["explain", "thread"]);
     assert!(refused.status.success());
     assert!(text(&refused).contains("CLONE_THREAD needs CLONE_SIGHAND"));
+    // Refused by more than one rule: the first is the answer, the others are told.
+    let refused = lab(&["explain", "thread,newns,fs"]);
+    let page = text(&refused);
+    let first = page.find("refused by rule D1").expect(page);
+    assert!(first < page.find("broken as well").expect(page));
+    // A right decides: the ordinary user has none.
+    let privileged = lab(&["explain", "newnet"]);
+    assert!(
+        text(&privileged).contains("rule F1"),
+        "{}",
+        text(&privileged)
+    );
+    for line in text(&privileged).lines() {
+        assert!(line.chars().count() <= 100, "{line}");
+    }
 }
 
 #[test]

@@ -125,7 +125,7 @@ function codeInRust(request) {
   if (names) lines.push(`    .flags(${names})`);
   if (request.signal !== 17) lines.push(`    .exit_signal(${request.signal})`);
   const rule = meets(flags, FLAG.CLONE_VM)
-    ? "the child makes raw system calls alone while it shares memory."
+    ? "the child borrows nothing that may end before it does."
     : "the child calls async-signal-safe functions alone.";
   return `use rawthread::flags::CloneFlags;
 
