@@ -17,10 +17,10 @@ fn a_thread_returns_its_value_to_the_joiner() {
 fn a_panic_reaches_the_joiner_with_its_payload() {
     let text: thread::Result<()> = thread::spawn(|| panic!("text")).join();
     assert_eq!(text.unwrap_err().downcast_ref::<&str>(), Some(&"text"));
-    let formatted = thread::spawn(|| panic!("{}", 7)).join().map(|()| ());
+    let formatted: thread::Result<()> = thread::spawn(|| panic!("{}", 7)).join();
     let payload = formatted.unwrap_err();
     assert_eq!(payload.downcast_ref::<String>().unwrap(), "7");
-    let any = thread::spawn(|| panic_any(7u64)).join().map(|()| ());
+    let any: thread::Result<()> = thread::spawn(|| panic_any(7u64)).join();
     assert_eq!(any.unwrap_err().downcast_ref::<u64>(), Some(&7));
 }
 
