@@ -120,6 +120,12 @@ impl Builder {
     /// Names the thread: [`Thread::name`](super::Thread::name) tells all of it, the kernel keeps
     /// the first 15 bytes (`/proc/self/task/TID/comm`, `prctl(2)` PR_SET_NAME). Without an
     /// allocator a name has at most 63 bytes.
+    ///
+    /// ```
+    /// let thread = rawthread::Builder::new().name("io").spawn(rawthread::current)?;
+    /// assert_eq!(thread.join().unwrap().name(), Some("io"));
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
     #[cfg(not(feature = "alloc"))]
     pub fn name(mut self, name: &'static str) -> Self {
         self.name = Some(name);

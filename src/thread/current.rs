@@ -187,6 +187,11 @@ pub fn available_parallelism() -> std::io::Result<core::num::NonZero<usize>> {
 ///
 /// # Errors
 /// None today.
+///
+/// ```
+/// println!("{} threads at once", rawthread::available_parallelism()?);
+/// # Ok::<(), rawthread::Error>(())
+/// ```
 #[cfg(not(feature = "std"))]
 pub fn available_parallelism() -> Result<core::num::NonZero<usize>, crate::Error> {
     Ok(core::num::NonZero::new(sched::allowed_processors())

@@ -21,10 +21,25 @@ use crate::sys::signal::KernelSet;
 pub type Result<T> = std::thread::Result<T>;
 
 /// What a thread's closure left: its value, or the fact that it panicked.
+///
+/// ```
+/// let result: rawthread::Result<i32> = rawthread::spawn(|| 7).join();
+/// assert_eq!(result, Ok(7));
+/// ```
 #[cfg(not(feature = "std"))]
 pub type Result<T> = core::result::Result<T, Panicked>;
 
 /// The thread's closure panicked.
+///
+/// ```
+/// fn value_or(result: rawthread::Result<i32>, instead: i32) -> i32 {
+///     match result {
+///         Ok(value) => value,
+///         Err(rawthread::Panicked { .. }) => instead,
+///     }
+/// }
+/// assert_eq!(value_or(Ok(7), 0), 7);
+/// ```
 #[cfg(not(feature = "std"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -120,6 +120,17 @@ impl Ledger {
 }
 
 /// Where threads may be spawned that borrow from outside; see [`scope`].
+///
+/// ```
+/// fn fill<'scope>(s: &'scope rawthread::Scope<'scope, '_>, cells: &'scope mut [u32]) {
+///     for (n, cell) in (0..).zip(cells) {
+///         s.spawn(move || *cell = n * n);
+///     }
+/// }
+/// let mut squares = [0; 4];
+/// rawthread::scope(|s| fill(s, &mut squares));
+/// assert_eq!(squares, [0, 1, 4, 9]);
+/// ```
 #[derive(Debug)]
 pub struct Scope<'scope, 'env: 'scope> {
     ledger: Ledger,
