@@ -45,8 +45,8 @@ set (and by which rule it does not), and which known system makes tasks so. Noth
         line: "make one task of these flags and prove what it shares",
         story: "\
 Makes a task of these flags and looks at memory, descriptors, locks, directories, signals, thread
-group, parent, waits, semaphores, I/O context, thread pointer and namespaces; with the proof of
-each. A set that the kernel refuses is compared with the rule that foretells it.
+group, parent, waits, semaphores, timers, thread pointer, registrations and namespaces; with the
+proof of each. A set that the kernel refuses is compared with the rule that foretells it.
 
 The exit status is 1 if something was not observed as predicted.",
     },

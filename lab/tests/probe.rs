@@ -72,6 +72,8 @@ fn new_namespaces_are_seen_where_they_may_be_made() {
         "newuser,newtime",
         "newuser,newtime,vm",
         "newuser,newpid,parent",
+        // Its end makes its maker ignore SIGCHLD: no zombie.
+        "newuser,newpid,vm,sighand",
     ] {
         let probe = json(&["probe", flags, "--json"]);
         assert_eq!(probe["as_predicted"], true, "{probe}");

@@ -21,6 +21,7 @@ pub(crate) fn act(scene: &Scene) -> i32 {
     let notes = scene.notes;
     notes.note_own_link();
     look(scene);
+    look_at_registrations(scene);
     change(scene);
     report_and_wait(scene);
     if scene.plan.root {
@@ -74,6 +75,39 @@ fn look(scene: &Scene) {
         Note::AlternateStack,
         asked.map(|_| alternate.ss_flags as usize),
     );
+}
+
+/// What the kernel keeps for a task: no system call of the child's has set any of it.
+fn look_at_registrations(scene: &Scene) {
+    let notes = scene.notes;
+    // Each of the calls writes one word, or less, where it is told.
+    let ask = |note, number, mut args: [usize; 6], place: usize| {
+        let mut word = 0usize;
+        args[place] = (&raw mut word) as usize;
+        // SAFETY: `word` has room for what is written.
+        let asked = unsafe { raw::call(number, args) };
+        notes.set_answer(note, asked.map(|_| word));
+    };
+    let mut length = 0usize;
+    let length = (&raw mut length) as usize;
+    let robust = [0, 0, length, 0, 0, 0];
+    ask(Note::RobustList, libc::SYS_get_robust_list, robust, 1);
+    const PR_GET_TID_ADDRESS: usize = 40;
+    let word = [PR_GET_TID_ADDRESS, 0, 0, 0, 0, 0];
+    ask(Note::ClearedWord, libc::SYS_prctl, word, 1);
+    let death = [libc::PR_GET_PDEATHSIG as usize, 0, 0, 0, 0, 0];
+    ask(Note::DeathSignal, libc::SYS_prctl, death, 1);
+
+    // Interval and value, each of seconds and microseconds.
+    let mut timer = [0usize; 4];
+    // SAFETY: the kernel writes four words; timer 0 is the one of real time.
+    let asked = unsafe {
+        raw::call(
+            libc::SYS_getitimer,
+            [0, (&raw mut timer) as usize, 0, 0, 0, 0],
+        )
+    };
+    notes.set_answer(Note::Timer, asked.map(|_| timer[2]));
 }
 
 /// Tries to change each thing that may be the maker's as well.

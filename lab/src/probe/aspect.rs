@@ -21,6 +21,10 @@ pub(crate) enum Aspect {
     Undo,
     IoContext,
     ThreadPointer,
+    RobustList,
+    ClearedWord,
+    DeathSignal,
+    Timer,
     Maker,
     End,
     UserNs,
@@ -34,7 +38,7 @@ pub(crate) enum Aspect {
 }
 
 impl Aspect {
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 32] = [
         Self::Memory,
         Self::Descriptors,
         Self::Offset,
@@ -53,6 +57,10 @@ impl Aspect {
         Self::Undo,
         Self::IoContext,
         Self::ThreadPointer,
+        Self::RobustList,
+        Self::ClearedWord,
+        Self::DeathSignal,
+        Self::Timer,
         Self::Maker,
         Self::End,
         Self::UserNs,
@@ -86,6 +94,10 @@ impl Aspect {
             Self::Undo => "undo",
             Self::IoContext => "io",
             Self::ThreadPointer => "tls",
+            Self::RobustList => "robust",
+            Self::ClearedWord => "cleared-word",
+            Self::DeathSignal => "death-signal",
+            Self::Timer => "timer",
             Self::Maker => "maker",
             Self::End => "end",
             Self::UserNs => "user-ns",
@@ -120,6 +132,10 @@ impl Aspect {
             Self::Undo => "semaphore undo list",
             Self::IoContext => "I/O context",
             Self::ThreadPointer => "thread pointer",
+            Self::RobustList => "robust futex list",
+            Self::ClearedWord => "word cleared at its end",
+            Self::DeathSignal => "parent-death signal",
+            Self::Timer => "interval timer",
             Self::Maker => "its maker",
             Self::End => "its end",
             Self::UserNs => "user namespace",

@@ -15,6 +15,7 @@ use crate::raw;
 pub(super) type End = Result<i32, &'static str>;
 
 const A_THREAD: End = Err("a thread leaves no exit status");
+const NO_ZOMBIE: End = Err("it left no zombie: its end made its maker ignore SIGCHLD");
 const A_SIBLING: End = Err("its status is for the maker's parent");
 
 /// Makes the child that the plan asks for, stays until the watcher has seen everything, and says
@@ -55,6 +56,10 @@ fn reap(mut child: Child, plan: Plan) -> Result<End, Refusal> {
         // The maker's sibling: not the maker's to wait for.
         drop(child);
         return Ok(A_SIBLING);
+    }
+    if plan.leaves_no_zombie() {
+        drop(child);
+        return Ok(NO_ZOMBIE);
     }
     let status = child.wait()?;
     Ok(Ok(status.into_raw()))
@@ -160,6 +165,9 @@ fn by_clone(scene: &'static Scene) -> Result<End, Refusal> {
     }
     if plan.flags.contains(CloneFlags::PARENT) {
         return Ok(A_SIBLING);
+    }
+    if plan.leaves_no_zombie() {
+        return Ok(NO_ZOMBIE);
     }
     let mut status = 0;
     // SAFETY: the kernel writes one number.

@@ -51,6 +51,19 @@ pub(crate) struct Plan {
     pub(crate) root: bool,
 }
 
+impl Plan {
+    /// Whether nothing is left of the child for its maker to wait for.
+    ///
+    /// The init of a pid namespace sets SIGCHLD to be ignored when it ends, so that the processes
+    /// it kills leave no zombies (`kernel/pid_namespace.c`, `zap_pid_ns_processes`). If it shares
+    /// its maker's handlers, its maker ignores SIGCHLD from then on, and init itself leaves none.
+    fn leaves_no_zombie(self) -> bool {
+        self.flags
+            .contains(CloneFlags::NEWPID | CloneFlags::SIGHAND)
+            && self.exit_signal == libc::SIGCHLD as u32
+    }
+}
+
 /// What came of a plan.
 #[derive(Debug)]
 pub(crate) enum Outcome {

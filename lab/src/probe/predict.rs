@@ -36,6 +36,10 @@ fn resource(aspect: Aspect) -> Option<Resource> {
         Aspect::Undo => Resource::SemaphoreUndo,
         Aspect::IoContext => Resource::IoContext,
         Aspect::ThreadPointer => Resource::ThreadPointer,
+        Aspect::RobustList => Resource::RobustList,
+        Aspect::ClearedWord => Resource::ClearedWord,
+        Aspect::DeathSignal => Resource::ParentDeathSignal,
+        Aspect::Timer => Resource::IntervalTimers,
         Aspect::UserNs => Resource::UserNamespace,
         Aspect::PidNs => Resource::PidNamespace,
         Aspect::MountNs => Resource::MountNamespace,
@@ -65,6 +69,7 @@ fn word(plan: Plan, aspect: Aspect) -> String {
         // The maker's thread group leader is a fork of the lab.
         (Aspect::ExitSignal, Effect::Copied) => "SIGCHLD",
         (Aspect::ExitSignal, _) => "none",
+        (Aspect::Wait, _) if plan.leaves_no_zombie() => "nobody",
         (Aspect::Wait, Effect::New) if plan.exit_signal == libc::SIGCHLD as u32 => "wait",
         (Aspect::Wait, Effect::New) => "__WCLONE",
         // A thread is nobody's child, a sibling not its maker's.
@@ -74,6 +79,11 @@ fn word(plan: Plan, aspect: Aspect) -> String {
         (Aspect::Parent, _) => "maker",
         (Aspect::ThreadPointer, Effect::New) => "given",
         (Aspect::ThreadPointer, _) => "maker's",
+        (Aspect::ClearedWord, Effect::New) => "given",
+        (
+            Aspect::RobustList | Aspect::ClearedWord | Aspect::DeathSignal | Aspect::Timer,
+            Effect::Reset,
+        ) => "none",
         (Aspect::AlternateStack, Effect::Copied) => "kept",
         (Aspect::AlternateStack, _) => "dropped",
         (Aspect::Handlers, Effect::Reset) => "reset",

@@ -42,9 +42,17 @@ pub(crate) enum Note {
     Pending,
     /// Flags of its alternate signal stack.
     AlternateStack,
+    /// The head of its list of robust futexes.
+    RobustList,
+    /// The word that the kernel will clear at its end.
+    ClearedWord,
+    /// The signal that it gets when its parent dies.
+    DeathSignal,
+    /// Seconds that an interval timer has left.
+    Timer,
 }
 
-const NOTES: usize = Note::AlternateStack as usize + 1;
+const NOTES: usize = Note::Timer as usize + 1;
 
 /// Memory that stays common to maker, watcher and child, whatever the flags.
 #[repr(C)]
@@ -227,6 +235,10 @@ impl Scene {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = do_nothing as *const () as usize;
             libc::sigaction(handler_signal, &action, std::ptr::null_mut());
+            // The experiment ends with the lab; and no child of its may have inherited that.
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            // Far away, and its signal is blocked.
+            libc::alarm(10_000);
             let who = [1, 0, MAKER_IO_PRIORITY, 0, 0, 0];
             let _ = raw::call(libc::SYS_ioprio_set, who);
         }

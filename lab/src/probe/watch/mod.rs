@@ -38,6 +38,7 @@ pub(super) fn watch(scene: &'static Scene) -> Watched {
     facts.mask_and_pending(scene);
     facts.identity(scene, tid);
     facts.contexts(scene, tid);
+    facts.registrations(scene);
     facts.namespaces(scene, tid);
     let _ = raw::write_byte(scene.go.1);
     if scene.plan.root {

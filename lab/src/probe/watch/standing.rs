@@ -9,7 +9,7 @@ use rawthread::flags::signal_name;
 use super::{Facts, NAP};
 use crate::probe::aspect::NAMESPACES;
 use crate::probe::scene::{Note, Scene};
-use crate::probe::{Aspect, proc};
+use crate::probe::{Aspect, Way, proc};
 use crate::raw;
 
 impl Facts {
@@ -109,6 +109,49 @@ impl Facts {
             _ => {
                 let proof = "the signal that waits for the maker's process waits for the child too";
                 self.saw(Aspect::Pending, "shared", proof);
+            }
+        }
+    }
+
+    /// What the kernel keeps for a task, and gives to no child unasked.
+    pub(super) fn registrations(&mut self, scene: &Scene) {
+        // A libc registers its own list and word in each thread, and in the child of its fork.
+        let by_libc = !matches!(scene.plan.way, Way::Process | Way::Clone);
+        let libcs = "libc has registered its own";
+        for (aspect, note, call) in [
+            (Aspect::RobustList, Note::RobustList, "get_robust_list"),
+            (Aspect::ClearedWord, Note::ClearedWord, "PR_GET_TID_ADDRESS"),
+        ] {
+            match scene.notes.get(note) {
+                _ if by_libc => self.could_not_see(aspect, libcs),
+                0 => self.saw(aspect, "none", format!("{call} in the child: null")),
+                errno @ -4095..0 => self.could_not_see(aspect, format!("errno {}", -errno)),
+                address => self.saw(
+                    aspect,
+                    "given",
+                    format!("{call} in the child: {address:#x}"),
+                ),
+            }
+        }
+        match scene.notes.get(Note::DeathSignal) {
+            0 => {
+                let proof = "the maker has one (SIGKILL), the child has not";
+                self.saw(Aspect::DeathSignal, "none", proof);
+            }
+            signal => self.saw(
+                Aspect::DeathSignal,
+                "copied",
+                format!("PR_GET_PDEATHSIG in the child: {signal}"),
+            ),
+        }
+        match scene.notes.get(Note::Timer) {
+            0 => {
+                let proof = "one runs for the maker, none for the child";
+                self.saw(Aspect::Timer, "none", proof);
+            }
+            seconds => {
+                let proof = format!("the maker's runs for the child too: {seconds} s left");
+                self.saw(Aspect::Timer, "shared", proof);
             }
         }
     }
