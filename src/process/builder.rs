@@ -26,7 +26,7 @@ const DEFAULT_STACK: usize = 256 * 1024;
 /// | none (`fork`) | runs on a private copy of memory | the copy of the caller's |
 /// | `VM` | runs beside its maker, in the same memory | its own, guarded, [`stack_size`](Self::stack_size) |
 /// | `VM`, `VFORK` | the same, while the calling thread sleeps until it exits or execs | the same |
-/// | `THREAD` | refused: that is a thread, see [`thread::Builder`](crate#rooms) | |
+/// | `THREAD` | refused: that is a thread, see `rawthread::Builder` | |
 ///
 /// The exit signal is `SIGCHLD` unless set (0 with `PARENT`, where the kernel takes the caller's).
 ///

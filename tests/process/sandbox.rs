@@ -118,3 +118,13 @@ fn processes_are_made_after_clone3_went_away() {
         everything_works(true);
     }
 }
+
+/// Without clone3 there is no CLEAR_SIGHAND: signals must be blocked until the child itself has
+/// reset its maker's handlers.
+#[test]
+fn no_handler_of_the_parent_runs_in_the_child_without_clone3() {
+    if util::alone("sandbox::no_handler_of_the_parent_runs_in_the_child_without_clone3") {
+        forbid_clone3(libc::ENOSYS);
+        crate::settings::spawn_in_a_storm_of_signals();
+    }
+}

@@ -63,9 +63,13 @@ fn signals_start_clean() {
 
 #[test]
 fn no_handler_of_the_parent_runs_in_the_child() {
-    if !util::alone("settings::no_handler_of_the_parent_runs_in_the_child") {
-        return;
+    if util::alone("settings::no_handler_of_the_parent_runs_in_the_child") {
+        spawn_in_a_storm_of_signals();
     }
+}
+
+/// Spawns while another thread sends a caught signal to this process and its children.
+pub(crate) fn spawn_in_a_storm_of_signals() {
     static ELSEWHERE: AtomicU32 = AtomicU32::new(0);
     static HERE: AtomicU32 = AtomicU32::new(0);
     static PARENT: AtomicU32 = AtomicU32::new(0);
