@@ -12,6 +12,7 @@
 
 use std::process::ExitCode;
 
+use rawthread::Signal;
 use rawthread::process::{BeforeExec, Command, Namespaces};
 
 fn main() -> ExitCode {
@@ -55,7 +56,7 @@ fn contain(
         .before_exec(BeforeExec::mount("proc", "/proc", "proc", 0, ""))
         .before_exec(BeforeExec::host_name("container"))
         // If this program is killed, so is process 1, and with it every process inside.
-        .parent_death_signal(libc::SIGKILL)
+        .parent_death_signal(Signal::new(libc::SIGKILL)?)
         .status()?;
     println!("container: {status}");
     let code = status.code().and_then(|code| u8::try_from(code).ok());

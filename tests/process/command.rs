@@ -74,7 +74,7 @@ fn a_failure_names_its_step_and_leaves_no_child() {
         c.rlimit(Resource::Core, 1, 0);
     });
     check("rt_sigaction", libc::EINVAL, &|c| {
-        c.default_signal(libc::SIGKILL);
+        c.default_signal(rawthread::Signal::new(libc::SIGKILL).unwrap());
     });
     check("fcntl(F_SETFD)", libc::EBADF, &|c| {
         c.descriptor(77, Stdio::inherit());
@@ -110,16 +110,13 @@ fn a_failure_names_its_step_and_leaves_no_child() {
 }
 
 #[test]
-fn a_nul_or_a_wrong_signal_is_refused_before_anything_happens() {
+fn a_nul_is_refused_before_anything_happens() {
     for command in [
         &mut Command::new("a\0b"),
         Command::new("true").arg("\0"),
         Command::new("true").env("A", "\0"),
         Command::new("true").current_dir("\0"),
         Command::new("true").before_exec(BeforeExec::host_name("\0")),
-        Command::new("true").parent_death_signal(65),
-        Command::new("true").signal_mask([0]),
-        Command::new("true").default_signal(-1),
         Command::new("true").descriptor(3, Stdio::piped()),
     ] {
         assert_eq!(command.spawn().unwrap_err().kind(), ErrorKind::InvalidInput);

@@ -6,6 +6,10 @@ use rawthread::process::{BeforeExec, Command, Namespaces, Resource};
 
 use crate::util::{self, sh};
 
+fn signal(number: i32) -> rawthread::Signal {
+    rawthread::Signal::new(number).unwrap()
+}
+
 fn is_root() -> bool {
     // SAFETY: asks for an id.
     unsafe { libc::geteuid() == 0 }
@@ -45,8 +49,8 @@ fn signals_start_clean() {
     };
     assert_eq!(bits(&|_| ()), (0, bit(libc::SIGUSR2), 0));
     let set = bits(&|c| {
-        c.signal_mask([libc::SIGTERM, 64])
-            .default_signal(libc::SIGUSR2);
+        c.signal_mask([signal(libc::SIGTERM), signal(64)].into_iter().collect())
+            .default_signal(signal(libc::SIGUSR2));
     });
     assert_eq!(set, (bit(libc::SIGTERM) | bit(64), 0, 0));
     // The caller's own are as they were.
@@ -183,7 +187,7 @@ fn the_child_dies_with_the_thread_that_made_it() {
     let mut child = std::thread::spawn(|| {
         Command::new("sleep")
             .arg("60")
-            .parent_death_signal(libc::SIGTERM)
+            .parent_death_signal(signal(libc::SIGTERM))
             .spawn()
             .unwrap()
     })

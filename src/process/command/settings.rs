@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::process::namespaces::{IdMaps, Namespaces};
 use crate::sys::process::effective_uid;
 use crate::sys::signal::KernelSet;
+use crate::thread::{Signal, SignalSet};
 
 /// The attributes of the child-to-be.
 #[derive(Clone, Debug)]
@@ -32,8 +33,6 @@ pub(super) struct Settings {
     pub(super) maps: IdMaps,
     pub(super) pidfd: Option<bool>,
     pub(super) cgroup: Option<i32>,
-    /// A number that is no signal was given.
-    pub(super) bad_signal: bool,
 }
 
 impl Default for Settings {
@@ -60,7 +59,6 @@ impl Default for Settings {
             maps: IdMaps::default(),
             pidfd: None,
             cgroup: None,
-            bad_signal: false,
         }
     }
 }
@@ -71,12 +69,6 @@ impl Settings {
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
-        if self.bad_signal {
-            return Err(Error::invalid_input(
-                "a signal number outside 1 to 64",
-                "Use the libc::SIG* constants.",
-            ));
-        }
         if self.cgroup.is_some_and(|fd| fd < 0) {
             return Err(Error::invalid_input(
                 "the cgroup's descriptor is negative",
@@ -95,13 +87,6 @@ impl Settings {
         self.groups
             .as_deref()
             .or(leaves_root.then_some(&[] as &[u32]))
-    }
-
-    fn add_signal(&mut self, set: KernelSet, signal: i32) -> KernelSet {
-        set.with(signal).unwrap_or_else(|| {
-            self.bad_signal = true;
-            set
-        })
     }
 }
 
@@ -236,18 +221,16 @@ impl Command {
     /// Sets the signals that are blocked in the child; none unless set.
     ///
     /// ```
-    /// # use rawthread::process::Command;
+    /// # use rawthread::{Signal, process::Command};
     /// let output = Command::new("grep")
     ///     .args(["SigBlk", "/proc/self/status"])
-    ///     .signal_mask([libc::SIGHUP, libc::SIGUSR1])
+    ///     .signal_mask([Signal::new(libc::SIGHUP)?, Signal::new(libc::SIGUSR1)?].into_iter().collect())
     ///     .output()?;
     /// assert_eq!(output.stdout, b"SigBlk:\t0000000000000201\n");
     /// # Ok::<(), rawthread::Error>(())
     /// ```
-    pub fn signal_mask(&mut self, blocked: impl IntoIterator<Item = i32>) -> &mut Self {
-        self.settings.mask = blocked.into_iter().fold(KernelSet::EMPTY, |set, signal| {
-            self.settings.add_signal(set, signal)
-        });
+    pub fn signal_mask(&mut self, blocked: SignalSet) -> &mut Self {
+        self.settings.mask = blocked.kernel();
         self
     }
 
@@ -256,14 +239,13 @@ impl Command {
     /// ignore.
     ///
     /// ```
-    /// # use rawthread::process::Command;
-    /// Command::new("true").default_signal(libc::SIGCHLD).status()?;
+    /// # use rawthread::{Signal, process::Command};
+    /// Command::new("true").default_signal(Signal::new(libc::SIGCHLD)?).status()?;
     /// # Ok::<(), rawthread::Error>(())
     /// ```
-    pub fn default_signal(&mut self, signal: i32) -> &mut Self {
-        self.settings.default_signals = self
-            .settings
-            .add_signal(self.settings.default_signals, signal);
+    pub fn default_signal(&mut self, signal: Signal) -> &mut Self {
+        let set = self.settings.default_signals;
+        self.settings.default_signals = set.with(signal.number()).unwrap_or(set);
         self
     }
 
@@ -271,13 +253,12 @@ impl Command {
     /// `PR_SET_PDEATHSIG(2const)`. Spawn from a thread that lives as long as the child should.
     ///
     /// ```
-    /// # use rawthread::process::Command;
-    /// Command::new("true").parent_death_signal(libc::SIGTERM).status()?;
+    /// # use rawthread::{Signal, process::Command};
+    /// Command::new("true").parent_death_signal(Signal::new(libc::SIGTERM)?).status()?;
     /// # Ok::<(), rawthread::Error>(())
     /// ```
-    pub fn parent_death_signal(&mut self, signal: i32) -> &mut Self {
-        self.settings.add_signal(KernelSet::EMPTY, signal);
-        self.settings.death_signal = Some(signal);
+    pub fn parent_death_signal(&mut self, signal: Signal) -> &mut Self {
+        self.settings.death_signal = Some(signal.number());
         self
     }
 
