@@ -10,7 +10,7 @@ fn signal(number: i32) -> rawthread::Signal {
     rawthread::Signal::new(number).unwrap()
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     // SAFETY: asks for an id.
     unsafe { libc::geteuid() == 0 }
 }
