@@ -106,7 +106,9 @@ fn a_failure_names_its_step_and_leaves_no_child() {
         ("/bin", libc::EACCES),
         ("/bin/true/x", libc::ENOENT),
     ] {
-        let error = Command::new(program).spawn().unwrap_err();
+        // Not the caller's PATH: it may name directories that this user may not search.
+        let found = Command::new(program).env("PATH", "/bin:/usr/bin").spawn();
+        let error = found.unwrap_err();
         assert_eq!(error.step(), Some("execve"), "{program}");
         assert_eq!(error.raw_os_error(), Some(errno), "{program}");
         assert_eq!(std::io::Error::from(error).raw_os_error(), Some(errno));
