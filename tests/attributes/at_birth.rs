@@ -72,13 +72,14 @@ fn policies_are_in_force() {
     for (scheduling, expected) in [
         (Scheduling::Other { nice: 5 }, (libc::SCHED_OTHER, 5)),
         (Scheduling::Batch { nice: 7 }, (libc::SCHED_BATCH, 7)),
-        (Scheduling::Idle, (libc::SCHED_IDLE, 0)),
     ] {
         let thread = Builder::new()
             .scheduling(scheduling)
             .spawn(move || (policy(), nice()));
         assert_eq!(thread.unwrap().join().unwrap(), expected, "{scheduling:?}");
     }
+    let idle = Builder::new().scheduling(Scheduling::Idle).spawn(policy);
+    assert_eq!(idle.unwrap().join().unwrap(), libc::SCHED_IDLE);
     for (scheduling, expected) in [
         (Scheduling::Fifo { priority: 3 }, libc::SCHED_FIFO),
         (Scheduling::RoundRobin { priority: 4 }, libc::SCHED_RR),
