@@ -73,7 +73,7 @@ pub(crate) trait Runtime {
     unsafe fn retire(slot: Slot) -> bool;
 
     /// Bytes at the end of every slot's stack that identities leave to the packet of a launch.
-    const LAUNCH_ROOM: usize = 0;
+    const LAUNCH_ROOM: Option<usize> = None;
 
     /// Whether [`Runtime::launch`] works here; constant once [`Runtime::ready`] has said yes.
     fn can_launch() -> bool {

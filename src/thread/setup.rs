@@ -160,8 +160,7 @@ fn make(steps: Steps, mask: Option<KernelSet>) -> Result<(), Error> {
     }
     #[cfg(feature = "alloc")]
     if let Some(before_start) = steps.before_start {
-        super::packet::catch(before_start).map_err(|panic| {
-            drop(panic);
+        super::packet::catch(before_start).map_err(|_panic| {
             Error::at_step(&BEFORE_START, crate::sys::Errno::new(libc::ECANCELED))
         })??;
     }

@@ -65,8 +65,8 @@ where
         .and_then(|bytes| bytes.checked_add(Current::headroom()))
         .ok_or(ABSURD_SIZE)?;
     let align = align_of::<Packet<F, T>>().max(16);
-    // Strictly less: a runtime that launches nothing has no room.
-    let launchable = size_of::<Packet<F, T>>() + align < Current::LAUNCH_ROOM
+    let launchable = Current::LAUNCH_ROOM
+        .is_some_and(|room| size_of::<Packet<F, T>>() + align <= room)
         && options.private.is_empty()
         && options.stack.is_none();
     let (slot, launch) = match find(room, options.guard_size)? {

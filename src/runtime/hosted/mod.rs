@@ -101,7 +101,7 @@ impl Runtime for Hosted {
         unsafe { retire::retire(slot) }
     }
 
-    const LAUNCH_ROOM: usize = mint::LAUNCH_ROOM;
+    const LAUNCH_ROOM: Option<usize> = Some(mint::LAUNCH_ROOM);
 
     fn can_launch() -> bool {
         // A seed must take its snapshot before any handler of the program runs on it.
