@@ -103,4 +103,5 @@ unsafe extern "C" fn in_parent() {
 unsafe extern "C" fn in_child() {
     WORD.store(0, Ordering::Relaxed);
     super::leave::forget_setuid();
+    super::mint::forget_examiner();
 }

@@ -7,11 +7,12 @@ use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use super::host::{self, Citizenship, Host};
-use super::{CACHE, leave, loader, snapshot};
+use super::{CACHE, leave, loader, snapshot, symbols};
 use crate::error::{Error, Step};
 use crate::runtime::{Slot, limits};
 use crate::stack::layout;
 use crate::stack::slot::{self, OCCUPIED, Taken};
+use crate::sync::raw::RawMutex;
 use crate::sys::arch::{self, ChildEntry};
 use crate::sys::futex::{self, Scope};
 use crate::sys::signal::KernelSet;
@@ -45,10 +46,32 @@ pub(super) fn headroom() -> usize {
     }
 }
 
+/// Held by the thread that examines the host: two at once would see each other's probes, and take
+/// the one's place in libc's table of keys for the other's.
+static EXAMINING: RawMutex = RawMutex::new();
+
+/// In the child of a fork: nobody examines here, whoever did in the parent.
+pub(super) fn forget_examiner() {
+    EXAMINING.unlock();
+}
+
 /// Makes the first identity of the process, from which the host is examined.
 pub(super) fn first() -> Result<&'static Host, Error> {
+    // Symbols before the lock, and in this thread: dlsym(3) waits for who runs a library's
+    // constructors, and that may be the caller, or wait here for the lock.
+    symbols::look_up();
     super::keys::create_current()?;
     loader::take_care_of_forks()?;
+    EXAMINING.lock();
+    let host = match host::known() {
+        Some(host) => Ok(host),
+        None => examine_from_first_seed(),
+    };
+    EXAMINING.unlock();
+    host
+}
+
+fn examine_from_first_seed() -> Result<&'static Host, Error> {
     let stack = layout::DEFAULT_STACK + headroom();
     let slot = match CACHE.take(stack, slot::default_guard()) {
         Ok(Taken::Ready(slot)) => {

@@ -2,12 +2,52 @@
 #![allow(unsafe_code, reason = "asks the linker")]
 
 use core::ffi::{CStr, c_void};
+#[cfg(not(all(target_env = "gnu", target_feature = "crt-static")))]
+use core::{
+    ptr,
+    sync::atomic::{AtomicPtr, Ordering},
+};
+
+/// What a dynamic program is asked for.
+#[cfg(not(all(target_env = "gnu", target_feature = "crt-static")))]
+const NAMES: [&CStr; 9] = [
+    c"gnu_get_libc_version",
+    c"pthread_key_create",
+    c"__rseq_offset",
+    c"__rseq_size",
+    c"__call_tls_dtors",
+    c"__asan_init",
+    c"__tsan_init",
+    c"__msan_init",
+    c"__hwasan_init",
+];
+
+/// Their addresses, null until [`look_up`]. Relaxed: every thread stores the same, and a seed, the
+/// only reader, is made afterwards.
+#[cfg(not(all(target_env = "gnu", target_feature = "crt-static")))]
+static FOUND: [AtomicPtr<c_void>; NAMES.len()] =
+    [const { AtomicPtr::new(ptr::null_mut()) }; NAMES.len()];
+
+/// Asks the loader for every symbol that [`find`] knows.
+///
+/// In the thread that wants one, never in a seed: dlsym(3) takes a lock that is held while a
+/// library's constructors run, and one of those may wait for the seed.
+pub(super) fn look_up() {
+    #[cfg(not(all(target_env = "gnu", target_feature = "crt-static")))]
+    for (name, place) in NAMES.iter().zip(&FOUND) {
+        // SAFETY: the name ends in NUL; RTLD_DEFAULT needs no handle.
+        let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+        place.store(found, Ordering::Relaxed);
+    }
+}
 
 /// The address of a symbol of the process's libc; null if it has none of that name.
 #[cfg(not(all(target_env = "gnu", target_feature = "crt-static")))]
 pub(super) fn find(name: &CStr) -> *mut c_void {
-    // SAFETY: the name ends in NUL; RTLD_DEFAULT needs no handle.
-    unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }
+    let index = NAMES.iter().position(|symbol| *symbol == name);
+    index.map_or(ptr::null_mut(), |index| {
+        FOUND[index].load(Ordering::Relaxed)
+    })
 }
 
 /// The address of a symbol of the program's libc; null if it was not linked or is not one of the
