@@ -8,3 +8,27 @@
 
 mod first;
 mod util;
+
+use util::alone;
+
+/// `trim` continues in a frame that the seed left, below which threads have run meanwhile.
+#[test]
+fn a_trim_finds_the_seeds_frame_as_it_was_left() {
+    if !alone("a_trim_finds_the_seeds_frame_as_it_was_left") {
+        return;
+    }
+    for _ in 0..10 {
+        for _ in 0..2 {
+            let spawn = |fill: u8| {
+                rawthread::spawn(move || usize::from(std::hint::black_box([fill; 4096])[9]))
+            };
+            let threads: Vec<_> = (0..10).map(spawn).collect();
+            let sum: usize = threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .sum();
+            assert_eq!(sum, 45);
+        }
+        rawthread::trim();
+    }
+}

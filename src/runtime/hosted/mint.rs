@@ -236,9 +236,8 @@ extern "C" fn seed(argument: *mut c_void) -> *mut c_void {
         (&raw mut (*identity).robust_head).write(facts.robust_head.of(thread_pointer));
         (&raw mut (*identity).libc_clear_tid).write(facts.clear_tid.of(thread_pointer).cast());
         (&raw mut (*identity).seed_tid).write((*tid_field).load(Ordering::Relaxed));
-        // Frames of a guest's seed die with it, but libc's way out still runs on them; below
-        // 4 KiB under this frame nothing of it is kept either way.
-        (&raw mut (*identity).stack_top).write((here - SEED_FRAMES) & !0xf);
+        // For guests, whose seed's frames die with it.
+        (&raw mut (*identity).stack_top).write(here & !0xf);
     }
     if !full {
         leave_to_libc(slot);
@@ -268,9 +267,6 @@ unsafe extern "C" fn vanish(_: *mut u8) -> ! {
     // SAFETY: its frame is parked and it has departed.
     unsafe { arch::exit_thread() }
 }
-
-/// Bytes below a local variable of `seed` that its own frames and `park_frame` may take.
-const SEED_FRAMES: usize = 1024;
 
 /// Tells the creator that a seed which libc ends itself is on its way out.
 fn leave_to_libc(slot: Slot) {

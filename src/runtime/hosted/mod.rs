@@ -47,7 +47,8 @@ pub(crate) struct Hosted;
 /// Invariants of a minted identity:
 /// * I1: `thread_pointer` is a TCB that libc made and has in its lists, whose kernel thread is gone.
 /// * I2: `tid_field` is the word of that TCB in which libc keeps the thread's tid.
-/// * I3: nothing above `stack_top` is used by frames of raw threads.
+/// * I3: nothing above the seed's saved frame, in guests above `stack_top`, is used by frames of raw
+///   threads.
 #[derive(Debug)]
 pub(crate) struct Identity {
     thread_pointer: *mut u8,
@@ -120,7 +121,11 @@ impl Runtime for Hosted {
         Words {
             tls: identity.thread_pointer as usize,
             parent_tid: identity.tid_field as usize,
-            stack_top: identity.stack_top,
+            // Nothing above a parked frame is touched; guests have none.
+            stack_top: match identity.frame {
+                0 => identity.stack_top,
+                frame => frame & !0xf,
+            },
         }
     }
 

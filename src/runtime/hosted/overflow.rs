@@ -72,8 +72,12 @@ unsafe extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *
 /// Ends the process with a message if `address` is in the guard of a thread of ours.
 fn report_if_overflow(address: usize) {
     let hit = CACHE.iter().find(|slot| {
+        // Occupied first: a slot that is only being mapped has no region to read yet.
+        if slot.occupant().is_null() {
+            return false;
+        }
         let (guard, len) = slot.region().guard();
-        (guard as usize..guard as usize + len).contains(&address) && !slot.occupant().is_null()
+        (guard as usize..guard as usize + len).contains(&address)
     });
     let Some(slot) = hit else { return };
     // SAFETY: the occupant is a record, which is permanent memory.
