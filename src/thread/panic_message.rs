@@ -6,6 +6,7 @@
 //! program set is left alone, before and after: it learns the name from [`crate::current`].
 
 use std::boxed::Box;
+use std::io::Write;
 use std::panic::{self, PanicHookInfo};
 use std::string::String;
 use std::sync::Once;
@@ -60,14 +61,14 @@ fn report(info: &PanicHookInfo<'_>, default: &Hook) {
         .location()
         .map(|place| std::format!("{place}"))
         .unwrap_or_default();
-    std::eprintln!("\nthread '{name}' ({tid}) panicked at {place}:\n{message}");
     let backtrace = std::backtrace::Backtrace::capture();
-    match backtrace.status() {
-        std::backtrace::BacktraceStatus::Captured => {
-            std::eprintln!("stack backtrace:\n{backtrace}");
-        }
-        _ => std::eprintln!(
-            "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace"
-        ),
-    }
+    let trace = match backtrace.status() {
+        std::backtrace::BacktraceStatus::Captured => std::format!("stack backtrace:\n{backtrace}"),
+        _ => "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace".into(),
+    };
+    // Not eprintln: where standard error is full or closed, a panic in a hook ends the process.
+    let _ = writeln!(
+        std::io::stderr(),
+        "\nthread '{name}' ({tid}) panicked at {place}:\n{message}\n{trace}"
+    );
 }

@@ -11,6 +11,27 @@ mod util;
 
 use util::alone;
 
+/// A panic in a panic hook ends the process, and printing to a full device panics if one lets it.
+#[test]
+fn a_named_thread_may_panic_where_standard_error_is_full() {
+    if !alone("a_named_thread_may_panic_where_standard_error_is_full") {
+        return;
+    }
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let kept = unsafe { libc::dup(2) };
+    unsafe { libc::dup2(std::os::fd::AsRawFd::as_raw_fd(&full), 2) };
+    let thread = rawthread::Builder::new().name("loud".into());
+    let joined = thread
+        .spawn(|| panic!("nobody can read this"))
+        .unwrap()
+        .join();
+    unsafe { libc::dup2(kept, 2) };
+    assert!(joined.is_err());
+}
+
 /// `trim` continues in a frame that the seed left, below which threads have run meanwhile.
 #[test]
 fn a_trim_finds_the_seeds_frame_as_it_was_left() {
