@@ -126,11 +126,12 @@ pub(crate) trait Runtime {
     /// As `begin`; the destructors have run.
     unsafe fn leave(slot: Slot);
 
-    /// As `leave`, for a thread that goes on with another task: it keeps its tid.
+    /// As `leave`, for a thread that goes on with another task: it keeps its tid. False if only the
+    /// thread's end settles what the last task left.
     ///
     /// # Safety
     /// As `leave`.
-    unsafe fn renew(slot: Slot);
+    unsafe fn renew(slot: Slot) -> bool;
 
     /// How often this process noticed that it was forked: tells apart what a parent left.
     fn epoch() -> u32;

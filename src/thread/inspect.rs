@@ -69,6 +69,7 @@ impl<T> JoinHandle<T> {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn signal(&self, signal: Signal) -> Result<(), Error> {
+        self.keep_from_other_tasks();
         self.pinned(&SIGNAL, |tid| {
             signal::send_to_thread(task::pid(), tid, signal.number())
         })
@@ -109,10 +110,8 @@ impl<T> JoinHandle<T> {
     pub fn pidfd(&self) -> Result<std::os::fd::OwnedFd, Error> {
         use std::os::fd::FromRawFd;
         const PIDFD_THREAD: u32 = libc::O_EXCL as u32;
-        if self.is_warm() {
-            // The descriptor must become ready at the task's end.
-            state::retire(self.thread().record().state());
-        }
+        // The descriptor must become ready at the task's end.
+        self.keep_from_other_tasks();
         let number = self.pinned(&PIDFD, |tid| {
             crate::sys::wait::pidfd_open(tid, PIDFD_THREAD)
         })?;
@@ -135,6 +134,15 @@ impl<T> JoinHandle<T> {
             size: top - low,
             guard: if own { region.guard().1 } else { 0 },
             high_water: high_water(low, top),
+        }
+    }
+
+    /// Has a thread of [`crate::warm`] end after this task: what was sent to it or opened for it
+    /// must not reach the next one. A signal that comes when the task's last handler has run would
+    /// wait for that.
+    fn keep_from_other_tasks(&self) {
+        if self.is_warm() {
+            state::retire(self.thread().record().state());
         }
     }
 

@@ -7,15 +7,17 @@
 //! the same, with the same guarantees; only the kernel's tid may come again in a later task.
 //!
 //! A thread whose task left something that cannot be put back (affinity, scheduling, effective
-//! ids, an unshared directory or descriptor table), and one that a [`pidfd`] was opened for, ends
-//! after the task instead. What only a raw `prctl` can change (a seccomp filter, timer slack,
-//! `no_new_privs`) is not looked for: use [`crate::spawn`] for closures that do such things. Where
-//! the kernel has no `kcmp(2)` every thread ends after its task.
+//! ids, an unshared directory or descriptor table, a robust mutex locked), and one that a [`pidfd`]
+//! was opened for or a [`signal`] sent to, ends after the task instead. What only a raw `prctl` can
+//! change (a seccomp filter, timer slack, `no_new_privs`), and what `setns`, `unshare`, `capset`,
+//! `setfsuid` or `set_mempolicy` change for one thread, is not looked for: use [`crate::spawn`] for
+//! closures that do such things. Where the kernel has no `kcmp(2)` every thread ends after its task.
 //!
 //! Idle threads have all signals masked, wait in `parking_lot_core`'s queue, and leave after
 //! [`set_idle_time`], or at [`trim`](crate::trim).
 //!
 //! [`pidfd`]: crate::JoinHandle::pidfd
+//! [`signal`]: crate::JoinHandle::signal
 #![allow(unsafe_code, reason = "hands packets to threads")]
 
 use std::boxed::Box;
@@ -320,15 +322,15 @@ unsafe fn run(head: *mut Head, slot: Slot) -> bool {
         signal::set_mask(mask);
     }
     // SAFETY: the steps of `entry::thread`, for a thread that stays.
-    unsafe {
+    let fresh = unsafe {
         ((*head).run)(head);
         match state::complete(shared.state()) {
             state::Result::Keep => {}
             state::Result::Drop => ((*head).drop_result)(head),
         }
         Current::run_destructors(slot);
-        Current::renew(slot);
-    }
+        Current::renew(slot)
+    };
     let done = state::task_done(shared.state());
     if done.wake {
         futex::wake_one(shared.state());
@@ -340,7 +342,7 @@ unsafe fn run(head: *mut Head, slot: Slot) -> bool {
         // SAFETY: the handle let go first.
         unsafe { ((*head).release)(head) };
     }
-    done.retire
+    done.retire || !fresh
 }
 
 /// Offers the calling thread to spawners and sleeps; `None` if it is to end.

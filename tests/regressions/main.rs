@@ -8,6 +8,7 @@
 
 mod first;
 mod util;
+mod warm;
 
 use util::alone;
 

@@ -124,9 +124,10 @@ impl Runtime for Freestanding {
         Self::set_current(ptr::null_mut());
     }
 
-    unsafe fn renew(_slot: Slot) {
+    unsafe fn renew(_slot: Slot) -> bool {
         signal::block(KernelSet::ALL);
         Self::set_current(ptr::null_mut());
+        true
     }
 
     fn epoch() -> u32 {

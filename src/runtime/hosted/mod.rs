@@ -162,9 +162,14 @@ impl Runtime for Hosted {
         unsafe { leave::leave(slot) };
     }
 
-    unsafe fn renew(slot: Slot) {
-        // SAFETY: passed on.
-        unsafe { leave::renew(slot) };
+    unsafe fn renew(slot: Slot) -> bool {
+        // SAFETY: passed on; the slot is the calling thread's.
+        unsafe {
+            leave::renew(slot);
+            // The task may have had one of its own, whose memory goes with it.
+            install_signal_stack(slot);
+            holds_no_robust_mutex((*slot.identity()).robust_head)
+        }
     }
 
     fn epoch() -> u32 {
@@ -227,6 +232,16 @@ unsafe fn register_robust_list(head: *mut u8) {
         let registered = task::set_robust_list(head);
         debug_assert!(registered.is_ok());
     }
+}
+
+/// Whether the calling thread holds no robust mutex, for which the kernel must see the owner die.
+///
+/// # Safety
+/// As [`register_robust_list`].
+unsafe fn holds_no_robust_mutex(head: *mut u8) -> bool {
+    // An empty list points at its head.
+    // SAFETY: the head is ours while this thread lives.
+    head.is_null() || unsafe { head.cast::<*mut u8>().read() } == head
 }
 
 /// Which libc hosts this process and how well threads of this crate fit in.

@@ -1,0 +1,92 @@
+//! What one task of a warm thread left to the next.
+
+use std::mem;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use rawthread::{Signal, warm};
+
+use super::util::alone;
+
+/// A signal sent between a task's last handler and its end waited for the next task.
+#[test]
+fn a_signal_sent_to_one_task_never_reaches_the_next() {
+    static IN_NEXT: AtomicBool = AtomicBool::new(false);
+    static HITS: AtomicU32 = AtomicU32::new(0);
+    static WRONG: AtomicU32 = AtomicU32::new(0);
+    extern "C" fn handler(_: i32) {
+        HITS.fetch_add(1, Ordering::Relaxed);
+        if IN_NEXT.load(Ordering::SeqCst) {
+            WRONG.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    if !alone("warm::a_signal_sent_to_one_task_never_reaches_the_next") {
+        return;
+    }
+    unsafe { libc::signal(libc::SIGUSR1, handler as *const () as usize) };
+    let signal = Signal::new(libc::SIGUSR1).unwrap();
+    for _ in 0..10_000 {
+        let task = warm::spawn(|| ());
+        while task.signal(signal).is_ok() {}
+        task.join().unwrap();
+        IN_NEXT.store(true, Ordering::SeqCst);
+        warm::spawn(|| ()).join().unwrap();
+        IN_NEXT.store(false, Ordering::SeqCst);
+    }
+    assert_ne!(HITS.load(Ordering::Relaxed), 0);
+    assert_eq!(WRONG.load(Ordering::Relaxed), 0);
+}
+
+/// The next task's handlers ran on memory that the one before had freed.
+#[test]
+fn a_task_has_the_threads_own_signal_stack() {
+    if !alone("warm::a_task_has_the_threads_own_signal_stack") {
+        return;
+    }
+    let base = |stack: &libc::stack_t| stack.ss_sp as usize;
+    let reused = (0..1000).any(|_| {
+        let first = warm::spawn(move || {
+            let mut memory = vec![0u8; 1 << 16];
+            let stack = libc::stack_t {
+                ss_sp: memory.as_mut_ptr().cast(),
+                ss_flags: 0,
+                ss_size: memory.len(),
+            };
+            assert_eq!(unsafe { libc::sigaltstack(&stack, ptr::null_mut()) }, 0);
+            (unsafe { libc::gettid() }, base(&stack))
+        });
+        let first = first.join().unwrap();
+        let next = warm::spawn(move || {
+            let mut stack: libc::stack_t = unsafe { mem::zeroed() };
+            unsafe { libc::sigaltstack(ptr::null(), &mut stack) };
+            (unsafe { libc::gettid() }, base(&stack))
+        });
+        let next = next.join().unwrap();
+        assert_ne!(first.1, next.1);
+        first.0 == next.0
+    });
+    assert!(reused, "no thread served two tasks");
+}
+
+/// The kernel tells waiters of a robust mutex that its owner died when the owner does.
+#[test]
+fn a_robust_mutex_left_locked_is_found_by_its_waiter() {
+    if !alone("warm::a_robust_mutex_left_locked_is_found_by_its_waiter") {
+        return;
+    }
+    let mutex: &'static mut libc::pthread_mutex_t = Box::leak(Box::new(unsafe { mem::zeroed() }));
+    unsafe {
+        let mut attributes: libc::pthread_mutexattr_t = mem::zeroed();
+        libc::pthread_mutexattr_init(&mut attributes);
+        libc::pthread_mutexattr_setrobust(&mut attributes, libc::PTHREAD_MUTEX_ROBUST);
+        assert_eq!(libc::pthread_mutex_init(mutex, &attributes), 0);
+    }
+    let address = ptr::from_mut(mutex) as usize;
+    // For want of tasks the thread would end, too.
+    warm::set_idle_time(std::time::Duration::from_secs(3600));
+    let task = warm::spawn(move || unsafe { libc::pthread_mutex_lock(address as *mut _) });
+    assert_eq!(task.join().unwrap(), 0);
+    // Where nobody tells, this waits for ever, and the process is killed.
+    let told = unsafe { libc::pthread_mutex_lock(address as *mut _) };
+    assert_eq!(told, libc::EOWNERDEAD);
+}
