@@ -25,6 +25,16 @@ compile_error!(
     "rawthread makes threads by Linux's clone system call and knows its ABI on x86_64 and aarch64 (64-bit) only"
 );
 
+#[cfg(all(feature = "start", feature = "hosted"))]
+compile_error!(
+    "the feature `start` is for programs without a C library, the feature `hosted` (which `std` brings) for programs with one: choose"
+);
+
+#[cfg(all(feature = "panic-thread", feature = "hosted"))]
+compile_error!(
+    "the feature `panic-thread` is for programs without a C library; with the feature `std`, panics unwind to the joiner"
+);
+
 #[allow(dead_code, reason = "the rooms above construct what they meet")]
 mod error;
 pub mod flags;
@@ -43,6 +53,8 @@ mod stack;
 mod thread;
 
 pub use error::{Error, ErrorKind, Limit};
+#[cfg(all(feature = "start", not(feature = "hosted"), not(test)))]
+pub use runtime::freestanding::start;
 #[cfg(feature = "hosted")]
 #[doc(hidden)]
 pub use runtime::hosted::host::testing;

@@ -114,5 +114,9 @@ unsafe fn copy() -> Result<i32, Errno> {
     };
     // SAFETY: no CLONE_VM, so the child has its own copy of this stack; the rest is the caller's
     // contract.
-    unsafe { crate::sys::clone::fork_call(&request) }
+    let pid = unsafe { crate::sys::clone::fork_call(&request) }?;
+    if pid == 0 {
+        crate::runtime::freestanding::forked();
+    }
+    Ok(pid)
 }

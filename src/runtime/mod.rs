@@ -10,6 +10,7 @@ pub(crate) mod freestanding;
 #[cfg(feature = "hosted")]
 pub(crate) mod hosted;
 pub(crate) mod limits;
+pub(crate) mod locals;
 pub(crate) mod record;
 
 #[cfg(not(feature = "hosted"))]

@@ -35,6 +35,8 @@ pub(crate) struct Record {
     stack: [AtomicUsize; 2],
     /// The slot the thread runs on; null for threads that are not of this crate's making.
     slot: AtomicPtr<()>,
+    /// The newest of the thread's thread-locals; see [`super::locals`].
+    locals: AtomicPtr<()>,
     name: UnsafeCell<Name>,
 }
 
@@ -93,6 +95,10 @@ impl Record {
 
     pub(crate) fn set_slot(&self, slot: *mut ()) {
         self.slot.store(slot, Ordering::Relaxed);
+    }
+
+    pub(crate) fn locals(&self) -> &AtomicPtr<()> {
+        &self.locals
     }
 
     pub(crate) fn name(&self) -> Option<&str> {
@@ -159,6 +165,7 @@ impl Shared {
         node.parker.store(EMPTY, Ordering::Relaxed);
         node.state.store(0, Ordering::Relaxed);
         node.slot.store(ptr::null_mut(), Ordering::Relaxed);
+        node.locals.store(ptr::null_mut(), Ordering::Relaxed);
         node.set_stack(0, 0);
         node.refs.store(1, Ordering::Relaxed);
         Ok(Self(node))
@@ -258,9 +265,41 @@ pub(crate) fn current() -> Shared {
     record
 }
 
-/// Lets go of the record of a thread that this crate did not make, at its end.
+/// The record behind an address that [`Current::current`] returned.
+///
+/// # Safety
+/// The calling thread's record, used no longer than the thread lives.
+pub(super) unsafe fn behind(raw: *mut ()) -> &'static Record {
+    // SAFETY: a record is permanent memory.
+    unsafe { &*raw.cast::<Node<Record>>() }
+}
+
+/// The calling thread's record, for use by the thread itself; makes one if it has none yet.
+///
+/// # Panics
+/// Without memory for a record, or for libc's memory of it.
+pub(crate) fn own() -> &'static Record {
+    if Current::current().is_null() {
+        drop(current());
+    }
+    let raw = Current::current();
+    assert!(!raw.is_null(), "no memory to remember the thread's record");
+    // SAFETY: just asked.
+    unsafe { behind(raw) }
+}
+
+/// Lets go of the record of a thread that this crate did not make, at its end. Its thread-locals
+/// are dropped first.
 pub(crate) fn release_foreign(raw: *mut ()) {
     if !raw.is_null() {
+        // SAFETY: the runtime gives back what `current` stored for the calling thread.
+        let record = unsafe { behind(raw) };
+        if !record.locals().load(Ordering::Relaxed).is_null() {
+            // Destructors may ask who they run on, and for other thread-locals.
+            Current::set_current(raw);
+            super::locals::run_of(record);
+            Current::set_current(ptr::null_mut());
+        }
         // SAFETY: the runtime gives back what `current` stored.
         drop(unsafe { Shared::from_raw(raw) });
     }

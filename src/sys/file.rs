@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
 use core::ffi::CStr;
+use core::fmt;
 
 use super::arch::{syscall1, syscall2, syscall3, syscall4};
 use super::errno::Errno;
@@ -135,4 +136,57 @@ pub(crate) fn waiting_pipe() -> Result<(Descriptor, Descriptor), Errno> {
         )
     };
     Errno::check(returned).map(|_| (Descriptor(ends[0]), Descriptor(ends[1])))
+}
+
+/// Writes all of `bytes`, signals notwithstanding.
+pub(crate) fn write_all(fd: i32, bytes: &[u8]) -> Result<(), Errno> {
+    let mut left = bytes;
+    while !left.is_empty() {
+        match write(fd, left) {
+            Ok(count) => left = left.get(count..).unwrap_or(&[]),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Writes text to a descriptor, up to 512 bytes in one call; gives up at the first error.
+pub(crate) fn print(fd: i32, text: fmt::Arguments<'_>) {
+    let mut lines = Lines {
+        fd,
+        len: 0,
+        bytes: [0; 512],
+    };
+    if fmt::write(&mut lines, text).is_ok() {
+        let _ = lines.flush();
+    }
+}
+
+/// Text on its way to a descriptor.
+struct Lines {
+    fd: i32,
+    len: usize,
+    bytes: [u8; 512],
+}
+
+impl Lines {
+    fn flush(&mut self) -> fmt::Result {
+        let all = self.bytes.get(..self.len).unwrap_or(&[]);
+        self.len = 0;
+        write_all(self.fd, all).map_err(|_| fmt::Error)
+    }
+}
+
+impl fmt::Write for Lines {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            if self.len == self.bytes.len() {
+                self.flush()?;
+            }
+            self.bytes[self.len] = byte;
+            self.len += 1;
+        }
+        Ok(())
+    }
 }

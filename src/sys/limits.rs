@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
 use core::ffi::CStr;
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 use super::arch::syscall4;
 use super::errno::Errno;
@@ -46,16 +47,44 @@ pub(crate) fn parse_number(text: &[u8]) -> Option<u64> {
     })
 }
 
-/// A value of the auxiliary vector (`libc::AT_*`), read from `/proc/self/auxv`.
+/// The auxiliary vector as the kernel left it on the initial stack; null where only `/proc` has it.
+/// Relaxed: written before the process has a second thread.
+static VECTOR: AtomicPtr<[u64; 2]> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Has [`auxiliary`] look at the vector itself from now on.
+///
+/// # Safety
+/// `vector` must stay readable for good, and end in a pair whose key is AT_NULL.
+pub(crate) unsafe fn set_vector(vector: *const [u64; 2]) {
+    VECTOR.store(vector.cast_mut(), Ordering::Relaxed);
+}
+
+/// A value of the auxiliary vector (`libc::AT_*`), read from `/proc/self/auxv` where the vector
+/// itself is not known.
 pub(crate) fn auxiliary(key: u64) -> Option<usize> {
+    let vector = VECTOR.load(Ordering::Relaxed);
+    if vector.is_null() {
+        return auxiliary_by_proc(key);
+    }
+    // SAFETY: by the contract of `set_vector`, every pair up to AT_NULL can be read.
+    let pairs = (0..).map(|index| unsafe { *vector.add(index) });
+    value_of(key, pairs)
+}
+
+fn auxiliary_by_proc(key: u64) -> Option<usize> {
     let file = file::open_to_read(c"/proc/self/auxv").ok()?;
     let mut pairs = [[0u64; 2]; 64];
     let bytes = size_of_val(&pairs);
     // SAFETY: plain integers may be written as bytes.
     let buffer = unsafe { core::slice::from_raw_parts_mut(pairs.as_mut_ptr().cast::<u8>(), bytes) };
     file::read(file.number(), buffer).ok()?;
+    value_of(key, pairs.into_iter())
+}
+
+fn value_of(key: u64, mut pairs: impl Iterator<Item = [u64; 2]>) -> Option<usize> {
     pairs
-        .iter()
+        .by_ref()
+        .take_while(|pair| pair[0] != libc::AT_NULL)
         .find(|pair| pair[0] == key)
         .map(|pair| pair[1] as usize)
 }

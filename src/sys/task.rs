@@ -24,6 +24,17 @@ pub(crate) fn exit_group(status: i32) -> ! {
     }
 }
 
+/// Ends the process by SIGABRT, as `abort(3)`.
+pub(crate) fn abort() -> ! {
+    use super::signal::{self, KernelSet};
+    let _ = signal::set_default(libc::SIGABRT);
+    let others = KernelSet::ALL.without(libc::SIGABRT);
+    signal::set_mask(others);
+    let _ = signal::send_to_thread(pid(), tid(), libc::SIGABRT);
+    // What a shell reports for SIGABRT; init of a pid namespace survives the signal.
+    exit_group(128 + libc::SIGABRT)
+}
+
 /// Registers `head` as the calling thread's robust-futex list (24 bytes).
 ///
 /// # Safety

@@ -104,7 +104,8 @@ pub fn current() -> Thread {
     Thread(record::current())
 }
 
-/// Whether the calling thread is unwinding because of a panic. Without std, always false.
+/// Whether the calling thread is unwinding because of a panic. Without std: whether its panic is
+/// being reported, which only the feature `panic-thread` knows.
 ///
 /// ```
 /// assert!(!rawthread::panicking());
@@ -113,7 +114,9 @@ pub fn current() -> Thread {
 pub fn panicking() -> bool {
     #[cfg(feature = "std")]
     return std::thread::panicking();
-    #[cfg(not(feature = "std"))]
+    #[cfg(feature = "panic-thread")]
+    return crate::runtime::freestanding::is_panicking();
+    #[cfg(not(any(feature = "std", feature = "panic-thread")))]
     return false;
 }
 

@@ -4,6 +4,7 @@
 use super::packet::{self, Head};
 use super::setup::Setup;
 use super::state;
+use super::watch::Watch;
 use crate::runtime::record::Shared;
 use crate::runtime::{Current, Runtime};
 use crate::sys::signal::{self, KernelSet};
@@ -70,10 +71,13 @@ unsafe fn live(head: *mut Head) -> ! {
     let start = unsafe { prepare((*head).setup, (*head).mask) };
     // A closure that is not to run stays in the packet for the spawner.
     if start {
+        closure_begins(head);
         // SAFETY: the packet holds its closure, and later its result, which `Drop` says nobody
         // else will touch. Who watches is told of the end below.
         unsafe {
-            if ((*head).run)(head) {
+            let panicked = ((*head).run)(head);
+            closure_ended();
+            if panicked {
                 watch.panicked();
             }
             match state::complete(shared.state()) {
@@ -88,17 +92,27 @@ unsafe fn live(head: *mut Head) -> ! {
         Current::leave(slot);
     }
     core::mem::forget(guard);
+    // SAFETY: the packet and watch of this thread, which has left.
+    unsafe { let_go(head, start.then_some(watch)) }
+}
+
+/// Steps 6 to 9.
+///
+/// # Safety
+/// `head` is the packet of the calling thread, which has left; called once. A `watch` was not told
+/// of the end yet.
+unsafe fn let_go(head: *mut Head, watch: Option<Watch>) -> ! {
+    // SAFETY: the packet's reference, let go once; a record is permanent memory.
+    let shared = unsafe { Shared::from_raw((*head).record) };
     let release = state::done(shared.state());
     state::wait_unpinned(shared.state());
-    // The handle may be gone, so the record may go with this reference; a record is permanent
-    // memory and `shared` is not used again.
-    // SAFETY: the packet's reference, let go once.
-    drop(unsafe { Shared::from_raw(record) });
+    // The handle may be gone, so the record may go with this reference.
+    drop(shared);
     if release == state::Slot::Release {
         // SAFETY: nobody else uses the packet any more, and the slot's next taker waits for us.
         unsafe { ((*head).release)(head) };
     }
-    if start {
+    if let Some(watch) = watch {
         // SAFETY: once, after the thread's last step that anybody could miss.
         unsafe { watch.done() };
     }
@@ -106,6 +120,45 @@ unsafe fn live(head: *mut Head) -> ! {
     // kernel to clear the tid word.
     unsafe { arch::exit_thread() }
 }
+
+/// From the middle of the closure to step 5 and on: nothing is dropped and the stack is kept.
+///
+/// # Safety
+/// `head` is the packet of the calling thread, whose closure runs and never gets control again.
+#[cfg(feature = "panic-thread")]
+pub(super) unsafe fn end_by_panic(head: *mut Head) -> ! {
+    // SAFETY: by the contract; the packet stays, for the slot is kept. The closure was moved out
+    // of it, so there is room for the result.
+    unsafe {
+        let (slot, watch) = (packet::slot_of(head), (*head).watch);
+        let shared = packet::record_of(&*head);
+        (*head).release = keep;
+        ((*head).fail)(head);
+        watch.panicked();
+        // A result that says no more than this needs no dropping.
+        let _ = state::complete(shared.state());
+        Current::leave(slot);
+        let_go(head, Some(watch))
+    }
+}
+
+/// Leaves the slot as it is for good.
+///
+/// # Safety
+/// None is needed: it is [`Head::release`] of a thread that panicked.
+#[cfg(feature = "panic-thread")]
+unsafe fn keep(_head: *mut Head) {}
+
+#[cfg(feature = "panic-thread")]
+use super::end_by_panic::{closure_begins, closure_ended};
+
+/// Nobody needs to know.
+#[cfg(not(feature = "panic-thread"))]
+fn closure_begins(_head: *mut Head) {}
+
+/// Nobody needs to know.
+#[cfg(not(feature = "panic-thread"))]
+fn closure_ended() {}
 
 /// Step 2's beginning: mask and set-up; false if the closure is not to run.
 ///

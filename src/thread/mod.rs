@@ -4,10 +4,12 @@
 //! * [`packet`]: closure and result, in the slot's own memory.
 //! * [`spawn`]: from a [`Builder`] to a kernel thread; [`entry`]: what that thread does, from its
 //!   first instruction to its last.
+//!   `end_by_panic`: how it ends where nothing unwinds.
 //! * [`setup`]: what is in force before the closure's first instruction.
 //! * [`watch`]: who is told of a thread's end: a [`scope`](mod@scope) or a [`set`],
 //!   whose [`queue`] it enters.
 //! * [`warm`]: threads that outlive their tasks.
+//! * [`local`]: thread-locals with destructors, with or without std.
 //! * [`builder`], [`attributes`], [`handle`], [`inspect`], [`park`], [`scope`](mod@scope): the
 //!   public face.
 
@@ -15,9 +17,12 @@ mod attributes;
 mod builder;
 mod cpu_set;
 mod current;
+#[cfg(feature = "panic-thread")]
+mod end_by_panic;
 mod entry;
 mod handle;
 mod inspect;
+pub mod local;
 mod packet;
 #[cfg(feature = "std")]
 mod panic_message;

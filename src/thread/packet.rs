@@ -58,6 +58,9 @@ pub(super) struct Head {
     pub(super) drop_result: unsafe fn(*mut Head),
     /// Gives the packet's memory back: what the last of thread and handle does.
     pub(super) release: unsafe fn(*mut Head),
+    /// Leaves in the body that the closure panicked.
+    #[cfg(feature = "panic-thread")]
+    pub(super) fail: unsafe fn(*mut Head),
     /// What to do and report before the closure; null if there is nothing.
     pub(super) setup: *const Setup,
     /// The signal mask to begin with, if not the spawner's.
@@ -111,6 +114,8 @@ impl<F: FnOnce() -> T, T> Packet<F, T> {
                 run: run::<F, T>,
                 drop_result: drop_result::<F, T>,
                 release: start.release,
+                #[cfg(feature = "panic-thread")]
+                fail: fail::<F, T>,
                 setup: start.setup,
                 mask: start.mask,
                 comm: start.comm,
@@ -154,6 +159,14 @@ unsafe fn run<F: FnOnce() -> T, T>(head: *mut Head) -> bool {
 unsafe fn drop_result<F: FnOnce() -> T, T>(head: *mut Head) {
     // SAFETY: as the contract says.
     unsafe { Packet::<F, T>::result(head.cast()).drop_in_place() };
+}
+
+/// # Safety
+/// `head` is the head of a `Packet<F, T>` whose closure was moved out.
+#[cfg(feature = "panic-thread")]
+unsafe fn fail<F: FnOnce() -> T, T>(head: *mut Head) {
+    // SAFETY: the place is the packet's; nothing needs to be dropped there.
+    unsafe { Packet::<F, T>::result(head.cast()).write(Err(Panicked)) };
 }
 
 #[cfg(feature = "std")]

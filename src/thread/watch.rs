@@ -47,4 +47,10 @@ impl Watch {
             Self::Set(member) => Member::done(member),
         }
     }
+
+    /// Whether a scope waits: the thread may borrow.
+    #[cfg(feature = "panic-thread")]
+    pub(super) fn is_scope(self) -> bool {
+        matches!(self, Self::Scope(_))
+    }
 }

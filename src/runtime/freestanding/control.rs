@@ -8,6 +8,8 @@
 #![allow(unsafe_code, reason = "writes control blocks")]
 
 use core::ptr;
+#[cfg(feature = "panic-thread")]
+use core::sync::atomic::AtomicBool;
 use core::sync::atomic::{AtomicI32, AtomicPtr};
 
 use super::image::Image;
@@ -19,6 +21,12 @@ pub(super) struct Control {
     /// The kernel stores it before the thread runs.
     pub(super) tid: AtomicI32,
     pub(super) record: AtomicPtr<()>,
+    /// The packet whose closure runs; null before and after. Read by the thread's panic handler.
+    #[cfg(feature = "panic-thread")]
+    pub(super) running: AtomicPtr<()>,
+    /// Whether the thread reports a panic.
+    #[cfg(feature = "panic-thread")]
+    pub(super) panicking: AtomicBool,
 }
 
 /// What the ABI has at the thread pointer of x86-64: a pointer to itself first, and the

@@ -1,4 +1,5 @@
-//! The program's thread-local image: its `PT_TLS` segment.
+//! The program as the kernel loaded it: its headers, where it lies, and its thread-local image
+//! (the `PT_TLS` segment).
 #![allow(unsafe_code, reason = "reads program headers")]
 
 use core::cell::UnsafeCell;
@@ -50,26 +51,20 @@ pub(super) fn find() -> Result<Image, Error> {
         "Mount /proc, or use the feature `start`.",
         None,
     );
-    let headers = limits::auxiliary(libc::AT_PHDR).ok_or(missing.clone())?;
+    let address = limits::auxiliary(libc::AT_PHDR).ok_or(missing.clone())?;
     let count = limits::auxiliary(libc::AT_PHNUM).ok_or(missing)?;
     let random = limits::auxiliary(libc::AT_RANDOM).unwrap_or(0) as *const usize;
     // SAFETY: the kernel says that the program's headers are there.
-    let headers = unsafe { core::slice::from_raw_parts(headers as *const libc::Elf64_Phdr, count) };
-    // Where the program was loaded, less where it was linked for: PT_PHDR is the table itself.
-    let moved = headers
-        .iter()
-        .find(|header| header.p_type == libc::PT_PHDR)
-        .map_or(0, |header| {
-            (headers.as_ptr() as usize).wrapping_sub(header.p_vaddr as usize)
-        });
+    let headers = unsafe { core::slice::from_raw_parts(address as *const libc::Elf64_Phdr, count) };
+    // SAFETY: as above.
+    let moved = unsafe { moved_by(address, count) };
     let tls = headers.iter().find(|header| header.p_type == libc::PT_TLS);
     // A zero byte first keeps string functions from leaking the canary.
     let canary = if random.is_null() {
         0
     } else {
         // SAFETY: AT_RANDOM is the address of 16 random bytes.
-        let bytes = unsafe { random.read_unaligned() };
-        bytes & !0xff
+        unsafe { random.read_unaligned() & !0xff }
     };
     let image = tls.map_or(
         Image {
@@ -90,4 +85,33 @@ pub(super) fn find() -> Result<Image, Error> {
     // SAFETY: one thread, not adopted yet (the contract of `adopt_main`).
     unsafe { *IMAGE.0.get() = image };
     Ok(image)
+}
+
+/// How far from where it was linked for the program was loaded; 0 unless it is a PIE.
+///
+/// `PT_PHDR` describes the headers themselves. A linker may leave it out of a program without an
+/// interpreter; then the segment that begins with the ELF header tells, for the headers follow
+/// that header at once in what every linker makes.
+///
+/// Used before relocation, so it must not need any: plain loops, no tables.
+///
+/// # Safety
+/// There are `count` program headers at `address`.
+pub(super) unsafe fn moved_by(address: usize, count: usize) -> usize {
+    const ELF_HEADER: usize = size_of::<libc::Elf64_Ehdr>();
+    let headers = address as *const libc::Elf64_Phdr;
+    let mut moved = 0;
+    let mut index = 0;
+    while index < count {
+        // SAFETY: inside the table.
+        let header = unsafe { &*headers.wrapping_add(index) };
+        if header.p_type == libc::PT_PHDR {
+            return address.wrapping_sub(header.p_vaddr as usize);
+        }
+        if header.p_type == libc::PT_LOAD && header.p_offset == 0 {
+            moved = address.wrapping_sub(ELF_HEADER + header.p_vaddr as usize);
+        }
+        index += 1;
+    }
+    moved
 }

@@ -1,6 +1,8 @@
 //! Threads with no libc: this crate owns the thread pointer.
 //!
 //! * [`image`]: the program's thread-local image, found through its program headers.
+//! * `start`: from the kernel's first instruction to the program's `main`, and its end;
+//!   `relocate`: a static PIE moves itself; `symbols`: what compilers call unasked.
 //! * [`control`]: where TLS block and control words lie around a thread pointer, by the
 //!   architecture's TLS variant.
 //!
@@ -11,11 +13,17 @@
 
 mod control;
 mod image;
+#[cfg(any(feature = "start", test))]
+mod relocate;
+#[cfg(all(feature = "start", not(test)))]
+pub mod start;
+#[cfg(all(feature = "start", not(test)))]
+mod symbols;
 
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Runtime, Slot, Words};
+use super::{Runtime, Slot, Words, locals, record};
 use crate::error::Error;
 use crate::stack::slot::Cache;
 use crate::stack::table::Cell;
@@ -116,7 +124,9 @@ impl Runtime for Freestanding {
 
     unsafe fn begin(_slot: Slot) {}
 
-    unsafe fn run_destructors(_slot: Slot) {}
+    unsafe fn run_destructors(_slot: Slot) {
+        locals::run();
+    }
 
     unsafe fn leave(_slot: Slot) {
         // From here no handler of the program runs on this thread.
@@ -156,6 +166,45 @@ impl Runtime for Freestanding {
 /// The calling thread's control words; `None` before the main thread was adopted.
 fn own() -> Option<&'static Control> {
     (ADOPTED.load(Ordering::Acquire) == 1).then(|| control::of(arch::thread_pointer()))
+}
+
+/// In the child of a fork: the calling thread has another tid than the copied words say.
+pub(crate) fn forked() {
+    let tid = task::tid();
+    if let Some(own) = own() {
+        own.tid.store(tid, Ordering::Relaxed);
+        let record = own.record.load(Ordering::Relaxed);
+        if !record.is_null() {
+            // SAFETY: the calling thread's record.
+            unsafe { record::behind(record) }.set_tid(tid);
+        }
+    }
+}
+
+/// Notes which packet's closure runs on the calling thread; null for none.
+#[cfg(feature = "panic-thread")]
+pub(crate) fn set_running(packet: *mut ()) {
+    if let Some(own) = own() {
+        own.running.store(packet, Ordering::Relaxed);
+    }
+}
+
+/// The packet whose closure runs on the calling thread; null for none.
+#[cfg(feature = "panic-thread")]
+pub(crate) fn running() -> *mut () {
+    own().map_or(ptr::null_mut(), |own| own.running.load(Ordering::Relaxed))
+}
+
+/// Notes that the calling thread panics; whether it did already.
+#[cfg(feature = "panic-thread")]
+pub(crate) fn begin_panic() -> bool {
+    own().is_some_and(|own| own.panicking.swap(true, Ordering::Relaxed))
+}
+
+/// Whether the calling thread panics.
+#[cfg(feature = "panic-thread")]
+pub(crate) fn is_panicking() -> bool {
+    own().is_some_and(|own| own.panicking.load(Ordering::Relaxed))
 }
 
 /// Gives the calling thread, the only one of a program without libc, a control block and TLS of

@@ -148,12 +148,15 @@ impl Runtime for Hosted {
     unsafe fn run_destructors(_slot: Slot) {
         // SAFETY: the closure has ended; libc's destructors belong to the calling thread.
         unsafe {
+            super::locals::run();
             locals::run_destructors();
             if keys::run_destructors() {
                 // They may have made thread-locals with destructors. A pthread loses those; here
                 // they would run at the end of the identity's next thread.
                 locals::run_destructors();
             }
+            // What those made of ours must not outlive the record.
+            super::locals::run();
         }
     }
 

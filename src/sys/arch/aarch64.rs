@@ -360,7 +360,7 @@ pub(crate) unsafe fn unmap_and_exit_thread(base: *mut u8, len: usize) -> ! {
 
 /// The addresses of [`LIBC_SYMBOLS`](super::LIBC_SYMBOLS) into `addresses`, 0 where a static
 /// program has none: weak references, for nobody can ask a static program for names.
-#[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
+#[cfg(all(feature = "hosted", target_env = "gnu", target_feature = "crt-static"))]
 #[unsafe(naked)]
 pub(crate) extern "C" fn libc_symbols(addresses: &mut [usize; super::LIBC_SYMBOLS.len()]) {
     naked_asm!(

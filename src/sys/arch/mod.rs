@@ -11,17 +11,46 @@
 //! | `exit_thread` | leave by the `exit` system call without touching the stack again |
 //! | `unmap_and_exit_thread` | the same, after unmapping the stack it stands on |
 //! | `libc_symbols` | (static glibc) addresses of libc's functions that a program may lack |
-//! | `entry_from_stack` | (feature `start`) see `runtime/freestanding` |
+//! | `_start` | (feature `start`) where the kernel starts the program |
+//! | `copy_up`, `copy_down`, `fill` | what the memory functions of `start` are made of |
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+#[cfg(all(
+    target_arch = "aarch64",
+    feature = "start",
+    not(feature = "hosted"),
+    not(test)
+))]
+mod aarch64_start;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
+#[cfg(all(
+    target_arch = "x86_64",
+    feature = "start",
+    not(feature = "hosted"),
+    not(test)
+))]
+mod x86_64_start;
 
 #[cfg(target_arch = "aarch64")]
 pub(crate) use aarch64::*;
+#[cfg(all(
+    target_arch = "aarch64",
+    feature = "start",
+    not(feature = "hosted"),
+    not(test)
+))]
+pub(crate) use aarch64_start::*;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::*;
+#[cfg(all(
+    target_arch = "x86_64",
+    feature = "start",
+    not(feature = "hosted"),
+    not(test)
+))]
+pub(crate) use x86_64_start::*;
 
 /// What runs in a child that [`clone3_call`] or [`clone_call`] made, or below a parked frame.
 pub(crate) type ChildEntry = unsafe extern "C" fn(*mut u8) -> !;

@@ -1,0 +1,181 @@
+//! A static PIE relocates itself.
+//!
+//! No loader does it, and until it is done every address that lies in the program's data is wrong
+//! by the distance the program was moved. So the code here uses none: no tables, no trait objects,
+//! no formatting, nothing but its arguments and the stack.
+#![allow(unsafe_code, reason = "writes addresses into the program's own data")]
+
+use super::image;
+
+const DT_NULL: usize = 0;
+const DT_RELA: usize = 7;
+const DT_RELASZ: usize = 8;
+const DT_RELRSZ: usize = 35;
+const DT_RELR: usize = 36;
+
+/// "The address the program was loaded at, plus the addend" (`R_X86_64_RELATIVE`).
+#[cfg(target_arch = "x86_64")]
+const RELATIVE: usize = 8;
+/// The same of AArch64 (`R_AARCH64_RELATIVE`).
+#[cfg(target_arch = "aarch64")]
+const RELATIVE: usize = 1027;
+
+/// One entry of `DT_RELA`.
+#[repr(C)]
+struct Rela {
+    offset: usize,
+    /// The symbol in the upper half, the kind in the lower.
+    info: usize,
+    addend: usize,
+}
+
+/// Relocates the program that `vector`, its auxiliary vector, describes; does nothing where there
+/// is nothing to relocate.
+///
+/// A static program can have no relocation but relative ones: a symbol that was not found at link
+/// time is never found.
+///
+/// # Safety
+/// `vector` is the process's auxiliary vector; this is the first thing the process does, once.
+#[inline(never)]
+pub(super) unsafe fn program(vector: *const [u64; 2]) {
+    let (mut headers, mut count) = (0, 0);
+    let mut pair = vector;
+    // SAFETY: the vector ends in AT_NULL; AT_PHDR and AT_PHNUM describe the program's headers; what
+    // the dynamic section says of a table is true of the program as it was linked, and `moved` is
+    // where that program lies.
+    unsafe {
+        while (*pair)[0] != libc::AT_NULL {
+            match (*pair)[0] {
+                libc::AT_PHDR => headers = (*pair)[1] as usize,
+                libc::AT_PHNUM => count = (*pair)[1] as usize,
+                _ => {}
+            }
+            pair = pair.wrapping_add(1);
+        }
+        let moved = image::moved_by(headers, count);
+        if moved == 0 {
+            return;
+        }
+        let mut index = 0;
+        while index < count {
+            let header = (headers as *const libc::Elf64_Phdr).wrapping_add(index);
+            if (*header).p_type == libc::PT_DYNAMIC {
+                let dynamic = moved.wrapping_add((*header).p_vaddr as usize);
+                by_dynamic_section(dynamic as *const [usize; 2], moved);
+                return;
+            }
+            index += 1;
+        }
+    }
+}
+
+/// # Safety
+/// `dynamic` is the program's dynamic section; the program was moved by `moved`.
+unsafe fn by_dynamic_section(dynamic: *const [usize; 2], moved: usize) {
+    let (mut rela, mut rela_len, mut relr, mut relr_len) = (0, 0, 0, 0);
+    let mut entry = dynamic;
+    // SAFETY: as in `program`.
+    unsafe {
+        while (*entry)[0] != DT_NULL {
+            let value = (*entry)[1];
+            match (*entry)[0] {
+                DT_RELA => rela = moved.wrapping_add(value),
+                DT_RELASZ => rela_len = value,
+                DT_RELR => relr = moved.wrapping_add(value),
+                DT_RELRSZ => relr_len = value,
+                _ => {}
+            }
+            entry = entry.wrapping_add(1);
+        }
+        let mut at = rela;
+        while at < rela.wrapping_add(rela_len) {
+            let entry = at as *const Rela;
+            if (*entry).info == RELATIVE {
+                let place = moved.wrapping_add((*entry).offset) as *mut usize;
+                *place = moved.wrapping_add((*entry).addend);
+            }
+            at = at.wrapping_add(size_of::<Rela>());
+        }
+        by_bitmaps(relr as *const usize, relr_len / size_of::<usize>(), moved);
+    }
+}
+
+/// `DT_RELR`: an even word is the address of a place, an odd one a bitmap over the 63 places after
+/// those said before. Each place holds an address that is to be moved.
+///
+/// # Safety
+/// The table has `count` words and describes the program, which was moved by `moved`.
+unsafe fn by_bitmaps(table: *const usize, count: usize, moved: usize) {
+    const PLACES: usize = usize::BITS as usize - 1;
+    let mut next = core::ptr::null_mut::<usize>();
+    let mut index = 0;
+    while index < count {
+        // SAFETY: as in `program`.
+        unsafe {
+            let word = *table.wrapping_add(index);
+            if word & 1 == 0 {
+                let place = moved.wrapping_add(word) as *mut usize;
+                *place = (*place).wrapping_add(moved);
+                next = place.wrapping_add(1);
+            } else {
+                let mut bit = 0;
+                while bit < PLACES {
+                    if word >> (bit + 1) & 1 == 1 {
+                        let place = next.wrapping_add(bit);
+                        *place = (*place).wrapping_add(moved);
+                    }
+                    bit += 1;
+                }
+                next = next.wrapping_add(PLACES);
+            }
+        }
+        index += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rela_and_relr_move_the_places_they_name_and_no_others() {
+        // The "program": linked at 0, loaded where `places` lies.
+        let mut places = [0usize; 200];
+        for (index, place) in places.iter_mut().enumerate() {
+            *place = index;
+        }
+        let moved = places.as_ptr() as usize;
+        let rela = [
+            Rela {
+                offset: 8,
+                info: RELATIVE,
+                addend: 0x1000,
+            },
+            Rela {
+                offset: 16,
+                info: RELATIVE + 1,
+                addend: 0x1000,
+            },
+        ];
+        // Place 3; of the 63 after it the first and the last; of the next 63 the second.
+        let relr = [3 * 8, 1 | 1 << 1 | 1 << 63, 1 | 1 << 2];
+        let dynamic = [
+            [DT_RELA, (rela.as_ptr() as usize).wrapping_sub(moved)],
+            [DT_RELASZ, size_of_val(&rela)],
+            [DT_RELR, (relr.as_ptr() as usize).wrapping_sub(moved)],
+            [DT_RELRSZ, size_of_val(&relr)],
+            [DT_NULL, 0],
+        ];
+        // SAFETY: every place lies in `places`.
+        unsafe { by_dynamic_section(dynamic.as_ptr(), moved) };
+        for (index, place) in places.iter().enumerate() {
+            let expected = match index {
+                1 => moved + 0x1000,
+                3 | 4 | 66 | 68 => moved + index,
+                _ => index,
+            };
+            assert_eq!(*place, expected, "place {index}");
+        }
+    }
+}

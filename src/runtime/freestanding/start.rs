@@ -1,0 +1,255 @@
+//! The start and the end of a program without libc (feature `start`).
+//!
+//! The kernel enters at `_start`. From there, in this order: a static PIE relocates itself, the
+//! main thread gets thread-local storage and a thread control block, functions in `.init_array`
+//! run, then the function that [`entry!`](crate::entry) named. What it returns is the exit status
+//! of the process, whatever other threads do.
+//!
+//! The feature also brings the functions that compilers call unasked: `memcpy`, `memmove`,
+//! `memset`, `memcmp`, `bcmp`, `strlen`, `__stack_chk_fail`.
+//!
+//! ```ignore (a program without libc cannot be a doctest)
+//! #![no_std]
+//! #![no_main]
+//!
+//! rawthread::entry!(main);
+//!
+//! fn main() -> i32 {
+//!     let thread = rawthread::spawn(|| rawthread::start::args().count());
+//!     let count = thread.join().unwrap_or(0);
+//!     rawthread::start::print(format_args!("{count} arguments\n"));
+//!     0
+//! }
+//! ```
+#![allow(
+    unsafe_code,
+    reason = "reads what the kernel left on the initial stack"
+)]
+
+use core::ffi::{CStr, c_char};
+use core::fmt;
+use core::sync::atomic::{AtomicPtr, Ordering, compiler_fence};
+
+use super::{adopt_main, image, relocate, symbols};
+use crate::error::Error;
+use crate::runtime::locals;
+use crate::sys::{file, limits, task};
+
+/// Names the function that a program without libc begins with: `fn() -> i32`, whose result is the
+/// exit status.
+///
+/// Put it once into the program's crate, which must be `#![no_main]`.
+///
+/// ```ignore (a program without libc cannot be a doctest)
+/// rawthread::entry!(main);
+///
+/// fn main() -> i32 {
+///     0
+/// }
+/// ```
+#[macro_export]
+macro_rules! entry {
+    ($main:path) => {
+        #[doc(hidden)]
+        #[unsafe(no_mangle)]
+        extern "C" fn __rawthread_main() -> i32 {
+            let main: fn() -> i32 = $main;
+            main()
+        }
+    };
+}
+
+/// The initial stack; an empty one before the start. Relaxed: stored before there is a second
+/// thread.
+///
+/// From it upwards: argc, argv, 0, envp, 0, the auxiliary vector.
+static STACK: AtomicPtr<usize> = AtomicPtr::new((&raw const EMPTY).cast_mut().cast());
+static EMPTY: [usize; 3] = [0; 3];
+
+unsafe extern "C" {
+    /// `entry!` defines it.
+    fn __rawthread_main() -> i32;
+
+    // The linker defines both ends.
+    static __init_array_start: [Constructor; 0];
+    static __init_array_end: [Constructor; 0];
+}
+
+/// As C libraries call them.
+type Constructor =
+    unsafe extern "C" fn(argc: i32, argv: *const *const c_char, envp: *const *const c_char);
+
+/// Where `_start` goes on.
+///
+/// # Safety
+/// `stack` is the initial stack as the kernel left it.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __rawthread_begin(stack: *const usize) -> ! {
+    // SAFETY: the kernel ends the environment with a null pointer, behind which the vector lies.
+    unsafe {
+        let mut word = environment(stack);
+        while *word != 0 {
+            word = word.wrapping_add(1);
+        }
+        let vector = word.wrapping_add(1).cast::<[u64; 2]>();
+        relocate::program(vector);
+        // Addresses in the program's data are good from here on.
+        compiler_fence(Ordering::SeqCst);
+        run(stack, vector)
+    }
+}
+
+/// # Safety
+/// As [`__rawthread_begin`], and the program is relocated.
+#[inline(never)]
+unsafe fn run(stack: *const usize, vector: *const [u64; 2]) -> ! {
+    STACK.store(stack.cast_mut(), Ordering::Relaxed);
+    // SAFETY: the vector stays where it is; the process has one thread, and no code that uses
+    // thread-locals has run.
+    let adopted = unsafe {
+        limits::set_vector(vector);
+        adopt_main()
+    };
+    if adopted.is_err() {
+        let _ = write(2, b"fatal: no memory for the main thread's control block\n");
+        exit(127);
+    }
+    symbols::set_canary(image::get().map_or(0, |image| image.canary));
+    // SAFETY: the linker's two symbols are the ends of one array of functions, which expect these
+    // arguments; `entry!` made the main function.
+    let status = unsafe {
+        let arguments = stack.wrapping_add(1).cast();
+        let mut constructor = (&raw const __init_array_start).cast::<Constructor>();
+        while constructor != (&raw const __init_array_end).cast() {
+            (*constructor)(*stack as i32, arguments, environment(stack).cast());
+            constructor = constructor.wrapping_add(1);
+        }
+        __rawthread_main()
+    };
+    locals::run();
+    exit(status)
+}
+
+/// The environment's first word.
+///
+/// # Safety
+/// `stack` is the initial stack.
+unsafe fn environment(stack: *const usize) -> *const usize {
+    // SAFETY: argc is the first word; argv is that long and ends in a null pointer.
+    unsafe { stack.wrapping_add(2 + *stack) }
+}
+
+/// Ends the process, all its threads, with `status` (its lowest 8 bits reach the parent).
+///
+/// Nothing is dropped, and no destructor of a thread-local runs.
+///
+/// ```no_run
+/// rawthread::start::exit(3);
+/// ```
+pub fn exit(status: i32) -> ! {
+    task::exit_group(status)
+}
+
+/// The program's arguments, its name first.
+///
+/// ```no_run
+/// let verbose = rawthread::start::args().any(|argument| argument == c"-v");
+/// ```
+#[must_use]
+pub fn args() -> Strings {
+    let stack = STACK.load(Ordering::Relaxed).cast_const();
+    Strings(stack.wrapping_add(1).cast())
+}
+
+/// The environment as the kernel gave it: `NAME=value` each.
+///
+/// ```no_run
+/// let count = rawthread::start::env().count();
+/// ```
+#[must_use]
+pub fn env() -> Strings {
+    let stack = STACK.load(Ordering::Relaxed).cast_const();
+    // SAFETY: the initial stack, stored before `main`.
+    Strings(unsafe { environment(stack) }.cast())
+}
+
+/// The value of the environment's first `name`.
+///
+/// ```no_run
+/// let home = rawthread::start::var(c"HOME");
+/// ```
+#[must_use]
+pub fn var(name: &CStr) -> Option<&'static CStr> {
+    env().find_map(|pair| {
+        let rest = pair.to_bytes_with_nul().strip_prefix(name.to_bytes())?;
+        CStr::from_bytes_with_nul(rest.strip_prefix(b"=")?).ok()
+    })
+}
+
+/// A value of the auxiliary vector by its key (`libc::AT_*`, `getauxval(3)`).
+///
+/// ```no_run
+/// assert_eq!(rawthread::start::auxv(libc::AT_PAGESZ), Some(4096));
+/// ```
+#[must_use]
+pub fn auxv(key: u64) -> Option<usize> {
+    limits::auxiliary(key)
+}
+
+/// Strings that the kernel left on the initial stack; see [`args`] and [`env`].
+#[derive(Clone, Debug)]
+pub struct Strings(*const *const c_char);
+
+// SAFETY: the strings stay for good, and nobody writes to them.
+unsafe impl Send for Strings {}
+// SAFETY: as above.
+unsafe impl Sync for Strings {}
+
+impl Iterator for Strings {
+    type Item = &'static CStr;
+
+    fn next(&mut self) -> Option<&'static CStr> {
+        // SAFETY: the array ends in a null pointer, at which this stops; what it points at are
+        // strings that end in a NUL and stay for good.
+        unsafe {
+            let text = *self.0;
+            if text.is_null() {
+                return None;
+            }
+            self.0 = self.0.wrapping_add(1);
+            Some(CStr::from_ptr(text))
+        }
+    }
+}
+
+/// Writes all of `bytes` to a descriptor (`write(2)`), signals notwithstanding.
+///
+/// # Errors
+/// That of the write which failed; what went before it is written.
+///
+/// ```no_run
+/// rawthread::start::write(1, b"hello\n")?;
+/// # Ok::<(), rawthread::Error>(())
+/// ```
+pub fn write(descriptor: i32, bytes: &[u8]) -> Result<(), Error> {
+    file::write_all(descriptor, bytes).map_err(|errno| Error::from_raw_os_error(errno.number()))
+}
+
+/// Writes text to standard output, up to 512 bytes in one `write(2)`: the lines of several threads
+/// do not mix. An error is ignored.
+///
+/// ```no_run
+/// rawthread::start::print(format_args!("{} is the answer\n", 42));
+/// ```
+pub fn print(text: fmt::Arguments<'_>) {
+    file::print(1, text);
+}
+
+/// [`print`] to standard error.
+///
+/// ```no_run
+/// rawthread::start::eprint(format_args!("no such file\n"));
+/// ```
+pub fn eprint(text: fmt::Arguments<'_>) {
+    file::print(2, text);
+}

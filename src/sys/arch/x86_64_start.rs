@@ -1,0 +1,99 @@
+//! x86-64, feature `start`: where the kernel enters, and what the memory functions are made of.
+#![allow(unsafe_code, reason = "the kernel boundary")]
+
+use core::arch::{asm, naked_asm};
+
+/// Where the kernel starts a program of the feature `start`: hands the initial stack on.
+///
+/// | register | from the kernel | handed on |
+/// |---|---|---|
+/// | rsp → rdi | initial stack: argc, argv, 0, envp, 0, auxv (System V ABI, 3.4.1) | `stack` |
+/// | rbp | unspecified | 0, which ends a backtrace |
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn _start() -> ! {
+    naked_asm!(
+        "xor ebp, ebp",
+        "mov rdi, rsp",
+        "and rsp, -16",
+        "call {begin}",
+        "ud2",
+        begin = sym __rawthread_begin,
+    )
+}
+
+unsafe extern "C" {
+    /// Where `_start` goes on: `runtime::freestanding::start` defines it.
+    fn __rawthread_begin(stack: *const usize) -> !;
+}
+
+/// Copies `len` bytes from the lowest address up: right also where `to` lies below an overlapping
+/// `from`. Assembly, for the compiler makes a call of `memcpy` out of such a loop.
+///
+/// # Safety
+/// As `memmove(3)`, for those two cases.
+#[inline]
+pub(crate) unsafe fn copy_up(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: the caller vouches for both ranges; the ABI has the direction flag clear.
+    unsafe {
+        asm!(
+            "rep movsb",
+            inout("rcx") len => _,
+            inout("rdi") to => _,
+            inout("rsi") from => _,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// Copies `len` bytes from the highest address down, eight at a time: right also where `to` lies
+/// above an overlapping `from`.
+///
+/// # Safety
+/// As `memmove(3)`, for those two cases.
+#[inline]
+pub(crate) unsafe fn copy_down(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: the caller vouches for both ranges; a word is read whole before it is written.
+    unsafe {
+        asm!(
+            "2:",
+            "cmp {len}, 8",
+            "jb 3f",
+            "sub {len}, 8",
+            "mov {word}, [{from} + {len}]",
+            "mov [{to} + {len}], {word}",
+            "jmp 2b",
+            "3:",
+            "test {len}, {len}",
+            "jz 4f",
+            "dec {len}",
+            "mov {word:l}, [{from} + {len}]",
+            "mov [{to} + {len}], {word:l}",
+            "jmp 3b",
+            "4:",
+            len = inout(reg) len => _,
+            word = out(reg) _,
+            from = in(reg) from,
+            to = in(reg) to,
+            options(nostack),
+        );
+    }
+}
+
+/// Sets `len` bytes to `byte`.
+///
+/// # Safety
+/// As `memset(3)`.
+#[inline]
+pub(crate) unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
+    // SAFETY: the caller vouches for the range; the ABI has the direction flag clear.
+    unsafe {
+        asm!(
+            "rep stosb",
+            inout("rcx") len => _,
+            inout("rdi") to => _,
+            in("al") byte,
+            options(nostack, preserves_flags),
+        );
+    }
+}

@@ -1,0 +1,94 @@
+//! A panic where nothing unwinds ends its thread and no other (feature `panic-thread`).
+//!
+//! # What becomes of a panicking thread
+//!
+//! Its message, place and name go to standard error. Its joiner gets `Err(Panicked)`. Then the
+//! kernel thread leaves, and *nothing it owned is dropped*: not the variables of its frames, not
+//! what its closure captured, not its thread-locals. Locks that it held stay locked. To everybody
+//! else it is as if the thread slept for ever in the middle of the function that panicked, which
+//! is what makes this sound: others may hold references into its frames. So its stack stays
+//! mapped, and its slot is never used again: each panic costs the address space of one stack and
+//! the pages that it had touched.
+//!
+//! # When the process ends instead
+//!
+//! * The main thread panicked: exit status 101, as std has it.
+//! * A thread of a [`scope`](mod@super::scope) panicked: 101 too. What it borrowed it may have lent
+//!   to threads of a scope of its own. Unwinding would wait for those before the lender is seen to
+//!   end; nothing else can.
+//! * A destructor of a thread-local, or of a result that nobody joined, panicked, or the closure of
+//!   `before_start`: SIGABRT, as std has it for the first two.
+//! * A panic came while the message of another was being written: SIGABRT.
+#![allow(unsafe_code, reason = "ends a thread in the middle of its closure")]
+
+use core::panic::PanicInfo;
+
+use super::current;
+use super::entry;
+use super::packet::Head;
+use crate::runtime::freestanding;
+use crate::sys::{file, task};
+
+/// What a process reports whose main thread panicked.
+const PANICKED: i32 = 101;
+
+/// The closure in this packet begins on the calling thread.
+pub(super) fn closure_begins(head: *mut Head) {
+    freestanding::set_running(head.cast());
+}
+
+/// It has returned.
+pub(super) fn closure_ended() {
+    freestanding::set_running(core::ptr::null_mut());
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panicked(info: &PanicInfo<'_>) -> ! {
+    end(info)
+}
+
+fn end(info: &PanicInfo<'_>) -> ! {
+    if freestanding::begin_panic() {
+        let _ = file::write_all(2, b"fatal: a panic while panicking\n");
+        task::abort()
+    }
+    let head = freestanding::running().cast::<Head>();
+    report(info);
+    if task::tid() == task::pid() {
+        task::exit_group(PANICKED)
+    }
+    if head.is_null() {
+        let _ = file::write_all(2, b"fatal: a panic outside of the thread's closure\n");
+        task::abort()
+    }
+    // SAFETY: `closure_begins` got the head of this thread's packet, and its closure has not
+    // returned, so the packet is there.
+    unsafe {
+        if (*head).watch.is_scope() {
+            let _ = file::write_all(
+                2,
+                b"fatal: a thread of a scope cannot end by a panic alone\n",
+            );
+            task::exit_group(PANICKED)
+        }
+        entry::end_by_panic(head)
+    }
+}
+
+/// What std prints, but for the backtrace.
+fn report(info: &PanicInfo<'_>) {
+    let thread = current::current();
+    let name = thread.name().unwrap_or("<unnamed>");
+    let (tid, message) = (task::tid(), info.message());
+    match info.location() {
+        Some(place) => file::print(
+            2,
+            format_args!("\nthread '{name}' ({tid}) panicked at {place}:\n{message}\n"),
+        ),
+        None => file::print(
+            2,
+            format_args!("\nthread '{name}' ({tid}) panicked:\n{message}\n"),
+        ),
+    }
+}

@@ -1,0 +1,313 @@
+//! Programs without libc, judged by what they print and how they end.
+//!
+//! The programs lie under `programs/`; cargo builds them as real static executables, a debug build
+//! linked to a fixed address and a small release build as a static PIE.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{LazyLock, Mutex};
+
+mod elf;
+
+/// A way to build all programs.
+#[derive(Clone, Copy)]
+struct Build {
+    name: &'static str,
+    release: bool,
+    rustflags: &'static [&'static str],
+}
+
+/// The build that most tests use.
+const FIXED: Build = Build {
+    name: "fixed",
+    release: false,
+    rustflags: &["-Crelocation-model=static", "-Clink-arg=-static"],
+};
+
+/// The one that relocates itself, as small as the compiler makes it.
+const PIE: Build = Build {
+    name: "pie",
+    release: true,
+    rustflags: &["-Ctarget-feature=+crt-static"],
+};
+
+const TRIPLE: &str = if cfg!(target_arch = "x86_64") {
+    "x86_64-unknown-linux-gnu"
+} else {
+    "aarch64-unknown-linux-gnu"
+};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn target() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("freestanding")
+}
+
+/// Runs cargo on the programs' workspace; one at a time, for they share its lock file.
+fn cargo(arguments: &[&str], target: &Path, rustflags: &[&str]) -> Output {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let programs = root().join("tests/freestanding/programs");
+    // What the main lock file has is there without a network.
+    fs::copy(root().join("Cargo.lock"), programs.join("Cargo.lock")).expect("a lock file");
+    Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+        .args(arguments)
+        .args(["--offline", "--quiet", "--target", TRIPLE, "--target-dir"])
+        .arg(target)
+        .env("CARGO_ENCODED_RUSTFLAGS", rustflags.join("\x1f"))
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_BUILD_RUSTFLAGS")
+        .current_dir(programs)
+        .output()
+        .expect("cargo runs")
+}
+
+#[track_caller]
+fn assert_built(output: &Output) {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+}
+
+/// Where the programs are; built by the first who asks.
+fn directory(build: Build) -> &'static Path {
+    static FIXED_DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| make(FIXED));
+    static PIE_DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| make(PIE));
+    if build.release {
+        &PIE_DIRECTORY
+    } else {
+        &FIXED_DIRECTORY
+    }
+}
+
+fn make(build: Build) -> PathBuf {
+    let target = target().join(build.name);
+    let mut rustflags = vec!["-Clink-arg=-nostartfiles"];
+    rustflags.extend(build.rustflags);
+    for package in ["bare", "heap"] {
+        let mut arguments = vec!["build", "-p", package];
+        arguments.extend(build.release.then_some("--release"));
+        assert_built(&cargo(&arguments, &target, &rustflags));
+    }
+    let profile = if build.release { "release" } else { "debug" };
+    target.join(TRIPLE).join(profile)
+}
+
+fn program(build: Build, name: &str) -> Command {
+    Command::new(directory(build).join(name))
+}
+
+/// Runs a command; what it printed, and its errors if it did not exit with `status`.
+#[track_caller]
+fn run(command: &mut Command, status: i32) -> String {
+    let output = command.output().expect("the program runs");
+    let (printed, errors) = text(&output);
+    let ended = output.status;
+    assert_eq!(ended.code(), Some(status), "{ended}\n{printed}\n{errors}");
+    printed
+}
+
+fn text(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+/// Runs a program in both builds.
+#[track_caller]
+fn run_both(name: &str, arguments: &[&str], status: i32, expected: &str) {
+    for build in [FIXED, PIE] {
+        let printed = run(program(build, name).args(arguments), status);
+        assert_eq!(printed, expected, "{name}, {}", build.name);
+    }
+}
+
+#[test]
+fn four_threads_say_hello() {
+    for build in [FIXED, PIE] {
+        let printed = run(&mut program(build, "hello"), 10);
+        let mut lines: Vec<&str> = printed.lines().collect();
+        lines.sort_unstable();
+        let expected = [1, 2, 3, 4].map(|number| format!("hello from thread {number}"));
+        assert_eq!(lines, expected);
+    }
+}
+
+#[test]
+fn the_programs_are_static_and_hold_no_libc() {
+    for build in [FIXED, PIE] {
+        for entry in fs::read_dir(directory(build)).expect("built programs") {
+            let path = entry.expect("an entry").path();
+            // Other than programs, cargo puts files with a dot in their names there.
+            if path.is_file() && !path.to_string_lossy().contains('.') {
+                elf::assert_free_of_libc(&path, build.release);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_thousand_spawns_and_two_hundred_at_once() {
+    run_both("spawns", &[], 0, "1000 and 200\n");
+}
+
+#[test]
+fn scopes_lend() {
+    run_both("scope", &[], 0, "36\n");
+}
+
+#[test]
+fn parked_threads_wake() {
+    run_both("park", &[], 0, "200 turns\n");
+}
+
+#[test]
+fn sets_are_joined_in_the_order_of_their_ends() {
+    run_both("sets", &[], 0, "sets\n");
+}
+
+#[test]
+fn thread_locals_go_newest_first_and_only_once() {
+    let of_a_thread = "third sees first first, 1\n\
+                       late\n\
+                       second sees first first, 2\n\
+                       first sees first gone, 3\n\
+                       joined\n";
+    let of_main = "first sees first gone, 1\nlate\n";
+    run_both("locals", &[], 0, &format!("{of_a_thread}{of_main}"));
+}
+
+#[test]
+fn c_code_has_its_own_thread_locals() {
+    run_both("c_tls", &[], 0, "C's thread-locals are right\n");
+}
+
+#[test]
+fn the_stack_protector_ends_the_process() {
+    for build in [FIXED, PIE] {
+        let output = program(build, "c_tls").arg("smash").output().expect("runs");
+        assert_eq!(output.status.signal(), Some(libc::SIGABRT));
+        assert_eq!(text(&output).1, "fatal: a stack frame was overwritten\n");
+    }
+}
+
+#[test]
+fn a_panic_ends_its_thread_alone() {
+    for build in [FIXED, PIE] {
+        let output = program(build, "panics").output().expect("runs");
+        let (printed, errors) = text(&output);
+        assert_eq!(printed, "42\n", "{errors}");
+        assert_eq!(output.status.code(), Some(0));
+        let (first, rest) = errors.trim_start().split_once('\n').expect("lines");
+        assert!(first.starts_with("thread 'unlucky' ("), "{first}");
+        assert!(
+            first.contains(") panicked at bare/src/bin/panics.rs:"),
+            "{first}"
+        );
+        assert!(rest.starts_with("message 2\n"), "{rest}");
+        assert_eq!(errors.matches("thread '<unnamed>'").count(), 20);
+    }
+}
+
+#[test]
+fn a_panic_that_nobody_can_outlive_ends_the_process() {
+    let cases = [
+        ("main", Some(101), None, "of main"),
+        ("scope", Some(101), None, "in a scope"),
+        ("twice", None, Some(libc::SIGABRT), "while panicking"),
+        ("destructor", None, Some(libc::SIGABRT), "in a destructor"),
+    ];
+    for build in [FIXED, PIE] {
+        for (case, code, signal, said) in cases {
+            let output = program(build, "panics").arg(case).output().expect("runs");
+            let (_, errors) = text(&output);
+            assert_eq!(output.status.code(), code, "{case}: {errors}");
+            assert_eq!(output.status.signal(), signal, "{case}: {errors}");
+            assert!(errors.contains(said), "{case}: {errors}");
+        }
+    }
+}
+
+#[test]
+fn a_stack_overflow_dies_on_the_guard() {
+    for build in [FIXED, PIE] {
+        let output = program(build, "overflow").output().expect("runs");
+        assert_eq!(output.status.signal(), Some(libc::SIGSEGV));
+        assert_eq!(text(&output).0, "921600\n");
+    }
+}
+
+#[test]
+fn a_limit_is_an_error_that_names_it() {
+    for build in [FIXED, PIE] {
+        let path = directory(build).join("limit");
+        let limited = format!("ulimit -v 100000; exec {}", path.display());
+        let printed = run(Command::new("sh").args(["-c", &limited]), 0);
+        assert!(
+            printed.contains("the limit RLIMIT_AS (102400000) is reached"),
+            "{printed}"
+        );
+    }
+}
+
+#[test]
+fn nobody_needs_to_join() {
+    run_both("storm", &[], 0, "3000\n");
+}
+
+#[test]
+fn signals_reach_their_thread_unless_masked() {
+    run_both("signals", &[], 0, "not delivered\n");
+    for build in [FIXED, PIE] {
+        let output = program(build, "signals")
+            .arg("deliver")
+            .output()
+            .expect("runs");
+        assert_eq!(output.status.signal(), Some(libc::SIGUSR1));
+        assert_eq!(text(&output).0, "");
+    }
+}
+
+#[test]
+fn arguments_environment_and_memory_functions() {
+    for build in [FIXED, PIE] {
+        let mut command = program(build, "start");
+        command.args(["one", ""]).env("RAWTHREAD", "is=here");
+        assert_eq!(run(&mut command, 3), "3\n");
+    }
+}
+
+#[test]
+fn processes_fork_and_share() {
+    run_both("children", &[], 0, "children\n");
+}
+
+#[test]
+fn commands_run_with_an_allocator_of_the_programs_own() {
+    run_both("command", &[], 0, "commands\n");
+}
+
+#[test]
+fn spawn_refuses_in_a_process_that_a_libc_started() {
+    let target = target().join("unadopted");
+    assert_built(&cargo(&["build", "-p", "unadopted"], &target, &[]));
+    let path = target.join(TRIPLE).join("debug/unadopted");
+    let printed = run(&mut Command::new(path), 0);
+    assert!(printed.contains("was not adopted"), "{printed}");
+    assert!(printed.ends_with("std's threads work\n"), "{printed}");
+}
+
+#[test]
+fn start_and_hosted_exclude_each_other() {
+    for feature in ["start", "panic-thread"] {
+        let features = format!("rawthread/hosted,rawthread/{feature}");
+        let arguments = ["check", "-p", "unadopted", "--features", &features];
+        let output = cargo(&arguments, &target().join("unadopted"), &[]);
+        let (_, errors) = text(&output);
+        assert!(!output.status.success());
+        let said = format!("the feature `{feature}` is for programs without a C library");
+        assert!(errors.contains(&said), "{errors}");
+    }
+}
