@@ -76,6 +76,12 @@ impl Record {
         &self.state
     }
 
+    /// In the child of a fork, the caller's own record: who used its tid in the parent is not here
+    /// and will never say that it is done.
+    pub(crate) fn forget_pins(&self) {
+        self.state.fetch_and(STATE_FLAGS, Ordering::Relaxed);
+    }
+
     /// Lowest address and end of the stack; zeroes for threads of others' making.
     pub(crate) fn stack(&self) -> (usize, usize) {
         (
@@ -139,6 +145,9 @@ impl Record {
         }
     }
 }
+
+/// The bits of the state word that are no count of pins.
+pub(crate) const STATE_FLAGS: u32 = 31;
 
 /// The table could not grow, which it does by as much as it has.
 fn table_failed(errno: Errno) -> Error {
@@ -286,6 +295,15 @@ pub(crate) fn own() -> &'static Record {
     assert!(!raw.is_null(), "no memory to remember the thread's record");
     // SAFETY: just asked.
     unsafe { behind(raw) }
+}
+
+/// In the child of a fork: see [`Record::forget_pins`].
+pub(crate) fn after_fork() {
+    let raw = Current::current();
+    if !raw.is_null() {
+        // SAFETY: the runtime holds the reference for as long as it returns the address.
+        unsafe { Shared::another(raw) }.forget_pins();
+    }
 }
 
 /// Lets go of the record of a thread that this crate did not make, at its end. Its thread-locals

@@ -34,6 +34,7 @@ const WAITING: u32 = 8;
 #[cfg(feature = "std")]
 const RETIRE: u32 = 16;
 const PIN: u32 = 32;
+const _: () = assert!(PIN == crate::runtime::record::STATE_FLAGS + 1);
 
 /// What the thread does with the result when its closure has ended.
 #[must_use]

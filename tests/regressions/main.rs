@@ -7,6 +7,7 @@
 )]
 
 mod first;
+mod fork;
 mod util;
 mod warm;
 

@@ -104,4 +104,5 @@ unsafe extern "C" fn in_child() {
     WORD.store(0, Ordering::Relaxed);
     super::leave::forget_setuid();
     super::mint::forget_examiner();
+    crate::runtime::record::after_fork();
 }
