@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "clones onto memory it prepared")]
 
 use core::ptr::{self, NonNull};
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::builder::Options;
 use super::entry;
@@ -74,6 +74,9 @@ where
         Taken::Blank(slot) if launchable && Current::can_launch() => (slot, true),
         Taken::Blank(slot) => (mint(slot)?, false),
     };
+    if !options.private.is_empty() {
+        PRIVATE.store(true, Ordering::Relaxed);
+    }
     let setup = (!options.steps.is_empty()).then(|| Setup::new(options.steps));
     // The thread's own reference.
     let thread_record = record.clone().into_raw();
@@ -190,6 +193,16 @@ where
     }
     drop(closure);
     Err(error)
+}
+
+/// Whether a thread was ever made that shares less than the others. Relaxed: such a thread, and
+/// those it makes, come after the store.
+static PRIVATE: AtomicBool = AtomicBool::new(false);
+
+/// Whether the calling thread may have a directory or descriptors of its own.
+#[cfg(feature = "std")]
+pub(super) fn may_be_private() -> bool {
+    PRIVATE.load(Ordering::Relaxed)
 }
 
 static CLONE: Step = Step {

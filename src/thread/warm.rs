@@ -3,7 +3,7 @@
 //! [`spawn`](fn@spawn) hands a closure to an idle kernel thread of this module's, the one that became idle last,
 //! or makes one. To the closure it is a new thread: a new [`ThreadId`](crate::ThreadId), fresh
 //! thread-locals (with their destructors run before a join returns), no name, its spawner's signal
-//! mask, affinity, scheduling and comm, and the process's directory and descriptors. The handle is
+//! mask, affinity, scheduling and comm, and the spawner's directory and descriptors. The handle is
 //! the same, with the same guarantees; only the kernel's tid may come again in a later task.
 //!
 //! A thread whose task left something that cannot be put back (affinity, scheduling, effective
@@ -34,7 +34,7 @@ use parking_lot_core::{DEFAULT_PARK_TOKEN, ParkResult, UnparkToken};
 use super::builder::Builder;
 use super::handle::JoinHandle;
 use super::packet::{Head, Packet, Start, record_of};
-use super::spawn::Spawned;
+use super::spawn::{Spawned, may_be_private};
 use super::state;
 use super::watch::Watch;
 use crate::error::Error;
@@ -199,6 +199,10 @@ unsafe fn release<F, T>(head: *mut Head) {
 /// be; `None` if there is none.
 fn give_to_idle(head: *mut Head) -> Option<Slot> {
     if IDLE.is_empty() {
+        return None;
+    }
+    // Idle threads have the process's directory and descriptors; a new one has its spawner's.
+    if may_be_private() && !traits::shares_files_and_directory() {
         return None;
     }
     let wanted = Traits::current()?;

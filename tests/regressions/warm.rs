@@ -1,10 +1,11 @@
 //! What one task of a warm thread left to the next.
 
 use std::mem;
+use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use rawthread::{Signal, warm};
+use rawthread::{Builder, Signal, warm};
 
 use super::util::alone;
 
@@ -66,6 +67,24 @@ fn a_task_has_the_threads_own_signal_stack() {
         first.0 == next.0
     });
     assert!(reused, "no thread served two tasks");
+}
+
+/// Whether an idle thread happened to be there decided whose directory a task had.
+#[test]
+fn a_task_has_its_spawners_directory_whether_or_not_a_thread_is_idle() {
+    if !alone("warm::a_task_has_its_spawners_directory_whether_or_not_a_thread_is_idle") {
+        return;
+    }
+    let ask = || std::env::current_dir().unwrap();
+    for _ in 0..20 {
+        // Leaves an idle thread.
+        assert_ne!(warm::spawn(ask).join().unwrap(), Path::new("/proc"));
+        let elsewhere = Builder::new().private_cwd().spawn(move || {
+            std::env::set_current_dir("/proc").unwrap();
+            warm::spawn(ask).join().unwrap()
+        });
+        assert_eq!(elsewhere.unwrap().join().unwrap(), Path::new("/proc"));
+    }
 }
 
 /// The kernel tells waiters of a robust mutex that its owner died when the owner does.
