@@ -40,7 +40,7 @@ pub enum ErrorKind {
     /// A limit of the process, its control group or the machine was reached; [`Error::limit`]
     /// names it. The same call may succeed later, or with a higher limit.
     Limit,
-    /// A value given to this crate cannot be used: a zero-sized stack, a NUL inside a path.
+    /// A value given to this crate cannot be used: an empty set of processors, a NUL inside a path.
     InvalidInput,
     /// The kernel's rules forbid this combination of clone flags; see [`Error::rule`].
     Refused,

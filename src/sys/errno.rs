@@ -72,6 +72,7 @@ impl Errno {
             libc::EUSERS => "EUSERS",
             libc::EOPNOTSUPP => "EOPNOTSUPP",
             libc::ETIMEDOUT => "ETIMEDOUT",
+            libc::ECANCELED => "ECANCELED",
             _ => "errno",
         }
     }

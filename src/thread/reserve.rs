@@ -14,6 +14,8 @@ use crate::stack::table::List;
 ///
 /// # Errors
 /// As [`Builder::spawn`](crate::Builder::spawn); what was prepared until then stays prepared.
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput), and nothing prepared, above 4194304, the most
+/// tasks that Linux can have.
 ///
 /// ```
 /// rawthread::reserve(16)?;
@@ -22,8 +24,15 @@ use crate::stack::table::List;
 /// # Ok::<(), rawthread::Error>(())
 /// ```
 pub fn reserve(n: usize) -> Result<(), Error> {
+    /// PID_MAX_LIMIT of `include/linux/threads.h`.
+    const MOST_TASKS: usize = 4 << 20;
+    if n > MOST_TASKS {
+        return Err(Error::invalid_input(
+            "more threads are to be reserved than Linux can have",
+            "Reserve at most 4194304; what the machine allows is in /proc/sys/kernel/pid_max.",
+        ));
+    }
     Current::ready()?;
-    record::reserve(n)?;
     // Any small packet fits into what the size class rounds up.
     let room = default_stack_size().saturating_add(Current::headroom());
     let held = List::new();
@@ -38,7 +47,8 @@ pub fn reserve(n: usize) -> Result<(), Error> {
         }
     }
     Current::cache().put_all(&held);
-    outcome
+    // After the slots: where those meet a limit, no memory goes to records.
+    outcome.and_then(|()| record::reserve(n))
 }
 
 /// Gives the memory of idle slots back to the system and ends idle warm threads. Their address

@@ -18,15 +18,15 @@ use crate::sys::sched::Attributes;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Scheduling {
-    /// SCHED_OTHER: time sharing. `nice` from -20 (most) to 19; below the spawner's needs
-    /// RLIMIT_NICE or CAP_SYS_NICE.
+    /// SCHED_OTHER: time sharing. `nice` from -20 (most) to 19, beyond which the kernel
+    /// takes the nearest; below the spawner's needs RLIMIT_NICE or CAP_SYS_NICE.
     Other {
-        /// The nice value.
+        /// The nice value, -20 to 19.
         nice: i32,
     },
     /// SCHED_BATCH: time sharing for work that nobody waits for.
     Batch {
-        /// The nice value.
+        /// The nice value, -20 to 19.
         nice: i32,
     },
     /// SCHED_IDLE: only what nobody else wants.
@@ -34,12 +34,12 @@ pub enum Scheduling {
     /// SCHED_FIFO: runs until it blocks. `priority` from 1 to 99; needs RLIMIT_RTPRIO or
     /// CAP_SYS_NICE.
     Fifo {
-        /// The real-time priority.
+        /// The real-time priority, 1 to 99.
         priority: u32,
     },
     /// SCHED_RR: as `Fifo`, in turns with threads of the same priority.
     RoundRobin {
-        /// The real-time priority.
+        /// The real-time priority, 1 to 99.
         priority: u32,
     },
     /// SCHED_DEADLINE: `runtime` in every `period`, done by `deadline`; needs CAP_SYS_NICE and an

@@ -137,3 +137,11 @@ fn trims_race_with_spawns() {
         });
     });
 }
+
+#[test]
+fn nobody_can_reserve_more_threads_than_linux_has() {
+    for n in [(4 << 20) + 1, usize::MAX] {
+        let refused = rawthread::reserve(n).unwrap_err();
+        assert_eq!(refused.kind(), rawthread::ErrorKind::InvalidInput);
+    }
+}
