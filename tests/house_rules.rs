@@ -201,6 +201,86 @@ fn too_long(files: &[(String, String)]) -> Vec<String> {
         .collect()
 }
 
+/// Every public item without an example in its documentation. That `pub` means public, and not
+/// `pub(crate)`, is the lint `unreachable_pub`'s to see to.
+fn without_example(files: &[(String, String)]) -> Vec<String> {
+    let mut lacking = Vec::new();
+    for (path, text) in files {
+        let lines: Vec<&str> = text.lines().collect();
+        // The line that closes the hidden module or the public trait we are in.
+        let (mut end_of_hidden, mut end_of_trait) = (None, None);
+        for (at, line) in lines.iter().enumerate() {
+            let code = line.trim_start();
+            let closing = || Some(format!("{}}}", &line[..line.len() - code.len()]));
+            if end_of_hidden.is_some() {
+                end_of_hidden = end_of_hidden.filter(|end| line != end);
+                continue;
+            }
+            end_of_trait = end_of_trait.filter(|end| line != end);
+            let hidden = || above(&lines, at).contains(&"#[doc(hidden)]");
+            if code.starts_with("pub mod ") && code.ends_with('{') && hidden() {
+                end_of_hidden = closing();
+            }
+            let in_trait = end_of_trait.is_some() && names_item(code, &["fn"]);
+            if !in_trait && !is_public_item(code, &lines, at) {
+                continue;
+            }
+            if code.starts_with("pub trait ") && code.ends_with('{') {
+                end_of_trait = closing();
+            }
+            let has_example = above(&lines, at)
+                .iter()
+                .any(|line| line.starts_with("/// ```"));
+            if !has_example && !hidden() {
+                lacking.push(format!("{path}:{}: no example: {code}", at + 1));
+            }
+        }
+    }
+    lacking
+}
+
+/// Whether a line begins one of these items, behind whatever qualifies it.
+fn names_item(code: &str, items: &[&str]) -> bool {
+    let mut words = code.split_whitespace().peekable();
+    // `const fn` is a function, `const X` a constant.
+    loop {
+        match words.next() {
+            Some(word) if items.contains(&word) && words.peek() != Some(&"fn") => return true,
+            Some("const" | "unsafe" | "async" | "extern" | "\"C\"") => {}
+            _ => return false,
+        }
+    }
+}
+
+fn is_public_item(code: &str, lines: &[&str], at: usize) -> bool {
+    const ITEMS: [&str; 8] = [
+        "fn", "struct", "enum", "union", "trait", "type", "const", "static",
+    ];
+    match code.strip_prefix("pub ") {
+        Some(rest) => names_item(rest, &ITEMS),
+        None => code.starts_with("macro_rules!") && above(lines, at).contains(&"#[macro_export]"),
+    }
+}
+
+/// The comments and attributes right above a line, from below.
+fn above<'a>(lines: &[&'a str], at: usize) -> Vec<&'a str> {
+    let mut found = Vec::new();
+    let mut in_attribute = false;
+    for line in lines[..at].iter().rev().map(|line| line.trim()) {
+        if line.starts_with("#[") {
+            in_attribute = false;
+        } else if !line.starts_with("//") {
+            // An attribute of many lines ends in `]`.
+            in_attribute |= line.ends_with(")]");
+            if !in_attribute {
+                break;
+            }
+        }
+        found.push(line);
+    }
+    found
+}
+
 fn unknown_on_top(names: &[String]) -> Vec<String> {
     names
         .iter()
@@ -233,6 +313,11 @@ fn assembly_stays_in_its_room() {
 #[test]
 fn files_stay_short() {
     assert_none(&too_long(&all_code()));
+}
+
+#[test]
+fn every_public_item_has_an_example() {
+    assert_none(&without_example(&rust_files("src")));
 }
 
 #[test]
@@ -309,6 +394,36 @@ mod the_rules_can_fail {
             1
         );
         assert_none(&too_long(&file("src/a.rs", &"x\n".repeat(LONGEST))));
+    }
+
+    #[test]
+    fn on_an_item_without_an_example() {
+        let lacks = |text: &str| without_example(&file("src/a.rs", text)).len();
+        for item in [
+            "pub fn f() {}",
+            "pub const unsafe fn f() {}",
+            "pub const C: u32 = 1;",
+            "pub struct S;",
+            "pub trait T {}",
+        ] {
+            assert_eq!(lacks(&format!("/// Words.\n{item}")), 1, "{item}");
+            let shown = format!("/// ```\n/// ```\n#[allow(\n    dead_code\n)]\n{item}");
+            assert_eq!(lacks(&shown), 0, "{item}");
+        }
+        assert_eq!(lacks("/// ```\n/// ```\npub fn f() {}\npub fn g() {}"), 1);
+        assert_eq!(lacks("#[macro_export]\nmacro_rules! m {}"), 1);
+        assert_eq!(
+            lacks("/// ```\npub trait T {\n    fn f();\n}\nfn own() {}"),
+            1
+        );
+        assert_eq!(
+            lacks("pub(crate) fn f() {}\nfn g() {}\nmacro_rules! m {}"),
+            0
+        );
+        assert_eq!(
+            lacks("#[doc(hidden)]\npub mod m {\n    pub fn f() {}\n}\npub fn g() {}"),
+            1
+        );
     }
 
     #[test]

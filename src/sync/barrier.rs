@@ -38,7 +38,14 @@ impl Barrier {
         ///
         /// # Examples
         ///
-        /// See [`Barrier`].
+        /// ```
+        /// use rawthread::sync::Barrier;
+        ///
+        /// static START: Barrier = Barrier::new(2);
+        ///
+        /// let other = std::thread::spawn(|| START.wait().is_leader());
+        /// assert_ne!(START.wait().is_leader(), other.join().unwrap());
+        /// ```
         pub fn new(n: usize) -> Self {
             Self { raw: RawBarrier::new(n) }
         }
@@ -69,7 +76,12 @@ impl fmt::Debug for Barrier {
 ///
 /// # Examples
 ///
-/// See [`Barrier::wait`].
+/// ```
+/// use rawthread::sync::{Barrier, BarrierWaitResult};
+///
+/// let result: BarrierWaitResult = Barrier::new(1).wait();
+/// assert!(result.is_leader());
+/// ```
 #[derive(Debug)]
 pub struct BarrierWaitResult(bool);
 
@@ -78,7 +90,16 @@ impl BarrierWaitResult {
     ///
     /// # Examples
     ///
-    /// See [`Barrier::wait`].
+    /// ```
+    /// use rawthread::sync::Barrier;
+    ///
+    /// let barrier = Barrier::new(3);
+    /// let leaders = std::thread::scope(|s| {
+    ///     let threads = [(); 3].map(|()| s.spawn(|| barrier.wait().is_leader()));
+    ///     threads.map(|thread| thread.join().unwrap())
+    /// });
+    /// assert_eq!(leaders.iter().filter(|leader| **leader).count(), 1);
+    /// ```
     #[must_use]
     pub fn is_leader(&self) -> bool {
         self.0

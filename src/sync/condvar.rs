@@ -63,7 +63,22 @@ impl Condvar {
     ///
     /// # Examples
     ///
-    /// See [`Condvar`].
+    /// ```
+    /// use rawthread::sync::{Condvar, Mutex};
+    ///
+    /// let ready = Mutex::new(false);
+    /// let changed = Condvar::new();
+    /// std::thread::scope(|s| {
+    ///     s.spawn(|| {
+    ///         *ready.lock() = true;
+    ///         changed.notify_one();
+    ///     });
+    ///     let mut guard = ready.lock();
+    ///     while !*guard {
+    ///         guard = changed.wait(guard);
+    ///     }
+    /// });
+    /// ```
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         // Untimed, so there is no error. The raw lock is held again on return, which is what the
         // guard stands for; meanwhile nobody can reach the data through it.
@@ -183,7 +198,18 @@ impl Condvar {
     ///
     /// # Examples
     ///
-    /// See [`Condvar`].
+    /// ```
+    /// use rawthread::sync::{Condvar, Mutex};
+    ///
+    /// let tasks = Mutex::new(Vec::new());
+    /// let more = Condvar::new();
+    /// std::thread::scope(|s| {
+    ///     let worker = s.spawn(|| more.wait_while(tasks.lock(), |tasks| tasks.is_empty()).pop());
+    ///     tasks.lock().push("sweep");
+    ///     more.notify_one();
+    ///     assert_eq!(worker.join().unwrap(), Some("sweep"));
+    /// });
+    /// ```
     pub fn notify_one(&self) {
         self.raw.notify_one();
     }
@@ -226,7 +252,16 @@ impl fmt::Debug for Condvar {
 ///
 /// # Examples
 ///
-/// See [`Condvar::wait_timeout_while`].
+/// ```
+/// use rawthread::sync::{Condvar, Mutex, WaitTimeoutResult};
+/// use std::time::Duration;
+///
+/// let lock = Mutex::new(());
+/// // Nobody notifies: the time runs out, unless the wait ends for no reason before.
+/// let (_guard, result): (_, WaitTimeoutResult) =
+///     Condvar::new().wait_timeout(lock.lock(), Duration::from_millis(1));
+/// println!("the time was up: {}", result.timed_out());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitTimeoutResult(bool);
 
@@ -235,7 +270,15 @@ impl WaitTimeoutResult {
     ///
     /// # Examples
     ///
-    /// See [`Condvar::wait_timeout_while`].
+    /// ```
+    /// use rawthread::sync::{Condvar, Mutex};
+    /// use std::time::Duration;
+    ///
+    /// let open = Mutex::new(false);
+    /// let (guard, result) = Condvar::new()
+    ///     .wait_timeout_while(open.lock(), Duration::from_millis(1), |open| !*open);
+    /// assert!(result.timed_out() && !*guard);
+    /// ```
     #[must_use]
     pub fn timed_out(&self) -> bool {
         self.0

@@ -46,7 +46,13 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
         ///
         /// # Examples
         ///
-        /// See [`LazyLock`].
+        /// ```
+        /// use rawthread::sync::LazyLock;
+        ///
+        /// static PRIMES: LazyLock<Vec<u32>> = LazyLock::new(|| vec![2, 3, 5, 7]);
+        ///
+        /// assert_eq!(PRIMES.len(), 4);
+        /// ```
         pub fn new(make: F) -> Self {
             Self { cell: OnceLock::new(), make: Cell::new(Some(make)) }
         }

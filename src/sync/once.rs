@@ -31,7 +31,13 @@ impl Once {
         ///
         /// # Examples
         ///
-        /// See [`Once`].
+        /// ```
+        /// use rawthread::sync::Once;
+        ///
+        /// static START: Once = Once::new();
+        ///
+        /// assert!(!START.is_completed());
+        /// ```
         pub fn new() -> Self {
             Self { raw: RawOnce::new() }
         }
@@ -48,7 +54,16 @@ impl Once {
     ///
     /// # Examples
     ///
-    /// See [`Once`].
+    /// ```
+    /// use rawthread::sync::Once;
+    ///
+    /// let once = Once::new();
+    /// let mut runs = 0;
+    /// for _ in 0..3 {
+    ///     once.call_once(|| runs += 1);
+    /// }
+    /// assert_eq!(runs, 1);
+    /// ```
     #[inline]
     #[track_caller]
     pub fn call_once<F: FnOnce()>(&self, f: F) {
@@ -94,7 +109,13 @@ impl Once {
     ///
     /// # Examples
     ///
-    /// See [`Once`].
+    /// ```
+    /// use rawthread::sync::Once;
+    ///
+    /// let once = Once::new();
+    /// once.call_once(|| assert!(!once.is_completed()));
+    /// assert!(once.is_completed());
+    /// ```
     #[inline]
     pub fn is_completed(&self) -> bool {
         self.raw.is_done()
@@ -177,7 +198,16 @@ impl fmt::Debug for Once {
 ///
 /// # Examples
 ///
-/// See [`Once::call_once_force`].
+/// ```
+/// use rawthread::sync::{Once, OnceState};
+///
+/// fn set_up(state: &OnceState) {
+///     if state.is_poisoned() {
+///         println!("the last try panicked");
+///     }
+/// }
+/// Once::new().call_once_force(set_up);
+/// ```
 pub struct OnceState {
     poisoned: bool,
 }
@@ -187,7 +217,11 @@ impl OnceState {
     ///
     /// # Examples
     ///
-    /// See [`Once::call_once_force`].
+    /// ```
+    /// use rawthread::sync::Once;
+    ///
+    /// Once::new().call_once_force(|state| assert!(!state.is_poisoned()));
+    /// ```
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
         self.poisoned

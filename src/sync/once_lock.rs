@@ -49,7 +49,13 @@ impl<T> OnceLock<T> {
         ///
         /// # Examples
         ///
-        /// See [`OnceLock`].
+        /// ```
+        /// use rawthread::sync::OnceLock;
+        ///
+        /// static NAME: OnceLock<String> = OnceLock::new();
+        ///
+        /// assert_eq!(NAME.get(), None);
+        /// ```
         pub fn new() -> Self {
             Self {
                 once: Once::new(),
@@ -63,7 +69,14 @@ impl<T> OnceLock<T> {
     ///
     /// # Examples
     ///
-    /// See [`OnceLock`].
+    /// ```
+    /// use rawthread::sync::OnceLock;
+    ///
+    /// let cell = OnceLock::new();
+    /// assert_eq!(cell.get(), None);
+    /// cell.set(1).unwrap();
+    /// assert_eq!(cell.get(), Some(&1));
+    /// ```
     #[inline]
     pub fn get(&self) -> Option<&T> {
         if self.once.is_completed() {
@@ -103,7 +116,14 @@ impl<T> OnceLock<T> {
     ///
     /// # Examples
     ///
-    /// See [`OnceLock`].
+    /// ```
+    /// use rawthread::sync::OnceLock;
+    ///
+    /// let cell = OnceLock::new();
+    /// assert_eq!(cell.set(1), Ok(()));
+    /// assert_eq!(cell.set(2), Err(2));
+    /// assert_eq!(cell.get(), Some(&1));
+    /// ```
     pub fn set(&self, value: T) -> Result<(), T> {
         let mut unused = Some(value);
         self.get_or_init(|| match unused.take() {
@@ -123,7 +143,13 @@ impl<T> OnceLock<T> {
     ///
     /// # Examples
     ///
-    /// See [`OnceLock`].
+    /// ```
+    /// use rawthread::sync::OnceLock;
+    ///
+    /// let cell = OnceLock::new();
+    /// assert_eq!(cell.get_or_init(|| 1), &1);
+    /// assert_eq!(cell.get_or_init(|| unreachable!()), &1);
+    /// ```
     #[inline]
     pub fn get_or_init<F: FnOnce() -> T>(&self, f: F) -> &T {
         if self.get().is_none() {
@@ -161,7 +187,12 @@ impl<T> OnceLock<T> {
     ///
     /// # Examples
     ///
-    /// See [`get_mut`](OnceLock::get_mut).
+    /// ```
+    /// use rawthread::sync::OnceLock;
+    ///
+    /// assert_eq!(OnceLock::from(1).into_inner(), Some(1));
+    /// assert_eq!(OnceLock::<u32>::new().into_inner(), None);
+    /// ```
     pub fn into_inner(mut self) -> Option<T> {
         self.take()
     }

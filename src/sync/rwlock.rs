@@ -85,7 +85,13 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// # Examples
     ///
-    /// See [`RwLock`].
+    /// ```
+    /// use rawthread::sync::RwLock;
+    ///
+    /// let lock = RwLock::new(1);
+    /// let (one, another) = (lock.read(), lock.read());
+    /// assert_eq!(*one + *another, 2);
+    /// ```
     #[inline]
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
         self.raw.read();
@@ -126,7 +132,13 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// # Examples
     ///
-    /// See [`RwLock`].
+    /// ```
+    /// use rawthread::sync::RwLock;
+    ///
+    /// let lock = RwLock::new(1);
+    /// *lock.write() += 1;
+    /// assert_eq!(*lock.read(), 2);
+    /// ```
     #[inline]
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
         self.raw.write();

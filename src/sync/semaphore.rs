@@ -39,6 +39,15 @@ pub struct Semaphore {
 
 impl Semaphore {
     /// The most permits there can be at a time: 2^31 - 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use rawthread::sync::Semaphore;
+    ///
+    /// let full = Semaphore::new(Semaphore::MAX_PERMITS);
+    /// assert!(full.try_acquire().is_some());
+    /// ```
     pub const MAX_PERMITS: u32 = MAX_PERMITS;
 
     const_fn! {
@@ -50,7 +59,13 @@ impl Semaphore {
         ///
         /// # Examples
         ///
-        /// See [`Semaphore`].
+        /// ```
+        /// use rawthread::sync::Semaphore;
+        ///
+        /// static SEATS: Semaphore = Semaphore::new(2);
+        ///
+        /// assert_eq!(SEATS.available_permits(), 2);
+        /// ```
         pub fn new(permits: u32) -> Self {
             assert!(
                 permits <= MAX_PERMITS,
@@ -64,7 +79,15 @@ impl Semaphore {
     ///
     /// # Examples
     ///
-    /// See [`Semaphore`].
+    /// ```
+    /// use rawthread::sync::Semaphore;
+    ///
+    /// let semaphore = Semaphore::new(1);
+    /// let permit = semaphore.acquire();
+    /// assert_eq!(semaphore.available_permits(), 0);
+    /// drop(permit);
+    /// assert_eq!(semaphore.available_permits(), 1);
+    /// ```
     #[inline]
     pub fn acquire(&self) -> SemaphorePermit<'_> {
         if !self.raw.try_acquire() {
@@ -140,7 +163,13 @@ impl Semaphore {
     ///
     /// # Examples
     ///
-    /// See [`Semaphore`].
+    /// ```
+    /// use rawthread::sync::Semaphore;
+    ///
+    /// let semaphore = Semaphore::new(1);
+    /// semaphore.release(2);
+    /// assert_eq!(semaphore.available_permits(), 3);
+    /// ```
     pub fn available_permits(&self) -> u32 {
         self.raw.permits()
     }
@@ -158,7 +187,18 @@ impl fmt::Debug for Semaphore {
 ///
 /// # Examples
 ///
-/// See [`Semaphore`].
+/// ```
+/// use rawthread::sync::{Semaphore, SemaphorePermit};
+///
+/// /// Whoever holds one may print.
+/// struct Turn<'a>(SemaphorePermit<'a>);
+///
+/// let printer = Semaphore::new(1);
+/// let turn = Turn(printer.acquire());
+/// assert!(printer.try_acquire().is_none());
+/// drop(turn);
+/// assert!(printer.try_acquire().is_some());
+/// ```
 #[must_use = "if unused the permit is given back immediately"]
 #[clippy::has_significant_drop]
 #[derive(Debug)]

@@ -339,6 +339,13 @@ pub struct Retry {
 
 impl Retry {
     /// The first EAGAIN is the answer.
+    ///
+    /// ```
+    /// use rawthread::{Builder, Retry};
+    /// let thread = Builder::new().retry(Retry::NEVER).spawn(|| 1)?;
+    /// # thread.join().unwrap();
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
     pub const NEVER: Self = Self::times(0, Duration::ZERO);
 
     /// Up to `times` further tries, each after a sleep of `pause`.

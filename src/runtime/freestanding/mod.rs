@@ -216,6 +216,12 @@ pub(crate) fn is_panicking() -> bool {
 /// # Safety
 /// The process must have one thread, no libc, and no thread-local of any module may have been
 /// used: the thread pointer changes.
+///
+/// ```no_run
+/// // SAFETY: the program has just begun: one thread, no libc, no thread-local used.
+/// unsafe { rawthread::runtime::adopt_main() }?;
+/// # Ok::<(), rawthread::Error>(())
+/// ```
 pub unsafe fn adopt_main() -> Result<(), Error> {
     let image = image::find()?;
     let room = control::room(&image);
