@@ -360,9 +360,12 @@ const SCHEDULING_KNOWN: u32 = 0x60;
 
 fn ask_scheduling(ask: bool) {
     if ask {
-        let (mut policy, mut param) = (0, libc::sched_param { sched_priority: 0 });
+        // musl's has more fields than glibc's.
+        let (mut policy, mut param) = (0, core::mem::MaybeUninit::uninit());
         // SAFETY: the calling thread's handle; both places are writable.
-        unsafe { libc::pthread_getschedparam(libc::pthread_self(), &mut policy, &mut param) };
+        unsafe {
+            libc::pthread_getschedparam(libc::pthread_self(), &mut policy, param.as_mut_ptr())
+        };
     }
 }
 
