@@ -1,5 +1,20 @@
 //! Threads and processes for Linux on the raw `clone(2)` and `clone3(2)` system calls.
 //!
+//! The crate root is `std::thread` again, and more: [`spawn`], [`scope`], [`Builder`] with what is in
+//! force before a closure begins, [`JoinHandle`] with time limits, [`JoinSet`], and an [`Error`] that
+//! names the limit where a thread cannot be made.
+//!
+//! ```
+//! # #[cfg(feature = "std")] {
+//! use rawthread as thread;
+//!
+//! let worker = thread::Builder::new().name("worker".into()).spawn(|| 6 * 7)?;
+//! assert_eq!(worker.join().unwrap(), 42);
+//! # }
+//! # Ok::<(), rawthread::Error>(())
+//! ```
+//!
+//! [`process`] makes children by the same system call; [`flags`] tells what each clone flag does.
 //! [`sync`] has the locks of `std::sync` for programs without std: futexes and nothing else.
 //!
 //! # Rooms
@@ -15,6 +30,11 @@
 extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
+
+/// Tries the snippets of the README.
+#[cfg(all(doctest, feature = "std"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 #[cfg(not(all(
     target_os = "linux",
