@@ -47,7 +47,7 @@ impl Caller {
         );
         note(
             Fact::ProcessLimitReached,
-            limits::resource(libc::RLIMIT_NPROC as u32) == Some(0),
+            limits::resource(libc::RLIMIT_NPROC as _) == Some(0),
         );
         note(Fact::UnmappedIds, !uid_map.maps || !gid_map.maps);
         note(

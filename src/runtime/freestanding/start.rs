@@ -197,6 +197,10 @@ pub fn auxv(key: u64) -> Option<usize> {
 }
 
 /// Strings that the kernel left on the initial stack; see [`args`] and [`env`].
+///
+/// ```no_run
+/// let first: Option<&core::ffi::CStr> = rawthread::start::args().next();
+/// ```
 #[derive(Clone, Debug)]
 pub struct Strings(*const *const c_char);
 

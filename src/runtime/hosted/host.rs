@@ -360,12 +360,9 @@ const SCHEDULING_KNOWN: u32 = 0x60;
 
 fn ask_scheduling(ask: bool) {
     if ask {
-        // musl's has more fields than glibc's.
-        let (mut policy, mut param) = (0, core::mem::MaybeUninit::uninit());
-        // SAFETY: the calling thread's handle; both places are writable.
-        unsafe {
-            libc::pthread_getschedparam(libc::pthread_self(), &mut policy, param.as_mut_ptr())
-        };
+        let (mut policy, mut out) = (0, core::mem::MaybeUninit::uninit());
+        // SAFETY: the calling thread's handle; both places are writable, and as large as this libc's.
+        unsafe { libc::pthread_getschedparam(libc::pthread_self(), &mut policy, out.as_mut_ptr()) };
     }
 }
 
