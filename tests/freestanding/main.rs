@@ -23,7 +23,7 @@ struct Build {
 const FIXED: Build = Build {
     name: "fixed",
     release: false,
-    rustflags: &["-Crelocation-model=static", "-Clink-arg=-static"],
+    rustflags: &["-Crelocation-model=static", "-Ctarget-feature=+crt-static"],
 };
 
 /// The one that relocates itself, as small as the compiler makes it.
@@ -47,21 +47,28 @@ fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("freestanding")
 }
 
-/// Runs cargo on the programs' workspace; one at a time, for they share its lock file.
+/// Runs cargo on the programs' workspace.
 fn cargo(arguments: &[&str], target: &Path, rustflags: &[&str]) -> Output {
+    let mut arguments = arguments.to_vec();
+    arguments.extend(["--target", TRIPLE]);
+    cargo_in("tests/freestanding/programs", &arguments, target, rustflags)
+}
+
+/// Runs cargo in a directory; one at a time, for a workspace has one lock file.
+fn cargo_in(directory: &str, arguments: &[&str], target: &Path, rustflags: &[&str]) -> Output {
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let programs = root().join("tests/freestanding/programs");
+    let directory = root().join(directory);
     // What the main lock file has is there without a network.
-    fs::copy(root().join("Cargo.lock"), programs.join("Cargo.lock")).expect("a lock file");
+    fs::copy(root().join("Cargo.lock"), directory.join("Cargo.lock")).expect("a lock file");
     Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
         .args(arguments)
-        .args(["--offline", "--quiet", "--target", TRIPLE, "--target-dir"])
+        .args(["--offline", "--quiet", "--target-dir"])
         .arg(target)
         .env("CARGO_ENCODED_RUSTFLAGS", rustflags.join("\x1f"))
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_BUILD_RUSTFLAGS")
-        .current_dir(programs)
+        .current_dir(directory)
         .output()
         .expect("cargo runs")
 }
@@ -146,6 +153,24 @@ fn the_programs_are_static_and_hold_no_libc() {
             }
         }
     }
+}
+
+/// As README says to build it; the bound leaves room for other compilers.
+#[test]
+fn the_example_is_small_and_says_hello() {
+    let target = target().join("example");
+    let built = cargo_in("examples/no-libc", &["build", "--release"], &target, &[]);
+    assert_built(&built);
+    let path = target.join("release/no-libc");
+    elf::assert_free_of_libc(&path, true);
+    let printed = run(&mut Command::new(&path), 0);
+    let mut lines: Vec<&str> = printed.lines().collect();
+    lines.sort_unstable();
+    let expected = [1, 2, 3, 4].map(|number| format!("hello from {number}"));
+    assert_eq!(lines, expected);
+    let len = fs::metadata(&path).expect("the program").len();
+    println!("hello from four threads: {len} bytes");
+    assert!(len <= 40 * 1024, "{len} bytes");
 }
 
 #[test]

@@ -2,10 +2,10 @@
 //! `start`): a program without libc has nobody else to define them.
 #![allow(unsafe_code, reason = "defines C's memory functions")]
 
-use core::ffi::{c_char, c_int, c_void};
+use core::ffi::{c_char, c_int, c_ulong, c_void};
 use core::hint::black_box;
 
-use crate::sys::{arch, file, task};
+use crate::sys::{arch, file, limits, task};
 
 /// `memcpy(3)`.
 ///
@@ -139,4 +139,10 @@ extern "C" fn rust_eh_personality() -> ! {
 #[unsafe(no_mangle)]
 extern "C" fn _Unwind_Resume() -> ! {
     task::abort()
+}
+
+/// `getauxval(3)`: Rust's own code for AArch64 asks it for the processor's atomics.
+#[unsafe(no_mangle)]
+extern "C" fn getauxval(key: c_ulong) -> c_ulong {
+    limits::auxiliary(key).unwrap_or(0) as c_ulong
 }
