@@ -176,7 +176,7 @@ unsafe fn prepare(setup: *const Setup, mask: Option<KernelSet>) -> bool {
 }
 
 /// Ends the process if an unwinding reaches the thread's first frame: there is nobody below it.
-struct AbortOnUnwind;
+pub(super) struct AbortOnUnwind;
 
 impl Drop for AbortOnUnwind {
     fn drop(&mut self) {

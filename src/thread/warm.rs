@@ -23,7 +23,7 @@
 use std::boxed::Box;
 
 use core::cell::UnsafeCell;
-use core::mem::ManuallyDrop;
+use core::mem::{self, ManuallyDrop};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
@@ -32,6 +32,7 @@ use std::time::Instant;
 use parking_lot_core::{DEFAULT_PARK_TOKEN, ParkResult, UnparkToken};
 
 use super::builder::Builder;
+use super::entry::AbortOnUnwind;
 use super::handle::JoinHandle;
 use super::packet::{Head, Packet, Start, record_of};
 use super::spawn::{Spawned, may_be_private};
@@ -325,6 +326,7 @@ unsafe fn run(head: *mut Head, slot: Slot) -> bool {
     if let Some(mask) = mask {
         signal::set_mask(mask);
     }
+    let guard = AbortOnUnwind;
     // SAFETY: the steps of `entry::thread`, for a thread that stays.
     let fresh = unsafe {
         ((*head).run)(head);
@@ -335,6 +337,7 @@ unsafe fn run(head: *mut Head, slot: Slot) -> bool {
         Current::run_destructors(slot);
         Current::renew(slot)
     };
+    mem::forget(guard);
     let done = state::task_done(shared.state());
     if done.wake {
         futex::wake_one(shared.state());
