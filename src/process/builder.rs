@@ -350,11 +350,11 @@ impl Builder {
             }
             // SAFETY: the caller's contract for `f`; `start` completed the request.
             match unsafe { start.clone(&request) } {
-                // An old kernel, a sandbox or an emulator that knows no pidfd: it was not asked
-                // for, so it is not missed.
-                Err(Errno::EINVAL | Errno::ENOSYS | Errno::EPERM)
-                    if self.pidfd.is_none() && request.pidfd != 0 =>
-                {
+                // An old kernel, a sandbox or an emulator that knows no pidfd, or no descriptor
+                // left for one: it was not asked for, so it is not missed.
+                Err(
+                    Errno::EINVAL | Errno::ENOSYS | Errno::EPERM | Errno::EMFILE | Errno::ENFILE,
+                ) if self.pidfd.is_none() && request.pidfd != 0 => {
                     request.flags &= !CloneFlags::PIDFD.bits();
                 }
                 other => break other,

@@ -8,5 +8,6 @@ mod command;
 mod identity;
 mod sandbox;
 mod settings;
+mod straits;
 mod traps;
 mod util;

@@ -83,7 +83,10 @@ pub(super) fn launch(plan: &mut Plan<'_>, birth: &Birth<'_>) -> Result<Child, Er
             {
                 flags.remove(CloneFlags::CLEAR_SIGHAND);
             }
-            Err(Errno::EINVAL) if flags.contains(CloneFlags::PIDFD) && birth.pidfd.is_none() => {
+            // A kernel without pidfds, or no number left for one: nobody asked for it.
+            Err(Errno::EINVAL | Errno::EMFILE | Errno::ENFILE)
+                if flags.contains(CloneFlags::PIDFD) && birth.pidfd.is_none() =>
+            {
                 flags.remove(CloneFlags::PIDFD);
             }
             other => break other,
