@@ -76,7 +76,7 @@ fn a_failure_names_its_step_and_leaves_no_child() {
     check("fcntl(F_SETFD)", libc::EBADF, &|c| {
         c.descriptor(77, Stdio::inherit());
     });
-    check("fcntl(F_DUPFD_CLOEXEC)", libc::EBADF, &|c| {
+    check("dup3", libc::EBADF, &|c| {
         // SAFETY: not open, on purpose.
         c.descriptor(1, unsafe { Stdio::borrowed(-1) });
     });

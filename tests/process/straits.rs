@@ -1,9 +1,10 @@
 //! Where something has run out, or somebody else has a hand in it.
 
 use std::fs::File;
+use std::os::fd::OwnedFd;
 
 use rawthread::flags::CloneFlags;
-use rawthread::process::{Builder, Command};
+use rawthread::process::{Builder, Command, Stdio};
 
 use crate::util;
 
@@ -40,4 +41,51 @@ fn a_full_descriptor_table_hinders_nobody_who_asked_for_none() {
     // SAFETY: the child would only return.
     let error = unsafe { Builder::new().pidfd(true).spawn(|| 0) }.unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+}
+
+/// The last number of the table is a place like any other.
+#[test]
+fn a_descriptor_may_have_the_last_number() {
+    if !util::alone("straits::a_descriptor_may_have_the_last_number") {
+        return;
+    }
+    limit_open_files(64);
+    let null = || OwnedFd::from(File::open("/dev/null").unwrap());
+    let shown = util::sh("readlink /proc/self/fd/63", |command| {
+        command.descriptor(63, null());
+    });
+    assert_eq!(shown, "/dev/null");
+}
+
+/// As execvp has it: what is too long to be a directory is none.
+#[test]
+fn a_part_of_the_path_that_is_too_long_is_passed_over() {
+    let path = format!("/{}:/bin:/usr/bin", "a".repeat(5000));
+    let status = Command::new("true").env("PATH", path).status();
+    assert!(status.unwrap().success());
+    let error = Command::new("a".repeat(300)).spawn().unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ENAMETOOLONG));
+}
+
+/// A source that is closed stays an error, even if its number is free for a copy of another.
+#[test]
+fn a_closed_source_is_not_mistaken_for_a_copy() {
+    if !util::alone("straits::a_closed_source_is_not_mistaken_for_a_copy") {
+        return;
+    }
+    let file = File::open("/dev/null").unwrap();
+    let open = std::os::fd::AsRawFd::as_raw_fd(&file);
+    let closed = open + 1;
+    // `open` must leave its number, and the next free one is `closed`.
+    for target in [open, closed] {
+        let mut command = Command::new("/bin/true");
+        // SAFETY: the file is open; that the other number is not is the point.
+        unsafe {
+            command.descriptor(target + 10, Stdio::borrowed(open));
+            command.descriptor(open, Stdio::borrowed(closed));
+            command.descriptor(target, Stdio::borrowed(closed));
+        }
+        let error = command.spawn().unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EBADF), "{target}");
+    }
 }

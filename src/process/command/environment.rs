@@ -76,6 +76,8 @@ pub(super) fn candidates(
         .find_map(|string| string.as_bytes().strip_prefix(b"PATH="))
         .unwrap_or(DEFAULT_PATH);
     path.split(|byte| *byte == b':')
+        // Too long for a directory's path, and so none.
+        .filter(|directory| directory.len() < libc::PATH_MAX as usize)
         .map(|directory| {
             let mut candidate = directory.to_vec();
             // An empty part means the working directory, and "name" is what lies there.

@@ -145,13 +145,13 @@ steps! {
     DIRECTORY = "chdir", "enter the child's working directory",
         "It must be a directory that the child may enter, inside its new root if there is one.";
     SHIELD = "fcntl(F_DUPFD_CLOEXEC)", "move a descriptor out of another one's way",
-        "Is it open? Is RLIMIT_NOFILE above every number asked for?";
+        "Is every one open? Is there a number left below RLIMIT_NOFILE?";
     CLOSE = "close_range", "close the other descriptors",
         "It needs Linux 5.11.";
     KEEP = "fcntl(F_SETFD)", "keep a descriptor open for the child",
         "Is it open?";
     PLACE = "dup3", "put a descriptor in its place",
-        "Is its number below RLIMIT_NOFILE?";
+        "Is what it comes from open, and its number below RLIMIT_NOFILE?";
     LIMIT = "prlimit64", "set a resource limit of the child",
         "The soft limit may not exceed the hard one; raising that needs CAP_SYS_RESOURCE.";
     GROUPS = "setgroups", "set the child's supplementary groups",
@@ -244,17 +244,23 @@ fn prepare(plan: &Plan<'_>) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Puts every descriptor in its place: first all sources out of the way of all targets, so that
+/// Puts every descriptor in its place: first each source out of the way if it is a target, so that
 /// any permutation comes out right.
 fn place(plan: &Plan<'_>) -> Result<(), Failed> {
-    let above = plan
-        .moves
-        .iter()
-        .fold(3, |above: i32, one| above.max(one.to.saturating_add(1)));
+    let is_target = |number: i32| plan.moves.iter().any(|one| one.to == number);
     for one in plan.moves {
         let from = one.from.get();
-        if from != one.to && from < above {
-            let moved = process::duplicate_above(from, above).map_err(|errno| (&SHIELD, errno))?;
+        if from != one.to && is_target(from) {
+            let mut moved = from;
+            // A free number may be a target too. What is left there closes at execve or before.
+            while is_target(moved) {
+                moved = process::duplicate_above(from, moved.saturating_add(1).max(3))
+                    .map_err(|errno| (&SHIELD, errno))?;
+                if plan.moves.iter().any(|one| one.from.get() == moved) {
+                    // The number was free, and somebody's source.
+                    return Err((&SHIELD, Errno::new(libc::EBADF)));
+                }
+            }
             one.from.set(moved);
         }
     }
