@@ -376,8 +376,9 @@ impl Builder {
         }
         if let Some(gate) = gate {
             if let Err(error) = self.maps.write(pid) {
-                // The pipe closes: the child gives up by itself.
-                drop(gate);
+                // Not by closing the pipe: where the table is shared, the child might come to read
+                // only after its number has become another file's.
+                let _ = child.kill();
                 let _ = child.wait();
                 return Err(error);
             }

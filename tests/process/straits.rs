@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rawthread::flags::CloneFlags;
-use rawthread::process::{Builder, Command, Stdio};
+use rawthread::process::{Builder, Command, Namespaces, Stdio};
 
 use crate::util;
 
@@ -55,6 +56,45 @@ fn a_descriptor_may_have_the_last_number() {
         command.descriptor(63, null());
     });
     assert_eq!(shown, "/dev/null");
+}
+
+/// stay the gate's until the child is gone, or the child reads what is not for it, and goes on.
+#[test]
+fn a_refused_child_never_passes_a_gate_in_a_shared_table() {
+    if !util::user_namespaces()
+        || !util::alone("straits::a_refused_child_never_passes_a_gate_in_a_shared_table")
+    {
+        return;
+    }
+    static RAN: AtomicU32 = AtomicU32::new(0);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let files: Vec<_> = (0..8)
+                    .map(|_| File::open("/proc/self/stat").unwrap())
+                    .collect();
+                drop(files);
+            }
+        });
+        for _ in 0..500 {
+            let builder = Builder::new()
+                .flags(CloneFlags::VM | CloneFlags::FILES)
+                .namespaces(Namespaces::USER)
+                .identity(false)
+                .uid_map(0, 0, 0);
+            // SAFETY: the child would only count.
+            let refused = unsafe {
+                builder.spawn(|| {
+                    RAN.fetch_add(1, Ordering::Relaxed);
+                    0
+                })
+            };
+            assert_eq!(refused.unwrap_err().step(), Some("uid_map"));
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(RAN.load(Ordering::Relaxed), 0);
 }
 
 /// As execvp has it: what is too long to be a directory is none.
