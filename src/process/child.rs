@@ -360,9 +360,15 @@ impl Drop for Child {
             }
             // Reaped: nobody stands on the stack.
             Some(Ok(Some(_))) => drop(stack),
-            // Not ours, or somebody else's by now: it may still stand there, and there is no way to
-            // learn when it leaves.
-            Some(Err(_)) | None => core::mem::forget(stack),
+            // Not ours, or reaped by somebody else (by the kernel, where SIGCHLD is ignored).
+            Some(Err(_)) | None => {
+                let gone = self.pidfd.as_ref().is_some_and(has_ended)
+                    || stack.as_ref().is_some_and(Footing::is_left);
+                if !gone {
+                    // It may still stand there, and there is no way to learn when it leaves.
+                    core::mem::forget(stack);
+                }
+            }
         }
     }
 }
@@ -375,4 +381,18 @@ impl fmt::Debug for Child {
             .field("status", &self.status)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether the process of `pidfd` has ended, reaped or not.
+fn has_ended(pidfd: &Descriptor) -> bool {
+    let mut wanted = [libc::pollfd {
+        fd: pidfd.number(),
+        events: libc::POLLIN,
+        revents: 0,
+    }];
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    wait::poll(&mut wanted, Some(&mut now)) == Ok(1) && wanted[0].revents & libc::POLLIN != 0
 }

@@ -40,6 +40,15 @@ impl Footing {
         }
     }
 
+    /// Whether the kernel has said that the child left; never for a bare stack.
+    pub(super) fn is_left(&self) -> bool {
+        match self {
+            Self::Bare(_) => false,
+            // Acquire: the child's last stores happened before the kernel's.
+            Self::Seat(seat) => seat.slot.clear_tid().load(Ordering::Acquire) == 0,
+        }
+    }
+
     /// What the child needs to know of its seat.
     pub(super) fn sitter(&self) -> Option<Sitter> {
         match self {

@@ -87,7 +87,9 @@ impl ExitStatus {
     #[must_use]
     pub const fn signal(self) -> Option<i32> {
         match self.0 & 0x7f {
-            0 => None,
+            // 0x7f: not ended, but stopped or continued. No wait of this crate says so, but a
+            // status may come from elsewhere.
+            0 | 0x7f => None,
             signal => Some(signal),
         }
     }
@@ -118,7 +120,7 @@ impl fmt::Display for ExitStatus {
                 }
                 Ok(())
             }
-            (None, None) => unreachable!("a wait status has a code or a signal"),
+            (None, None) => write!(f, "not ended: wait status {:#x}", self.0),
         }
     }
 }
@@ -163,7 +165,8 @@ mod tests {
     #[test]
     fn std_reads_every_status_the_same_way() {
         use std::os::unix::process::ExitStatusExt;
-        for raw in [0, 1 << 8, 255 << 8, 9, 11 | CORE, 64] {
+        for raw in [0, 1 << 8, 255 << 8, 9, 11 | CORE, 64, 0x137f, 0xffff] {
+            let _ = ExitStatus::from_raw(raw).to_string();
             let ours = ExitStatus::from_raw(raw);
             let theirs = std::process::ExitStatus::from(ours);
             assert_eq!(ours.code(), theirs.code());

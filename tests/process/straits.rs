@@ -58,6 +58,43 @@ fn a_descriptor_may_have_the_last_number() {
     assert_eq!(shown, "/dev/null");
 }
 
+/// it stood on is free.
+#[test]
+fn stacks_are_freed_where_sigchld_is_ignored() {
+    if !util::alone("straits::stacks_are_freed_where_sigchld_is_ignored") {
+        return;
+    }
+    // SAFETY: no handler.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+    // Without either there is no telling a child that is gone from one that is not ours.
+    for (pidfd, identity) in [(true, true), (true, false), (false, true)] {
+        let builder = Builder::new()
+            .flags(CloneFlags::VM)
+            .identity(identity)
+            .pidfd(pidfd);
+        let turn = || {
+            // SAFETY: the child only returns.
+            let mut child = unsafe { builder.spawn(|| 0) }.unwrap();
+            let error = child.wait().unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::ECHILD));
+        };
+        let pages = || {
+            let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+            let size = statm.split(' ').next().unwrap();
+            size.parse::<usize>().unwrap()
+        };
+        (0..10).for_each(|_| turn());
+        let before = pages();
+        (0..50).for_each(|_| turn());
+        let grown = pages().saturating_sub(before);
+        // One stack is 64 pages.
+        assert!(
+            grown < 640,
+            "identity {identity}, pidfd {pidfd}: {grown} pages"
+        );
+    }
+}
+
 /// stay the gate's until the child is gone, or the child reads what is not for it, and goes on.
 #[test]
 fn a_refused_child_never_passes_a_gate_in_a_shared_table() {
