@@ -58,6 +58,36 @@ fn a_descriptor_may_have_the_last_number() {
     assert_eq!(shown, "/dev/null");
 }
 
+/// A child that changes its ids while it shares memory makes that memory undumpable; two at once
+/// must not take each other's state for the caller's.
+#[test]
+fn children_with_other_ids_leave_the_parent_dumpable_even_many_at_once() {
+    // SAFETY: no memory.
+    if unsafe { libc::geteuid() } != 0 {
+        println!("SKIP: only root may change ids");
+        return;
+    }
+    if !util::alone("straits::children_with_other_ids_leave_the_parent_dumpable_even_many_at_once")
+    {
+        return;
+    }
+    // SAFETY: no memory.
+    let dumpable = || unsafe { libc::prctl(libc::PR_GET_DUMPABLE, 0, 0, 0, 0) };
+    assert_eq!(dumpable(), 1);
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                for _ in 0..100 {
+                    let status = Command::new("/bin/true").uid(65534).status().unwrap();
+                    assert!(status.success());
+                }
+            });
+        }
+    });
+    assert_eq!(dumpable(), 1);
+}
+
+/// With SIGCHLD ignored the kernel reaps, and waiting says ECHILD; but the child is gone, and what
 /// it stood on is free.
 #[test]
 fn stacks_are_freed_where_sigchld_is_ignored() {
@@ -95,6 +125,7 @@ fn stacks_are_freed_where_sigchld_is_ignored() {
     }
 }
 
+/// The child waits on a descriptor of the shared table. When its maps are refused, that number must
 /// stay the gate's until the child is gone, or the child reads what is not for it, and goes on.
 #[test]
 fn a_refused_child_never_passes_a_gate_in_a_shared_table() {

@@ -8,6 +8,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use super::dumpable::Changing;
 use super::inside::{self, Plan};
 use crate::error::Error;
 use crate::flags::CloneFlags;
@@ -18,7 +19,7 @@ use crate::process::namespaces::IdMaps;
 use crate::sys::file::Descriptor;
 use crate::sys::futex::{self, Scope};
 use crate::sys::signal::{self, KernelSet};
-use crate::sys::{Errno, clone, process};
+use crate::sys::{Errno, clone};
 
 /// Enough for `inside` in a build without optimisation, several times over.
 const STACK_SIZE: usize = 32 * 1024;
@@ -52,7 +53,7 @@ pub(super) fn launch(plan: &mut Plan<'_>, birth: &Birth<'_>) -> Result<Child, Er
 
     // 1 until the child has left this memory.
     let here = AtomicU32::new(1);
-    let dumpable = (plan.uid.is_some() || plan.gid.is_some()).then(process::dumpable);
+    let changing = (plan.uid.is_some() || plan.gid.is_some()).then(Changing::begin);
     let mut pidfd = -1i32;
     // No handler of this process may run in the child before its handlers are reset, nor on this
     // thread while the child uses its thread pointer.
@@ -117,11 +118,7 @@ pub(super) fn launch(plan: &mut Plan<'_>, birth: &Birth<'_>) -> Result<Child, Er
         Ok(())
     };
     drop(ground);
-    if let Some(Ok(before)) = dumpable {
-        // The child changed its ids while it shared this memory, and the kernel took that as a
-        // reason to protect the memory from tracing and dumping. It has left.
-        let _ = process::set_dumpable(before);
-    }
+    drop(changing);
     match mapped.err().or_else(|| plan.report.error()) {
         None => Ok(child),
         Some(error) => {

@@ -6,7 +6,9 @@
 //! | `settings.rs` | the rest of what it can set: ids, limits, signals, namespaces |
 //! | `launch.rs` | in the parent: clone, and how it went |
 //! | `inside.rs` | in the child: the steps, on the parent's memory |
+//! | `dumpable.rs` | in the parent: children that change ids leave it as it was |
 
+mod dumpable;
 mod environment;
 mod inside;
 mod launch;

@@ -1,0 +1,136 @@
+//! Keeping this process dumpable while children change ids in its memory.
+//!
+//! When a task changes its ids, the kernel marks its memory as not to be dumped or traced
+//! (kernel/cred.c, `commit_creds`), for what was read by other rights lies there. Until its execve
+//! the child's memory is this process's, so this process loses `/proc/self/mem`, core files and
+//! debuggers for good unless the mark is put back. It must not be put back too early: while one
+//! such child is left, another process of the child's new ids could trace it, and so write here.
+//!
+//! One word counts those children and keeps what the mark was before the first:
+//!
+//! | bits | meaning |
+//! |---|---|
+//! | 0-7 | `COUNT`: children that may change ids; 255, `BUSY`: the mark is being read or put back |
+//! | 8-9 | `MARK`: what `PR_GET_DUMPABLE` said; 3, `UNKNOWN` |
+//! | 10-31 | the process that counts (pids have 22 bits) |
+//!
+//! | from | to | by |
+//! |---|---|---|
+//! | 0, or another process's | mine, `BUSY`, then mine, 1 | the first, who reads the mark in between |
+//! | mine, n | mine, n + 1 or n - 1 | the others |
+//! | mine, 1 | mine, `BUSY`, then 0 | the last, who puts it back in between |
+//!
+//! A word of another process is what a fork copied while its parent was counting: nobody here will
+//! ever count it down, but its mark is the right one.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use crate::sys::futex::{self, Scope};
+use crate::sys::{process, task};
+
+static WORD: AtomicU32 = AtomicU32::new(0);
+
+const COUNT: u32 = 0xff;
+const BUSY: u32 = COUNT;
+const MOST: u32 = BUSY - 1;
+const MARK: u32 = 3 << MARK_SHIFT;
+const MARK_SHIFT: u32 = 8;
+const UNKNOWN: u32 = MARK;
+const OWNER: u32 = !(COUNT | MARK);
+const OWNER_SHIFT: u32 = 10;
+
+/// A child that may change its ids in this memory; dropped once it has left.
+pub(super) struct Changing(());
+
+impl Changing {
+    /// Before the child is made.
+    pub(super) fn begin() -> Self {
+        let me = me();
+        loop {
+            // Acquire, here and below: pairs with `settle`, so that the mark is read after whoever
+            // was last has put it back.
+            let word = WORD.load(Ordering::Acquire);
+            let (count, mark) = match word {
+                0 => (0, UNKNOWN),
+                word if word & OWNER != me => (0, word & MARK),
+                word => (word & COUNT, word & MARK),
+            };
+            match count {
+                BUSY | MOST => {
+                    let _ = futex::wait(&WORD, word, None, Scope::Private);
+                }
+                0 => {
+                    if exchange(word, me | mark | BUSY) {
+                        let mark = if mark == UNKNOWN { read() } else { mark };
+                        settle(me | mark | 1);
+                        return Self(());
+                    }
+                }
+                _ => {
+                    if exchange(word, word + 1) {
+                        return Self(());
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Changing {
+    fn drop(&mut self) {
+        let me = me();
+        loop {
+            let word = WORD.load(Ordering::Acquire);
+            if word & OWNER != me {
+                // A process that shares this memory took the count over, and the mark with it.
+                return;
+            }
+            match word & COUNT {
+                0 | BUSY => return,
+                1 => {
+                    if exchange(word, word | BUSY) {
+                        put_back(word & MARK);
+                        settle(0);
+                        return;
+                    }
+                }
+                count => {
+                    if exchange(word, word - 1) {
+                        if count == MOST {
+                            futex::wake(WORD.as_ptr(), 1, Scope::Private);
+                        }
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn me() -> u32 {
+    (task::pid() as u32) << OWNER_SHIFT
+}
+
+fn exchange(old: u32, new: u32) -> bool {
+    WORD.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed)
+        .is_ok()
+}
+
+/// Ends `BUSY`. Release: what was read or put back comes before it.
+fn settle(word: u32) {
+    WORD.store(word, Ordering::Release);
+    futex::wake(WORD.as_ptr(), i32::MAX as u32, Scope::Private);
+}
+
+fn read() -> u32 {
+    match process::dumpable() {
+        Ok(mark @ 0..3) => (mark as u32) << MARK_SHIFT,
+        _ => UNKNOWN,
+    }
+}
+
+fn put_back(mark: u32) {
+    if mark != UNKNOWN {
+        let _ = process::set_dumpable((mark >> MARK_SHIFT) as usize);
+    }
+}
