@@ -306,6 +306,15 @@ pub(crate) fn after_fork() {
     }
 }
 
+/// Makes `raw` the calling thread's record at its beginning.
+///
+/// A signal handler that came first and asked for the thread has made one, as for a thread of
+/// others' making: it is let go.
+pub(crate) fn begin(raw: *mut ()) {
+    release_foreign(Current::current());
+    Current::set_current(raw);
+}
+
 /// Lets go of the record of a thread that this crate did not make, at its end. Its thread-locals
 /// are dropped first.
 pub(crate) fn release_foreign(raw: *mut ()) {

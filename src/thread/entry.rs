@@ -5,7 +5,7 @@ use super::packet::{self, Head};
 use super::setup::Setup;
 use super::state;
 use super::watch::Watch;
-use crate::runtime::record::Shared;
+use crate::runtime::record::{self, Shared};
 use crate::runtime::{Current, Runtime};
 use crate::sys::signal::{self, KernelSet};
 use crate::sys::{arch, task};
@@ -58,7 +58,7 @@ unsafe fn live(head: *mut Head) -> ! {
     let guard = AbortOnUnwind;
     // SAFETY: by the contract; the head stays until `done`.
     let (slot, record, watch) = unsafe { (packet::slot_of(head), (*head).record, (*head).watch) };
-    Current::set_current(record);
+    record::begin(record);
     // SAFETY: as above.
     let shared = packet::record_of(unsafe { &*head });
     // The spawner stores it too, perhaps later than this thread asks.

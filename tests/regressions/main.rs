@@ -55,3 +55,49 @@ fn a_trim_finds_the_seeds_frame_as_it_was_left() {
         rawthread::trim();
     }
 }
+
+/// A handler may run before a thread's first step and ask which thread it is in: what it makes for
+/// the answer is let go. Records are few here, so a leaked one would make its name's memory show.
+#[test]
+fn a_handler_that_comes_before_the_thread_leaves_nothing_behind() {
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+    static STOP: AtomicBool = AtomicBool::new(false);
+    static HANDLED: AtomicU32 = AtomicU32::new(0);
+    extern "C" fn ask(_: i32) {
+        HANDLED.fetch_add(1, Ordering::Relaxed);
+        std::hint::black_box(rawthread::current());
+    }
+    if !alone("a_handler_that_comes_before_the_thread_leaves_nothing_behind") {
+        return;
+    }
+    unsafe { libc::signal(libc::SIGUSR1, ask as *const () as libc::sighandler_t) };
+    // The main thread has its record before the storm.
+    std::hint::black_box(rawthread::current());
+    let storm = std::thread::spawn(|| {
+        std::hint::black_box(rawthread::current());
+        while !STOP.load(Ordering::Relaxed) {
+            unsafe { libc::kill(libc::getpid(), libc::SIGUSR1) };
+        }
+    });
+    let resident = || {
+        let text = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
+        let line = text.lines().find(|line| line.starts_with("Rss:")).unwrap();
+        line.split_ascii_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<usize>()
+            .unwrap()
+    };
+    for _ in 0..20_000 {
+        rawthread::spawn(|| ()).join().unwrap();
+    }
+    let before = resident();
+    for _ in 0..20_000 {
+        rawthread::spawn(|| ()).join().unwrap();
+    }
+    let after = resident();
+    STOP.store(true, Ordering::Relaxed);
+    storm.join().unwrap();
+    assert!(HANDLED.load(Ordering::Relaxed) > 0);
+    assert!(after <= before + 64, "{before} KiB -> {after} KiB");
+}
