@@ -15,6 +15,17 @@ pub(crate) fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
+/// For setresuid(2) it means "leave as it is": root would stay root without a word.
+#[test]
+fn an_id_that_is_nobodys_is_refused() {
+    for configure in [Command::uid, Command::gid] {
+        let error = configure(&mut Command::new("true"), u32::MAX)
+            .spawn()
+            .unwrap_err();
+        assert_eq!(error.kind(), rawthread::ErrorKind::InvalidInput, "{error}");
+    }
+}
+
 #[test]
 fn signals_start_clean() {
     if !util::alone("settings::signals_start_clean") {

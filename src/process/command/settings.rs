@@ -75,6 +75,14 @@ impl Settings {
                 "Open the cgroup's directory and give its descriptor.",
             ));
         }
+        // setresuid(2) takes it for "leave as it is": the program would keep the rights that it
+        // was to lose.
+        if [self.uid, self.gid].contains(&Some(u32::MAX)) {
+            return Err(Error::invalid_input(
+                "4294967295 (-1) as a user or group id, which is nobody's",
+                "Give an id, or leave it unset to keep the caller's.",
+            ));
+        }
         self.maps.check(self.namespaces.flags())
     }
 
