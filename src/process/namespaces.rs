@@ -122,8 +122,8 @@ pub(super) struct IdMaps {
 static UID_MAP: Step = Step {
     name: "uid_map",
     purpose: "write the user id map of the child",
-    advice: "Without CAP_SETUID one line may map the caller's own user id, and /proc must be \
-             mounted.",
+    advice: "Lines may not overlap. Without CAP_SETUID one line may map the caller's own user id. \
+             /proc must be mounted.",
 };
 static SETGROUPS: Step = Step {
     name: "setgroups",
@@ -133,8 +133,8 @@ static SETGROUPS: Step = Step {
 static GID_MAP: Step = Step {
     name: "gid_map",
     purpose: "write the group id map of the child",
-    advice: "Without CAP_SETGID one line may map the caller's own group id, and /proc must be \
-             mounted.",
+    advice: "Lines may not overlap. Without CAP_SETGID one line may map the caller's own group id. \
+             /proc must be mounted.",
 };
 
 impl IdMaps {

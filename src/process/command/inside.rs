@@ -137,7 +137,8 @@ steps! {
     SESSION = "setsid", "start a session in the child",
         "A process group leader cannot: leave the process group unset.";
     GROUP = "setpgid", "move the child to its process group",
-        "The group must exist in the same session, or be 0 for a new one.";
+        "The group must exist in the same session, or be 0 for a new one. With new_session the \
+         child leads a group already: leave the process group unset.";
     TERMINAL = "ioctl(TIOCSCTTY)", "give the child its controlling terminal",
         "It needs a terminal that controls no other session, and new_session.";
     ROOT = "chroot", "change the child's root directory",
@@ -162,9 +163,15 @@ steps! {
         "It needs CAP_SETUID, and a mapped id in a user namespace.";
     DEATH = "prctl(PR_SET_PDEATHSIG)", "set the child's parent-death signal",
         "Signals are 1 to 64.";
+    NOT_FOUND = "execve", "find the program",
+        "Neither it nor, for a script, its interpreter is where the child looks, in its own root, \
+         working directory and PATH.";
+    NOT_EXECUTABLE = "execve", "run the program",
+        "It is not a file that the child may execute.";
+    TOO_LONG = "execve", "run the program",
+        "Arguments and environment together, or one of them alone, are longer than the kernel takes.";
     EXEC = "execve", "run the program",
-        "ENOENT: neither the program nor, for a script, its interpreter was found. EACCES: it is \
-         not an executable file. E2BIG: the arguments are too long.";
+        "execve(2) lists the reasons.";
 }
 
 /// The child's life; `plan` is a `*const Plan`.
@@ -176,7 +183,7 @@ pub(super) unsafe extern "C" fn enter(plan: *mut u8) -> ! {
     let plan: &Plan<'_> = unsafe { &*plan.cast_const().cast() };
     if plan.gate.pass() {
         let (step, errno) = match prepare(plan) {
-            Ok(()) => (&EXEC, execute(plan)),
+            Ok(()) => refused(execute(plan)),
             Err(failed) => failed,
         };
         plan.report.failed(step, errno);
@@ -276,6 +283,17 @@ fn place(plan: &Plan<'_>) -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// What to say of a program that `execve` did not run.
+fn refused(errno: Errno) -> Failed {
+    let step = match errno.number() {
+        libc::ENOENT | libc::ENOTDIR => &NOT_FOUND,
+        libc::EACCES => &NOT_EXECUTABLE,
+        libc::E2BIG => &TOO_LONG,
+        _ => &EXEC,
+    };
+    (step, errno)
 }
 
 /// Becomes the program, as `execvp(3)` looks for it; returns why not.

@@ -63,9 +63,9 @@ static NULL: Step = Step {
 ///
 /// | | `std::process::Command` | Go's `os/exec`, `SysProcAttr` | here |
 /// |---|---|---|---|
-/// | how | `posix_spawn`; `fork` once ids, groups or `pre_exec` are set | `clone(VM\|VFORK)`; without them for user namespaces | `clone3(VM\|VFORK)`; with user namespaces `VM` alone |
+/// | how | `posix_spawn`; `fork` once ids, groups, `pre_exec`, or `PATH` for a bare name are set | `clone(VM\|VFORK)`; without them for user namespaces | `clone3(VM\|VFORK)`; with user namespaces `VM` alone |
 /// | which step failed | no | no | [`Error::step`](crate::Error::step) |
-/// | working directory, ids, groups | yes | yes | yes |
+/// | working directory, ids, groups | yes; groups unstable | yes | yes |
 /// | process group, session, terminal | group; session unstable | yes | yes |
 /// | descriptors beyond 2 | no | `ExtraFiles`, from 3 on | any number |
 /// | all others closed | no | no | [`close_others`](Self::close_others) |
