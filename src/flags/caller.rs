@@ -1,5 +1,7 @@
 //! Who calls clone, and in what state: what the kernel looks at besides the flags.
 
+use core::fmt;
+
 use super::{CloneFlags, KernelVersion};
 
 /// Declares [`Fact`]; the sentence that documents each fact is also its data.
@@ -164,7 +166,7 @@ impl Fact {
 /// let verdict = CloneFlags::CLEAR_SIGHAND.verdict(Call::Clone3, 17, &old);
 /// assert_eq!(verdict.rule().unwrap().id, "B1"); // that flag came with 5.5
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Caller {
     kernel: KernelVersion,
     facts: u64,
@@ -306,5 +308,22 @@ impl Caller {
     #[must_use]
     pub const fn exhausted(&self) -> CloneFlags {
         self.exhausted
+    }
+}
+
+/// The facts by name, not as bits.
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        struct Facts(Caller);
+        impl fmt::Debug for Facts {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_set().entries(self.0.facts()).finish()
+            }
+        }
+        f.debug_struct("Caller")
+            .field("kernel", &self.kernel)
+            .field("facts", &Facts(*self))
+            .field("exhausted", &self.exhausted)
+            .finish()
     }
 }
