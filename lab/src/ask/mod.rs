@@ -132,6 +132,7 @@ pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, Misuse> {
     while let Some(argument) = arguments.next() {
         match argument.parse::<usize>() {
             Ok(number @ 1..=16) => chosen.push(number - 1),
+            _ if argument.starts_with('-') => return Err(arguments.unexpected(argument)),
             _ => {
                 return Err(Misuse(format!(
                     "there is no question \"{argument}\": they have the numbers 1 to 16"
