@@ -25,22 +25,24 @@ impl Ground {
     /// Maps a stack of at least `size` bytes.
     pub(super) fn new(size: usize) -> Result<Self, Error> {
         let page = memory::page_size();
-        let too_large = || {
-            Error::invalid_input(
-                "the child's stack size does not fit into the address space",
-                "Ask for a smaller one.",
-            )
-        };
-        let len = size
-            .checked_next_multiple_of(page)
-            .and_then(|size| size.checked_add(page))
-            .ok_or_else(too_large)?;
+        let len = Self::length(size)?;
         let base = memory::map(len).map_err(|errno| limits::memory(errno, len))?;
         let ground = Self { base, len };
         // SAFETY: the page was just mapped and nobody uses it.
         unsafe { memory::protect(base.as_ptr(), page, libc::PROT_NONE) }
             .map_err(|errno| limits::memory(errno, page))?;
         Ok(ground)
+    }
+
+    /// Bytes of a mapping for a stack of at least `size` bytes, guard included.
+    pub(super) fn length(size: usize) -> Result<usize, Error> {
+        let page = memory::page_size();
+        size.checked_next_multiple_of(page)
+            .and_then(|size| size.checked_add(page))
+            .ok_or(Error::invalid_input(
+                "the child's stack size does not fit into the address space",
+                "Ask for a smaller one.",
+            ))
     }
 
     /// The lowest address of the stack, above the guard.

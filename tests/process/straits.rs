@@ -197,3 +197,48 @@ fn a_closed_source_is_not_mistaken_for_a_copy() {
         assert_eq!(error.raw_os_error(), Some(libc::EBADF), "{target}");
     }
 }
+
+/// Children of many threads at once each have a stack of their own, and what is kept of those for
+/// the next is one.
+#[test]
+fn a_crowd_of_spawners_leaves_nothing_but_one_stack() {
+    if !util::alone("straits::a_crowd_of_spawners_leaves_nothing_but_one_stack") {
+        return;
+    }
+    let round = || {
+        std::thread::scope(|scope| {
+            for thread in 0..16 {
+                scope.spawn(move || {
+                    for turn in 0..20 {
+                        let word = format!("{thread} {turn}");
+                        let output = Command::new("/bin/echo").arg(&word).output().unwrap();
+                        assert_eq!(output.stdout, format!("{word}\n").as_bytes());
+                        let error = Command::new("/no/such").arg(&word).spawn().unwrap_err();
+                        assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
+                    }
+                });
+            }
+        });
+    };
+    // Writable mappings as long as such a stack.
+    let stacks = || {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let size = |line: &str| {
+            let (low, high) = line.split_once(' ')?.0.split_once('-')?;
+            let [low, high] = [low, high].map(|text| usize::from_str_radix(text, 16).unwrap());
+            Some(high - low)
+        };
+        let lines = maps.lines().filter(|line| line.contains(" rw-p "));
+        lines.filter(|line| size(line) == Some(32 * 1024)).count()
+    };
+    let before = stacks();
+    round();
+    let after = stacks();
+    assert!(after <= before + 1, "{} stacks are left", after - before);
+    // SAFETY: any child of this process is this test's.
+    let left = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG | libc::__WALL) };
+    assert_eq!(left, -1, "a child is left");
+    let files = std::fs::read_dir("/proc/self/fd").unwrap().count();
+    round();
+    assert_eq!(std::fs::read_dir("/proc/self/fd").unwrap().count(), files);
+}

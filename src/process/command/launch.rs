@@ -9,20 +9,17 @@
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::dumpable::Changing;
+use super::foothold::Foothold;
 use super::inside::{self, Plan};
 use crate::error::Error;
 use crate::flags::CloneFlags;
 use crate::process::child::Child;
 use crate::process::explain;
-use crate::process::ground::Ground;
 use crate::process::namespaces::IdMaps;
 use crate::sys::file::Descriptor;
 use crate::sys::futex::{self, Scope};
 use crate::sys::signal::{self, KernelSet};
 use crate::sys::{Errno, clone};
-
-/// Enough for `inside` in a build without optimisation, several times over.
-const STACK_SIZE: usize = 32 * 1024;
 
 /// Set once the kernel has refused `CLONE_CLEAR_SIGHAND` (before Linux 5.5, or a sandbox without
 /// clone3). Relaxed: it only saves a call.
@@ -38,7 +35,8 @@ pub(super) struct Birth<'a> {
 
 /// Makes the child and returns once it has become the program.
 pub(super) fn launch(plan: &mut Plan<'_>, birth: &Birth<'_>) -> Result<Child, Error> {
-    let ground = Ground::new(STACK_SIZE)?;
+    let foothold = Foothold::take()?;
+    let ground = foothold.ground();
     let gated = !birth.maps.is_empty();
     let mut flags = CloneFlags::VM | birth.namespaces;
     flags |= if gated {
@@ -75,7 +73,7 @@ pub(super) fn launch(plan: &mut Plan<'_>, birth: &Birth<'_>) -> Result<Child, Er
             ..clone::Request::default()
         };
         let plan = core::ptr::from_mut(plan).cast::<u8>();
-        // SAFETY: the stack is fresh and its end page-aligned. `enter` uses no thread-local. The
+        // SAFETY: the stack is nobody else's and its end page-aligned. `enter` uses no thread-local. The
         // plan, the stack and `here` outlive the child's stay: with VFORK this call returns after
         // it, else the wait below does.
         match unsafe { clone::clone_call(&request, inside::enter, plan) } {
@@ -117,7 +115,7 @@ pub(super) fn launch(plan: &mut Plan<'_>, birth: &Birth<'_>) -> Result<Child, Er
     } else {
         Ok(())
     };
-    drop(ground);
+    drop(foothold);
     drop(changing);
     match mapped.err().or_else(|| plan.report.error()) {
         None => Ok(child),

@@ -6,10 +6,12 @@
 //! | `settings.rs` | the rest of what it can set: ids, limits, signals, namespaces |
 //! | `launch.rs` | in the parent: clone, and how it went |
 //! | `inside.rs` | in the child: the steps, on the parent's memory |
+//! | `foothold.rs` | what it stands on there |
 //! | `dumpable.rs` | in the parent: children that change ids leave it as it was |
 
 mod dumpable;
 mod environment;
+mod foothold;
 mod inside;
 mod launch;
 mod menu;
@@ -317,7 +319,7 @@ impl Command {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn spawn(&mut self) -> Result<Child, Error> {
-        self.run(None)
+        self.run(None, None)
     }
 
     /// Runs the program and waits for its end.
@@ -331,7 +333,7 @@ impl Command {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn status(&mut self) -> Result<ExitStatus, Error> {
-        self.spawn()?.wait()
+        self.run(None, Some(false))?.wait()
     }
 
     /// Runs the program to its end and returns what it wrote. Unless set, stdin is `/dev/null`,
@@ -346,8 +348,8 @@ impl Command {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn output(&mut self) -> Result<Output, Error> {
-        self.run(Some([Source::Null, Source::Piped, Source::Piped]))?
-            .wait_with_output()
+        let defaults = [Source::Null, Source::Piped, Source::Piped];
+        self.run(Some(defaults), Some(false))?.wait_with_output()
     }
 
     /// `text` as the kernel takes it; remembers if it cannot.
@@ -358,8 +360,8 @@ impl Command {
         })
     }
 
-    /// `defaults`: what 0, 1 and 2 are if nothing was said of them.
-    fn run(&mut self, defaults: Option<[Source; 3]>) -> Result<Child, Error> {
+    /// `defaults`: what 0, 1 and 2 are if nothing was said of them; `pidfd` likewise.
+    fn run(&self, defaults: Option<[Source; 3]>, pidfd: Option<bool>) -> Result<Child, Error> {
         if self.unusable || !self.settings.is_usable() {
             return Err(NUL);
         }
@@ -404,7 +406,7 @@ impl Command {
         let birth = Birth {
             namespaces: settings.namespaces.flags(),
             maps: &settings.maps,
-            pidfd: settings.pidfd,
+            pidfd: settings.pidfd.or(pidfd),
             cgroup: settings.cgroup,
         };
         let mut child = launch::launch(&mut plan, &birth)?;

@@ -329,7 +329,8 @@ impl Command {
         self
     }
 
-    /// Whether the child comes with a pidfd. The default: if the kernel can.
+    /// Whether the child comes with a pidfd. Unless set, one of `spawn` does if the kernel can and
+    /// a descriptor is free, and one of `status` and `output`, which nobody sees, does not.
     ///
     /// ```
     /// # use rawthread::process::Command;
