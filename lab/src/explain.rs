@@ -6,7 +6,7 @@ use rawthread::flags::{Call, Caller, CloneFlags, Effect, Fit, Preset, Verdict};
 
 use crate::cli::{Arguments, Misuse};
 use crate::json::Json;
-use crate::paint::{Paint, Tone, wrap};
+use crate::paint::{Paint, Tone};
 use crate::probe::signal_word;
 use crate::request::{self, Request};
 
@@ -69,7 +69,7 @@ fn to_text(request: Request, paint: Paint) -> String {
         flags, exit_signal, ..
     } = request;
     let mut text = String::new();
-    for line in wrap(&flags.to_string().replace('|', " | "), 98) {
+    for line in paint.wrap(&flags.to_string().replace('|', " | "), 98) {
         text += &format!("{}\n", paint.tone(Tone::Title, &line));
     }
     text += &format!(
@@ -86,7 +86,7 @@ fn to_text(request: Request, paint: Paint) -> String {
 /// A name and, beside it, a text over as many lines as it needs.
 fn beside(paint: Paint, tone: Tone, name: &str, text: &str) -> String {
     let mut out = String::new();
-    for (index, line) in wrap(text, TEXT).iter().enumerate() {
+    for (index, line) in paint.wrap(text, TEXT).iter().enumerate() {
         let name = if index == 0 { name } else { "" };
         out += &format!("  {}{line}\n", paint.cell(tone, name, NAME));
     }

@@ -1,6 +1,11 @@
 //! Colours and columns, for people; neither colours nor anything else but text for programs.
+#![allow(unsafe_code, reason = "asks the terminal how wide it is")]
 
 use std::io::IsTerminal;
+use std::os::fd::AsRawFd;
+
+/// What every layout is made for.
+const COLUMNS: usize = 100;
 
 impl Tone {
     /// The tone of a word in the tables.
@@ -16,6 +21,8 @@ impl Tone {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Paint {
     coloured: bool,
+    /// `COLUMNS`, or what a narrower terminal has.
+    columns: usize,
 }
 
 /// What a piece of text is, not how it looks.
@@ -47,17 +54,21 @@ impl Paint {
         Self::on(&std::io::stderr())
     }
 
-    fn on(stream: &impl IsTerminal) -> Self {
+    fn on(stream: &(impl IsTerminal + AsRawFd)) -> Self {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
             coloured: stream.is_terminal() && !refused,
+            columns: width(stream).clamp(60, COLUMNS),
         }
     }
 
     /// Plain text.
     #[cfg(test)]
     pub(crate) const fn plain() -> Self {
-        Self { coloured: false }
+        Self {
+            coloured: false,
+            columns: COLUMNS,
+        }
     }
 
     /// `text` in its tone.
@@ -78,6 +89,11 @@ impl Paint {
         }
     }
 
+    /// The lines of `text`, which may take `width` of 100 columns: less on a narrower terminal.
+    pub(crate) fn wrap(self, text: &str, width: usize) -> Vec<String> {
+        wrap(text, width.saturating_sub(COLUMNS - self.columns))
+    }
+
     /// `text` in its tone, filled with blanks up to `width` characters.
     pub(crate) fn cell(self, tone: Tone, text: &str, width: usize) -> String {
         let blanks = width.saturating_sub(text.chars().count());
@@ -95,8 +111,24 @@ impl Paint {
     }
 }
 
+/// The columns of the terminal that a stream goes to; `COLUMNS` if it goes elsewhere.
+fn width(stream: &impl AsRawFd) -> usize {
+    let mut size = libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: the kernel writes one winsize, or nothing where there is no terminal.
+    let answer = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+    match size.ws_col {
+        columns @ 1.. if answer == 0 => columns.into(),
+        _ => COLUMNS,
+    }
+}
+
 /// The lines of `text`, none longer than `width` characters unless one word is.
-pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let line = lines.last_mut().expect("there is always one");
@@ -118,6 +150,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_narrow_terminal_has_room_for_less() {
+        let text = "a ".repeat(60);
+        let longest = |paint: Paint| {
+            let lines = paint.wrap(&text, 64);
+            lines.iter().map(String::len).max().unwrap()
+        };
+        assert_eq!(longest(Paint::plain()), 63);
+        let narrow = Paint {
+            columns: 80,
+            ..Paint::plain()
+        };
+        assert_eq!(longest(narrow), 43);
+    }
+
+    #[test]
     fn lines_are_not_longer_than_asked() {
         let lines = wrap("one two  three four", 9);
         assert_eq!(lines, ["one two", "three", "four"]);
@@ -128,7 +175,10 @@ mod tests {
     #[test]
     fn cells_have_the_width_that_is_seen() {
         assert_eq!(Paint::plain().cell(Tone::Bad, "é", 3), "é  ");
-        let coloured = Paint { coloured: true };
+        let coloured = Paint {
+            coloured: true,
+            ..Paint::plain()
+        };
         assert_eq!(coloured.cell(Tone::Good, "ok", 4), "\x1b[32mok\x1b[0m  ");
     }
 }

@@ -85,7 +85,19 @@ fn names_or_number(text: &str) -> Result<Request, Misuse> {
     let parted = text.replace(" |", "|").replace("| ", "|");
     for word in parted.replace(", ", ",").split(['|', ',', ' ']) {
         match signal_number(word) {
+            Some(_) if signal.is_some() => {
+                return Err(Misuse(format!(
+                    "\"{word}\" is a second signal: a task has one exit signal"
+                )));
+            }
             Some(number) => signal = Some(number),
+            None if word.to_ascii_uppercase().starts_with("SIG")
+                && word.parse::<CloneFlags>().is_err() =>
+            {
+                return Err(Misuse(format!(
+                    "\"{word}\" is no signal: expected a name such as SIGCHLD"
+                )));
+            }
             None => flags |= word.parse::<CloneFlags>().map_err(not_understood)?,
         }
     }
@@ -217,6 +229,8 @@ mod tests {
             ("vm,filse", "filse"),
             ("clone(flags=CLONE_WM) = 1", "CLONE_WM"),
             ("clone3({flags=CLONE_VM, exit_signal=SIGFOO}, 88)", "SIGFOO"),
+            ("vm|SIGFOO", "\"SIGFOO\" is no signal"),
+            ("vm|SIGCHLD|SIGUSR1", "\"SIGUSR1\" is a second signal"),
             ("0xzz", "0xzz"),
         ] {
             let Misuse(line) = read(text).unwrap_err();

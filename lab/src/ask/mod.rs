@@ -11,7 +11,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use crate::cli::{Arguments, Misuse};
-use crate::paint::{Paint, Tone, wrap};
+use crate::paint::{Paint, Tone};
 use crate::stage;
 use tale::{Line, Tale};
 
@@ -189,13 +189,13 @@ fn tell(question: &Question, paint: Paint) -> bool {
                 ("-", Tone::Quiet, format!("not shown here: {text}"))
             }
         };
-        for (index, part) in wrap(&text, 92).iter().enumerate() {
+        for (index, part) in paint.wrap(&text, 92).iter().enumerate() {
             let mark = if index == 0 { mark } else { " " };
             println!("    {} {part}", paint.tone(tone, mark));
         }
     }
     if right && whole {
-        for part in wrap(question.answer, 94) {
+        for part in paint.wrap(question.answer, 94) {
             println!("    {}", paint.tone(Tone::Own, &part));
         }
     }

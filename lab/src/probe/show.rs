@@ -7,7 +7,7 @@ use rawthread::flags::{Call, Caller, CloneFlags, Fact, Verdict};
 use super::{Finding, Outcome, Plan, Refusal, Seen, Way};
 use crate::cli::{Arguments, Misuse};
 use crate::json::Json;
-use crate::paint::{Paint, Tone, wrap};
+use crate::paint::{Paint, Tone};
 use crate::request::{self, Request};
 
 /// Widths of the columns; the last one is for the proof.
@@ -93,7 +93,7 @@ fn is_right(outcome: &Outcome, verdict: &Verdict) -> bool {
 fn to_text(plan: Plan, outcome: &Outcome, verdict: &Verdict, right: bool) -> String {
     let paint = Paint::for_stdout();
     let mut text = String::new();
-    for line in wrap(&plan.flags.to_string().replace('|', " | "), 98) {
+    for line in paint.wrap(&plan.flags.to_string().replace('|', " | "), 98) {
         text += &format!("{}\n", paint.tone(Tone::Title, &line));
     }
     text += &match plan.way {
@@ -126,7 +126,7 @@ fn refused(paint: Paint, tone: Tone, refusal: &Refusal, verdict: &Verdict) -> St
         ("predicted", verdict.to_string()),
         ("observed", refusal.why.clone()),
     ] {
-        for (index, line) in wrap(&story, 86).iter().enumerate() {
+        for (index, line) in paint.wrap(&story, 86).iter().enumerate() {
             let name = if index == 0 { name } else { "" };
             text += &format!("{}{line}\n", paint.cell(Tone::Quiet, name, 12));
         }
@@ -156,7 +156,7 @@ fn rows(paint: Paint, findings: &[Finding]) -> String {
             (Seen::Nothing, _) => Tone::Quiet,
             (Seen::Word(word), _) => Tone::of(word),
         };
-        let lines = wrap(&finding.fact.proof, PROOF);
+        let lines = paint.wrap(&finding.fact.proof, PROOF);
         text += &paint.cell(Tone::Plain, finding.fact.aspect.title(), NAME);
         text += &paint.cell(Tone::Quiet, &finding.foretold, WORD);
         text += &paint.cell(tone, finding.observed(), WORD);

@@ -3,7 +3,7 @@
 use rawthread::flags::CloneFlags;
 
 use super::{COLUMNS, Visit};
-use crate::paint::{Paint, Tone, wrap};
+use crate::paint::{Paint, Tone};
 use crate::probe::{Finding, Outcome, Seen, signal_word};
 
 /// Widths of the columns: the name, the kind of line, then `COLUMNS`.
@@ -76,7 +76,7 @@ impl Table {
                 };
                 let flags = paint.tone(Tone::Quiet, &flags);
                 let mut text = format!("{name}{}\n", paint.tone(tone, verdict));
-                for line in wrap(visit.trouble().unwrap_or(""), 96) {
+                for line in self.paint.wrap(visit.trouble().unwrap_or(""), 96) {
                     text += &format!("  {line}\n");
                 }
                 text + &format!("  {flags}\n\n")
