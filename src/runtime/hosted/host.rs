@@ -31,8 +31,8 @@ use crate::sys::{Errno, arch, memory, task};
 pub enum Citizenship {
     /// Everything that works in a pthread works in a rawthread: setuid, fork, dlopen included.
     Full,
-    /// malloc, errno, thread-locals, locks and stdio work; the setuid family does not reach
-    /// rawthreads, and `pthread_kill` on them does nothing.
+    /// malloc, errno, thread-locals, locks and stdio work; setuid and `pthread_kill` do not reach
+    /// rawthreads, and musl does not hand on the robust mutexes that they leave locked.
     Guest,
 }
 
