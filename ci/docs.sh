@@ -3,3 +3,4 @@
 set -euo pipefail
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 RUSTDOCFLAGS="-D warnings" cargo doc -p rawthread --no-deps --no-default-features --features alloc
+RUSTDOCFLAGS="-D warnings" cargo doc -p rawthread --no-deps --no-default-features --features alloc,start,panic-thread

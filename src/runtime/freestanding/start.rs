@@ -196,7 +196,7 @@ pub fn auxv(key: u64) -> Option<usize> {
     limits::auxiliary(key)
 }
 
-/// Strings that the kernel left on the initial stack; see [`args`] and [`env`].
+/// Strings that the kernel left on the initial stack; see [`args`] and [`env()`].
 ///
 /// ```no_run
 /// let first: Option<&core::ffi::CStr> = rawthread::start::args().next();
