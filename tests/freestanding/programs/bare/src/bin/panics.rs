@@ -123,6 +123,11 @@ fn in_threads() -> i32 {
         });
         if number % 2 == 0 {
             assert!(thread.join().is_err());
+        } else {
+            // The process must not end before the message is out.
+            while !thread.is_finished() {
+                rawthread::yield_now();
+            }
         }
     }
     assert!(ASKED.load(Ordering::Relaxed) && !rawthread::panicking());
