@@ -159,7 +159,7 @@ mod tests {
             },
         ];
         // Place 3; of the 63 after it the first and the last; of the next 63 the second.
-        let relr = [3 * 8, 1 | 1 << 1 | 1 << 63, 1 | 1 << 2];
+        let relr = [3 * 8, 1 | 1 << 1 | 1usize << 63, 1 | 1 << 2];
         let dynamic = [
             [DT_RELA, (rela.as_ptr() as usize).wrapping_sub(moved)],
             [DT_RELASZ, size_of_val(&rela)],
