@@ -31,8 +31,9 @@ for program in $programs; do
     strip -o "$root/bin/${name%-*}" "$program"
 done
 # Emulation is slow, and there is no shell: what concerns the kernel, and needs no program.
+# `is_one_sleep` was refused a thread (EAGAIN) in so small a machine.
 cat >"$root/tests" <<'TESTS'
-/bin/thread --test-threads=2 parity::scope parity::spawn
+/bin/thread --test-threads=2 --skip list:: --skip with_std --skip is_one_sleep
 /bin/warm --test-threads=2
 /bin/attributes --test-threads=2
 /bin/process --test-threads=2 builder:: child:: identity::
@@ -56,8 +57,8 @@ boot() { # boot RELEASE
     timeout 150 qemu-system-x86_64 -M q35 -accel tcg -smp 2 -m 1024 -nographic -no-reboot -kernel "$image" \
         -initrd "$out/initrd" -append "console=ttyS0 panic=-1 quiet" </dev/null >"$log" 2>&1 || true
     grep -aE '^(LINUX|ENDED|test result|test .*FAILED|DONE)' "$log" || true
-    # Each ended well, and the machine came to its end.
-    if [ "$(grep -ac '^ENDED .* exit 0' "$log")" != "$wanted" ] || ! grep -aq '^DONE' "$log"; then
+    # Each ran something and ended well, and the machine came to its end.
+    if grep -aq '^running 0 tests' "$log" || [ "$(grep -ac '^ENDED .* exit 0' "$log")" != "$wanted" ] || ! grep -aq '^DONE' "$log"; then
         tail -40 "$log"
         echo "failed on $package"
         return 1
