@@ -28,4 +28,4 @@ macro_rules! run_against_both {
     };
 }
 
-run_against_both!(current, park, scope, spawn);
+run_against_both!(current, park, scope, spawn, whole);
