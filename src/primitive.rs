@@ -9,15 +9,16 @@
 //! Two things differ with loom, and both are settled here rather than at each use:
 //!
 //! * its atomics are made at run time, so [`const_fn!`] drops the `const`;
-//! * a spin is only more of the same reads to it, so [`LONGEST_SPIN`] is 0.
+//! * a spin is only more of the same reads to it, so [`PATIENCE`] is 0.
 
 #[cfg(not(all(test, loom)))]
 mod chosen {
     pub(crate) use core::hint::spin_loop;
     pub(crate) use core::sync::atomic;
 
-    /// The longest pause of `sync::spin::Spin`, in `spin_loop`s.
-    pub(crate) const LONGEST_SPIN: u32 = 64;
+    /// How long to wait with open eyes, in `spin_loop`s: some 30 µs, the price of waking an idle
+    /// processor.
+    pub(crate) const PATIENCE: u32 = 1023;
 
     macro_rules! const_fn {
         ($(#[$meta:meta])* $vis:vis fn $($rest:tt)*) => {
@@ -32,7 +33,7 @@ mod chosen {
     pub(crate) use loom::hint::spin_loop;
     pub(crate) use loom::sync::atomic;
 
-    pub(crate) const LONGEST_SPIN: u32 = 0;
+    pub(crate) const PATIENCE: u32 = 0;
 
     macro_rules! const_fn {
         ($(#[$meta:meta])* $vis:vis fn $($rest:tt)*) => {
@@ -42,4 +43,4 @@ mod chosen {
     pub(crate) use const_fn;
 }
 
-pub(crate) use chosen::{LONGEST_SPIN, atomic, const_fn, spin_loop};
+pub(crate) use chosen::{PATIENCE, atomic, const_fn, spin_loop};

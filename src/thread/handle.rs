@@ -11,7 +11,7 @@ use super::current::Thread;
 use super::packet::{self, Head, Result};
 use super::spawn::{Spawned, wait_until_gone};
 use super::state::{self, Detached};
-use crate::primitive::LONGEST_SPIN;
+use crate::primitive::PATIENCE;
 use crate::runtime::Slot;
 use crate::runtime::record::Shared;
 use crate::stack::slab::Region;
@@ -280,10 +280,6 @@ unsafe fn release(head: NonNull<Head>) {
     unsafe { ((*head).release)(head) };
 }
 
-/// How often to look before sleeping: some 30 µs, the price of waking an idle processor. To a model
-/// a spin is only more of the same.
-const SPINS: u32 = if LONGEST_SPIN == 0 { 0 } else { 1000 };
-
 /// Spins for `done` where that can help; false if it is time to sleep.
 ///
 /// No `sched_yield` here, though it seems made for a thread that waits on this very processor:
@@ -295,7 +291,7 @@ pub(super) fn spin_until(done: impl Fn() -> bool) -> bool {
     if !may_spin() || !CREDIT.allows_spin() {
         return false;
     }
-    let paid = (0..SPINS).any(|_| {
+    let paid = (0..PATIENCE).any(|_| {
         core::hint::spin_loop();
         done()
     });
