@@ -1,7 +1,8 @@
 //! Nothing is left of a thread, whatever became of it.
 
-#[macro_use]
 mod common;
+#[macro_use]
+mod leaking;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,7 +1,8 @@
 //! Nothing is left of a thread under jemalloc, which keeps thread-locals of its own.
 
-#[macro_use]
 mod common;
+#[macro_use]
+mod leaking;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -1,205 +1,127 @@
-//! Leak tests that run under more than one global allocator, each in a process of its own.
+//! What suites share: a test in a process of its own, and patience.
+//!
+//! A test that changes its process, counts what it holds, or is to die runs this binary once more
+//! and names itself in the environment; the copy does the work, the original judges its end.
+#![allow(dead_code, unused_macros, reason = "each suite takes what it needs")]
+#![allow(unsafe_code, reason = "sets up processes for tests")]
 
-use std::cell::RefCell;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
-use rawthread::{Builder, JoinHandle};
+/// Tells a process which test it is there for.
+const MARK: &str = "RAWTHREAD_TEST_ALONE";
 
-/// Runs one test of this binary alone in a process of its own, told so by an environment
-/// variable. Returns whether the caller is that process.
-pub(crate) fn alone(test: &str) -> bool {
-    const MARK: &str = "RAWTHREAD_TEST_ALONE";
-    if std::env::var(MARK).is_ok_and(|name| name == test) {
-        return true;
-    }
-    let output = Command::new(std::env::current_exe().unwrap())
+/// Prints why a test has nothing to say here, and ends it.
+macro_rules! skip {
+    ($($why:tt)*) => {{
+        println!("SKIP: {}", format_args!($($why)*));
+        return;
+    }};
+}
+
+/// A command that runs this test, and no other, in a process of its own.
+pub(crate) fn again(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(MARK, test)
-        .output()
-        .unwrap();
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    let stderr = String::from_utf8_lossy(&output.stderr);
+        .env(MARK, test);
+    command
+}
+
+/// Whether this process was made by [`again`] for this test.
+pub(crate) fn is_child(test: &str) -> bool {
+    std::env::var(MARK).is_ok_and(|name| name == test)
+}
+
+/// Fails unless [`again`]'s process ran its test to a good end; repeats what it skipped.
+#[track_caller]
+pub(crate) fn judge(test: &str, output: &Output) {
+    let (out, err) = texts(output);
     assert!(
         output.status.success(),
-        "{test}: {}\n{stdout}\n{stderr}",
+        "{test}: {}\n{out}\n{err}",
         output.status
     );
-    assert!(stdout.contains("1 passed"), "{test} did not run:\n{stdout}");
+    assert!(out.contains("1 passed"), "{test} did not run:\n{out}");
+    for skip in out.lines().filter(|line| line.contains("SKIP:")) {
+        println!("{skip}");
+    }
+}
+
+/// Runs one test alone in a process of its own, with a watchdog. Returns whether the caller is that
+/// process.
+#[track_caller]
+pub(crate) fn alone(test: &str) -> bool {
+    if is_child(test) {
+        watchdog(300);
+        return true;
+    }
+    judge(test, &again(test).output().unwrap());
     false
 }
 
-/// What a process holds.
-#[derive(Clone, Copy, Debug)]
-struct Holdings {
-    maps: usize,
-    descriptors: usize,
-    /// In bytes; exact, unlike statm's, which lags by some pages for each processor.
-    resident: usize,
+/// Runs one test in a process that is to die of it: `None` in that process, how it died in the
+/// one that waited.
+pub(crate) fn deadly(test: &str) -> Option<Output> {
+    if is_child(test) {
+        watchdog(300);
+        let none = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: reads a plain structure; an expected death leaves no core file.
+        unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) };
+        return None;
+    }
+    let output = again(test).env_remove("RUST_BACKTRACE").output();
+    Some(output.unwrap())
 }
 
-impl Holdings {
-    fn now() -> Self {
-        let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
-        let resident = rollup.lines().find_map(|line| line.strip_prefix("Rss:"));
-        let resident = resident.unwrap().trim().trim_end_matches(" kB");
-        Self {
-            maps: std::fs::read_to_string("/proc/self/maps")
-                .unwrap()
-                .lines()
-                .count(),
-            descriptors: std::fs::read_dir("/proc/self/fd").unwrap().count(),
-            resident: resident.parse::<usize>().unwrap() * 1024,
-        }
+/// Kills this process by SIGALRM if it does not end in time: a hang is a failure, not a wait.
+pub(crate) fn watchdog(seconds: u32) {
+    // SAFETY: the default action of SIGALRM ends the process.
+    unsafe {
+        libc::signal(libc::SIGALRM, libc::SIG_DFL);
+        libc::alarm(seconds);
     }
 }
 
-/// What `work` leaves behind: it is done `warm` times to fill every cache, then `times` more, in up
-/// to four batches of which one must leave nothing.
-///
-/// A leak grows in every batch; a cache that chance fills further (more threads at once than ever
-/// before, an allocator's arena touched for the first time) comes to rest.
-///
-/// Tolerance: a leak has to show in `times` repetitions. Descriptors may not grow at all. Map
-/// entries may by 16, for an allocator may still make an arena: one leak in a hundred spawns
-/// would be more. Resident memory may by 32 bytes a spawn, the least that malloc gives twice,
-/// and 256 KiB for pages that an allocator had reserved and now touches.
-fn assert_flat(warm: usize, times: usize, mut work: impl FnMut(usize)) {
-    const BATCHES: usize = 4;
-    (0..warm).for_each(&mut work);
-    let mut seen = vec![Holdings::now()];
-    for _ in 0..BATCHES {
-        (0..times).for_each(&mut work);
-        let (before, after) = (seen[seen.len() - 1], Holdings::now());
-        if after.descriptors <= before.descriptors
-            && after.maps <= before.maps + 16
-            && after.resident <= before.resident + times * 32 + (256 << 10)
-        {
-            return;
-        }
-        seen.push(after);
+/// Standard output and standard error of a child.
+pub(crate) fn texts(output: &Output) -> (String, String) {
+    (
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+/// Sleeps until `condition` holds; panics after a minute, which means it never will.
+#[track_caller]
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(60), "never: {what}");
+        std::thread::sleep(Duration::from_millis(1));
     }
-    panic!("{times} times left something, every time: {seen:#?}");
 }
 
-thread_local! {
-    static NOTES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-    static TABLE: RefCell<Box<[u64]>> = RefCell::new(vec![1; 100].into());
-}
+/// A directory of a test's own, which goes away with the value.
+pub(crate) struct Directory(PathBuf);
 
-/// Allocates, and leaves something in thread-locals that their destructors must free.
-fn body(number: usize) -> Vec<usize> {
-    NOTES.with_borrow_mut(|notes| notes.extend((0..10).map(|index| format!("{number}-{index}"))));
-    TABLE.with_borrow_mut(|table| table[number % 100] += 1);
-    let large = std::hint::black_box(vec![0u8; 10_000]);
-    vec![number; large.len() / 1000]
-}
-
-fn start(builder: Builder, number: usize) -> JoinHandle<Vec<usize>> {
-    builder.spawn(move || body(number)).unwrap()
-}
-
-pub(crate) fn spawn_and_join() {
-    assert_flat(2_000, 20_000, |number| {
-        let thread = start(Builder::new().name(format!("worker {number}")), number);
-        assert_eq!(thread.join().unwrap(), [number; 10]);
-    });
-}
-
-pub(crate) fn many_at_once() {
-    assert_flat(20, 200, |number| {
-        let threads: Vec<_> = (0..100).map(|_| start(Builder::new(), number)).collect();
-        for thread in threads {
-            assert_eq!(thread.join().unwrap().len(), 10);
-        }
-    });
-}
-
-pub(crate) fn panics() {
-    std::panic::set_hook(Box::new(|_| {}));
-    assert_flat(500, 5_000, |number| {
-        let thread = Builder::new().spawn(move || panic!("{}", body(number).len()));
-        let payload: Box<dyn std::any::Any + Send> =
-            thread.map(JoinHandle::<()>::join).unwrap().unwrap_err();
-        assert_eq!(payload.downcast_ref::<String>().unwrap(), "10");
-    });
-}
-
-pub(crate) fn detached() {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    static ENDED: AtomicUsize = AtomicUsize::new(0);
-    /// A result that counts its end: whoever drops it.
-    struct Result(#[allow(dead_code, reason = "freed with it")] Vec<usize>);
-    impl Drop for Result {
-        fn drop(&mut self) {
-            ENDED.fetch_add(1, Ordering::Relaxed);
-        }
+impl Directory {
+    pub(crate) fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("rawthread-{name}-{}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
     }
-    // More at once than will be: how many that are is a matter of chance.
-    let crowd: Vec<_> = (0..100)
-        .map(|number| start(Builder::new(), number))
-        .collect();
-    crowd.into_iter().for_each(|thread| drop(thread.join()));
-    let mut made = 0;
-    assert_flat(1_000, 10_000, |number| {
-        drop(Builder::new().spawn(move || Result(body(number))).unwrap());
-        made += 1;
-        // So that there is a bound to how many live at once.
-        while ENDED.load(Ordering::Relaxed) + 32 < made {
-            rawthread::yield_now();
-        }
-    });
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
 }
 
-pub(crate) fn failed_spawns() {
-    start(Builder::new(), 0).join().unwrap();
-    assert_flat(500, 5_000, |number| {
-        let kept = vec![number; 100];
-        for builder in [
-            Builder::new().stack_size(usize::MAX),
-            Builder::new().stack_size(1 << 57),
-            Builder::new().guard_size(1 << 57),
-        ] {
-            let kept = kept.clone();
-            let failed = builder
-                .name("a name of its own".repeat(10))
-                .spawn(move || kept.len());
-            assert!(failed.is_err());
-        }
-    });
-}
-
-/// Every pair of sizes comes back often enough to be warm.
-pub(crate) fn stacks_and_guards_of_many_sizes() {
-    const STACKS: [usize; 9] = [0, 1, 64, 100, 200, 500, 1000, 2048, 5000];
-    const GUARDS: [usize; 9] = [0, 1, 4, 5, 12, 64, 100, 1024, 3000];
-    assert_flat(500, 5_000, |number| {
-        let stack = STACKS[number % STACKS.len()] * 1024;
-        let guard = GUARDS[number / STACKS.len() % GUARDS.len()] * 1024;
-        let builder = Builder::new().stack_size(stack).guard_size(guard);
-        assert_eq!(start(builder, number).join().unwrap().len(), 10);
-    });
-}
-
-/// The tests, by the names that [`alone`] finds them under.
-macro_rules! tests {
-    ($($name:ident)*) => {
-        $(
-            #[test]
-            fn $name() {
-                if common::alone(stringify!($name)) {
-                    common::$name();
-                }
-            }
-        )*
-    };
-}
-
-/// All of them.
-macro_rules! all_tests {
-    () => {
-        tests! {
-            spawn_and_join many_at_once panics detached failed_spawns
-            stacks_and_guards_of_many_sizes
-        }
-    };
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::ffi::CStr;
 
-use crate::util::{alone, on_raw};
+use crate::common::alone;
+use crate::util::on_raw;
 
 fn errno() -> i32 {
     // SAFETY: the calling thread's errno.

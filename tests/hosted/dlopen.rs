@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Barrier};
 
-use crate::util::{Library, TempDir, alone, library, on_raw};
+use crate::common::{Directory, alone};
+use crate::util::{Library, library, on_raw};
 
 const SOURCE: &str = r#"
 #include <string.h>
@@ -20,7 +21,7 @@ int take(void) {
 
 type Take = extern "C" fn() -> i32;
 
-fn with_tls(dir: &TempDir, model: &str) -> Option<(Library, Take)> {
+fn with_tls(dir: &Directory, model: &str) -> Option<(Library, Take)> {
     let define = format!("-DMODEL=__attribute__((tls_model(\"{model}\")))");
     let library = library(dir, model, SOURCE, &[&define])?;
     // SAFETY: its type in SOURCE.
@@ -30,7 +31,7 @@ fn with_tls(dir: &TempDir, model: &str) -> Option<(Library, Take)> {
 
 /// The same for every thread: those alive at the load, those idle, those of later.
 fn serves_all(model: &str) {
-    let dir = TempDir::new(model);
+    let dir = Directory::new(model);
     // Idle identities.
     let burst: Vec<_> = (0..16)
         .map(|_| rawthread::spawn(rawthread::yield_now))
@@ -105,7 +106,7 @@ fn a_raw_thread_opens_and_another_closes() {
         return;
     }
     for _ in 0..20 {
-        let dir = TempDir::new("opens");
+        let dir = Directory::new("opens");
         let opened = on_raw(move || with_tls(&dir, "global-dynamic"));
         let Some((library, take)) = opened else {
             return;
@@ -124,7 +125,7 @@ fn libraries_come_and_go_while_threads_start_and_end() {
     if !alone("dlopen::libraries_come_and_go_while_threads_start_and_end") {
         return;
     }
-    let dir = TempDir::new("churn");
+    let dir = Directory::new("churn");
     // Built once, opened often.
     for model in ["initial-exec", "global-dynamic"] {
         if with_tls(&dir, model).is_none() {

@@ -3,7 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::Output;
 
-use crate::util::{deadly, texts};
+use crate::common::{deadly, texts};
 
 fn signal(output: &Output) -> Option<i32> {
     output.status.signal()

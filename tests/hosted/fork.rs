@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::util::{alone, on_raw, watchdog};
+use crate::common::{alone, watchdog};
+use crate::util::on_raw;
 
 /// Forks; the child runs `child`, with a watchdog, and ends with what it returns. The parent
 /// gets the wait status.

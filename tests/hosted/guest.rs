@@ -3,7 +3,8 @@
 
 use std::process::Command;
 
-use crate::util::{HOST, texts};
+use crate::common::texts;
+use crate::util::HOST;
 
 /// Tests of things that a guest lacks.
 const FULL_ONLY: [&str; 4] = [

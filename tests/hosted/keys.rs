@@ -4,7 +4,8 @@ use std::ffi::c_void;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
-use crate::util::{alone, on_raw};
+use crate::common::alone;
+use crate::util::on_raw;
 
 type Destructor = unsafe extern "C" fn(*mut c_void);
 

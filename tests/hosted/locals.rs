@@ -3,7 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::util::{TempDir, alone, library, on_raw};
+use crate::common::{Directory, alone};
+use crate::util::{library, on_raw};
 
 thread_local! {
     static NUMBER: Cell<u64> = const { Cell::new(41) };
@@ -180,7 +181,7 @@ int how_destroyed(void) { return destroyed; }
 
 #[test]
 fn c_thread_locals_are_fresh_and_cpp_destructors_run() {
-    let dir = TempDir::new("locals");
+    let dir = Directory::new("locals");
     let Some(library) = library(&dir, "locals", SOURCE, &[]) else {
         return;
     };

@@ -3,7 +3,8 @@
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::util::{Shared, on_raw, until};
+use crate::common::until;
+use crate::util::{Shared, on_raw};
 
 type Mutex = Shared<libc::pthread_mutex_t>;
 

@@ -3,7 +3,8 @@
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use crate::util::{on_raw, until};
+use crate::common::until;
+use crate::util::on_raw;
 
 #[test]
 fn localhost_has_an_address() {

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 
-use crate::util::{alone, full, on_raw, root};
+use crate::common::alone;
+use crate::util::{full, on_raw, root};
 
 /// The calling kernel thread's effective ids, without libc in between.
 fn own_ids() -> (u32, u32) {

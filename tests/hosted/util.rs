@@ -1,10 +1,10 @@
 //! What the tests share.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 
-/// Tells a child which test it is.
-const ALONE: &str = "RAWTHREAD_TEST_ALONE";
+use crate::common::{Directory, texts};
+
 /// Tells a child what to find: `guest` or `unsupported`.
 pub(crate) const HOST: &str = "RAWTHREAD_TEST_HOST";
 
@@ -43,99 +43,13 @@ pub(crate) fn root() -> bool {
     root
 }
 
-/// This test in a process of its own.
-fn again(test: &str) -> Output {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(ALONE, test)
-        .env_remove("RUST_BACKTRACE")
-        .output()
-        .unwrap()
-}
-
-fn is_child(test: &str) -> bool {
-    std::env::var(ALONE).is_ok_and(|name| name == test)
-}
-
-/// Kills this process by SIGALRM if it does not end in time: a hang is a failure, not a wait.
-pub(crate) fn watchdog(seconds: u32) {
-    // SAFETY: the default action of SIGALRM ends the process.
-    unsafe {
-        libc::signal(libc::SIGALRM, libc::SIG_DFL);
-        libc::alarm(seconds);
-    }
-}
-
-/// Runs one test alone in a process of its own with a watchdog. Returns whether the caller is
-/// that process.
-pub(crate) fn alone(test: &str) -> bool {
-    if is_child(test) {
-        watchdog(120);
-        return true;
-    }
-    let output = again(test);
-    let (out, err) = texts(&output);
-    assert!(
-        output.status.success(),
-        "{test}: {}\n{out}\n{err}",
-        output.status
-    );
-    assert!(out.contains("1 passed"), "{test} did not run:\n{out}");
-    if let Some(skip) = out.lines().find(|line| line.contains("SKIP:")) {
-        println!("{skip}");
-    }
-    false
-}
-
-/// Runs one test in a process that is to die of it: `None` in that process, how it died in the
-/// one that waited.
-pub(crate) fn deadly(test: &str) -> Option<Output> {
-    if is_child(test) {
-        watchdog(120);
-        // SAFETY: a plain structure; no core files of expected deaths.
-        unsafe {
-            let none = libc::rlimit {
-                rlim_cur: 0,
-                rlim_max: 0,
-            };
-            libc::setrlimit(libc::RLIMIT_CORE, &none);
-        }
-        return None;
-    }
-    Some(again(test))
-}
-
-/// Standard output and standard error of a child.
-pub(crate) fn texts(output: &Output) -> (String, String) {
-    (
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    )
-}
-
-/// A directory that goes away with the value.
-pub(crate) struct TempDir(PathBuf);
-
-impl TempDir {
-    pub(crate) fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("rawthread-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// A shared library of C source, opened; `None` where that cannot be.
-pub(crate) fn library(dir: &TempDir, name: &str, source: &str, flags: &[&str]) -> Option<Library> {
+pub(crate) fn library(
+    dir: &Directory,
+    name: &str,
+    source: &str,
+    flags: &[&str],
+) -> Option<Library> {
     if cfg!(target_feature = "crt-static") {
         println!("SKIP: a static program does not load libraries");
         return None;
@@ -214,14 +128,5 @@ impl<T> Shared<T> {
 
     pub(crate) fn get(self) -> *mut T {
         self.0
-    }
-}
-
-/// Retries what the kernel may do a moment later.
-pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let start = std::time::Instant::now();
-    while !condition() {
-        assert!(start.elapsed().as_secs() < 60, "never: {what}");
-        std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }

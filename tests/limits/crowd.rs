@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rawthread::{Builder, Error, ErrorKind, JoinHandle, Limit};
 
+use crate::common;
 use crate::util::{self, Holdings};
 
 /// What every thread and closure of a crowd holds a reference to.
@@ -56,7 +57,7 @@ impl Crowd {
 
     /// Every thread that `spawn` returned must begin: it cannot fail any more.
     fn assert_all_began(&self) {
-        util::until("every thread begins", || {
+        common::until("every thread begins", || {
             self.census.began.load(Ordering::Relaxed) == self.len()
         });
     }
@@ -76,7 +77,7 @@ impl Crowd {
             assert_eq!(handle.join().unwrap(), left + index);
         }
         self.census.began.fetch_sub(count, Ordering::Relaxed);
-        util::until("ended threads leave the kernel's list", || {
+        common::until("ended threads leave the kernel's list", || {
             util::tasks() + count <= before
         });
     }

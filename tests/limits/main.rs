@@ -4,9 +4,11 @@
 //! programs on the machine notice nothing.
 
 #[macro_use]
-mod util;
+#[path = "../common/mod.rs"]
+mod common;
 
 mod crowd;
 mod memory;
 mod sizes;
 mod tasks;
+mod util;

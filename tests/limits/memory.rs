@@ -5,6 +5,7 @@ use std::fs;
 
 use rawthread::{Builder, Limit};
 
+use crate::common;
 use crate::crowd::{Crowd, Expected};
 use crate::util::{self, Holdings};
 
@@ -67,7 +68,7 @@ fn map_entries(builder: impl Fn() -> Builder) {
 
 #[test]
 fn max_map_count() {
-    if util::alone("memory::max_map_count") {
+    if common::alone("memory::max_map_count") {
         map_entries(Builder::new);
     }
 }
@@ -75,7 +76,7 @@ fn max_map_count() {
 /// Other guards than the default one are installed at once, each in a mapping of its own.
 #[test]
 fn max_map_count_with_large_guards() {
-    if util::alone("memory::max_map_count_with_large_guards") {
+    if common::alone("memory::max_map_count_with_large_guards") {
         map_entries(|| Builder::new().guard_size(64 * 1024));
     }
 }
@@ -83,7 +84,7 @@ fn max_map_count_with_large_guards() {
 /// Locked memory takes no lightweight guards: they are made by mprotect and cost entries.
 #[test]
 fn max_map_count_with_guards_that_cost_entries() {
-    if !util::alone("memory::max_map_count_with_guards_that_cost_entries") {
+    if !common::alone("memory::max_map_count_with_guards_that_cost_entries") {
         return;
     }
     // SAFETY: no memory; locks pages of this process as they are touched.
@@ -124,21 +125,21 @@ fn address_space(builder: impl Fn() -> Builder) {
 
 #[test]
 fn rlimit_as() {
-    if util::alone("memory::rlimit_as") {
+    if common::alone("memory::rlimit_as") {
         address_space(Builder::new);
     }
 }
 
 #[test]
 fn rlimit_as_with_small_stacks() {
-    if util::alone("memory::rlimit_as_with_small_stacks") {
+    if common::alone("memory::rlimit_as_with_small_stacks") {
         address_space(|| Builder::new().stack_size(1));
     }
 }
 
 #[test]
 fn rlimit_as_at_the_very_first_thread() {
-    if !util::alone("memory::rlimit_as_at_the_very_first_thread") {
+    if !common::alone("memory::rlimit_as_at_the_very_first_thread") {
         return;
     }
     util::set_limit(libc::RLIMIT_AS, 1 << 20);

@@ -5,10 +5,10 @@ use std::ffi::CString;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use rawthread::{Builder, ErrorKind, Limit};
 
+use crate::common;
 use crate::crowd::{self, Crowd, Expected};
 use crate::util;
 
@@ -33,7 +33,7 @@ const PROCESSES: Expected = Expected {
 
 #[test]
 fn rlimit_nproc_with_cold_slots() {
-    if !util::alone("tasks::rlimit_nproc_with_cold_slots") {
+    if !common::alone("tasks::rlimit_nproc_with_cold_slots") {
         return;
     }
     if !is_root() {
@@ -47,7 +47,7 @@ fn rlimit_nproc_with_cold_slots() {
 
 #[test]
 fn rlimit_nproc_with_warm_slots() {
-    if !util::alone("tasks::rlimit_nproc_with_warm_slots") {
+    if !common::alone("tasks::rlimit_nproc_with_warm_slots") {
         return;
     }
     if !is_root() {
@@ -63,7 +63,7 @@ fn rlimit_nproc_with_warm_slots() {
 /// The first thread of a process is the one that finds out everything: it may fail as well.
 #[test]
 fn rlimit_nproc_at_the_very_first_thread() {
-    if !util::alone("tasks::rlimit_nproc_at_the_very_first_thread") {
+    if !common::alone("tasks::rlimit_nproc_at_the_very_first_thread") {
         return;
     }
     if !is_root() {
@@ -83,7 +83,7 @@ fn rlimit_nproc_at_the_very_first_thread() {
 /// Processes meet the same limit, and name it alike.
 #[test]
 fn rlimit_nproc_for_processes() {
-    if !util::alone("tasks::rlimit_nproc_for_processes") {
+    if !common::alone("tasks::rlimit_nproc_for_processes") {
         return;
     }
     if !is_root() {
@@ -140,7 +140,7 @@ impl Drop for Cgroup {
         for path in [self.0.join("inner"), self.0.clone()] {
             if path.exists() {
                 // Busy for as long as the kernel has a zombie in it.
-                util::until("the control group is empty", || {
+                common::until("the control group is empty", || {
                     fs::remove_dir(&path).is_ok()
                 });
             }
@@ -172,8 +172,8 @@ fn cgroup_pids() {
         Ok(group) => group,
         Err(why) => skip!("{why}"),
     };
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    util::inside(TEST, 1, command.env(GROUP, &group.0));
+    let output = common::again(TEST).env(GROUP, &group.0).output();
+    common::judge(TEST, &output.unwrap());
 }
 
 /// In a pid namespace with a `pid_max` of its own (Linux 6.14), so that nobody else meets it.
@@ -193,7 +193,7 @@ fn pid_max() {
         // Use every id once: those below 300 are not given out a second time.
         for _ in 0..600 {
             Builder::new().spawn(|| ()).unwrap().join().unwrap();
-            util::until("the id is free again", || util::tasks() <= 2);
+            common::until("the id is free again", || util::tasks() <= 2);
         }
         for _ in 0..2 {
             assert_eq!(crowd::meet(&expected, Builder::new), 200);
@@ -218,10 +218,10 @@ fn pid_max() {
     };
     can.wait().unwrap();
     let before = fs::read_to_string(FILE).unwrap();
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = common::again(TEST);
     // SAFETY: only system calls, in a process of one thread.
-    let command = unsafe { command.env(INSIDE, "1").pre_exec(enter_pid_namespace) };
-    util::inside(TEST, 1, command);
+    unsafe { command.env(INSIDE, "1").pre_exec(enter_pid_namespace) };
+    common::judge(TEST, &command.output().unwrap());
     assert_eq!(fs::read_to_string(FILE).unwrap(), before);
 }
 
@@ -257,7 +257,7 @@ fn enter_pid_namespace() -> std::io::Result<()> {
 /// process sees a `/proc` in which `threads-max` tasks exist.
 #[test]
 fn threads_max() {
-    if !util::alone("tasks::threads_max") {
+    if !common::alone("tasks::threads_max") {
         return;
     }
     let shown = [
@@ -287,7 +287,7 @@ fn threads_max() {
 /// Without a limit in sight none is blamed.
 #[test]
 fn a_refusal_by_nobody() {
-    if !util::alone("tasks::a_refusal_by_nobody") {
+    if !common::alone("tasks::a_refusal_by_nobody") {
         return;
     }
     crowd::warm_up(1, Builder::new);

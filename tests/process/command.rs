@@ -5,7 +5,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use rawthread::ErrorKind;
 use rawthread::process::{BeforeExec, Command, Namespaces, Resource, Stdio};
 
-use crate::util::{self, Directory, sh};
+use crate::common::{self, Directory};
+use crate::util::{self, sh};
 
 #[test]
 fn arguments_environment_and_directory_arrive() {
@@ -47,7 +48,7 @@ fn arguments_environment_and_directory_arrive() {
 
 #[test]
 fn a_failure_names_its_step_and_leaves_no_child() {
-    if !util::alone("command::a_failure_names_its_step_and_leaves_no_child") {
+    if !common::alone("command::a_failure_names_its_step_and_leaves_no_child") {
         return;
     }
     let check = |step: &str, errno: i32, configure: &dyn Fn(&mut Command)| {
@@ -133,12 +134,20 @@ fn a_nul_is_refused_before_anything_happens() {
 fn the_path_is_searched_as_execvp_does() {
     let directory = Directory::new("path");
     for sub in ["a", "b", "c"] {
-        std::fs::create_dir(directory.0.join(sub)).unwrap();
+        std::fs::create_dir(directory.path().join(sub)).unwrap();
     }
-    directory.file("a/tool", "#!/bin/sh\necho a\n", 0o644); // not executable
-    directory.file("b/tool", "#!/bin/sh\necho b $0 $1\n", 0o755);
-    directory.file("c/raw", "echo raw $0 $1\n", 0o755); // no format: for the shell
-    let base = directory.0.to_str().unwrap();
+    util::write(
+        &directory.path().join("a/tool"),
+        "#!/bin/sh\necho a\n",
+        0o644,
+    ); // not executable
+    util::write(
+        &directory.path().join("b/tool"),
+        "#!/bin/sh\necho b $0 $1\n",
+        0o755,
+    );
+    util::write(&directory.path().join("c/raw"), "echo raw $0 $1\n", 0o755); // no format: for the shell
+    let base = directory.path().to_str().unwrap();
     let run = |program: &str, path: &str| Command::new(program).arg("x").env("PATH", path).output();
 
     let tool = run("tool", &format!("/no/such:{base}/a:{base}/b:/bin")).unwrap();
@@ -162,13 +171,15 @@ fn the_path_is_searched_as_execvp_does() {
 
 #[test]
 fn descriptors_take_any_permutation() {
-    if !util::alone("command::descriptors_take_any_permutation") {
+    if !common::alone("command::descriptors_take_any_permutation") {
         return;
     }
     let directory = Directory::new("fds");
     let open = |name: &str| -> OwnedFd {
-        directory.file(name, name, 0o644);
-        std::fs::File::open(directory.0.join(name)).unwrap().into()
+        util::write(&directory.path().join(name), name, 0o644);
+        std::fs::File::open(directory.path().join(name))
+            .unwrap()
+            .into()
     };
     let (one, two) = (open("one"), open("two"));
     // Swap: what is `two` here is under the number of `one` there, and the other way round.
@@ -255,7 +266,7 @@ fn errno_and_thread_locals_of_the_caller_survive() {
 
 #[test]
 fn nothing_leaks() {
-    if !util::alone("command::nothing_leaks") {
+    if !common::alone("command::nothing_leaks") {
         return;
     }
     let count = || {
@@ -285,27 +296,27 @@ fn nothing_leaks() {
         drop(Command::new("true").spawn().unwrap());
     };
     round();
-    util::until("the first round's reaper is gone", || {
+    common::until("the first round's reaper is gone", || {
         std::fs::read_dir("/proc/self/task").unwrap().count() <= 2
     });
     let before = count();
     for _ in 0..20 {
         round();
     }
-    util::until("everything is given back", || count() == before);
+    common::until("everything is given back", || count() == before);
 }
 
 #[test]
 fn a_command_can_be_spawned_again() {
     let directory = Directory::new("again");
-    let file = std::fs::File::create(directory.0.join("out")).unwrap();
+    let file = std::fs::File::create(directory.path().join("out")).unwrap();
     let mut command = Command::new("echo");
     command.arg("x").stdout(file);
     for _ in 0..3 {
         assert!(command.status().unwrap().success());
     }
     assert_eq!(
-        std::fs::read_to_string(directory.0.join("out")).unwrap(),
+        std::fs::read_to_string(directory.path().join("out")).unwrap(),
         "x\nx\nx\n"
     );
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use rawthread::flags::CloneFlags;
 use rawthread::process::Builder;
 
+use crate::common;
 use crate::util;
 
 const SHAPES: [CloneFlags; 3] = [
@@ -96,7 +97,7 @@ fn destructors_of_thread_locals_run_and_the_next_child_starts_fresh() {
 
 #[test]
 fn a_panic_in_shared_memory_is_exit_status_101_and_harms_nobody() {
-    if !util::alone("identity::a_panic_in_shared_memory_is_exit_status_101_and_harms_nobody") {
+    if !common::alone("identity::a_panic_in_shared_memory_is_exit_status_101_and_harms_nobody") {
         return;
     }
     for shape in SHAPES {
@@ -112,7 +113,7 @@ fn a_panic_in_shared_memory_is_exit_status_101_and_harms_nobody() {
 
 #[test]
 fn a_seat_is_used_again() {
-    if !util::alone("identity::a_seat_is_used_again") {
+    if !common::alone("identity::a_seat_is_used_again") {
         return;
     }
     static FRAME: AtomicUsize = AtomicUsize::new(0);
@@ -161,7 +162,7 @@ fn a_seat_is_used_again() {
 
 #[test]
 fn a_child_that_is_killed_takes_its_seat_with_it() {
-    if !util::alone("identity::a_child_that_is_killed_takes_its_seat_with_it") {
+    if !common::alone("identity::a_child_that_is_killed_takes_its_seat_with_it") {
         return;
     }
     for _ in 0..5 {
@@ -196,5 +197,5 @@ fn a_dropped_child_gives_its_seat_back_by_the_reaper() {
     .unwrap();
     let pid = child.pid();
     drop(child);
-    util::until("the reaper reaps", || util::state_of(pid).is_none());
+    common::until("the reaper reaps", || util::state_of(pid).is_none());
 }

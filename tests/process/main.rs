@@ -5,6 +5,8 @@
 mod builder;
 mod child;
 mod command;
+#[path = "../common/mod.rs"]
+mod common;
 mod identity;
 mod sandbox;
 mod settings;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use rawthread::flags::CloneFlags;
 use rawthread::process::{Builder, Command, Namespaces, Stdio};
 
+use crate::common;
 use crate::util;
 
 fn limit_open_files(soft: u64) {
@@ -21,7 +22,7 @@ fn limit_open_files(soft: u64) {
 /// A pidfd is a descriptor. Who did not ask for one must not fail for want of it.
 #[test]
 fn a_full_descriptor_table_hinders_nobody_who_asked_for_none() {
-    if !util::alone("straits::a_full_descriptor_table_hinders_nobody_who_asked_for_none") {
+    if !common::alone("straits::a_full_descriptor_table_hinders_nobody_who_asked_for_none") {
         return;
     }
     limit_open_files(64);
@@ -47,7 +48,7 @@ fn a_full_descriptor_table_hinders_nobody_who_asked_for_none() {
 /// The last number of the table is a place like any other.
 #[test]
 fn a_descriptor_may_have_the_last_number() {
-    if !util::alone("straits::a_descriptor_may_have_the_last_number") {
+    if !common::alone("straits::a_descriptor_may_have_the_last_number") {
         return;
     }
     limit_open_files(64);
@@ -67,8 +68,9 @@ fn children_with_other_ids_leave_the_parent_dumpable_even_many_at_once() {
         println!("SKIP: only root may change ids");
         return;
     }
-    if !util::alone("straits::children_with_other_ids_leave_the_parent_dumpable_even_many_at_once")
-    {
+    if !common::alone(
+        "straits::children_with_other_ids_leave_the_parent_dumpable_even_many_at_once",
+    ) {
         return;
     }
     // SAFETY: no memory.
@@ -91,7 +93,7 @@ fn children_with_other_ids_leave_the_parent_dumpable_even_many_at_once() {
 /// it stood on is free.
 #[test]
 fn stacks_are_freed_where_sigchld_is_ignored() {
-    if !util::alone("straits::stacks_are_freed_where_sigchld_is_ignored") {
+    if !common::alone("straits::stacks_are_freed_where_sigchld_is_ignored") {
         return;
     }
     // SAFETY: no handler.
@@ -130,7 +132,7 @@ fn stacks_are_freed_where_sigchld_is_ignored() {
 #[test]
 fn a_refused_child_never_passes_a_gate_in_a_shared_table() {
     if !util::user_namespaces()
-        || !util::alone("straits::a_refused_child_never_passes_a_gate_in_a_shared_table")
+        || !common::alone("straits::a_refused_child_never_passes_a_gate_in_a_shared_table")
     {
         return;
     }
@@ -178,7 +180,7 @@ fn a_part_of_the_path_that_is_too_long_is_passed_over() {
 /// A source that is closed stays an error, even if its number is free for a copy of another.
 #[test]
 fn a_closed_source_is_not_mistaken_for_a_copy() {
-    if !util::alone("straits::a_closed_source_is_not_mistaken_for_a_copy") {
+    if !common::alone("straits::a_closed_source_is_not_mistaken_for_a_copy") {
         return;
     }
     let file = File::open("/dev/null").unwrap();
@@ -202,7 +204,7 @@ fn a_closed_source_is_not_mistaken_for_a_copy() {
 /// the next is one.
 #[test]
 fn a_crowd_of_spawners_leaves_nothing_but_one_stack() {
-    if !util::alone("straits::a_crowd_of_spawners_leaves_nothing_but_one_stack") {
+    if !common::alone("straits::a_crowd_of_spawners_leaves_nothing_but_one_stack") {
         return;
     }
     let round = || {

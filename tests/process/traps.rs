@@ -6,6 +6,7 @@ use std::time::Duration;
 use rawthread::flags::CloneFlags;
 use rawthread::process::Builder;
 
+use crate::common;
 use crate::util;
 
 fn waitpid(pid: i32, options: i32) -> Result<i32, i32> {
@@ -35,7 +36,7 @@ fn waitpid_answers_echild_without_wall() {
 /// A child made with CLONE_PARENT is a sibling: its maker cannot wait for it, its maker's parent can.
 #[test]
 fn clone_parent_makes_a_sibling() {
-    if !util::alone("traps::clone_parent_makes_a_sibling") {
+    if !common::alone("traps::clone_parent_makes_a_sibling") {
         return;
     }
     static SIBLING: AtomicI32 = AtomicI32::new(0);
@@ -63,7 +64,7 @@ fn clone_parent_makes_a_sibling() {
 fn an_ended_child_is_a_zombie_until_waited_for() {
     // SAFETY: the child only exits.
     let mut child = unsafe { Builder::new().spawn(|| 0) }.unwrap();
-    util::until("a zombie", || util::state_of(child.pid()) == Some('Z'));
+    common::until("a zombie", || util::state_of(child.pid()) == Some('Z'));
     child.kill().unwrap(); // a zombie takes signals and does not die of them
     assert_eq!(util::state_of(child.pid()), Some('Z'));
     assert!(child.wait().unwrap().success());
@@ -109,7 +110,7 @@ fn vfork_suspends_only_the_calling_thread() {
 /// is that of the thread group, not of the thread that called.
 #[test]
 fn exec_in_a_thread_ends_all_threads_and_keeps_the_pid() {
-    if !util::alone("traps::exec_in_a_thread_ends_all_threads_and_keeps_the_pid") {
+    if !common::alone("traps::exec_in_a_thread_ends_all_threads_and_keeps_the_pid") {
         return;
     }
     // SAFETY: libc's fork; the child makes threads, which libc allows after a fork of its own.

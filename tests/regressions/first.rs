@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::util::child;
+use super::common;
 
 const KEYS: usize = 8;
 static RIGHT: AtomicUsize = AtomicUsize::new(0);
@@ -62,17 +62,12 @@ fn examine_from_many_threads() {
 #[test]
 fn first_threads_made_at_once_find_the_destructors_of_keys() {
     const TEST: &str = "first::first_threads_made_at_once_find_the_destructors_of_keys";
-    if std::env::var_os("RAWTHREAD_FIRST").is_some() {
+    if common::is_child(TEST) {
         return examine_from_many_threads();
     }
     for round in 0..150 {
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", TEST, "--nocapture", "--test-threads=1"])
-            .env("RAWTHREAD_FIRST", "1")
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "round {round}: {said}");
+        let output = common::again(TEST).output();
+        common::judge(&format!("{TEST}, round {round}"), &output.unwrap());
     }
 }
 
@@ -85,6 +80,8 @@ fn the_first_thread_may_be_made_while_a_library_is_being_loaded() {
     const TEST: &str = "first::the_first_thread_may_be_made_while_a_library_is_being_loaded";
     const LIBRARY: &str = "RAWTHREAD_PLUGIN";
     if let Some(library) = std::env::var_os(LIBRARY) {
+        // A deadlock ends by SIGALRM.
+        common::watchdog(30);
         let path = std::ffi::CString::new(library.into_encoded_bytes()).unwrap();
         static MADE: AtomicUsize = AtomicUsize::new(0);
         extern "C" fn register() {
@@ -117,15 +114,8 @@ fn the_first_thread_may_be_made_while_a_library_is_being_loaded() {
         .args([&library, &source])
         .status();
     if built.is_ok_and(|status| status.success()) {
-        let status = child(
-            Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", TEST, "--nocapture", "--test-threads=1"])
-                .env(LIBRARY, &library),
-        );
-        assert!(
-            status.is_some_and(|status| status.success()),
-            "None is a deadlock: {status:?}"
-        );
+        let output = common::again(TEST).env(LIBRARY, &library).output();
+        common::judge(TEST, &output.unwrap());
     } else {
         println!("SKIP: no C compiler");
     }

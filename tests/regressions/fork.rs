@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rawthread::Signal;
 
-use super::util::alone;
+use super::common::alone;
 
 /// Forks, and sees the child, which leaves the closure like any thread, end before long.
 fn fork_and_wait() -> bool {

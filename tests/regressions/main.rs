@@ -6,12 +6,13 @@
     reason = "libc calls that touch nothing but what stands beside them"
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod first;
 mod fork;
-mod util;
 mod warm;
 
-use util::alone;
+use common::alone;
 
 /// A panic in a panic hook ends the process, and printing to a full device panics if one lets it.
 #[test]

@@ -3,13 +3,12 @@
 use std::mem;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Command;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rawthread::{Builder, Signal, warm};
 
-use super::util::{alone, child};
+use super::common::{alone, deadly};
 
 /// A signal sent between a task's last handler and its end waited for the next task.
 #[test]
@@ -82,14 +81,13 @@ fn a_task_has_the_threads_own_signal_stack() {
 #[test]
 fn a_detached_result_that_panics_when_dropped_ends_the_process() {
     const TEST: &str = "warm::a_detached_result_that_panics_when_dropped_ends_the_process";
-    const MARK: &str = "RAWTHREAD_LOUD_DROP";
     struct Loud;
     impl Drop for Loud {
         fn drop(&mut self) {
             panic!("a result may not panic here");
         }
     }
-    if std::env::var_os(MARK).is_some() {
+    let Some(output) = deadly(TEST) else {
         let (let_go, wait) = std::sync::mpsc::channel::<()>();
         drop(warm::spawn(move || {
             let _ = wait.recv();
@@ -98,16 +96,8 @@ fn a_detached_result_that_panics_when_dropped_ends_the_process() {
         drop(let_go);
         std::thread::sleep(std::time::Duration::from_secs(10));
         return;
-    }
-    let status = child(
-        Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", TEST, "--nocapture", "--test-threads=1"])
-            .env(MARK, "1"),
-    );
-    assert_eq!(
-        status.and_then(|status| status.signal()),
-        Some(libc::SIGABRT)
-    );
+    };
+    assert_eq!(output.status.signal(), Some(libc::SIGABRT));
 }
 
 /// Whether an idle thread happened to be there decided whose directory a task had.

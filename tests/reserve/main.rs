@@ -1,21 +1,10 @@
 //! Memory and identities ahead of time, and back.
 #![allow(unsafe_code, reason = "asks the kernel")]
 
-use std::process::Command;
+#[path = "../common/mod.rs"]
+mod common;
 
-/// Runs the named test in a process of its own, where nothing else makes threads or maps memory.
-fn alone(name: &str) -> bool {
-    if std::env::var_os("RAWTHREAD_ALONE").is_some() {
-        return true;
-    }
-    let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env("RAWTHREAD_ALONE", "1")
-        .status()
-        .unwrap();
-    assert!(status.success(), "{name}: {status}");
-    false
-}
+use common::alone;
 
 fn number(path: &str, key: &str) -> usize {
     let text = std::fs::read_to_string(path).unwrap();

@@ -6,6 +6,8 @@
 
 #![cfg(feature = "std")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod list;
 mod scope;
 mod set;

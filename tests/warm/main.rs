@@ -7,25 +7,15 @@
 
 use std::cell::Cell;
 use std::collections::HashSet;
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rawthread::warm;
 
-/// Runs the named test in a process of its own, whose warm threads no other test disturbs.
-fn alone(name: &str) -> bool {
-    if std::env::var_os("RAWTHREAD_ALONE").is_some() {
-        return true;
-    }
-    let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env("RAWTHREAD_ALONE", "1")
-        .status()
-        .unwrap();
-    assert!(status.success(), "{name}: {status}");
-    false
-}
+#[path = "../common/mod.rs"]
+mod common;
+
+use common::alone;
 
 fn tid() -> i32 {
     unsafe { libc::gettid() }
