@@ -3,7 +3,7 @@
 set -euo pipefail
 cargo fmt --all -- --check
 cargo clippy --workspace --all-targets -- -D warnings
-for features in "" alloc hosted hosted,alloc lock_api start alloc,start,panic-thread; do
+for features in "" alloc hosted hosted,alloc lock_api start diagnosis,start alloc,start,panic-thread; do
     echo "clippy, no std, features: ${features:-none}"
     cargo clippy -p rawthread --no-default-features --features "$features" -- -D warnings
 done

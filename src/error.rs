@@ -38,7 +38,7 @@ pub struct Error {
 #[non_exhaustive]
 pub enum ErrorKind {
     /// A limit of the process, its control group or the machine was reached; [`Error::limit`]
-    /// names it. The same call may succeed later, or with a higher limit.
+    /// names it, if this build has the feature `diagnosis`. The same call may succeed later, or with a higher limit.
     Limit,
     /// A value given to this crate cannot be used: an empty set of processors, a NUL inside a path.
     InvalidInput,
@@ -145,6 +145,8 @@ enum Cause {
         instead: &'static str,
     },
     Step(&'static Step),
+    /// A limit that nobody looked for: the feature `diagnosis` is off.
+    UnnamedLimit(&'static Step),
     /// An errno that came from outside the crate.
     Foreign,
 }
@@ -195,6 +197,15 @@ impl Error {
         }
     }
 
+    /// A limit made the system call of `step` fail, and this build does not look which.
+    #[cfg(not(feature = "diagnosis"))]
+    pub(crate) const fn at_unnamed_limit(step: &'static Step, errno: Errno) -> Self {
+        Self {
+            errno: Some(errno),
+            cause: Cause::UnnamedLimit(step),
+        }
+    }
+
     /// An error of this errno that came from outside the crate: for closures that prepare a
     /// thread where there is no `std::io::Error`.
     ///
@@ -225,7 +236,7 @@ impl Error {
     /// ```
     pub const fn kind(&self) -> ErrorKind {
         match self.cause {
-            Cause::Limit(..) => ErrorKind::Limit,
+            Cause::Limit(..) | Cause::UnnamedLimit(_) => ErrorKind::Limit,
             Cause::Input { .. } => ErrorKind::InvalidInput,
             Cause::Rule { .. } => ErrorKind::Refused,
             Cause::Unsupported { .. } => ErrorKind::Unsupported,
@@ -246,7 +257,8 @@ impl Error {
         }
     }
 
-    /// The limit that was reached.
+    /// The limit that was reached; `None` for every [`ErrorKind::Limit`] without the feature
+    /// `diagnosis`, which `std` and `hosted` bring.
     ///
     /// ```
     /// let error = rawthread::Error::from_raw_os_error(libc::EAGAIN);
@@ -278,7 +290,7 @@ impl Error {
     /// ```
     pub const fn step(&self) -> Option<&'static str> {
         match self.cause {
-            Cause::Step(step) => Some(step.name),
+            Cause::Step(step) | Cause::UnnamedLimit(step) => Some(step.name),
             _ => None,
         }
     }
@@ -311,6 +323,12 @@ impl fmt::Display for Error {
                 f,
                 "{} could not {}{errno}. {}",
                 step.name, step.purpose, step.advice
+            ),
+            Cause::UnnamedLimit(step) => write!(
+                f,
+                "a limit is reached, so {} could not {}{errno}. The feature `diagnosis` of \
+                 rawthread finds out which.",
+                step.name, step.purpose
             ),
             Cause::Foreign => match self.errno {
                 Some(errno) => write!(f, "{errno:?}. See errno(3)."),

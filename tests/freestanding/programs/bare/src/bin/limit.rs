@@ -1,4 +1,4 @@
-//! At a limit of the address space spawn says which, and goes on once there is room again.
+//! At a limit of the address space spawn says so (and which it is, with the feature `diagnosis`), and goes on once there is room again.
 #![no_std]
 #![no_main]
 
@@ -23,7 +23,9 @@ fn main() -> i32 {
         made += 1;
     };
     assert_eq!(error.kind(), ErrorKind::Limit);
-    assert_eq!(error.limit(), Some(Limit::AddressSpace));
+    let named = cfg!(feature = "diagnosis").then_some(Limit::AddressSpace);
+    assert_eq!(error.limit(), named);
+    assert_eq!(error.step(), named.is_none().then_some("mmap"));
     print(format_args!("{error}\n"));
     GO.release(made as u32);
     for thread in threads.into_iter().flatten() {

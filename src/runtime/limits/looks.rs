@@ -3,58 +3,43 @@
 //! The look comes a moment after the refusal. What is full then is named; if a task ended in
 //! between, the limit that is nearly full is; and if nothing comes near, no limit is blamed.
 
-use crate::error::{Error, Limit, Step};
+use crate::error::{Error, Limit};
 use crate::flags::{Caller, Fact};
 use crate::sys::text::{self, Lines, Path};
 use crate::sys::{Errno, cgroup, limits, memory as pages, rights, signal};
 
-static CLONE: Step = Step {
-    name: "clone3",
-    purpose: "make a task",
-    advice: "No limit was seen near a moment later; see clone(2), ERRORS.",
-};
-
-static MAP: Step = Step {
-    name: "mmap",
-    purpose: "map memory for a thread",
-    advice: "See mmap(2), ERRORS.",
-};
-
-/// For a task that clone could not make.
-pub(crate) fn task(errno: Errno) -> Error {
+/// For a task that clone could not make; `None` if nothing was seen near.
+pub(super) fn task(errno: Errno) -> Option<Error> {
     match errno {
         Errno::EAGAIN => match Use::nearest() {
-            Some(near) if near.is_near() => near.error(errno),
+            Some(near) if near.is_near() => Some(near.error(errno)),
             // The one EAGAIN that is no limit's (kernel/sched/core.c, sched_fork).
-            _ if Caller::current().is(Fact::DeadlineWithoutReset) => Error::refused(
+            _ if Caller::current().is(Fact::DeadlineWithoutReset) => Some(Error::refused(
                 "a thread under SCHED_DEADLINE cannot make others",
                 "Set SCHED_FLAG_RESET_ON_FORK; see sched(7).",
                 errno,
-            ),
-            _ => Error::at_step(&CLONE, errno),
+            )),
+            _ => None,
         },
-        Errno::ENOMEM => Error::at_limit(Limit::Memory, None, errno),
-        errno => Error::at_step(&CLONE, errno),
+        Errno::ENOMEM => Some(Error::at_limit(Limit::Memory, None, errno)),
+        _ => None,
     }
 }
 
-/// For a mapping of `bytes` that could not be made or divided.
-pub(crate) fn memory(errno: Errno, bytes: usize) -> Error {
-    match errno {
-        Errno::ENOMEM => mapping_limit(errno, bytes)
-            .unwrap_or_else(|| Error::at_limit(Limit::Memory, None, errno)),
-        errno => Error::at_step(&MAP, errno),
-    }
+/// For a mapping of `bytes` that could not be made or divided for want of memory.
+pub(super) fn memory(errno: Errno, bytes: usize) -> Error {
+    mapping_limit(errno, bytes).unwrap_or_else(|| Error::at_limit(Limit::Memory, None, errno))
 }
 
-/// For `pthread_create`, which says EAGAIN for memory as well.
-pub(crate) fn libc_thread(errno: Errno) -> Error {
+/// For `pthread_create`, which says EAGAIN for memory as well; `None` as [`task`].
+#[cfg(feature = "hosted")]
+pub(super) fn libc_thread(errno: Errno) -> Option<Error> {
     let full = Use::nearest().filter(|near| near.left == 0);
     // A thread on given memory has libc allocate a vector of TLS blocks: little.
     let bytes = pages::page_size();
     match full {
-        Some(full) => full.error(errno),
-        None => mapping_limit(errno, bytes).unwrap_or_else(|| task(errno)),
+        Some(full) => Some(full.error(errno)),
+        None => mapping_limit(errno, bytes).or_else(|| task(errno)),
     }
 }
 
