@@ -364,7 +364,7 @@ impl Builder {
         let pid = made.map_err(|errno| {
             let asked = explain::Asked {
                 flags,
-                exit_signal: request.exit_signal,
+                exit_signal: self.exit_signal_for(flags),
                 set_tid: self.tid_count > 0,
             };
             explain::clone_failed(asked, errno)
@@ -391,7 +391,7 @@ impl Builder {
     fn request(&self, flags: CloneFlags) -> clone::Request {
         clone::Request {
             flags: flags.bits(),
-            exit_signal: self.exit_signal_for(flags),
+            exit_signal: self.exit_signal_for(flags).into(),
             set_tid: if self.tid_count == 0 {
                 0
             } else {

@@ -109,7 +109,7 @@ unsafe fn copy() -> Result<i32, Errno> {
 #[cfg(not(feature = "hosted"))]
 unsafe fn copy() -> Result<i32, Errno> {
     let request = crate::sys::clone::Request {
-        exit_signal: libc::SIGCHLD as u32,
+        exit_signal: libc::SIGCHLD as u64,
         ..Default::default()
     };
     // SAFETY: no CLONE_VM, so the child has its own copy of this stack; the rest is the caller's

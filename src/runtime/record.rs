@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "shares records by counted pointers")]
 
 use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
 use core::num::NonZeroU64;
 use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -355,7 +356,8 @@ const INLINE: usize = 64;
 /// A thread's name: inline while it is short, on the heap where there is one.
 pub(crate) struct Name {
     len: usize,
-    inline: [u8; INLINE],
+    /// The first `len - 1` bytes are a str's; the others were never written.
+    inline: [MaybeUninit<u8>; INLINE],
     #[cfg(feature = "alloc")]
     long: Option<alloc::boxed::Box<str>>,
 }
@@ -364,7 +366,7 @@ impl Name {
     /// No name.
     pub(crate) const NONE: Self = Self {
         len: 0,
-        inline: [0; INLINE],
+        inline: [MaybeUninit::uninit(); INLINE],
         #[cfg(feature = "alloc")]
         long: None,
     };
@@ -373,7 +375,9 @@ impl Name {
     pub(crate) fn new(name: &str) -> Option<Self> {
         let mut kept = Self::NONE;
         if name.len() < INLINE {
-            kept.inline[..name.len()].copy_from_slice(name.as_bytes());
+            for (place, byte) in kept.inline.iter_mut().zip(name.as_bytes()) {
+                place.write(*byte);
+            }
             // 0 means "no name", so an empty one counts its terminator.
             kept.len = name.len() + 1;
             return Some(kept);
@@ -393,7 +397,10 @@ impl Name {
             return Some(long);
         }
         // SAFETY: `new` copied exactly these bytes from a str.
-        let text = || unsafe { core::str::from_utf8_unchecked(&self.inline[..self.len - 1]) };
+        let text = || unsafe {
+            let bytes = core::slice::from_raw_parts(self.inline.as_ptr().cast(), self.len - 1);
+            core::str::from_utf8_unchecked(bytes)
+        };
         (self.len > 0).then(text)
     }
 

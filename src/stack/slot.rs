@@ -283,6 +283,7 @@ pub(crate) fn default_guard() -> usize {
 
 /// Bytes of alternate signal stack: what the kernel needs for a frame on this processor
 /// (`AT_MINSIGSTKSZ`: AVX-512 and AMX state count) and 12 KiB for the handler.
+#[cfg(feature = "hosted")]
 fn signal_stack_size() -> usize {
     use core::sync::atomic::AtomicUsize;
     // Relaxed: every thread finds the same value.
@@ -296,6 +297,12 @@ fn signal_stack_size() -> usize {
         }
         size => size,
     }
+}
+
+/// Nobody reports overflows in a program without libc: the guard ends it.
+#[cfg(not(feature = "hosted"))]
+const fn signal_stack_size() -> usize {
+    0
 }
 
 /// Waits a bounded time for a leaving thread to be gone; false if it still is not.

@@ -6,6 +6,7 @@
 //! consistent copy.
 #![allow(unsafe_code, reason = "hands out cells of memory it maps itself")]
 
+use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
@@ -22,14 +23,20 @@ const CHUNKS: usize = 25;
 /// All-zero bytes must be a valid value, and shared references to it must be enough to use it.
 pub(crate) unsafe trait Cell: Sync + 'static {}
 
-/// One cell: its number, the link of whichever [`List`] it is on, and the value.
+/// One cell: the table's part and the value.
 #[repr(C)]
 pub(crate) struct Node<T> {
+    link: Link,
+    value: T,
+}
+
+/// What tables and lists know of a node. Their code is about links alone, so that there is one of
+/// it, whatever the nodes hold.
+struct Link {
     /// Number + 1 of the next node on the list; 0 ends it.
     next: AtomicU32,
     /// This node's number + 1; written once before the node is first handed out.
     number: AtomicU32,
-    value: T,
 }
 
 impl<T> core::ops::Deref for Node<T> {
@@ -40,24 +47,28 @@ impl<T> core::ops::Deref for Node<T> {
 }
 
 impl<T> Node<T> {
+    const SIZE: usize = size_of::<Self>();
+
     /// What [`Table::node`] finds it by: never 0, and below 2^31.
     pub(crate) fn number(&self) -> u32 {
-        self.number.load(Ordering::Relaxed)
+        self.link.number.load(Ordering::Relaxed)
     }
 }
 
 /// A table of cells that grows and never shrinks.
 pub(crate) struct Table<T> {
-    chunks: [AtomicPtr<Node<T>>; CHUNKS],
-    /// How many cells were ever handed out.
-    used: AtomicU32,
+    chunks: Chunks,
+    nodes: PhantomData<Node<T>>,
 }
 
 impl<T: Cell> Table<T> {
     pub(crate) const fn new() -> Self {
         Self {
-            chunks: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS],
-            used: AtomicU32::new(0),
+            chunks: Chunks {
+                places: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS],
+                used: AtomicU32::new(0),
+            },
+            nodes: PhantomData,
         }
     }
 
@@ -66,70 +77,102 @@ impl<T: Cell> Table<T> {
     /// # Errors
     /// ENOMEM: no memory, map entry, or number is left.
     pub(crate) fn fresh(&self) -> Result<&'static Node<T>, Errno> {
-        let used = self.used.load(Ordering::Relaxed);
-        if used as usize >= FIRST_CHUNK << (CHUNKS - 1) {
-            return Err(Errno::ENOMEM);
-        }
-        // Map first and take the number after, so that a failure loses no number.
-        self.chunk(locate(used as usize).0)?;
-        let number = self.used.fetch_add(1, Ordering::Relaxed) as usize;
-        let (chunk, offset) = locate(number);
-        let base = self.chunk(chunk)?;
-        // SAFETY: `offset` is inside the chunk by `locate`; zero bytes are a valid node.
-        let node = unsafe { base.add(offset).as_ref() };
-        node.number.store(number as u32 + 1, Ordering::Relaxed);
-        Ok(node)
-    }
-
-    fn chunk(&self, index: usize) -> Result<NonNull<Node<T>>, Errno> {
-        let place = self.chunks.get(index).ok_or(Errno::ENOMEM)?;
-        // Acquire pairs with the Release below: the kernel's zeroes are there.
-        if let Some(found) = NonNull::new(place.load(Ordering::Acquire)) {
-            return Ok(found);
-        }
-        let len = chunk_len(index) * size_of::<Node<T>>();
-        let len = len.next_multiple_of(memory::page_size());
-        let mapped = memory::map(len)?.cast::<Node<T>>();
-        match place.compare_exchange(
-            ptr::null_mut(),
-            mapped.as_ptr(),
-            Ordering::Release,
-            Ordering::Acquire,
-        ) {
-            Ok(_) => Ok(mapped),
-            Err(other) => {
-                // SAFETY: nobody saw our chunk.
-                let unmapped = unsafe { memory::unmap(mapped.as_ptr().cast(), len) };
-                debug_assert!(unmapped.is_ok());
-                NonNull::new(other).ok_or(Errno::ENOMEM)
-            }
-        }
+        let link = self.chunks.fresh(Node::<T>::SIZE)?;
+        // SAFETY: memory for a node; zero bytes are a valid value.
+        Ok(unsafe { link.cast().as_ref() })
     }
 
     /// The node with this number + 1, which must have been handed out.
     pub(crate) fn node(&self, number: u32) -> &'static Node<T> {
-        let (chunk, offset) = locate(number as usize - 1);
-        let base = self.chunks[chunk].load(Ordering::Acquire);
-        debug_assert!(!base.is_null());
-        // SAFETY: `fresh` handed the node out, so its chunk is mapped for ever.
-        unsafe { &*base.add(offset) }
+        let link = self.chunks.link(number, Node::<T>::SIZE);
+        // SAFETY: the chunks hold nodes of this type, and stay for ever.
+        unsafe { &*link.cast() }
     }
 
     /// How many cells were ever handed out.
     pub(crate) fn len(&self) -> usize {
-        self.used.load(Ordering::Relaxed) as usize
+        self.chunks.used.load(Ordering::Relaxed) as usize
     }
 
     /// Every cell handed out so far.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'static Node<T>> + '_ {
         // A cell whose number is still 0 is being handed out right now.
-        (1..=self.used.load(Ordering::Acquire))
+        (1..=self.chunks.used.load(Ordering::Acquire))
             .filter(|number| {
                 let chunk = locate(*number as usize - 1).0;
-                !self.chunks[chunk].load(Ordering::Acquire).is_null()
+                let place = &self.chunks.places[chunk];
+                !place.load(Ordering::Acquire).is_null()
             })
             .map(|number| self.node(number))
-            .filter(|node| node.number.load(Ordering::Relaxed) != 0)
+            .filter(|node| node.number() != 0)
+    }
+}
+
+/// The memory of a table, whose nodes all have the size that is given with each call.
+struct Chunks {
+    /// Each of [`chunk_len`] nodes, or null: not mapped yet.
+    places: [AtomicPtr<u8>; CHUNKS],
+    /// How many nodes were ever handed out.
+    used: AtomicU32,
+}
+
+impl Chunks {
+    /// See [`Table::fresh`].
+    fn fresh(&self, size: usize) -> Result<NonNull<Link>, Errno> {
+        let used = self.used.load(Ordering::Relaxed);
+        if used as usize >= FIRST_CHUNK << (CHUNKS - 1) {
+            return Err(Errno::ENOMEM);
+        }
+        // Map first and take the number after, so that a failure loses no number.
+        self.chunk(locate(used as usize).0, size)?;
+        let number = self.used.fetch_add(1, Ordering::Relaxed) as usize;
+        let (chunk, offset) = locate(number);
+        let base = self.chunk(chunk, size)?;
+        // SAFETY: `offset` is inside the chunk by `locate`; zero bytes are a valid link, with
+        // which every node begins.
+        unsafe {
+            let link = base.add(offset * size).cast::<Link>();
+            let place = &link.as_ref().number;
+            place.store(number as u32 + 1, Ordering::Relaxed);
+            Ok(link)
+        }
+    }
+
+    fn chunk(&self, index: usize, size: usize) -> Result<NonNull<u8>, Errno> {
+        let place = self.places.get(index).ok_or(Errno::ENOMEM)?;
+        found_or_mapped(place, chunk_len(index) * size)
+    }
+
+    /// See [`Table::node`].
+    fn link(&self, number: u32, size: usize) -> *const Link {
+        let (chunk, offset) = locate(number as usize - 1);
+        let base = self.places[chunk].load(Ordering::Acquire);
+        debug_assert!(!base.is_null());
+        base.wrapping_add(offset * size).cast()
+    }
+}
+
+/// The memory that `place` holds, or at least `len` bytes that are put there now.
+fn found_or_mapped(place: &AtomicPtr<u8>, len: usize) -> Result<NonNull<u8>, Errno> {
+    // Acquire pairs with the Release below: the kernel's zeroes are there.
+    if let Some(found) = NonNull::new(place.load(Ordering::Acquire)) {
+        return Ok(found);
+    }
+    let len = len.next_multiple_of(memory::page_size());
+    let mapped = memory::map(len)?;
+    match place.compare_exchange(
+        ptr::null_mut(),
+        mapped.as_ptr(),
+        Ordering::Release,
+        Ordering::Acquire,
+    ) {
+        Ok(_) => Ok(mapped),
+        Err(other) => {
+            // SAFETY: nobody saw our chunk.
+            let unmapped = unsafe { memory::unmap(mapped.as_ptr(), len) };
+            debug_assert!(unmapped.is_ok());
+            NonNull::new(other).ok_or(Errno::ENOMEM)
+        }
     }
 }
 
@@ -165,11 +208,15 @@ impl List {
 
     /// Puts a node on top. The caller must hold the node alone: it is on no list.
     pub(crate) fn push<T>(&self, node: &'static Node<T>) {
-        let number = u64::from(node.number.load(Ordering::Relaxed));
+        self.push_link(&node.link);
+    }
+
+    fn push_link(&self, link: &Link) {
+        let number = u64::from(link.number.load(Ordering::Relaxed));
         debug_assert_ne!(number, 0);
         let mut head = self.0.load(Ordering::Relaxed);
         loop {
-            node.next.store(head as u32, Ordering::Relaxed);
+            link.next.store(head as u32, Ordering::Relaxed);
             // Release: the popper sees the node's link and whatever its value says.
             match self.0.compare_exchange_weak(
                 head,
@@ -185,6 +232,12 @@ impl List {
 
     /// Takes the top node.
     pub(crate) fn pop<T: Cell>(&self, table: &Table<T>) -> Option<&'static Node<T>> {
+        let link = self.pop_link(&table.chunks, Node::<T>::SIZE)?;
+        // SAFETY: the table's chunks hold nodes of this type, and stay for ever.
+        Some(unsafe { &*link.cast() })
+    }
+
+    fn pop_link(&self, chunks: &Chunks, size: usize) -> Option<*const Link> {
         // Acquire pairs with push's Release.
         let mut head = self.0.load(Ordering::Acquire);
         loop {
@@ -192,9 +245,10 @@ impl List {
             if number == 0 {
                 return None;
             }
-            let node = table.node(number);
+            let link = chunks.link(number, size);
             // May be stale when another popper won; then the count differs and we go round again.
-            let next = u64::from(node.next.load(Ordering::Relaxed));
+            // SAFETY: a number on a list is a node's, and nodes stay for ever.
+            let next = u64::from(unsafe { &*link }.next.load(Ordering::Relaxed));
             let popped = (head >> 32).wrapping_add(1) << 32;
             match self.0.compare_exchange_weak(
                 head,
@@ -202,7 +256,7 @@ impl List {
                 Ordering::Acquire,
                 Ordering::Acquire,
             ) {
-                Ok(_) => return Some(node),
+                Ok(_) => return Some(link),
                 Err(now) => head = now,
             }
         }

@@ -9,46 +9,35 @@ use super::errno::Errno;
 /// `CLONE_INTO_CGROUP`: too wide for the constant that libc offers.
 const INTO_CGROUP: u64 = 1 << 33;
 
-/// What to ask of the kernel; the fields of `struct clone_args` that are used for threads and
-/// processes alike.
+/// What to ask of the kernel: its `struct clone_args` (include/uapi/linux/sched.h), as both system
+/// calls are given it. Addresses are words here, for the crate knows 64-bit machines only.
+#[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Request {
     pub(crate) flags: u64,
-    pub(crate) exit_signal: u32,
+    pub(crate) pidfd: usize,
+    pub(crate) child_tid: usize,
+    pub(crate) parent_tid: usize,
+    pub(crate) exit_signal: u64,
     /// Lowest address of the new stack; 0 with `stack_size` 0 means the caller's own.
     pub(crate) stack: usize,
     /// In bytes; `stack + stack_size` must be aligned to 16.
     pub(crate) stack_size: usize,
     pub(crate) tls: usize,
-    pub(crate) parent_tid: usize,
-    pub(crate) child_tid: usize,
-    pub(crate) pidfd: usize,
     pub(crate) set_tid: usize,
     pub(crate) set_tid_size: usize,
     pub(crate) cgroup: u64,
 }
 
+const _: () = assert!(size_of::<Request>() == size_of::<libc::clone_args>());
+
 impl Request {
-    /// The structure that `clone3` reads, and its size in bytes (version 2, Linux 5.7; the first
-    /// 64 bytes are what Linux 5.3 knows, and are all it is given unless more is asked for).
-    fn clone3_args(&self) -> (libc::clone_args, usize) {
+    /// How much of it `clone3` is given: all (version 2, Linux 5.7), or only the 64 bytes that
+    /// Linux 5.3 knows where they say everything.
+    fn size(&self) -> usize {
         const SIZE_VER0: usize = 64;
-        const SIZE_VER2: usize = 88;
-        let args = libc::clone_args {
-            flags: self.flags,
-            pidfd: self.pidfd as u64,
-            child_tid: self.child_tid as u64,
-            parent_tid: self.parent_tid as u64,
-            exit_signal: u64::from(self.exit_signal),
-            stack: self.stack as u64,
-            stack_size: self.stack_size as u64,
-            tls: self.tls as u64,
-            set_tid: self.set_tid as u64,
-            set_tid_size: self.set_tid_size as u64,
-            cgroup: self.cgroup,
-        };
         let plain = self.set_tid == 0 && self.set_tid_size == 0 && self.flags & INTO_CGROUP == 0;
-        (args, if plain { SIZE_VER0 } else { SIZE_VER2 })
+        if plain { SIZE_VER0 } else { size_of::<Self>() }
     }
 
     /// Whether legacy `clone` can express this request.
@@ -63,7 +52,7 @@ impl Request {
     }
 
     fn legacy_flags(&self) -> usize {
-        (self.flags as usize) | self.exit_signal as usize
+        (self.flags | self.exit_signal) as usize
     }
 
     fn legacy_parent_tid(&self) -> usize {
@@ -88,15 +77,15 @@ static CLONE3_REFUSED: AtomicBool = AtomicBool::new(false);
 /// answer to a privileged flag: then legacy clone, asked the same, says EPERM again.
 fn with_fallback(
     request: &Request,
-    clone3: impl Fn(&libc::clone_args, usize) -> isize,
+    clone3: impl Fn(*const libc::clone_args, usize) -> isize,
     clone: impl Fn(&Request) -> isize,
 ) -> Result<i32, Errno> {
     let legacy = || Errno::check(clone(request)).map(|tid| tid as i32);
     if CLONE3_REFUSED.load(Ordering::Relaxed) && request.fits_clone() {
         return legacy();
     }
-    let (args, size) = request.clone3_args();
-    match Errno::check(clone3(&args, size)) {
+    let args = core::ptr::from_ref(request).cast();
+    match Errno::check(clone3(args, request.size())) {
         Err(Errno::ENOSYS | Errno::EPERM) if request.fits_clone() => {
             let second = legacy();
             if let Ok(1..) = second {
@@ -155,9 +144,7 @@ pub(crate) unsafe fn fork_call(request: &Request) -> Result<i32, Errno> {
     with_fallback(
         request,
         // SAFETY: the child has its own copy of this stack.
-        |args, size| unsafe {
-            arch::syscall2(libc::SYS_clone3, core::ptr::from_ref(args) as usize, size)
-        },
+        |args, size| unsafe { arch::syscall2(libc::SYS_clone3, args as usize, size) },
         // SAFETY: as above.
         |request| unsafe { legacy_fork(request) },
     )

@@ -31,6 +31,17 @@ impl Scope {
 pub(crate) struct Deadline(libc::timespec);
 
 impl Deadline {
+    /// The last point that there is: the kernel takes it for some 292 years.
+    pub(super) const NEVER: Self = Self(libc::timespec {
+        tv_sec: i64::MAX,
+        tv_nsec: 0,
+    });
+
+    /// Of the timespec, for the kernel to read.
+    pub(super) fn address(&self) -> usize {
+        core::ptr::from_ref(&self.0) as usize
+    }
+
     /// The point `duration` from now; `None` if it lies beyond what the clock can say.
     pub(crate) fn after(duration: Duration) -> Option<Self> {
         let now = monotonic();
@@ -94,7 +105,7 @@ pub(crate) unsafe fn wait_ptr(
     scope: Scope,
 ) -> Result<(), Errno> {
     let timeout = match &deadline {
-        Some(deadline) => core::ptr::from_ref(&deadline.0) as usize,
+        Some(deadline) => deadline.address(),
         None => 0,
     };
     // FUTEX_WAIT_BITSET takes an absolute time, so a signal does not lengthen the sleep.

@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
 use core::ffi::CStr;
+#[cfg(feature = "start")]
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use super::arch::syscall4;
@@ -47,31 +48,35 @@ pub(crate) fn parse_number(text: &[u8]) -> Option<u64> {
     })
 }
 
-/// The auxiliary vector as the kernel left it on the initial stack; null where only `/proc` has it.
-/// Relaxed: written before the process has a second thread.
-static VECTOR: AtomicPtr<[u64; 2]> = AtomicPtr::new(core::ptr::null_mut());
+/// The auxiliary vector as the kernel left it on the initial stack. Relaxed: written before the
+/// process has a second thread.
+#[cfg(feature = "start")]
+static VECTOR: AtomicPtr<[u64; 2]> = AtomicPtr::new((&raw const NO_VECTOR).cast_mut());
+#[cfg(feature = "start")]
+static NO_VECTOR: [u64; 2] = [libc::AT_NULL, 0];
 
-/// Has [`auxiliary`] look at the vector itself from now on.
+/// Has [`auxiliary`] look at this vector.
 ///
 /// # Safety
 /// `vector` must stay readable for good, and end in a pair whose key is AT_NULL.
+#[cfg(feature = "start")]
 pub(crate) unsafe fn set_vector(vector: *const [u64; 2]) {
     VECTOR.store(vector.cast_mut(), Ordering::Relaxed);
 }
 
-/// A value of the auxiliary vector (`libc::AT_*`), read from `/proc/self/auxv` where the vector
-/// itself is not known.
+/// A value of the auxiliary vector (`libc::AT_*`).
+#[cfg(feature = "start")]
 pub(crate) fn auxiliary(key: u64) -> Option<usize> {
     let vector = VECTOR.load(Ordering::Relaxed);
-    if vector.is_null() {
-        return auxiliary_by_proc(key);
-    }
     // SAFETY: by the contract of `set_vector`, every pair up to AT_NULL can be read.
     let pairs = (0..).map(|index| unsafe { *vector.add(index) });
     value_of(key, pairs)
 }
 
-fn auxiliary_by_proc(key: u64) -> Option<usize> {
+/// A value of the auxiliary vector (`libc::AT_*`), which only `/proc` has where somebody else
+/// started the program.
+#[cfg(not(feature = "start"))]
+pub(crate) fn auxiliary(key: u64) -> Option<usize> {
     let file = file::open_to_read(c"/proc/self/auxv").ok()?;
     let mut pairs = [[0u64; 2]; 64];
     let bytes = size_of_val(&pairs);

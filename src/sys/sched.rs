@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use super::arch::{syscall0, syscall2, syscall3, syscall4};
 use super::errno::Errno;
+use super::futex::Deadline;
 
 /// Gives the processor up to whoever else wants it.
 pub(crate) fn yield_now() {
@@ -12,35 +13,32 @@ pub(crate) fn yield_now() {
     unsafe { syscall0(libc::SYS_sched_yield) };
 }
 
-/// Sleeps at least this long, signals notwithstanding.
+/// Sleeps so many nanoseconds, fewer than 10^9, or until a signal comes.
+pub(crate) fn nap(nanoseconds: i64) {
+    let time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: nanoseconds,
+    };
+    // SAFETY: the kernel reads `time`; there is nowhere to write what is left.
+    unsafe { syscall2(libc::SYS_nanosleep, core::ptr::from_ref(&time) as usize, 0) };
+}
+
+/// Sleeps at least this long, signals notwithstanding; for good, if the clock never gets there.
 pub(crate) fn sleep(duration: Duration) {
-    let mut left = duration;
-    while !left.is_zero() {
-        // More than i64::MAX seconds go in pieces.
-        let seconds = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
-        let mut time = libc::timespec {
-            tv_sec: seconds,
-            tv_nsec: i64::from(left.subsec_nanos()),
-        };
-        let address = core::ptr::from_mut(&mut time) as usize;
-        // SAFETY: the kernel reads `time` and writes what is left to it when interrupted.
+    let deadline = Deadline::after(duration).unwrap_or(Deadline::NEVER);
+    loop {
+        // SAFETY: the kernel reads the point in time.
         let returned = unsafe {
             syscall4(
                 libc::SYS_clock_nanosleep,
                 libc::CLOCK_MONOTONIC as usize,
+                libc::TIMER_ABSTIME as usize,
+                deadline.address(),
                 0,
-                address,
-                address,
             )
         };
-        match Errno::check(returned) {
-            Err(Errno::EINTR) => left = Duration::new(time.tv_sec as u64, time.tv_nsec as u32),
-            _ => {
-                left = left.saturating_sub(
-                    Duration::from_secs(seconds as u64)
-                        + Duration::from_nanos(u64::from(left.subsec_nanos())),
-                )
-            }
+        if Errno::check(returned) != Err(Errno::EINTR) {
+            return;
         }
     }
 }

@@ -26,7 +26,7 @@ impl Builder {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn affinity(mut self, cpus: CpuSet) -> Self {
-        self.steps.affinity = Some(cpus);
+        self.steps.set_affinity(cpus);
         self
     }
 
@@ -39,7 +39,7 @@ impl Builder {
     /// assert_eq!(refused.unwrap_err().kind(), ErrorKind::Os); // 1 to 99
     /// ```
     pub fn scheduling(mut self, scheduling: Scheduling) -> Self {
-        self.steps.scheduling = Some(scheduling);
+        self.steps.set_scheduling(scheduling);
         self
     }
 
@@ -80,13 +80,7 @@ impl Builder {
         F: FnOnce() -> Result<(), E> + Send + 'static,
         E: Into<Error>,
     {
-        let earlier = self.steps.before_start.take();
-        self.steps.before_start = Some(alloc::boxed::Box::new(move || {
-            if let Some(earlier) = earlier {
-                earlier()?;
-            }
-            f().map_err(Into::into)
-        }));
+        self.steps.add_before_start(|| f().map_err(Into::into));
         self
     }
 

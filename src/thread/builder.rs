@@ -18,7 +18,7 @@ use crate::sys::signal::KernelSet;
 use crate::sys::{Errno, sched};
 
 /// Everything that can be asked of a thread before it exists.
-pub(super) struct Options {
+pub(super) struct Options<'a> {
     pub(super) name: Name,
     pub(super) stack_size: usize,
     pub(super) guard_size: usize,
@@ -28,7 +28,7 @@ pub(super) struct Options {
     /// What is not shared with the spawner although threads usually share it.
     pub(super) private: CloneFlags,
     pub(super) mask: Option<KernelSet>,
-    pub(super) steps: Steps,
+    pub(super) steps: &'a mut Steps,
     pub(super) watch: Watch,
 }
 
@@ -99,7 +99,7 @@ impl Builder {
             stack: None,
             private: CloneFlags::empty(),
             mask: None,
-            steps: Steps::NONE,
+            steps: Steps::none(),
         }
     }
 
@@ -228,7 +228,7 @@ impl Builder {
     /// assert_eq!(thread.join().unwrap(), 8);
     /// # Ok::<(), rawthread::Error>(())
     /// ```
-    pub unsafe fn spawn_unchecked<F, T>(self, f: F) -> Result<JoinHandle<T>, Error>
+    pub unsafe fn spawn_unchecked<F, T>(mut self, f: F) -> Result<JoinHandle<T>, Error>
     where
         F: FnOnce() -> T + Send,
         T: Send,
@@ -239,10 +239,8 @@ impl Builder {
         Ok(JoinHandle::new(spawned))
     }
 
-    pub(super) fn options(self) -> Result<Options, Error> {
-        if let Some(cpus) = &self.steps.affinity {
-            cpus.mask()?;
-        }
+    pub(super) fn options(&mut self) -> Result<Options<'_>, Error> {
+        self.steps.check()?;
         if let Some((low, len)) = self.stack
             && (low == 0 || len < 4096 || low.checked_add(len).is_none())
         {
@@ -280,7 +278,7 @@ impl Builder {
             stack: self.stack,
             private: self.private,
             mask: self.mask.map(SignalSet::kernel),
-            steps: self.steps,
+            steps: &mut self.steps,
             watch: Watch::Nobody,
         })
     }

@@ -113,7 +113,7 @@ impl CpuSet {
     ///
     /// # Errors
     /// `InvalidInput` for a set that no kernel could take.
-    pub(crate) fn mask(&self) -> Result<&[u64], Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         if self.out_of_range {
             return Err(Error::invalid_input(
                 "a processor number above 8191 is in the affinity set",
@@ -126,7 +126,12 @@ impl CpuSet {
                 "Put at least one processor into it.",
             ));
         }
-        Ok(&self.words)
+        Ok(())
+    }
+
+    /// What `sched_setaffinity(2)` takes.
+    pub(super) fn words(&self) -> &[u64] {
+        &self.words
     }
 }
 

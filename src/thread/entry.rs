@@ -75,14 +75,14 @@ unsafe fn live(head: *mut Head) -> ! {
         // SAFETY: the packet holds its closure, and later its result, which `Drop` says nobody
         // else will touch. Who watches is told of the end below.
         unsafe {
-            let panicked = ((*head).run)(head);
+            let panicked = ((*head).kind.run)(head);
             closure_ended();
             if panicked {
                 watch.panicked();
             }
             match state::complete(shared.state()) {
                 state::Result::Keep => {}
-                state::Result::Drop => ((*head).drop_result)(head),
+                state::Result::Drop => ((*head).kind.drop_result)(head),
             }
         }
     }
@@ -133,7 +133,7 @@ pub(super) unsafe fn end_by_panic(head: *mut Head) -> ! {
         let (slot, watch) = (packet::slot_of(head), (*head).watch);
         let shared = packet::record_of(&*head);
         (*head).release = keep;
-        ((*head).fail)(head);
+        ((*head).kind.fail)(head);
         watch.panicked();
         // A result that says no more than this needs no dropping.
         let _ = state::complete(shared.state());
@@ -164,7 +164,7 @@ fn closure_ended() {}
 ///
 /// # Safety
 /// `setup` is null or the waiting spawner's.
-unsafe fn prepare(setup: *const Setup, mask: Option<KernelSet>) -> bool {
+unsafe fn prepare(setup: *const Setup<'static>, mask: Option<KernelSet>) -> bool {
     if setup.is_null() {
         if let Some(mask) = mask {
             signal::set_mask(mask);

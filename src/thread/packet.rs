@@ -52,23 +52,30 @@ pub(super) struct Head {
     pub(super) slot: Option<Slot>,
     /// The thread's own reference to its record, by address.
     pub(super) record: *mut (),
-    /// Runs the closure and leaves the result in the body; whether it is a panic.
-    pub(super) run: unsafe fn(*mut Head) -> bool,
-    /// Drops the result.
-    pub(super) drop_result: unsafe fn(*mut Head),
+    pub(super) kind: &'static Kind,
     /// Gives the packet's memory back: what the last of thread and handle does.
     pub(super) release: unsafe fn(*mut Head),
-    /// Leaves in the body that the closure panicked.
-    #[cfg(feature = "panic-thread")]
-    pub(super) fail: unsafe fn(*mut Head),
     /// What to do and report before the closure; null if there is nothing.
-    pub(super) setup: *const Setup,
+    pub(super) setup: *const Setup<'static>,
     /// The signal mask to begin with, if not the spawner's.
     pub(super) mask: Option<KernelSet>,
     /// The kernel's comm, if the thread has a name.
     pub(super) comm: Option<[u8; 16]>,
     /// Whom the thread tells of its end.
     pub(super) watch: Watch,
+}
+
+/// What is left of a packet's types where they are forgotten.
+pub(super) struct Kind {
+    pub(super) size: usize,
+    pub(super) align: usize,
+    /// Runs the closure and leaves the result in the body; whether it is a panic.
+    pub(super) run: unsafe fn(*mut Head) -> bool,
+    /// Drops the result.
+    pub(super) drop_result: unsafe fn(*mut Head),
+    /// Leaves in the body that the closure panicked.
+    #[cfg(feature = "panic-thread")]
+    pub(super) fail: unsafe fn(*mut Head),
 }
 
 /// The slot of a packet whose thread is known.
@@ -86,10 +93,30 @@ pub(super) unsafe fn slot_of(head: *const Head) -> Slot {
 /// How a thread begins.
 pub(super) struct Start {
     pub(super) release: unsafe fn(*mut Head),
-    pub(super) setup: *const Setup,
+    pub(super) setup: *const Setup<'static>,
     pub(super) mask: Option<KernelSet>,
     pub(super) comm: Option<[u8; 16]>,
     pub(super) watch: Watch,
+}
+
+impl Head {
+    pub(super) fn new(
+        slot: Option<Slot>,
+        record: *mut (),
+        kind: &'static Kind,
+        start: Start,
+    ) -> Self {
+        Self {
+            slot,
+            record,
+            kind,
+            release: start.release,
+            setup: start.setup,
+            mask: start.mask,
+            comm: start.comm,
+            watch: start.watch,
+        }
+    }
 }
 
 /// Head, and below it in time first the closure, then the result.
@@ -105,22 +132,20 @@ union Body<F, T> {
 }
 
 impl<F: FnOnce() -> T, T> Packet<F, T> {
+    pub(super) const KIND: &'static Kind = &Kind {
+        size: size_of::<Self>(),
+        align: align_of::<Self>(),
+        run: run::<F, T>,
+        drop_result: drop_result::<F, T>,
+        #[cfg(feature = "panic-thread")]
+        fail: fail::<F, T>,
+    };
+
     /// A packet for `closure`.
+    #[cfg(feature = "std")]
     pub(super) fn new(slot: Option<Slot>, record: *mut (), start: Start, closure: F) -> Self {
         Self {
-            head: Head {
-                slot,
-                record,
-                run: run::<F, T>,
-                drop_result: drop_result::<F, T>,
-                release: start.release,
-                #[cfg(feature = "panic-thread")]
-                fail: fail::<F, T>,
-                setup: start.setup,
-                mask: start.mask,
-                comm: start.comm,
-                watch: start.watch,
-            },
+            head: Head::new(slot, record, Self::KIND, start),
             body: Body {
                 closure: ManuallyDrop::new(closure),
             },
@@ -128,9 +153,28 @@ impl<F: FnOnce() -> T, T> Packet<F, T> {
     }
 
     /// Takes the closure back out of a packet that no thread ever saw.
-    pub(super) fn into_closure(self) -> F {
-        // SAFETY: `new` wrote the closure and `run` was not called.
-        ManuallyDrop::into_inner(unsafe { self.body.closure })
+    #[cfg(feature = "std")]
+    pub(super) fn into_closure(mut self) -> F {
+        // SAFETY: `new` put the closure in, and the packet ends here.
+        unsafe { Self::take_closure(&raw mut self) }
+    }
+
+    /// Completes a packet whose head is there.
+    ///
+    /// # Safety
+    /// `packet` is memory for one, which the caller alone uses.
+    pub(super) unsafe fn put_closure(packet: *mut Self, closure: F) {
+        // SAFETY: as the contract says; nothing that would need to be dropped is there.
+        unsafe { (*packet).body.closure = ManuallyDrop::new(closure) };
+    }
+
+    /// Takes the closure out.
+    ///
+    /// # Safety
+    /// `packet` was completed, and its closure was not taken yet.
+    pub(super) unsafe fn take_closure(packet: *mut Self) -> F {
+        // SAFETY: as the contract says.
+        ManuallyDrop::into_inner(unsafe { (&raw const (*packet).body.closure).read() })
     }
 
     /// Where the result will be.
@@ -146,7 +190,7 @@ impl<F: FnOnce() -> T, T> Packet<F, T> {
 unsafe fn run<F: FnOnce() -> T, T>(head: *mut Head) -> bool {
     let packet = head.cast::<Packet<F, T>>();
     // SAFETY: by the contract the closure is there; it is moved out once.
-    let closure = ManuallyDrop::into_inner(unsafe { (&raw const (*packet).body.closure).read() });
+    let closure = unsafe { Packet::take_closure(packet) };
     let result = catch(closure);
     let panicked = result.is_err();
     // SAFETY: the place is the packet's; nothing needs to be dropped there.

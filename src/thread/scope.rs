@@ -231,7 +231,7 @@ impl Builder {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn spawn_scoped<'scope, F, T>(
-        self,
+        mut self,
         scope: &'scope Scope<'scope, '_>,
         f: F,
     ) -> core::result::Result<ScopedJoinHandle<'scope, T>, Error>

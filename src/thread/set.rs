@@ -224,7 +224,11 @@ impl<T> JoinSet<T> {
     /// assert_eq!(set.join_next().unwrap().unwrap(), thread.id());
     /// # Ok::<(), rawthread::Error>(())
     /// ```
-    pub fn spawn_with<F>(&mut self, builder: Builder, f: F) -> core::result::Result<Thread, Error>
+    pub fn spawn_with<F>(
+        &mut self,
+        mut builder: Builder,
+        f: F,
+    ) -> core::result::Result<Thread, Error>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,

@@ -23,30 +23,88 @@ use crate::sys::signal::{self, KernelSet};
 #[cfg(feature = "alloc")]
 pub(super) type BeforeStart = alloc::boxed::Box<dyn FnOnce() -> Result<(), Error> + Send>;
 
+/// A set of processors is a kilobyte: too much to be copied wherever a builder goes.
+#[cfg(feature = "alloc")]
+pub(super) type Affinity = alloc::boxed::Box<CpuSet>;
+#[cfg(not(feature = "alloc"))]
+pub(super) type Affinity = CpuSet;
+
 /// What to do and report before the closure.
-#[derive(Default)]
 pub(super) struct Steps {
-    pub(super) affinity: Option<CpuSet>,
-    pub(super) scheduling: Option<Scheduling>,
+    affinity: Option<Affinity>,
+    scheduling: Option<Scheduling>,
     #[cfg(feature = "alloc")]
-    pub(super) before_start: Option<BeforeStart>,
+    before_start: Option<BeforeStart>,
+    /// `None` if there is nothing to do. Called through this alone, so that a program in which
+    /// nobody asks for anything has none of it.
+    code: Option<&'static Code>,
 }
 
-impl Steps {
-    pub(super) const NONE: Self = Self {
-        affinity: None,
-        scheduling: None,
-        #[cfg(feature = "alloc")]
-        before_start: None,
-    };
+/// How steps are checked, made and reported.
+struct Code {
+    check: fn(&Steps) -> Result<(), Error>,
+    perform: unsafe fn(*const Setup<'static>, Option<KernelSet>) -> bool,
+    wait: fn(&Setup<'_>) -> Result<(), Error>,
+}
 
-    /// Whether there is nothing that could fail.
-    pub(super) fn is_empty(&self) -> bool {
-        #[cfg(feature = "alloc")]
-        if self.before_start.is_some() {
-            return false;
+static CODE: Code = Code {
+    check: Steps::check_all,
+    perform,
+    wait,
+};
+
+impl Steps {
+    /// Nothing. A constant would be copied, the room for a set of processors included.
+    pub(super) const fn none() -> Self {
+        Self {
+            affinity: None,
+            scheduling: None,
+            #[cfg(feature = "alloc")]
+            before_start: None,
+            code: None,
         }
-        self.affinity.is_none() && self.scheduling.is_none()
+    }
+
+    #[allow(
+        clippy::useless_conversion,
+        reason = "a box where there is an allocator"
+    )]
+    pub(super) fn set_affinity(&mut self, cpus: CpuSet) {
+        self.affinity = Some(cpus.into());
+        self.code = Some(&CODE);
+    }
+
+    pub(super) fn set_scheduling(&mut self, scheduling: Scheduling) {
+        self.scheduling = Some(scheduling);
+        self.code = Some(&CODE);
+    }
+
+    /// Adds a step behind those that are there.
+    #[cfg(feature = "alloc")]
+    pub(super) fn add_before_start(
+        &mut self,
+        step: impl FnOnce() -> Result<(), Error> + Send + 'static,
+    ) {
+        self.before_start = Some(match self.before_start.take() {
+            None => alloc::boxed::Box::new(step),
+            Some(earlier) => alloc::boxed::Box::new(move || {
+                earlier()?;
+                step()
+            }),
+        });
+        self.code = Some(&CODE);
+    }
+
+    /// Finds what can be known to fail.
+    ///
+    /// # Errors
+    /// `InvalidInput`.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        self.code.map_or(Ok(()), |code| (code.check)(self))
+    }
+
+    fn check_all(&self) -> Result<(), Error> {
+        self.affinity.as_ref().map_or(Ok(()), |cpus| cpus.check())
     }
 }
 
@@ -60,10 +118,11 @@ impl Steps {
 ///
 /// The thread's Release store of `READY` or `FAILED` is its last touch; the wake that follows uses
 /// only the address. The spawner's Acquire load sees the error.
-pub(super) struct Setup {
+pub(super) struct Setup<'a> {
     word: AtomicU32,
-    steps: UnsafeCell<Steps>,
+    steps: UnsafeCell<&'a mut Steps>,
     error: UnsafeCell<Option<Error>>,
+    code: &'static Code,
 }
 
 const PENDING: u32 = 0;
@@ -90,39 +149,24 @@ static BEFORE_START: Step = Step {
     advice: "The panic's message says why.",
 };
 
-impl Setup {
-    pub(super) fn new(steps: Steps) -> Self {
-        Self {
+impl<'a> Setup<'a> {
+    /// A set-up for these steps, if there are any.
+    pub(super) fn new(steps: &'a mut Steps) -> Option<Self> {
+        Some(Self {
             word: AtomicU32::new(PENDING),
+            code: steps.code?,
             steps: UnsafeCell::new(steps),
             error: UnsafeCell::new(None),
-        }
+        })
     }
 
     /// New thread: makes the settings and reports; true if the closure is to run.
     ///
     /// # Safety
     /// `setup` is the spawner's, who sleeps in [`Setup::wait`]; called once.
-    pub(super) unsafe fn perform(setup: *const Self, mask: Option<KernelSet>) -> bool {
-        // SAFETY: PENDING: the steps are this thread's.
-        let steps = unsafe { core::mem::take(&mut *(*setup).steps.get()) };
-        let outcome = make(steps, mask);
-        let (word, ready) = match outcome {
-            Ok(()) => (READY, true),
-            Err(error) => {
-                // SAFETY: PENDING: the error's place is this thread's.
-                unsafe { *(*setup).error.get() = Some(error) };
-                (FAILED, false)
-            }
-        };
-        // SAFETY: the spawner waits, so the word is there; after the store it may not be.
-        let address = unsafe {
-            let address = (*setup).word.as_ptr();
-            (*setup).word.store(word, Ordering::Release);
-            address
-        };
-        futex::wake(address, 1, Scope::Private);
-        ready
+    pub(super) unsafe fn perform(setup: *const Setup<'static>, mask: Option<KernelSet>) -> bool {
+        // SAFETY: the spawner waits; passed on.
+        unsafe { ((*setup).code.perform)(setup, mask) }
     }
 
     /// Spawner: sleeps until the report.
@@ -130,26 +174,53 @@ impl Setup {
     /// # Errors
     /// The setting that failed.
     pub(super) fn wait(&self) -> Result<(), Error> {
-        loop {
-            match self.word.load(Ordering::Acquire) {
-                PENDING => {
-                    let _ = futex::wait(&self.word, PENDING, None, Scope::Private);
-                }
-                READY => return Ok(()),
-                _ => {
-                    // SAFETY: FAILED: the error is the spawner's.
-                    let error = unsafe { (*self.error.get()).take() };
-                    return Err(error.unwrap_or(Error::from_raw_os_error(libc::EINVAL)));
-                }
+        (self.code.wait)(self)
+    }
+}
+
+/// # Safety
+/// As [`Setup::perform`].
+unsafe fn perform(setup: *const Setup<'static>, mask: Option<KernelSet>) -> bool {
+    // SAFETY: PENDING: the steps are this thread's.
+    let outcome = make(unsafe { &mut *(*setup).steps.get() }, mask);
+    let (word, ready) = match outcome {
+        Ok(()) => (READY, true),
+        Err(error) => {
+            // SAFETY: PENDING: the error's place is this thread's.
+            unsafe { *(*setup).error.get() = Some(error) };
+            (FAILED, false)
+        }
+    };
+    // SAFETY: the spawner waits, so the word is there; after the store it may not be.
+    let address = unsafe {
+        let address = (*setup).word.as_ptr();
+        (*setup).word.store(word, Ordering::Release);
+        address
+    };
+    futex::wake(address, 1, Scope::Private);
+    ready
+}
+
+fn wait(setup: &Setup<'_>) -> Result<(), Error> {
+    loop {
+        match setup.word.load(Ordering::Acquire) {
+            PENDING => {
+                let _ = futex::wait(&setup.word, PENDING, None, Scope::Private);
+            }
+            READY => return Ok(()),
+            _ => {
+                // SAFETY: FAILED: the error is the spawner's.
+                let error = unsafe { (*setup.error.get()).take() };
+                return Err(error.unwrap_or(Error::from_raw_os_error(libc::EINVAL)));
             }
         }
     }
 }
 
 /// Makes the settings in the order in which later ones may depend on earlier ones.
-fn make(steps: Steps, mask: Option<KernelSet>) -> Result<(), Error> {
+fn make(steps: &mut Steps, mask: Option<KernelSet>) -> Result<(), Error> {
     if let Some(cpus) = &steps.affinity {
-        sched::set_affinity(0, cpus.mask()?).map_err(|errno| Error::at_step(&AFFINITY, errno))?;
+        sched::set_affinity(0, cpus.words()).map_err(|errno| Error::at_step(&AFFINITY, errno))?;
     }
     if let Some(scheduling) = steps.scheduling {
         sched::set_attributes(0, &scheduling.attributes())
@@ -159,7 +230,7 @@ fn make(steps: Steps, mask: Option<KernelSet>) -> Result<(), Error> {
         signal::set_mask(mask);
     }
     #[cfg(feature = "alloc")]
-    if let Some(before_start) = steps.before_start {
+    if let Some(before_start) = steps.before_start.take() {
         super::packet::catch(before_start).map_err(|_panic| {
             Error::at_step(&BEFORE_START, crate::sys::Errno::new(libc::ECANCELED))
         })??;

@@ -4,10 +4,10 @@
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::builder::Options;
+use super::builder::{Options, Retry};
 use super::entry;
-use super::packet::{Head, Packet, Result, Start};
-use super::setup::Setup;
+use super::packet::{Head, Kind, Packet, Result, Start};
+use super::setup::{Setup, Steps};
 use crate::error::{Error, Step};
 use crate::flags::CloneFlags;
 use crate::runtime::record::Shared;
@@ -50,149 +50,223 @@ pub(super) struct Spawned<T> {
 /// # Safety
 /// Whatever the closure and its result borrow must outlive the thread and its result.
 pub(super) unsafe fn spawn<F, T>(
-    options: Options,
+    options: Options<'_>,
     closure: F,
 ) -> core::result::Result<Spawned<T>, Error>
 where
     F: FnOnce() -> T,
 {
-    Current::ready()?;
-    let comm = options.name.comm();
-    let record = Shared::new(options.name)?;
-    let room = options
-        .stack_size
-        .checked_add(size_of::<Packet<F, T>>() + align_of::<Packet<F, T>>())
-        .and_then(|bytes| bytes.checked_add(Current::headroom()))
-        .ok_or(ABSURD_SIZE)?;
-    let align = align_of::<Packet<F, T>>().max(16);
-    let launchable = Current::LAUNCH_ROOM
-        .is_some_and(|room| size_of::<Packet<F, T>>() + align <= room)
-        && options.private.is_empty()
-        && options.stack.is_none();
-    let (slot, launch) = match find(room, options.guard_size)? {
-        Taken::Ready(slot) => (slot, false),
-        Taken::Blank(slot) if launchable && Current::can_launch() => (slot, true),
-        Taken::Blank(slot) => (mint(slot)?, false),
-    };
-    if !options.private.is_empty() {
-        PRIVATE.store(true, Ordering::Relaxed);
-    }
-    let setup = (!options.steps.is_empty()).then(|| Setup::new(options.steps));
-    // The thread's own reference.
-    let thread_record = record.clone().into_raw();
-    record.set_slot(ptr::from_ref(slot).cast_mut().cast());
-    slot.set_occupant(thread_record);
-
-    let (stack, len) = slot.region().stack();
-    let stack = stack as usize;
-    let words = if launch {
-        Words {
-            stack_top: stack + len,
-            ..Words::default()
+    let unborn = Unborn::new(options, Packet::<F, T>::KIND)?;
+    let packet = unborn.head.as_ptr().cast::<Packet<F, T>>();
+    // SAFETY: the place is for a packet of this kind, and nobody else knows it yet.
+    unsafe { Packet::put_closure(packet, closure) };
+    let head = unborn.head;
+    // SAFETY: the packet is complete, and the caller vouches for the closure.
+    match unsafe { unborn.bear() } {
+        Ok(record) => Ok(Spawned {
+            record,
+            head,
+            // SAFETY: an address inside the packet is not null.
+            result: unsafe { NonNull::new_unchecked(Packet::result(packet)) },
+        }),
+        Err(stillborn) => {
+            // SAFETY: no thread runs on the slot and none took the closure.
+            let closure = unsafe { Packet::take_closure(packet) };
+            let error = stillborn.give_back();
+            drop(closure);
+            Err(error)
         }
-    } else {
-        // SAFETY: the slot is ours alone, vacant, and minted.
-        unsafe { Current::prepare(slot) }
-    };
-    let packet = match layout::place_below(words.stack_top, size_of::<Packet<F, T>>(), align) {
-        Some(packet) if packet > stack => packet as *mut Packet<F, T>,
-        _ => unreachable!("the slot was chosen to hold the packet"),
-    };
-    let start = Start {
-        release: release_slot,
-        setup: setup.as_ref().map_or(ptr::null(), ptr::from_ref),
-        mask: options.mask,
-        comm,
-        watch: options.watch,
-    };
-    // SAFETY: the place lies in the slot's stack, above every frame of the thread to come.
-    unsafe { packet.write(Packet::new(Some(slot), thread_record, start, closure)) };
+    }
+}
 
-    let (low, top) = match options.stack {
-        None => (stack, packet as usize),
-        Some((low, len)) => (low, (low + len) & !0xf),
-    };
-    record.set_stack(low, top);
-    slot.clear_tid().store(OCCUPIED, Ordering::Relaxed);
-    let request = clone::Request {
-        flags: FLAGS.difference(options.private).bits(),
-        stack: low,
-        stack_size: top - low,
-        tls: words.tls,
-        parent_tid: words.parent_tid,
-        child_tid: slot.clear_tid().as_ptr() as usize,
-        ..clone::Request::default()
-    };
-    // A signal that the thread is to have masked must not slip in before it does so.
-    let old_mask = options.mask.map(|_| signal::block(KernelSet::APPLICATION));
-    // SAFETY: the stack is the slot's below the packet, or the caller's own by contract;
-    // `entry::thread` takes the packet; the words outlive the thread by S3 and I2.
-    let clone = || unsafe {
-        if launch {
-            Current::launch(slot, entry::launched, packet.cast())
+/// A thread that has everything but its closure and its life.
+struct Unborn<'a> {
+    slot: Slot,
+    /// Whether the runtime makes the thread, because the slot has no identity yet.
+    launch: bool,
+    record: Shared,
+    head: NonNull<Head>,
+    /// Lowest address for frames.
+    low: usize,
+    words: Words,
+    private: CloneFlags,
+    retry: Retry,
+    steps: &'a mut Steps,
+}
+
+/// A thread that did not come to be.
+struct Stillborn {
+    slot: Slot,
+    minted: bool,
+    error: Error,
+}
+
+impl<'a> Unborn<'a> {
+    /// Takes a record and a slot, and prepares both for a packet of this kind.
+    fn new(options: Options<'a>, kind: &'static Kind) -> core::result::Result<Self, Error> {
+        Current::ready()?;
+        let comm = options.name.comm();
+        let record = Shared::new(options.name)?;
+        let room = options
+            .stack_size
+            .checked_add(kind.size + kind.align)
+            .and_then(|bytes| bytes.checked_add(Current::headroom()))
+            .ok_or(ABSURD_SIZE)?;
+        let align = kind.align.max(16);
+        let launchable = Current::LAUNCH_ROOM.is_some_and(|room| kind.size + align <= room)
+            && options.private.is_empty()
+            && options.stack.is_none();
+        let (slot, launch) = match find(room, options.guard_size)? {
+            Taken::Ready(slot) => (slot, false),
+            Taken::Blank(slot) if launchable && Current::can_launch() => (slot, true),
+            Taken::Blank(slot) => (mint(slot)?, false),
+        };
+        if !options.private.is_empty() {
+            PRIVATE.store(true, Ordering::Relaxed);
+        }
+        // The thread's own reference.
+        let thread_record = record.clone().into_raw();
+        record.set_slot(ptr::from_ref(slot).cast_mut().cast());
+        slot.set_occupant(thread_record);
+
+        let (stack, len) = slot.region().stack();
+        let stack = stack as usize;
+        let words = if launch {
+            Words {
+                stack_top: stack + len,
+                ..Words::default()
+            }
         } else {
-            clone::clone_call(&request, entry::thread, packet.cast())
-        }
-    };
-    let cloned = options.retry.run(clone);
-    if let Some(mask) = old_mask {
-        signal::set_mask(mask);
+            // SAFETY: the slot is ours alone, vacant, and minted.
+            unsafe { Current::prepare(slot) }
+        };
+        let head = match layout::place_below(words.stack_top, kind.size, align) {
+            Some(packet) if packet > stack => packet as *mut Head,
+            _ => unreachable!("the slot was chosen to hold the packet"),
+        };
+        let start = Start {
+            release: release_slot,
+            setup: ptr::null(),
+            mask: options.mask,
+            comm,
+            watch: options.watch,
+        };
+        // SAFETY: the place lies in the slot's stack, above every frame of the thread to come; a
+        // packet begins with its head.
+        unsafe { head.write(Head::new(Some(slot), thread_record, kind, start)) };
+
+        let (low, top) = match options.stack {
+            None => (stack, head as usize),
+            Some((low, len)) => (low, (low + len) & !0xf),
+        };
+        record.set_stack(low, top);
+        Ok(Self {
+            slot,
+            launch,
+            record,
+            // SAFETY: above `stack`, so not null.
+            head: unsafe { NonNull::new_unchecked(head) },
+            low,
+            words: Words {
+                stack_top: top,
+                ..words
+            },
+            private: options.private,
+            retry: options.retry,
+            steps: options.steps,
+        })
     }
-    let mut minted = true;
-    let error = match cloned {
-        Ok(tid) => {
-            // 0: a launched thread that has already left, and told its tid before.
-            if tid != 0 {
-                record.set_tid(tid);
+
+    /// Makes the kernel thread; waits until it has reported, if there is something to report.
+    ///
+    /// # Safety
+    /// The packet has its closure, for which [`spawn`]'s contract holds.
+    unsafe fn bear(self) -> core::result::Result<Shared, Stillborn> {
+        let (slot, head) = (self.slot, self.head.as_ptr());
+        let setup = Setup::new(self.steps);
+        // SAFETY: there is no thread yet that could use the head.
+        let (mask, thread_record) = unsafe {
+            // The thread uses the set-up while this frame waits for its report.
+            (*head).setup = setup.as_ref().map_or(ptr::null(), |setup| {
+                ptr::from_ref(setup).cast::<Setup<'static>>()
+            });
+            ((*head).mask, (*head).record)
+        };
+        slot.clear_tid().store(OCCUPIED, Ordering::Relaxed);
+        let request = clone::Request {
+            flags: FLAGS.difference(self.private).bits(),
+            stack: self.low,
+            stack_size: self.words.stack_top - self.low,
+            tls: self.words.tls,
+            parent_tid: self.words.parent_tid,
+            child_tid: slot.clear_tid().as_ptr() as usize,
+            ..clone::Request::default()
+        };
+        // A signal that the thread is to have masked must not slip in before it does so.
+        let old_mask = mask.map(|_| signal::block(KernelSet::APPLICATION));
+        // SAFETY: the stack is the slot's below the packet, or the caller's own by contract;
+        // `entry::thread` takes the packet; the words outlive the thread by S3 and I2.
+        let cloned = self.retry.run(|| unsafe {
+            if self.launch {
+                Current::launch(slot, entry::launched, head.cast())
+            } else {
+                clone::clone_call(&request, entry::thread, head.cast())
             }
-            match setup.as_ref().map_or(Ok(()), Setup::wait) {
-                Ok(()) => {
-                    // SAFETY: the packet's addresses are not null.
-                    let (head, result) = unsafe {
-                        (
-                            NonNull::new_unchecked(packet.cast()),
-                            NonNull::new_unchecked(Packet::result(packet)),
-                        )
-                    };
-                    return Ok(Spawned {
-                        record,
-                        head,
-                        result,
-                    });
-                }
-                // The thread leaves without running its closure.
-                Err(error) => {
-                    wait_until_gone(slot, None);
-                    error
-                }
-            }
+        });
+        if let Some(mask) = old_mask {
+            signal::set_mask(mask);
         }
-        Err(errno) => {
-            slot.clear_tid().store(0, Ordering::Relaxed);
-            // SAFETY: no thread came to be: the slot is ours, and so is the thread's reference.
-            unsafe {
-                if launch {
-                    minted = false;
-                } else {
-                    Current::abandon(slot);
+        let mut minted = true;
+        let error = match cloned {
+            Ok(tid) => {
+                // 0: a launched thread that has already left, and told its tid before.
+                if tid != 0 {
+                    self.record.set_tid(tid);
                 }
-                drop(Shared::from_raw(thread_record));
+                match setup.as_ref().map_or(Ok(()), Setup::wait) {
+                    Ok(()) => return Ok(self.record),
+                    // The thread leaves without running its closure.
+                    Err(error) => {
+                        wait_until_gone(slot, None);
+                        error
+                    }
+                }
             }
-            match errno {
-                Errno::EAGAIN | Errno::ENOMEM => limits::task(errno),
-                errno => Error::at_step(&CLONE, errno),
+            Err(errno) => {
+                slot.clear_tid().store(0, Ordering::Relaxed);
+                // SAFETY: no thread came to be: the slot is ours, and so is the thread's reference.
+                unsafe {
+                    if self.launch {
+                        minted = false;
+                    } else {
+                        Current::abandon(slot);
+                    }
+                    drop(Shared::from_raw(thread_record));
+                }
+                match errno {
+                    Errno::EAGAIN | Errno::ENOMEM => limits::task(errno),
+                    errno => Error::at_step(&CLONE, errno),
+                }
             }
-        }
-    };
-    // SAFETY: no thread runs on the slot and none took the closure: the packet is as written.
-    let closure = unsafe { packet.read().into_closure() };
-    if minted {
-        Current::cache().put(slot);
-    } else {
-        Current::cache().put_blank(slot);
+        };
+        Err(Stillborn {
+            slot,
+            minted,
+            error,
+        })
     }
-    drop(closure);
-    Err(error)
+}
+
+impl Stillborn {
+    /// Returns the slot, from which the closure was taken.
+    fn give_back(self) -> Error {
+        if self.minted {
+            Current::cache().put(self.slot);
+        } else {
+            Current::cache().put_blank(self.slot);
+        }
+        self.error
+    }
 }
 
 /// Whether a thread was ever made that shares less than the others. Relaxed: such a thread, and

@@ -20,8 +20,6 @@
 //! with Acquire before it is taken. `DETACHED` is set with Release after the handle's last use of
 //! the slot, and read with Acquire by a thread that then gives the slot away.
 
-use core::time::Duration;
-
 use crate::primitive::atomic::{AtomicU32, Ordering};
 use crate::sync::futex;
 use crate::sys::futex::Deadline;
@@ -186,7 +184,7 @@ pub(crate) fn wait_unpinned(state: &AtomicU32) {
             sched::yield_now();
             tries += 1;
         } else {
-            sched::sleep(Duration::from_micros(50));
+            sched::nap(50_000);
         }
     }
 }

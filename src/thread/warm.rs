@@ -329,10 +329,10 @@ unsafe fn run(head: *mut Head, slot: Slot) -> bool {
     let guard = AbortOnUnwind;
     // SAFETY: the steps of `entry::thread`, for a thread that stays.
     let fresh = unsafe {
-        ((*head).run)(head);
+        ((*head).kind.run)(head);
         match state::complete(shared.state()) {
             state::Result::Keep => {}
-            state::Result::Drop => ((*head).drop_result)(head),
+            state::Result::Drop => ((*head).kind.drop_result)(head),
         }
         Current::run_destructors(slot);
         Current::renew(slot)

@@ -60,7 +60,7 @@ pub(super) fn launch(plan: &mut Plan<'_>, birth: &Birth<'_>) -> Result<Child, Er
         plan.reset_handlers = !flags.contains(CloneFlags::CLEAR_SIGHAND);
         let request = clone::Request {
             flags: flags.bits(),
-            exit_signal: libc::SIGCHLD as u32,
+            exit_signal: libc::SIGCHLD as u64,
             stack: ground.bottom(),
             stack_size: ground.top() as usize - ground.bottom(),
             child_tid: here.as_ptr() as usize,

@@ -7,7 +7,6 @@ use core::ptr;
 use core::sync::atomic::Ordering;
 
 use super::ADOPTED;
-use crate::error::Error;
 use crate::sys::limits;
 
 /// What a thread's TLS block starts as.
@@ -43,16 +42,10 @@ pub(super) fn get() -> Option<Image> {
 
 /// Finds the image through the auxiliary vector and keeps it.
 ///
-/// # Errors
-/// `Unsupported` without program headers.
-pub(super) fn find() -> Result<Image, Error> {
-    let missing = Error::unsupported(
-        "the program headers are not found in the auxiliary vector",
-        "Mount /proc, or use the feature `start`.",
-        None,
-    );
-    let address = limits::auxiliary(libc::AT_PHDR).ok_or(missing.clone())?;
-    let count = limits::auxiliary(libc::AT_PHNUM).ok_or(missing)?;
+/// `None` without program headers.
+pub(super) fn find() -> Option<Image> {
+    let address = limits::auxiliary(libc::AT_PHDR)?;
+    let count = limits::auxiliary(libc::AT_PHNUM)?;
     let random = limits::auxiliary(libc::AT_RANDOM).unwrap_or(0) as *const usize;
     // SAFETY: the kernel says that the program's headers are there.
     let headers = unsafe { core::slice::from_raw_parts(address as *const libc::Elf64_Phdr, count) };
@@ -84,7 +77,7 @@ pub(super) fn find() -> Result<Image, Error> {
     );
     // SAFETY: one thread, not adopted yet (the contract of `adopt_main`).
     unsafe { *IMAGE.0.get() = image };
-    Ok(image)
+    Some(image)
 }
 
 /// How far from where it was linked for the program was loaded; 0 unless it is a PIE.

@@ -223,7 +223,13 @@ pub(crate) fn is_panicking() -> bool {
 /// # Ok::<(), rawthread::Error>(())
 /// ```
 pub unsafe fn adopt_main() -> Result<(), Error> {
-    let image = image::find()?;
+    let Some(image) = image::find() else {
+        return Err(Error::unsupported(
+            "the program headers are not found in the auxiliary vector",
+            "Mount /proc, or use the feature `start`.",
+            None,
+        ));
+    };
     let room = control::room(&image);
     let page = crate::sys::memory::page_size();
     let block = crate::sys::memory::map(room.next_multiple_of(page))
