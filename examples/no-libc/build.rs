@@ -2,8 +2,13 @@
 //! relocates itself.
 
 fn main() {
+    println!("cargo::rerun-if-changed=small.ld");
     for argument in ["-nostartfiles", "-static-pie"] {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
-    println!("cargo::rustc-link-arg-bins=-Wl,--build-id=none,--no-eh-frame-hdr,-z,norelro");
+    // The rest only makes the program smaller.
+    let directory = env!("CARGO_MANIFEST_DIR");
+    println!("cargo::rustc-link-arg-bins=-Wl,-T,{directory}/small.ld,--build-id=none");
+    println!("cargo::rustc-link-arg-bins=-Wl,--no-eh-frame-hdr,-z,norelro,-z,noseparate-code");
+    println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
 }

@@ -7,22 +7,15 @@ use rawthread::start;
 rawthread::entry!(main);
 
 fn main() -> i32 {
-    let greet = |line: &'static str| {
-        rawthread::Builder::new().spawn(move || start::write(1, line.as_bytes()).is_ok())
-    };
     let lines = [
         "hello from 1\n",
         "hello from 2\n",
         "hello from 3\n",
         "hello from 4\n",
     ];
-    let threads = lines.map(greet);
-    let failed = |thread| !matches!(thread, Ok(true));
-    let ends = threads.map(|thread| match thread {
-        Ok(thread) => thread.join().map_err(|_| ()),
-        Err(_) => Err(()),
-    });
-    i32::from(ends.into_iter().any(failed))
+    let threads = lines.map(|line| rawthread::spawn(|| start::write(1, line.as_bytes()).is_ok()));
+    let written = threads.map(|thread| thread.join() == Ok(true));
+    i32::from(written != [true; 4])
 }
 
 /// Where a message matters more than some kilobytes, use the feature `panic-thread`.
