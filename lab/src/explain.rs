@@ -24,10 +24,13 @@ pub(crate) fn run(arguments: Arguments<'_>) -> Result<ExitCode, Misuse> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The caller who runs the lab.
+const YOU: &str = "you, here";
+
 /// What each call says to each caller.
 fn verdicts(request: Request) -> Vec<(Call, String, Verdict)> {
     let callers = [
-        ("you, here".to_owned(), Caller::current()),
+        (YOU.to_owned(), Caller::current()),
         (
             format!("a user, Linux {}", Caller::NEWEST_KERNEL),
             Caller::unprivileged(),
@@ -47,6 +50,14 @@ fn verdicts(request: Request) -> Vec<(Call, String, Verdict)> {
         }
     }
     verdicts
+}
+
+/// Whether no call makes a task so for the caller: what is shared is then what would be.
+fn is_refused(request: Request) -> bool {
+    let fits = |call| call == Call::Clone3 || request.flags.fits_legacy();
+    !verdicts(request)
+        .iter()
+        .any(|(call, who, verdict)| who == YOU && fits(*call) && verdict.is_accepted())
 }
 
 const fn name_of(call: Call) -> &'static str {
@@ -78,7 +89,7 @@ fn to_text(request: Request, paint: Paint) -> String {
         signal_word(exit_signal as i32)
     );
     text += &flags_section(flags, paint);
-    text += &effects_section(flags, paint);
+    text += &effects_section(flags, is_refused(request), paint);
     text += &verdict_section(request, paint);
     text + &users_section(flags, exit_signal, paint)
 }
@@ -110,14 +121,18 @@ fn flags_section(flags: CloneFlags, paint: Paint) -> String {
     text + "\n"
 }
 
-fn effects_section(flags: CloneFlags, paint: Paint) -> String {
+fn effects_section(flags: CloneFlags, refused: bool, paint: Paint) -> String {
     let mut text = String::new();
     for (effect, _, tone) in EFFECTS {
-        let title = match effect {
-            Effect::Shared => "Shared with its maker",
-            Effect::Copied => "Copied from its maker",
-            Effect::New => "New, of its own",
-            Effect::Reset => "Not inherited",
+        let title = match (effect, refused) {
+            (Effect::Shared, false) => "Shared with its maker",
+            (Effect::Shared, true) => "Would be shared with its maker",
+            (Effect::Copied, false) => "Copied from its maker",
+            (Effect::Copied, true) => "Would be copied from its maker",
+            (Effect::New, false) => "New, of its own",
+            (Effect::New, true) => "Would be new, of its own",
+            (Effect::Reset, false) => "Not inherited",
+            (Effect::Reset, true) => "Would not be inherited",
         };
         text += &paint.heading(title);
         for (resource, _) in flags.effects().filter(|(_, found)| *found == effect) {

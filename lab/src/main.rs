@@ -3,6 +3,9 @@
 //! Every command makes real tasks and shows what the kernel says about them.
 #![allow(unsafe_code, reason = "the default action of SIGPIPE")]
 
+#[macro_use]
+mod say;
+
 mod ask;
 mod bench;
 mod cli;

@@ -128,7 +128,7 @@ fn width(stream: &impl AsRawFd) -> usize {
 }
 
 /// The lines of `text`, none longer than `width` characters unless one word is.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let line = lines.last_mut().expect("there is always one");

@@ -182,6 +182,10 @@ fn ticking_and_clicking_changes_what_is_shown() {
         "{}",
         text(2, "verdict")
     );
+    // What is refused has no effects, so it only would have them.
+    assert_eq!(text(1, "gets"), "What the new task gets");
+    assert_eq!(text(2, "gets"), "What the new task would get");
+    assert!(text(2, "kind").contains("It would be a thread"));
     let _ = std::fs::remove_file(page);
 }
 

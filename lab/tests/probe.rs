@@ -159,6 +159,9 @@ fn explain_says_what_is_shared_and_what_is_refused() {
     let refused = lab(&["explain", "thread"]);
     assert!(refused.status.success());
     assert!(text(&refused).contains("CLONE_THREAD needs CLONE_SIGHAND"));
+    // No task is made of these flags.
+    assert!(text(&refused).contains("Would be shared with its maker"));
+    assert!(!page.contains("Would") && !page.contains("would be"));
     // Refused by more than one rule: the first is the answer, the others are told.
     let refused = lab(&["explain", "thread,newns,fs"]);
     let page = text(&refused);

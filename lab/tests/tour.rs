@@ -4,7 +4,7 @@
     reason = "takes rights away from the lab before it starts"
 )]
 
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -121,10 +121,10 @@ fn the_classic_experiment_shows_both_buffers() {
 }
 
 #[test]
-fn the_table_is_plain_and_fits_a_hundred_columns() {
+fn the_table_is_plain_and_fits_eighty_columns() {
     let output = lab().arg("tour").output().expect("it runs");
     for line in text(&output).lines() {
-        assert!(line.chars().count() <= 100, "{line}");
+        assert!(line.chars().count() <= 80, "{line}");
         assert!(!line.contains('\x1b'), "colours in a pipe: {line:?}");
         assert_eq!(line.trim_end(), line, "blanks at the end: {line:?}");
     }
@@ -212,5 +212,51 @@ fn help_names_every_command_and_each_has_a_page() {
         assert!(text(&page).starts_with(&format!("lab {command}")));
         let same = lab().args(["help", command]).output().expect("it runs");
         assert_eq!(same.stdout, page.stdout);
+    }
+}
+
+/// An error is one line and not a panic, whichever command meets it.
+#[test]
+fn a_full_device_is_an_error_and_a_closed_pipe_is_none() {
+    for arguments in [
+        &["tour"][..],
+        &["tour", "--json"],
+        &["explain", "fork"],
+        &["probe", "fork"],
+        &["ask", "5"],
+        &["help"],
+        &["--version"],
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let output = lab().args(arguments).stdout(full.unwrap()).output();
+        let output = output.expect("it runs");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {error}");
+        assert!(
+            error.starts_with("lab: standard output: No space left on device")
+                && error.lines().count() == 1,
+            "{arguments:?}: {error}"
+        );
+
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = lab().args(arguments).stdout(writer).output();
+        let output = output.expect("it runs");
+        assert_eq!(output.status.signal(), Some(libc::SIGPIPE), "{arguments:?}");
+        assert!(output.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_trace_goes_on_where_nobody_can_read_it() {
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let output = lab()
+        .args(["trace", "--", "/bin/sh", "-c", "/bin/true; exit 7"])
+        .stderr(full.unwrap())
+        .output()
+        .expect("it runs");
+    match output.status.code() {
+        Some(1) => println!("SKIP: the lab may not trace here"),
+        code => assert_eq!(code, Some(7)),
     }
 }

@@ -66,13 +66,16 @@ if (typeof document !== "undefined") {
     const cannot = request.call === "clone"
       && DATA.flags.some((flag) => flag.clone3 && meets(request.flags, bits(flag.bit)));
     const verdict = $("verdict");
-    verdict.className = broken.length || cannot ? "bad" : "good";
+    const refused = cannot || broken.length > 0;
+    verdict.className = refused ? "bad" : "good";
     verdict.textContent = cannot ? "clone has no bits for all of these flags: take clone3."
       : broken.length ? `Refused. Rule ${broken[0].text}.` : "Accepted.";
     $("broken").replaceChildren(...broken.slice(1).map((rule) => element("li", {}, `also broken: ${rule.text}`)));
+    const [is, joins, has] = refused ? ["would be", "would join", "would have"] : ["is", "joins", "has"];
     $("kind").textContent = meets(request.flags, FLAG.CLONE_THREAD)
-      ? "It is a thread: it joins the thread group of its maker."
-      : "It is a process: it has a pid of its own.";
+      ? `It ${is} a thread: it ${joins} the thread group of its maker.`
+      : `It ${is} a process: it ${has} a pid of its own.`;
+    $("gets").textContent = `What the new task ${refused ? "would get" : "gets"}`;
     const fits = matching(request.flags, request.signal);
     $("matches").textContent = fits.length
       ? `So it is made by: ${fits.map((preset) => preset.name).join(", ")}.` : "Nobody is known to make tasks so.";

@@ -1,17 +1,18 @@
-//! How the tour looks: at most 100 columns, two lines to compare and one to explain for each row.
+//! How the tour looks: 80 columns, two lines to compare between one that names and one of flags.
 
 use rawthread::flags::CloneFlags;
 
 use super::{COLUMNS, Visit};
-use crate::paint::{Paint, Tone};
+use crate::paint::{Paint, Tone, wrap};
 use crate::probe::{Finding, Outcome, Seen, signal_word};
 
-/// Widths of the columns: the name, the kind of line, then `COLUMNS`.
-const NAME: usize = 21;
-const KIND: usize = 10;
+/// Widths of the columns: the kind of line, then `COLUMNS`.
+const KIND: usize = 12;
 const WIDTHS: [usize; COLUMNS.len()] = [8, 8, 8, 10, 8, 8, 9, 8];
-/// Where the flags of a row end and its buffer begins.
-const FLAGS: usize = 74;
+/// How wide a name is, and a remark.
+const NAME: usize = 22;
+/// How long a sentence may be that is indented by two.
+const TEXT: usize = 78;
 
 pub(super) struct Table {
     paint: Paint,
@@ -25,11 +26,10 @@ impl Table {
     pub(super) fn head(&self) -> String {
         let paint = self.paint;
         let mut text = paint.heading("Twelve ways to make a task");
-        text += "Each child tries to change what may be its maker's too. Predicted: what follows from \
-                 the flags.\nObserved: what the kernel showed in this run. The third line: the \
-                 flags, and the maker's buffer\nafter the child has written \"hello from child\" \
-                 to it.\n\n";
-        text += &" ".repeat(NAME + KIND);
+        text += "Each child tries to change what may be its maker's too, and writes \"hello from\n\
+                 child\" to a buffer. Predicted: what follows from the flags. Observed: what the\n\
+                 kernel showed in this run.\n\n";
+        text += &" ".repeat(KIND);
         for (aspect, width) in COLUMNS.iter().zip(WIDTHS) {
             text += &paint.cell(Tone::Title, aspect.id(), width);
         }
@@ -59,13 +59,14 @@ impl Table {
                 };
                 let kind = |text| paint.cell(Tone::Quiet, text, KIND);
                 let remark = paint.cell(Tone::Quiet, visit.row.remark, NAME);
-                let flags = paint.cell(Tone::Quiet, &format!("  {flags}"), FLAGS);
+                let flags = paint.tone(Tone::Quiet, &flags);
                 let elsewhere = self.elsewhere(visit);
                 format!(
-                    "{name}{}{}\n{remark}{}{observed}{verdict}\n{flags} \"{buffer}\"\n{elsewhere}\n",
-                    kind("predicted"),
+                    "{name}{remark}the maker reads \"{buffer}\"\n{}{}\n{}{observed}{verdict}\n  \
+                     {flags}\n{elsewhere}\n",
+                    kind("  predicted"),
                     foretold.trim_end(),
-                    kind("observed"),
+                    kind("  observed"),
                 )
             }
             _ => {
@@ -76,7 +77,7 @@ impl Table {
                 };
                 let flags = paint.tone(Tone::Quiet, &flags);
                 let mut text = format!("{name}{}\n", paint.tone(tone, verdict));
-                for line in self.paint.wrap(visit.trouble().unwrap_or(""), 96) {
+                for line in wrap(visit.trouble().unwrap_or(""), TEXT) {
                     text += &format!("  {line}\n");
                 }
                 text + &format!("  {flags}\n\n")
@@ -109,14 +110,16 @@ impl Table {
             text += &format!("  new namespaces, observed: {}\n", new.join(", "));
         }
         for finding in visit.findings().iter().filter(|finding| finding.differs()) {
-            let line = format!(
-                "  {}: predicted {}, observed {} ({})\n",
+            let difference = format!(
+                "{}: predicted {}, observed {} ({})",
                 finding.fact.aspect.title(),
                 finding.foretold,
                 finding.observed(),
                 finding.fact.proof
             );
-            text += &self.paint.tone(Tone::Bad, &line);
+            for line in wrap(&difference, TEXT) {
+                text += &self.paint.tone(Tone::Bad, &format!("  {line}\n"));
+            }
         }
         text
     }
@@ -124,7 +127,7 @@ impl Table {
     pub(super) fn foot(&self, visits: &[Visit]) -> String {
         let paint = self.paint;
         let mut text = paint.heading("The classic experiment");
-        text += "One program, run twice: the child writes \"hello from child\" into a buffer of its \
+        text += "One program, run twice: the child writes \"hello from child\" to a buffer of its\n\
                  maker's.\n\n";
         for visit in visits
             .iter()

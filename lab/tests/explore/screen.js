@@ -23,7 +23,7 @@ globalThis.document = Object.assign(new Element("document"), {
 globalThis.location = { hash: "" };
 globalThis.history = { replaceState: (_, __, hash) => { location.hash = hash; } };
 new Function(script)();
-const shown = () => ["verdict", "kind", "matches", "effects", "c", "rust"]
+const shown = () => ["verdict", "kind", "gets", "matches", "effects", "c", "rust"]
   .reduce((all, id) => ({ ...all, [id]: ids.get(id).textContent }), { hash: location.hash });
 const steps = [shown()];
 const preset = ids.get("presets").children.find((button) => button.textContent === "fork");
