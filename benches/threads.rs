@@ -1,4 +1,5 @@
-//! Making and joining threads: the floor, this crate, the C library, the standard library.
+//! Making and joining threads: the floor, this crate, the C library, the standard library, and
+//! this crate's warm threads.
 //!
 //! ```sh
 //! cargo bench --bench threads              # criterion's statistics, then the table of ratios
@@ -125,9 +126,10 @@ fn table(effort: Effort) {
     }
     println!("µs per thread (median of rounds) and ratios (median of the rounds' ratios):\n");
     println!(
-        "| work | floor | rawthread | pthread | std::thread | rawthread ÷ floor | std ÷ rawthread |"
+        "| work | floor | rawthread | pthread | std::thread | warm | rawthread ÷ floor \
+         | std ÷ rawthread | warm ÷ floor |"
     );
-    println!("|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|");
     rows.iter().for_each(Row::print);
     println!("\nSystem calls of a warm spawn and join, both sides together:\n");
     for contender in contenders::all() {
@@ -144,8 +146,8 @@ fn table(effort: Effort) {
 /// One line of the table: each contender's times, by round.
 struct Row {
     work: String,
-    /// Floor (or nothing), rawthread, pthread, std.
-    times: [Vec<f64>; 4],
+    /// Floor, rawthread, pthread, std, warm; the first and the last may be empty.
+    times: [Vec<f64>; 5],
 }
 
 impl Row {
@@ -159,7 +161,7 @@ impl Row {
         });
         Self {
             work: format!("{work}, {processors}"),
-            times: std::array::from_fn(|_| times.next().expect("four contenders")),
+            times: std::array::from_fn(|_| times.next().expect("five contenders")),
         }
     }
 
@@ -168,7 +170,7 @@ impl Row {
             true => "–".to_owned(),
             false => format!("{value:.2}"),
         };
-        let [floor, raw, _, std] = &self.times;
+        let [floor, raw, _, std, warm] = &self.times;
         let times = self.times.each_ref().map(|times| {
             let median = rounds::median(times.iter().copied());
             if median.is_nan() {
@@ -178,11 +180,12 @@ impl Row {
             }
         });
         println!(
-            "| {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} |",
             self.work,
             times.join(" | "),
             show(rounds::ratio(raw, floor)),
             show(rounds::ratio(std, raw)),
+            show(rounds::ratio(warm, floor)),
         );
     }
 }
@@ -190,9 +193,9 @@ impl Row {
 /// Threads that have never been: a process for each contender and round.
 fn cold(effort: Effort) -> Row {
     let count = effort.cold_threads().to_string();
-    let mut times: [Vec<f64>; 4] = Default::default();
+    let mut times: [Vec<f64>; 5] = Default::default();
     for _ in 0..effort.rounds() {
-        for (contender, times) in contenders::that_run_code().iter().zip(&mut times[1..]) {
+        for (contender, times) in contenders::that_make_threads().iter().zip(&mut times[1..]) {
             let output = child(&["cold", contender.name(), &count]);
             times.push(output.trim().parse().expect("a time"));
         }

@@ -18,15 +18,16 @@ pub(crate) trait Contender {
     fn join(&mut self);
 }
 
-/// All contenders, the floor first.
+/// All contenders, the floor first and warm threads last.
 pub(crate) fn all() -> Vec<Box<dyn Contender>> {
     let mut all: Vec<Box<dyn Contender>> = vec![Box::new(Floor::default())];
-    all.extend(that_run_code());
+    all.extend(that_make_threads());
+    all.push(Box::new(Warm::default()));
     all
 }
 
-/// The contenders whose threads can be kept alive, which the floor's cannot.
-pub(crate) fn that_run_code() -> Vec<Box<dyn Contender>> {
+/// The contenders that make each thread anew and can keep it alive, which the floor cannot.
+pub(crate) fn that_make_threads() -> Vec<Box<dyn Contender>> {
     vec![
         Box::new(Rawthread::default()),
         Box::new(Pthread::default()),
@@ -45,6 +46,25 @@ impl Contender for Rawthread {
 
     fn spawn(&mut self, work: fn()) {
         self.0.push_back(rawthread::spawn(work));
+    }
+
+    fn join(&mut self) {
+        let handle = self.0.pop_front().expect("a thread to join");
+        handle.join().expect("a thread without panic");
+    }
+}
+
+/// This crate's idle kernel threads, used again.
+#[derive(Default)]
+struct Warm(VecDeque<rawthread::JoinHandle<()>>);
+
+impl Contender for Warm {
+    fn name(&self) -> &'static str {
+        "warm"
+    }
+
+    fn spawn(&mut self, work: fn()) {
+        self.0.push_back(rawthread::warm::spawn(work));
     }
 
     fn join(&mut self) {
