@@ -1,42 +1,15 @@
 //! Models of `sync`, through its public types.
 
-use super::check;
+use super::{Watched, check};
 use crate::sync::raw::{RawOnce, Verdict};
 use crate::sync::{
     Barrier, Condvar, LazyLock, Mutex, Once, OnceLock, RwLock, RwLockWriteGuard, Semaphore,
 };
 use core::time::Duration;
-use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 use std::boxed::Box;
 use std::vec::Vec;
-
-/// A number whose every access loom checks for races.
-struct Watched(UnsafeCell<u32>);
-
-// SAFETY: not `Sync` by itself in loom; the locks around it are what the models put to the test,
-// and loom reports every access that they fail to order.
-#[allow(unsafe_code, reason = "loom checks the accesses")]
-unsafe impl Sync for Watched {}
-
-impl Watched {
-    fn new(value: u32) -> Self {
-        Self(UnsafeCell::new(value))
-    }
-
-    #[allow(unsafe_code, reason = "loom checks the accesses")]
-    fn get(&self) -> u32 {
-        // SAFETY: the pointer is valid; loom panics if a write is not ordered with this.
-        self.0.with(|value| unsafe { *value })
-    }
-
-    #[allow(unsafe_code, reason = "loom checks the accesses")]
-    fn add(&self, more: u32) {
-        // SAFETY: the pointer is valid; loom panics if an access is not ordered with this.
-        self.0.with_mut(|value| unsafe { *value += more });
-    }
-}
 
 fn in_threads<T: Send + Sync + 'static>(
     count: usize,

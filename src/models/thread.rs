@@ -1,40 +1,13 @@
 //! Models of `thread`: who frees a slot and a result, who ends a scope, who is collected by a set.
 
-use super::check;
+use super::{Watched, check};
 use crate::thread::queue::Queue;
 use crate::thread::scope::Ledger;
 use crate::thread::state::{self, Detached};
-use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::AtomicU32;
 use loom::sync::atomic::Ordering::Relaxed;
 use loom::thread;
-
-/// A number whose every access loom checks for races.
-struct Watched(UnsafeCell<u32>);
-
-// SAFETY: not `Sync` by itself in loom; the protocols are what the models put to the test, and
-// loom reports every access that they fail to order.
-#[allow(unsafe_code, reason = "loom checks the accesses")]
-unsafe impl Sync for Watched {}
-
-impl Watched {
-    fn new(value: u32) -> Self {
-        Self(UnsafeCell::new(value))
-    }
-
-    #[allow(unsafe_code, reason = "loom checks the accesses")]
-    fn get(&self) -> u32 {
-        // SAFETY: the pointer is valid; loom panics if a write is not ordered with this.
-        self.0.with(|value| unsafe { *value })
-    }
-
-    #[allow(unsafe_code, reason = "loom checks the accesses")]
-    fn set(&self, new: u32) {
-        // SAFETY: the pointer is valid; loom panics if an access is not ordered with this.
-        self.0.with_mut(|value| unsafe { *value = new });
-    }
-}
 
 /// A thread's slot and what its closure left there.
 struct Packet {

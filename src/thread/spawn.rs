@@ -9,7 +9,7 @@ use super::entry;
 use super::packet::{Head, Kind, Packet, Result, Start};
 use super::setup::{Setup, Steps};
 use crate::error::{Error, Step};
-use crate::flags::CloneFlags;
+use crate::flags::{CloneFlags, Preset};
 use crate::runtime::record::Shared;
 use crate::runtime::{Current, Identity, Runtime, Slot, Words, limits};
 use crate::stack::layout;
@@ -18,17 +18,8 @@ use crate::sys::futex::{self, Deadline, Scope};
 use crate::sys::signal::{self, KernelSet};
 use crate::sys::{Errno, clone};
 
-/// What every thread shares with its spawner, and what the kernel is to write for it: the set of
-/// NPTL and of Go's runtime.
-const FLAGS: CloneFlags = CloneFlags::VM
-    .union(CloneFlags::FS)
-    .union(CloneFlags::FILES)
-    .union(CloneFlags::SIGHAND)
-    .union(CloneFlags::THREAD)
-    .union(CloneFlags::SYSVSEM)
-    .union(CloneFlags::SETTLS)
-    .union(CloneFlags::PARENT_SETTID)
-    .union(CloneFlags::CHILD_CLEARTID);
+/// What every thread shares with its spawner, and what the kernel is to write for it.
+const FLAGS: CloneFlags = Preset::RAWTHREAD.flags;
 
 /// A thread that runs.
 pub(super) struct Spawned<T> {

@@ -10,21 +10,16 @@ use core::ptr;
 use core::sync::atomic::Ordering;
 
 use super::{Hosted, Identity};
-use crate::flags::CloneFlags;
+use crate::flags::{CloneFlags, Preset};
 use crate::runtime::{Runtime, Slot};
 use crate::stack::slot::OCCUPIED;
 use crate::sys::signal::{self, KernelSet};
 use crate::sys::{arch, clone, task};
 
 /// As a thread, but without a clear-tid word of ours: libc's takes its place.
-const FLAGS: CloneFlags = CloneFlags::VM
-    .union(CloneFlags::FS)
-    .union(CloneFlags::FILES)
-    .union(CloneFlags::SIGHAND)
-    .union(CloneFlags::THREAD)
-    .union(CloneFlags::SYSVSEM)
-    .union(CloneFlags::SETTLS)
-    .union(CloneFlags::PARENT_SETTID);
+const FLAGS: CloneFlags = Preset::RAWTHREAD
+    .flags
+    .difference(CloneFlags::CHILD_CLEARTID);
 
 /// Takes the identity off a slot; false, and nothing changed, where that cannot be done now.
 ///
