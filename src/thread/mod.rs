@@ -27,6 +27,7 @@ mod packet;
 #[cfg(feature = "std")]
 mod panic_message;
 mod park;
+mod patience;
 pub(crate) mod queue;
 mod reserve;
 mod scheduling;

@@ -7,8 +7,9 @@ use core::time::Duration;
 
 use super::builder::Builder;
 use super::current::Thread;
-use super::handle::{JoinHandle, spin_until};
+use super::handle::JoinHandle;
 use super::packet::Result;
+use super::patience;
 use super::spawn as launch;
 use super::watch::Watch;
 use crate::error::Error;
@@ -108,7 +109,7 @@ impl Ledger {
     /// Scope: sleeps until no thread is left.
     pub(crate) fn wait(&self) {
         let look = || self.running.load(Ordering::Acquire);
-        if spin_until(|| look() == 0) {
+        if patience::await_awake(None, || look() == 0) {
             return;
         }
         let mut value = self.running.fetch_or(WAITING, Ordering::Acquire) | WAITING;

@@ -8,8 +8,9 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 use super::builder::Builder;
 use super::current::Thread;
-use super::handle::{JoinHandle, spin_until};
+use super::handle::JoinHandle;
 use super::packet::{Head, Result};
+use super::patience;
 use super::queue::Queue;
 use super::spawn::{self as launch, Spawned};
 use super::watch::Watch;
@@ -278,7 +279,7 @@ impl<T> JoinSet<T> {
                 return Some(result);
             }
             let block = self.block.filter(|_| self.len > 0)?;
-            if !spin_until(|| !block.queue.is_empty()) {
+            if !patience::await_awake(None, || !block.queue.is_empty()) {
                 block.queue.wait();
             }
         }
