@@ -11,7 +11,9 @@ use crate::sys::signal::KernelSet;
 /// ```
 /// use rawthread::Signal;
 ///
-/// assert_eq!(Signal::new(libc::SIGUSR1).unwrap().number(), libc::SIGUSR1);
+/// let signal = Signal::new(libc::SIGUSR1).unwrap();
+/// assert_eq!(signal.number(), libc::SIGUSR1);
+/// assert_eq!(format!("{signal:?}"), "SIGUSR1");
 /// assert!(Signal::new(33).is_err() && Signal::new(0).is_err() && Signal::new(65).is_err());
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,7 +57,7 @@ impl Signal {
 impl fmt::Debug for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match crate::flags::signal_name(u32::from(self.0)) {
-            Some(name) => f.write_str(name),
+            Some(name) => write!(f, "SIG{name}"),
             None => write!(f, "Signal({})", self.0),
         }
     }
