@@ -26,7 +26,8 @@ macro_rules! resources {
     ($($(#[doc = $doc:literal])+ $name:ident $label:literal {
         $($effect:ident: $sentence:literal,)+
     })+) => {
-        /// Something that two tasks may have in common.
+        /// Something that two tasks may have in common. Not what `setrlimit(2)` limits, which is
+        /// `process::Resource`.
         ///
         /// ```
         /// use rawthread::flags::{Effect, Resource};

@@ -195,7 +195,8 @@ pub(super) const NUL: Error = Error::invalid_input(
     "The kernel's strings end at the first NUL: remove it.",
 );
 
-/// A resource that `setrlimit(2)` limits.
+/// A resource that `setrlimit(2)` limits. Not what clone flags share, which is
+/// [`flags::Resource`](crate::flags::Resource): import one of the two by its module.
 ///
 /// ```
 /// use rawthread::process::{Command, Resource};
