@@ -36,6 +36,8 @@ pub fn reserve(n: usize) -> Result<(), Error> {
     // Any small packet fits into what the size class rounds up.
     let room = default_stack_size().saturating_add(Current::headroom());
     let held = List::new();
+    // One after the other: all at once would save 3 of the 13 system calls that each costs, and
+    // need as many tasks at a time, which a limit may not allow.
     let mut outcome = Ok(());
     for _ in 0..n {
         match spawn::take(room, slot::default_guard()) {
