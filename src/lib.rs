@@ -17,6 +17,21 @@
 //! [`process`] makes children by the same system call; [`flags`] tells what each clone flag does.
 //! [`sync`] has the locks of `std::sync` for programs without std: futexes and nothing else.
 //!
+//! # Features
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `std` (default) | `hosted` and `alloc`; panics to the joiner, conversions to and from std's types, `warm` |
+//! | `hosted` | threads in a program that links a C library; `diagnosis` |
+//! | `diagnosis` | errors name the limit that was met |
+//! | `alloc` | names of any length, `Builder::before_start`, `process::Command` |
+//! | `lock_api` | `sync::{RawMutex, RawRwLock}` for the crate of that name |
+//! | `start` | without libc: the program's start (`entry!`, `start`) |
+//! | `panic-thread` | without libc: a panic ends its thread and no other |
+//!
+//! What needs a feature says which. What only a program without libc has is shown where the
+//! documentation is built without `hosted`.
+//!
 //! # Rooms
 //!
 //! The crate is built in rooms; a room uses only the rooms below it

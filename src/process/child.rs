@@ -164,6 +164,7 @@ impl Child {
     }
 
     /// The pidfd (`pidfd_open(2)`); `None` if it was not asked for or the kernel is older than 5.2.
+    /// Feature `std`.
     ///
     /// ```
     /// # fn main() -> Result<(), rawthread::Error> {

@@ -66,6 +66,8 @@ impl Builder {
     ///
     /// Called more than once, the functions run in that order until one fails.
     ///
+    /// Feature `alloc`.
+    ///
     /// ```
     /// use rawthread::{Builder, Error};
     ///

@@ -104,7 +104,8 @@ impl Builder {
     }
 
     /// Names the thread: [`Thread::name`](super::Thread::name) tells all of it, the kernel keeps
-    /// the first 15 bytes (`/proc/self/task/TID/comm`, `prctl(2)` PR_SET_NAME).
+    /// the first 15 bytes (`/proc/self/task/TID/comm`, `prctl(2)` PR_SET_NAME). Without the feature
+    /// `alloc` it takes a `&'static str` of at most 63 bytes.
     ///
     /// ```
     /// let thread = rawthread::Builder::new().name("io".into()).spawn(rawthread::current)?;

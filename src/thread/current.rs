@@ -155,7 +155,7 @@ pub fn sleep_ms(ms: u32) {
 
 /// Sleeps until `deadline` has passed, signals notwithstanding; not at all if it has.
 ///
-/// `std::thread::sleep_until` is not stable yet.
+/// `std::thread::sleep_until` is not stable yet. Feature `std`.
 ///
 /// ```
 /// use std::time::{Duration, Instant};

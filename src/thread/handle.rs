@@ -120,6 +120,7 @@ impl<T> JoinHandle<T> {
     }
 
     /// [`JoinHandle::join`] if the thread is done before `deadline`, else gives the handle back.
+    /// Feature `std`.
     ///
     /// # Errors
     /// The thread was not done in time: the handle.

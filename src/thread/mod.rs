@@ -63,7 +63,7 @@ pub use set::JoinSet;
 pub use signals::{Signal, SignalSet};
 
 /// std's own thread-locals, which rawthreads have like any other: what `std::thread` names, so that
-/// `use rawthread as thread;` finds it here too.
+/// `use rawthread as thread;` finds it here too. Feature `std`.
 ///
 /// ```
 /// use rawthread as thread;

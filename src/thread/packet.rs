@@ -29,7 +29,7 @@ pub type Result<T> = std::thread::Result<T>;
 #[cfg(not(feature = "std"))]
 pub type Result<T> = core::result::Result<T, Panicked>;
 
-/// The thread's closure panicked.
+/// The thread's closure panicked. Without the feature `std`; with it, the payload is there.
 ///
 /// ```
 /// fn value_or(result: rawthread::Result<i32>, instead: i32) -> i32 {

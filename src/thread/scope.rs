@@ -329,7 +329,7 @@ impl<T> ScopedJoinHandle<'_, T> {
     }
 
     /// [`ScopedJoinHandle::join`] until `deadline`, else the handle; as
-    /// [`JoinHandle::join_deadline`].
+    /// [`JoinHandle::join_deadline`]. Feature `std`.
     ///
     /// # Errors
     /// The thread was not done in time: the handle.

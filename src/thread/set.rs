@@ -309,7 +309,7 @@ impl<T> JoinSet<T> {
     }
 
     /// Waits for all threads of the set and returns what they left, in the order in which they
-    /// ended. The set is empty then and can be used again.
+    /// ended. The set is empty then and can be used again. Feature `alloc`.
     ///
     /// ```
     /// let mut set = rawthread::JoinSet::new();

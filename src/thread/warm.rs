@@ -1,4 +1,5 @@
-//! Threads that outlive their tasks: what `spawn` promises, for the price of a wake-up.
+//! Threads that outlive their tasks: what `spawn` promises, for the price of a wake-up (feature
+//! `std`).
 //!
 //! [`spawn`](fn@spawn) hands a closure to an idle kernel thread of this module's, the one that became idle last,
 //! or makes one. To the closure it is a new thread: a new [`ThreadId`](crate::ThreadId), fresh

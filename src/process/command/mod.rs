@@ -59,7 +59,7 @@ static NULL: Step = Step {
 /// cost does not grow with its memory. In the child there is no code but this crate's: a plan that
 /// was prepared in the parent, carried out by raw system calls with all signals blocked. If a step
 /// fails, the `execve` included, `spawn` returns that error with the step's name, and no child is
-/// left.
+/// left. Feature `alloc`.
 ///
 /// # Beside its peers
 ///

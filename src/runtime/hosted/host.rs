@@ -36,7 +36,7 @@ pub enum Citizenship {
     Guest,
 }
 
-/// The C library that hosts the process, from [`host()`](crate::host).
+/// The C library that hosts the process, from [`host()`](crate::host). Feature `hosted`.
 ///
 /// ```
 /// let host = rawthread::host()?;

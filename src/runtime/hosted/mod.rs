@@ -259,7 +259,7 @@ unsafe fn holds_no_robust_mutex(head: *mut u8) -> bool {
     head.is_null() || unsafe { head.cast::<*mut u8>().read() } == head
 }
 
-/// Which libc hosts this process and how well threads of this crate fit in.
+/// Which libc hosts this process and how well threads of this crate fit in. Feature `hosted`.
 ///
 /// # Errors
 /// `Unsupported` where threads cannot be made at all.
