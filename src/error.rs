@@ -72,6 +72,8 @@ pub enum Limit {
     MapCount,
     /// `RLIMIT_AS`: bytes of address space of the process.
     AddressSpace,
+    /// `RLIMIT_DATA`: bytes of private writable memory of the process, stacks included.
+    Data,
     /// Memory, or what the kernel is willing to promise of it (`vm.overcommit_memory`).
     Memory,
     /// `RLIMIT_NOFILE`: descriptors of the process.
@@ -94,6 +96,7 @@ impl Limit {
             Self::PidMax => "kernel.pid_max",
             Self::MapCount => "vm.max_map_count",
             Self::AddressSpace => "RLIMIT_AS",
+            Self::Data => "RLIMIT_DATA",
             Self::Memory => "memory",
             Self::OpenFiles => "RLIMIT_NOFILE",
             Self::Namespaces => "user.max_*_namespaces",
@@ -108,6 +111,7 @@ impl Limit {
             Self::PidMax => "Run fewer tasks in this pid namespace, or raise the sysctl.",
             Self::MapCount => "Use fewer threads or mappings, or raise the sysctl.",
             Self::AddressSpace => "Ask for smaller stacks, or raise it with `ulimit -v`.",
+            Self::Data => "Ask for smaller stacks, or raise it with `ulimit -d`.",
             Self::Memory => "Free some, ask for smaller stacks, or allow overcommit.",
             Self::OpenFiles => "Close descriptors, or raise it with `ulimit -n`.",
             Self::Namespaces => "Leave namespaces unused, or raise the sysctls in /proc/sys/user.",

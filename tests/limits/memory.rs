@@ -1,4 +1,4 @@
-//! Limits on memory: map entries and address space.
+//! Limits on memory: map entries, address space and data.
 #![allow(unsafe_code, reason = "uses up the address space of its own process")]
 
 use std::fs;
@@ -94,18 +94,23 @@ fn max_map_count_with_guards_that_cost_entries() {
     map_entries(Builder::new);
 }
 
-fn address_space(builder: impl Fn() -> Builder) {
-    let used = fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: u64 = used.split(' ').next().unwrap().parse().unwrap();
+fn bytes(limit: Limit, builder: impl Fn() -> Builder) {
+    let (resource, key) = match limit {
+        Limit::Data => (libc::RLIMIT_DATA, "VmData:"),
+        _ => (libc::RLIMIT_AS, "VmSize:"),
+    };
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let used = status.lines().find_map(|line| line.strip_prefix(key));
+    let used = used.unwrap().trim().trim_end_matches(" kB");
     // Not a whole number of stacks.
-    let value = pages * 4096 + (100 << 20) + 12_345;
+    let value = used.parse::<u64>().unwrap() * 1024 + (100 << 20) + 12_345;
     let expected = Expected {
-        limit: Limit::AddressSpace,
+        limit,
         value,
         errno: libc::ENOMEM,
     };
     let mut crowd = Crowd::new();
-    util::set_limit(libc::RLIMIT_AS, value);
+    util::set_limit(resource, value);
     expected.check(crowd.fill(20_000, &builder));
     assert!(crowd.len() > 3, "{}", crowd.len());
     let before = Holdings::now();
@@ -126,14 +131,28 @@ fn address_space(builder: impl Fn() -> Builder) {
 #[test]
 fn rlimit_as() {
     if common::alone("memory::rlimit_as") {
-        address_space(Builder::new);
+        bytes(Limit::AddressSpace, Builder::new);
     }
 }
 
 #[test]
 fn rlimit_as_with_small_stacks() {
     if common::alone("memory::rlimit_as_with_small_stacks") {
-        address_space(|| Builder::new().stack_size(1));
+        bytes(Limit::AddressSpace, || Builder::new().stack_size(1));
+    }
+}
+
+#[test]
+fn rlimit_data() {
+    if common::alone("memory::rlimit_data") {
+        bytes(Limit::Data, Builder::new);
+    }
+}
+
+#[test]
+fn rlimit_data_with_small_stacks() {
+    if common::alone("memory::rlimit_data_with_small_stacks") {
+        bytes(Limit::Data, || Builder::new().stack_size(1));
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::error::{Error, Limit};
 use crate::flags::{Caller, Fact};
 use crate::sys::text::{self, Lines, Path};
-use crate::sys::{Errno, cgroup, limits, memory as pages, rights, signal};
+use crate::sys::{Errno, cgroup, limits, rights, signal};
 
 /// For a task that clone could not make; `None` if nothing was seen near.
 pub(super) fn task(errno: Errno) -> Option<Error> {
@@ -36,7 +36,7 @@ pub(super) fn memory(errno: Errno, bytes: usize) -> Error {
 pub(super) fn libc_thread(errno: Errno) -> Option<Error> {
     let full = Use::nearest().filter(|near| near.left == 0);
     // A thread on given memory has libc allocate a vector of TLS blocks: little.
-    let bytes = pages::page_size();
+    let bytes = crate::sys::memory::page_size();
     match full {
         Some(full) => Some(full.error(errno)),
         None => mapping_limit(errno, bytes).or_else(|| task(errno)),
@@ -191,9 +191,25 @@ fn mapping_limit(errno: Errno, bytes: usize) -> Option<Error> {
     {
         return Some(Error::at_limit(Limit::MapCount, Some(max), errno));
     }
-    let max = limits::resource(libc::RLIMIT_AS as u32)?;
-    let pages_used = limits::number_in(c"/proc/self/statm")?;
-    let used = pages_used.saturating_mul(pages::page_size() as u64);
-    (used.saturating_add(bytes as u64) > max)
-        .then(|| Error::at_limit(Limit::AddressSpace, Some(max), errno))
+    // The kernel asks in this order (mm/mmap.c, may_expand_vm).
+    [
+        (Limit::AddressSpace, libc::RLIMIT_AS as u32, &b"VmSize:"[..]),
+        (Limit::Data, libc::RLIMIT_DATA as u32, b"VmData:"),
+    ]
+    .into_iter()
+    .find_map(|(limit, resource, key)| {
+        let max = limits::resource(resource)?;
+        let used = kilobytes(key)?.saturating_mul(1024);
+        (used.saturating_add(bytes as u64) > max).then(|| Error::at_limit(limit, Some(max), errno))
+    })
+}
+
+/// What `/proc/self/status` says behind `key`, see proc_pid_status(5).
+fn kilobytes(key: &[u8]) -> Option<u64> {
+    let mut lines = Lines::of(c"/proc/self/status")?;
+    loop {
+        if let Some(number) = text::number_behind(key, lines.next()?) {
+            return Some(number);
+        }
+    }
 }
