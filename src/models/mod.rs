@@ -12,6 +12,7 @@
 pub(crate) mod futex;
 mod sync;
 mod thread;
+mod warm;
 
 use loom::cell::UnsafeCell;
 

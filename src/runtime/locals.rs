@@ -1,9 +1,8 @@
 //! The values of `local!` thread-locals: made when first asked for, dropped at the thread's end,
 //! the newest first.
 //!
-//! Each thread has a list of entries, newest first, anchored in its record. An entry lives in a
-//! cell of a permanent table, or in a mapping of its own if its value is large: no allocator is
-//! needed.
+//! Each thread has a list of entries, newest first, anchored in its record. Entries
+//! live in [`rooms`]: no allocator is needed.
 //!
 //! # The life of an entry
 //!
@@ -23,15 +22,13 @@
 //!   has ended: no reference to a value that outlives one call is given out.
 #![allow(unsafe_code, reason = "keeps values of any type in raw memory")]
 
-use core::cell::UnsafeCell;
-use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering;
 
 use super::record::{self, Record};
+use super::rooms::{self, Home};
 use super::{Current, Runtime};
-use crate::stack::table::{Cell, List, Node, Table};
-use crate::sys::{Errno, memory};
+use crate::sys::Errno;
 
 /// What an entry has beside its value.
 struct Head {
@@ -43,31 +40,11 @@ struct Head {
     home: Home,
 }
 
-/// Where an entry lives.
-#[derive(Clone, Copy)]
-enum Home {
-    Cell(&'static Node<Room>),
-    /// A mapping of this many bytes.
-    Mapping(usize),
-}
-
 #[repr(C)]
 struct Entry<T> {
     head: Head,
     value: T,
 }
-
-/// Room for an entry with a value of some 200 bytes.
-#[repr(C, align(16))]
-struct Room(UnsafeCell<[MaybeUninit<u8>; 256]>);
-
-// SAFETY: plain bytes; whoever took the cell from the free list uses it alone.
-unsafe impl Sync for Room {}
-// SAFETY: bytes may be zero.
-unsafe impl Cell for Room {}
-
-static ROOMS: Table<Room> = Table::new();
-static FREE: List = List::new();
 
 /// What a thread finds under a key.
 pub(crate) enum Found<T> {
@@ -108,7 +85,7 @@ pub(crate) unsafe fn find<T>(record: &Record, key: usize) -> Found<T> {
 /// # Safety
 /// As [`find`]; `record` is the calling thread's.
 pub(crate) unsafe fn insert<T>(record: &Record, key: usize, value: T) -> Result<NonNull<T>, Errno> {
-    let (place, home) = take_room::<T>()?;
+    let (place, home) = rooms::take::<Entry<T>>()?;
     // SAFETY: the place is large and aligned enough, and nobody else's.
     unsafe {
         place.write(Entry {
@@ -165,7 +142,7 @@ pub(super) fn run_of(record: &Record) {
         // SAFETY: off the list, and every destructor has run.
         unsafe {
             let (older, home) = (head.as_ref().older, head.as_ref().home);
-            give_back(head, home);
+            rooms::give_back(head.as_ptr().cast(), home);
             entry = NonNull::new(older);
         }
     }
@@ -187,32 +164,4 @@ unsafe fn value_of<T>(head: NonNull<Head>) -> NonNull<T> {
 unsafe fn drop_value<T>(head: NonNull<Head>) {
     // SAFETY: as the contract says.
     unsafe { value_of::<T>(head).drop_in_place() };
-}
-
-fn take_room<T>() -> Result<(NonNull<Entry<T>>, Home), Errno> {
-    let page = memory::page_size();
-    if size_of::<Entry<T>>() <= size_of::<Room>() && align_of::<Entry<T>>() <= align_of::<Room>() {
-        let node = FREE.pop(&ROOMS).map_or_else(|| ROOMS.fresh(), Ok)?;
-        let place = NonNull::new(node.0.get()).ok_or(Errno::ENOMEM)?;
-        return Ok((place.cast(), Home::Cell(node)));
-    }
-    // A mapping is aligned to a page; a type that asks for more than that cannot be had.
-    if align_of::<Entry<T>>() > page {
-        return Err(Errno::ENOMEM);
-    }
-    let len = size_of::<Entry<T>>().next_multiple_of(page);
-    Ok((memory::map(len)?.cast(), Home::Mapping(len)))
-}
-
-/// # Safety
-/// The entry is on no list and its value dropped.
-unsafe fn give_back(head: NonNull<Head>, home: Home) {
-    match home {
-        Home::Cell(node) => FREE.push(node),
-        Home::Mapping(len) => {
-            // SAFETY: a mapping of its own, which nobody uses any more.
-            let unmapped = unsafe { memory::unmap(head.as_ptr().cast(), len) };
-            debug_assert!(unmapped.is_ok());
-        }
-    }
 }

@@ -12,6 +12,7 @@ pub(crate) mod hosted;
 pub(crate) mod limits;
 pub(crate) mod locals;
 pub(crate) mod record;
+pub(crate) mod rooms;
 
 #[cfg(not(feature = "hosted"))]
 pub use freestanding::adopt_main;

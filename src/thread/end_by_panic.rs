@@ -8,7 +8,7 @@
 //! else it is as if the thread slept for ever in the middle of the function that panicked, which
 //! is what makes this sound: others may hold references into its frames. So its stack stays
 //! mapped, and its slot is never used again: each panic costs the address space of one stack and
-//! the pages that it had touched.
+//! the pages that it had touched. A task of [`warm`](mod@super::warm) ends its kernel thread with it.
 //!
 //! # When the process ends instead
 //!
@@ -37,6 +37,21 @@ pub(super) fn closure_begins(head: *mut Head) {
     freestanding::set_running(head.cast());
 }
 
+/// The closure of this task begins on the calling thread, whose own packet is `thread`.
+///
+/// # Safety
+/// The task is the caller's alone.
+pub(super) unsafe fn task_begins(task: *mut Head, thread: *mut Head) {
+    // SAFETY: by the contract; only this thread's panic reads it.
+    unsafe { (*task).thread = thread };
+    closure_begins(task);
+}
+
+/// The packet whose closure runs on the calling thread.
+pub(super) fn running() -> *mut Head {
+    freestanding::running().cast()
+}
+
 /// It has returned.
 pub(super) fn closure_ended() {
     freestanding::set_running(core::ptr::null_mut());
@@ -53,7 +68,7 @@ fn end(info: &PanicInfo<'_>) -> ! {
         let _ = file::write_all(2, b"fatal: a panic while panicking\n");
         task::abort()
     }
-    let head = freestanding::running().cast::<Head>();
+    let head = running();
     report(info);
     if task::tid() == task::pid() {
         task::exit_group(PANICKED)

@@ -123,22 +123,31 @@ unsafe fn let_go(head: *mut Head, watch: Option<Watch>) -> ! {
 
 /// From the middle of the closure to step 5 and on: nothing is dropped and the stack is kept.
 ///
+/// A task's closure takes its kernel thread with it: both packets are settled.
+///
 /// # Safety
-/// `head` is the packet of the calling thread, whose closure runs and never gets control again.
+/// `head` is the packet of the calling thread, or of the task it runs, whose closure runs and never
+/// gets control again.
 #[cfg(feature = "panic-thread")]
 pub(super) unsafe fn end_by_panic(head: *mut Head) -> ! {
-    // SAFETY: by the contract; the packet stays, for the slot is kept. The closure was moved out
-    // of it, so there is room for the result.
+    // SAFETY: by the contract; the thread's packet stays, for the slot is kept, and the task's
+    // until `let_go`. The closures were moved out of them, so there is room for the results.
     unsafe {
-        let (slot, watch) = (packet::slot_of(head), (*head).watch);
-        let shared = packet::record_of(&*head);
-        (*head).release = keep;
-        ((*head).kind.fail)(head);
+        let task = (!(*head).thread.is_null()).then_some(head);
+        let thread = task.map_or(head, |task| (*task).thread);
+        let (slot, watch) = (packet::slot_of(thread), (*thread).watch);
+        (*thread).release = keep;
+        for head in [Some(thread), task].into_iter().flatten() {
+            ((*head).kind.fail)(head);
+            // A result that says no more than this needs no dropping.
+            let _ = state::complete(packet::record_of(&*head).state());
+        }
         watch.panicked();
-        // A result that says no more than this needs no dropping.
-        let _ = state::complete(shared.state());
         Current::leave(slot);
-        let_go(head, Some(watch))
+        if let Some(task) = task {
+            super::warm::let_go(task);
+        }
+        let_go(thread, Some(watch))
     }
 }
 
@@ -150,7 +159,7 @@ pub(super) unsafe fn end_by_panic(head: *mut Head) -> ! {
 unsafe fn keep(_head: *mut Head) {}
 
 #[cfg(feature = "panic-thread")]
-use super::end_by_panic::{closure_begins, closure_ended};
+pub(super) use super::end_by_panic::{closure_begins, closure_ended, running, task_begins};
 
 /// Nobody needs to know.
 #[cfg(not(feature = "panic-thread"))]
@@ -158,7 +167,17 @@ fn closure_begins(_head: *mut Head) {}
 
 /// Nobody needs to know.
 #[cfg(not(feature = "panic-thread"))]
-fn closure_ended() {}
+pub(super) fn task_begins(_task: *mut Head, _thread: *mut Head) {}
+
+/// Nobody needs to know.
+#[cfg(not(feature = "panic-thread"))]
+pub(super) fn closure_ended() {}
+
+/// Nobody knows.
+#[cfg(not(feature = "panic-thread"))]
+pub(super) fn running() -> *mut Head {
+    core::ptr::null_mut()
+}
 
 /// Step 2's beginning: mask and set-up; false if the closure is not to run.
 ///

@@ -69,7 +69,6 @@ impl<T> JoinHandle<T> {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn signal(&self, signal: Signal) -> Result<(), Error> {
-        #[cfg(feature = "std")]
         self.keep_from_other_tasks();
         self.pinned(&SIGNAL, |tid| {
             signal::send_to_thread(task::pid(), tid, signal.number())
@@ -141,7 +140,6 @@ impl<T> JoinHandle<T> {
     /// Has a thread of [`crate::warm`] end after this task: what was sent to it or opened for it
     /// must not reach the next one. A signal that comes when the task's last handler has run would
     /// wait for that.
-    #[cfg(feature = "std")]
     fn keep_from_other_tasks(&self) {
         if self.is_warm() {
             state::retire(self.thread().record().state());

@@ -37,7 +37,6 @@ mod setup;
 mod signals;
 mod spawn;
 pub(crate) mod state;
-#[cfg(feature = "std")]
 pub mod warm;
 mod watch;
 

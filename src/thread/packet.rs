@@ -55,6 +55,9 @@ pub(super) struct Head {
     pub(super) kind: &'static Kind,
     /// Gives the packet's memory back: what the last of thread and handle does.
     pub(super) release: unsafe fn(*mut Head),
+    /// Of a task: the packet of the kernel thread that runs it; null for a thread.
+    #[cfg(feature = "panic-thread")]
+    pub(super) thread: *mut Head,
     /// What to do and report before the closure; null if there is nothing.
     pub(super) setup: *const Setup<'static>,
     /// The signal mask to begin with, if not the spawner's.
@@ -111,6 +114,8 @@ impl Head {
             record,
             kind,
             release: start.release,
+            #[cfg(feature = "panic-thread")]
+            thread: core::ptr::null_mut(),
             setup: start.setup,
             mask: start.mask,
             comm: start.comm,
@@ -142,7 +147,6 @@ impl<F: FnOnce() -> T, T> Packet<F, T> {
     };
 
     /// A packet for `closure`.
-    #[cfg(feature = "std")]
     pub(super) fn new(slot: Option<Slot>, record: *mut (), start: Start, closure: F) -> Self {
         Self {
             head: Head::new(slot, record, Self::KIND, start),
@@ -153,7 +157,6 @@ impl<F: FnOnce() -> T, T> Packet<F, T> {
     }
 
     /// Takes the closure back out of a packet that no thread ever saw.
-    #[cfg(feature = "std")]
     pub(super) fn into_closure(mut self) -> F {
         // SAFETY: `new` put the closure in, and the packet ends here.
         unsafe { Self::take_closure(&raw mut self) }

@@ -67,7 +67,6 @@ pub fn reserve(n: usize) -> Result<(), Error> {
 /// ```
 pub fn trim() {
     if Current::ready().is_ok() {
-        #[cfg(feature = "std")]
         super::warm::end_idle();
         Current::cache().give_back(Current::retire);
     }

@@ -265,7 +265,6 @@ impl Stillborn {
 static PRIVATE: AtomicBool = AtomicBool::new(false);
 
 /// Whether the calling thread may have a directory or descriptors of its own.
-#[cfg(feature = "std")]
 pub(super) fn may_be_private() -> bool {
     PRIVATE.load(Ordering::Relaxed)
 }

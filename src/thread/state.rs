@@ -29,7 +29,6 @@ const DETACHED: u32 = 1;
 const COMPLETE: u32 = 2;
 const DONE: u32 = 4;
 const WAITING: u32 = 8;
-#[cfg(feature = "std")]
 const RETIRE: u32 = 16;
 const PIN: u32 = 32;
 const _: () = assert!(PIN == crate::runtime::record::STATE_FLAGS + 1);
@@ -104,7 +103,6 @@ pub(crate) fn detach(state: &AtomicU32) -> Detached {
 }
 
 /// What a warm thread finds when it is done with a task.
-#[cfg(feature = "std")]
 pub(crate) struct TaskDone {
     pub(crate) slot: Slot,
     /// Somebody sleeps in [`wait`].
@@ -114,7 +112,6 @@ pub(crate) struct TaskDone {
 }
 
 /// Warm thread: as [`done`], for a task.
-#[cfg(feature = "std")]
 pub(crate) fn task_done(state: &AtomicU32) -> TaskDone {
     let before = state.fetch_or(DONE, Ordering::AcqRel);
     TaskDone {
@@ -146,7 +143,6 @@ pub(crate) fn wait(state: &AtomicU32, deadline: Option<Deadline>) -> bool {
 
 /// Handle of a task: the kernel thread must not serve another task after this one. Relaxed: the
 /// bit alone matters, and the handle is not done with the task yet.
-#[cfg(feature = "std")]
 pub(crate) fn retire(state: &AtomicU32) {
     state.fetch_or(RETIRE, Ordering::Relaxed);
 }

@@ -288,6 +288,21 @@ fn nobody_needs_to_join() {
 }
 
 #[test]
+fn warm_threads_serve_tasks_that_cannot_tell() {
+    run_both("warm", &[], 0, "warm\n");
+}
+
+#[test]
+fn warm_threads_lose_no_task() {
+    run_both("warm", &["storm"], 0, "warm\n");
+}
+
+#[test]
+fn a_panic_of_a_task_ends_its_thread_alone() {
+    run_both("warm", &["panic"], 0, "warm\n");
+}
+
+#[test]
 fn signals_reach_their_thread_unless_masked() {
     run_both("signals", &[], 0, "not delivered\n");
     for build in [FIXED, PIE] {

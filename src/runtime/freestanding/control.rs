@@ -111,6 +111,19 @@ pub(super) fn of(pointer: *mut u8) -> &'static Control {
 /// # Safety
 /// `pointer` came from [`place`] with this image; the memory is writable and nobody uses it.
 pub(super) unsafe fn write(pointer: *mut u8, image: &Image) {
+    // SAFETY: passed on.
+    unsafe {
+        refresh(pointer, image);
+        control(pointer).write(Control::default());
+        write_header(pointer, image);
+    }
+}
+
+/// Writes a fresh TLS block.
+///
+/// # Safety
+/// As [`write`], but for the control words, which may be in use.
+pub(super) unsafe fn refresh(pointer: *mut u8, image: &Image) {
     let block = block(pointer, image);
     // SAFETY: the caller vouches for the memory; the image is part of the program.
     unsafe {
@@ -120,8 +133,6 @@ pub(super) unsafe fn write(pointer: *mut u8, image: &Image) {
             0,
             image.block_len - image.image_len,
         );
-        control(pointer).write(Control::default());
-        write_header(pointer, image);
     }
 }
 

@@ -135,14 +135,22 @@ impl Runtime for Freestanding {
         Self::set_current(ptr::null_mut());
     }
 
-    unsafe fn renew(_slot: Slot) -> bool {
-        signal::block(KernelSet::ALL);
-        Self::set_current(ptr::null_mut());
-        true
+    unsafe fn renew(slot: Slot) -> bool {
+        // SAFETY: passed on.
+        unsafe { Self::leave(slot) };
+        if let Some(image) = image::get() {
+            // SAFETY: F1; no code of the program runs on this thread before its next task.
+            unsafe { control::refresh((*slot.identity()).thread_pointer, &image) };
+        }
+        // The kernel starts a thread without an alternate stack; the task's goes with its memory.
+        // SAFETY: none is installed, and nothing runs on the old one.
+        let _ = unsafe { signal::set_alternate_stack(ptr::null_mut(), 0) };
+        // And without a robust list, which the kernel walks at the thread's end only.
+        !task::robust_list().is_ok_and(|head| !head.is_null())
     }
 
     fn epoch() -> u32 {
-        0
+        EPOCH.load(Ordering::Relaxed)
     }
 
     fn tid() -> i32 {
@@ -168,13 +176,19 @@ impl Runtime for Freestanding {
     }
 }
 
+/// How many forks lie between the first process and this one. Relaxed: changed by a child that has
+/// one thread.
+static EPOCH: AtomicU32 = AtomicU32::new(0);
+
 /// The calling thread's control words; `None` before the main thread was adopted.
 fn own() -> Option<&'static Control> {
     (ADOPTED.load(Ordering::Acquire) == 1).then(|| control::of(arch::thread_pointer()))
 }
 
-/// In the child of a fork: the calling thread has another tid than the copied words say.
+/// In the child of a fork: the calling thread has another tid than the copied words say, and idle
+/// threads of the parent's are not here.
 pub(crate) fn forked() {
+    EPOCH.fetch_add(1, Ordering::Relaxed);
     let tid = task::tid();
     if let Some(own) = own() {
         own.tid.store(tid, Ordering::Relaxed);

@@ -116,7 +116,7 @@ extern "C" fn raw_trim() {
     rawthread::trim();
 }
 
-/// Results, names, sets, locks and programs, as Rust code without std uses them; whether all is
+/// Results, names, sets, locks, programs and warm threads, as Rust code without std uses them; whether all is
 /// as it should be.
 #[unsafe(no_mangle)]
 extern "C" fn raw_rust() -> bool {
@@ -150,7 +150,12 @@ extern "C" fn raw_rust() -> bool {
             .status()
             .is_ok_and(|status| status.code() == Some(7))
     });
+    let warm = (0..200).all(|number| {
+        let task = rawthread::warm::spawn(move || [number; 20]);
+        task.join() == Ok([number; 20])
+    });
     total == Ok(4950)
+        && warm
         && named
         && squares == 2470
         && counter.into_inner() == 4000

@@ -57,6 +57,14 @@ fn main() -> i32 {
         name.name().map(|name| Vec::from(name.as_bytes()))
     });
     assert_eq!(thread.unwrap().join().unwrap().unwrap(), name.as_bytes());
+
+    // Tasks of warm threads have their packets on the heap, too.
+    let before = USED.load(Ordering::Relaxed);
+    for number in 0..100u64 {
+        let task = rawthread::warm::spawn(move || [number; 10]);
+        assert_eq!(task.join().unwrap(), [number; 10]);
+    }
+    assert!(USED.load(Ordering::Relaxed) >= before + 8000);
     start::print(format_args!("commands\n"));
     0
 }

@@ -14,26 +14,27 @@
 //! `setfsuid` or `set_mempolicy` change for one thread, is not looked for: use [`crate::spawn`] for
 //! closures that do such things. Where the kernel has no `kcmp(2)` every thread ends after its task.
 //!
-//! Idle threads have all signals masked, wait in `parking_lot_core`'s queue, and leave after
-//! [`set_idle_time`], or at [`trim`](crate::trim).
+//! Idle threads have all signals masked and leave after [`set_idle_time`], or at
+//! [`trim`](crate::trim). They wait in `parking_lot_core`'s queue, without std on a futex of their
+//! own. Closure and result of a task are on the heap; without the feature `alloc` they take 256
+//! bytes of a table that grows and never shrinks, or pages of their own if they are larger.
+//!
+//! Without std, neither an rseq area nor a tid address that a task registered is looked for, and
+//! with the feature `panic-thread` a task that panics takes its kernel thread with it.
 //!
 //! [`pidfd`]: crate::JoinHandle::pidfd
 //! [`signal`]: crate::JoinHandle::signal
 #![allow(unsafe_code, reason = "hands packets to threads")]
 
-use std::boxed::Box;
-
 use core::cell::UnsafeCell;
-use core::mem::{self, ManuallyDrop};
+use core::mem;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
-use std::time::Instant;
 
-use parking_lot_core::{DEFAULT_PARK_TOKEN, ParkResult, UnparkToken};
-
+use self::bed::{Bed, Given};
 use super::builder::Builder;
-use super::entry::AbortOnUnwind;
+use super::entry::{self, AbortOnUnwind};
 use super::handle::JoinHandle;
 use super::packet::{Head, Packet, Start, record_of};
 use super::spawn::{Spawned, may_be_private};
@@ -47,12 +48,23 @@ use crate::sync::futex;
 use crate::sys::traits::{self, Traits};
 use crate::sys::{signal, task};
 
+pub(crate) mod bed;
+#[cfg(any(not(feature = "std"), test))]
+pub(crate) mod futex_bed;
+mod packets;
+#[cfg(feature = "std")]
+mod parking_bed;
+
+#[cfg(not(feature = "std"))]
+use futex_bed::FutexBed as ChosenBed;
+#[cfg(feature = "std")]
+use parking_bed::ParkingBed as ChosenBed;
+
 /// One kernel thread that waits for tasks.
 ///
 /// Invariants:
 /// * W1: a cell is on `IDLE`, or held by one spawner that popped it, or by its own thread.
 /// * W2: while a cell is on `IDLE` or popped, its plain fields are not written.
-/// * W3: `given` changes only under the lock of the cell's queue in `parking_lot_core`.
 struct Idle {
     /// The thread's slot, where its stack is.
     slot: AtomicPtr<()>,
@@ -60,24 +72,14 @@ struct Idle {
     /// What the thread was born with, and still has.
     traits: UnsafeCell<Option<Traits>>,
     epoch: AtomicU32,
-    /// What was given to a thread that was not asleep yet.
-    ///
-    /// | value | meaning |
-    /// |---|---|
-    /// | `NOTHING` | nothing yet |
-    /// | `LEAVE` | the thread is to end |
-    /// | `GONE` | the thread ends for want of tasks: the spawner must look elsewhere |
-    /// | any other | the address of a task's packet |
-    given: AtomicUsize,
+    /// Where it waits for a task.
+    bed: ChosenBed,
 }
-
-const NOTHING: usize = 0;
-const LEAVE: usize = 1;
-const GONE: usize = 2;
 
 // SAFETY: plain fields follow W1 and W2.
 unsafe impl Sync for Idle {}
-// SAFETY: zero bytes are null, `None` or zero-filled traits nobody reads before `offer` wrote them.
+// SAFETY: zero bytes are null, `None` or zero-filled traits that nobody reads before
+// `wait_for_task` wrote them, and a bed that nobody lies in.
 unsafe impl Cell for Idle {}
 
 static CELLS: Table<Idle> = Table::new();
@@ -133,8 +135,15 @@ where
         watch: Watch::Nobody,
     };
     // The slot is filled in when it is known; nobody asks before this function returns.
-    let packet = Box::new(Packet::new(None, record.clone().into_raw(), start, f));
-    let packet = Box::into_raw(packet);
+    let record_of_task = record.clone().into_raw();
+    let packet = match packets::put(Packet::new(None, record_of_task, start, f)) {
+        Ok(packet) => packet,
+        Err(error) => {
+            // SAFETY: the packet's reference, which went with it.
+            drop(unsafe { Shared::from_raw(record_of_task) });
+            return Err(error);
+        }
+    };
     let head = packet.cast::<Head>();
     let slot = match give_to_idle(head) {
         Some(slot) => slot,
@@ -143,11 +152,13 @@ where
             Ok(slot) => slot,
             Err(error) => {
                 // SAFETY: no thread took it: closure and reference are still in the packet.
-                unsafe {
-                    let packet = Box::from_raw(packet);
-                    drop(Shared::from_raw(packet.head.record));
-                    drop(packet.into_closure());
-                }
+                let closure = unsafe {
+                    drop(Shared::from_raw(record_of_task));
+                    let closure = packet.read().into_closure();
+                    packets::free(packet);
+                    closure
+                };
+                drop(closure);
                 return Err(error);
             }
         },
@@ -156,7 +167,7 @@ where
     // field.
     unsafe { (&raw mut (*head).slot).write(Some(slot)) };
     set_place(&record, slot);
-    // SAFETY: boxes are not null.
+    // SAFETY: a packet's addresses are not null.
     let (head, result) = unsafe {
         (
             NonNull::new_unchecked(head),
@@ -184,7 +195,7 @@ pub fn set_idle_time(time: Duration) {
 /// Tells every idle thread to end.
 pub(super) fn end_idle() {
     while let Some(idle) = IDLE.pop(&CELLS) {
-        give(idle, LEAVE);
+        give(idle, Given::Leave);
     }
 }
 
@@ -193,8 +204,8 @@ pub(super) fn end_idle() {
 /// # Safety
 /// By S2: the caller is the last of thread and handle.
 unsafe fn release<F, T>(head: *mut Head) {
-    // SAFETY: `try_spawn` boxed exactly this type; its parts are dropped elsewhere.
-    drop(unsafe { Box::from_raw(head.cast::<ManuallyDrop<Packet<F, T>>>()) });
+    // SAFETY: `try_spawn` put exactly this type there; its parts are dropped elsewhere.
+    unsafe { packets::free(head.cast::<Packet<F, T>>()) };
 }
 
 /// Gives the task to the thread that became idle last and is as a new thread of the caller's would
@@ -216,13 +227,13 @@ fn give_to_idle(head: *mut Head) -> Option<Slot> {
         // SAFETY: W2.
         if unsafe { *idle.traits.get() } != Some(wanted) {
             // Another spawner may want it: but then this one would look at it again for ever.
-            give(idle, LEAVE);
+            give(idle, Given::Leave);
             continue;
         }
         let slot = idle.slot.load(Ordering::Relaxed);
         // SAFETY: the packet is ours until it is given away.
         record_of(unsafe { &*head }).set_tid(idle.tid.load(Ordering::Relaxed));
-        if give(idle, head as usize) {
+        if give(idle, Given::Task(head.cast())) {
             // SAFETY: slots are permanent cells.
             return Some(unsafe { &*slot.cast() });
         }
@@ -231,26 +242,12 @@ fn give_to_idle(head: *mut Head) -> Option<Slot> {
 }
 
 /// Gives something to an idle thread; false if it is leaving and will not take it.
-fn give(idle: &'static Node<Idle>, what: usize) -> bool {
-    let mut taken = true;
-    let key = ptr::from_ref(idle) as usize;
-    // SAFETY: the key is an address of this module's own; the callback neither panics nor parks.
-    unsafe {
-        parking_lot_core::unpark_one(key, |result| {
-            if result.unparked_threads == 0 {
-                // Not asleep yet, or gone: the queue's lock is held, so it is one or the other.
-                taken = idle.given.load(Ordering::Relaxed) != GONE;
-                if taken {
-                    idle.given.store(what, Ordering::Relaxed);
-                }
-            }
-            UnparkToken(what)
-        });
-    }
-    if !taken {
+fn give(idle: &'static Node<Idle>, what: Given) -> bool {
+    let given = idle.bed.give(what);
+    if !given {
         FREE.push(idle);
     }
-    taken
+    given
 }
 
 /// Makes a thread that begins with this task.
@@ -281,11 +278,12 @@ fn work(first: *mut Head) {
     let shared = unsafe { &*own.cast::<Node<Record>>() };
     // SAFETY: the thread runs on that slot.
     let slot: Slot = unsafe { &*shared.slot().cast() };
+    let thread = entry::running();
     let born = Traits::current();
     let mut task = first;
     loop {
         // SAFETY: the task was given to this thread alone.
-        let retire = unsafe { run(task, slot) };
+        let retire = unsafe { run(task, thread, slot) };
         slot.set_occupant(own);
         let fresh = !retire
             && born.is_some()
@@ -312,8 +310,9 @@ fn set_place(record: &Record, slot: Slot) {
 /// Runs a task as a thread would, from mask to destructors; whether the thread must end after it.
 ///
 /// # Safety
-/// `head` is a task's packet, given to the calling thread, which runs on `slot`.
-unsafe fn run(head: *mut Head, slot: Slot) -> bool {
+/// `head` is a task's packet, given to the calling thread, which runs on `slot` and whose own
+/// packet is `thread`.
+unsafe fn run(head: *mut Head, thread: *mut Head, slot: Slot) -> bool {
     // SAFETY: the packet is whole until `task_done`.
     let (mask, comm, record) = unsafe { ((*head).mask, (*head).comm, (*head).record) };
     Current::set_current(record);
@@ -330,7 +329,9 @@ unsafe fn run(head: *mut Head, slot: Slot) -> bool {
     let guard = AbortOnUnwind;
     // SAFETY: the steps of `entry::thread`, for a thread that stays.
     let fresh = unsafe {
+        entry::task_begins(head, thread);
         ((*head).kind.run)(head);
+        entry::closure_ended();
         match state::complete(shared.state()) {
             state::Result::Keep => {}
             state::Result::Drop => ((*head).kind.drop_result)(head),
@@ -339,18 +340,30 @@ unsafe fn run(head: *mut Head, slot: Slot) -> bool {
         Current::renew(slot)
     };
     mem::forget(guard);
+    // SAFETY: the task has ended.
+    unsafe { let_go(head) || !fresh }
+}
+
+/// The end of a task, after its destructors: what `entry` does at a thread's. Whether the kernel
+/// thread must end now.
+///
+/// # Safety
+/// `head` is the packet of the task that the calling thread ran, which is complete; called once.
+pub(super) unsafe fn let_go(head: *mut Head) -> bool {
+    // SAFETY: the packet's reference, let go once; a record is permanent memory.
+    let shared = unsafe { Shared::from_raw((*head).record) };
     let done = state::task_done(shared.state());
     if done.wake {
         futex::wake_one(shared.state());
     }
     state::wait_unpinned(shared.state());
-    // SAFETY: the packet's reference, let go once.
-    drop(unsafe { Shared::from_raw(record) });
+    // The handle may be gone, so the record may go with this reference.
+    drop(shared);
     if done.slot == state::Slot::Release {
         // SAFETY: the handle let go first.
         unsafe { ((*head).release)(head) };
     }
-    done.retire || !fresh
+    done.retire
 }
 
 /// Offers the calling thread to spawners and sleeps; `None` if it is to end.
@@ -360,32 +373,16 @@ fn wait_for_task(slot: Slot, traits: Option<Traits>) -> Option<*mut Head> {
         .store(ptr::from_ref(slot).cast_mut().cast(), Ordering::Relaxed);
     idle.tid.store(Current::tid(), Ordering::Relaxed);
     idle.epoch.store(Current::epoch(), Ordering::Relaxed);
-    idle.given.store(NOTHING, Ordering::Relaxed);
     // SAFETY: W1: the cell is this thread's until it is pushed.
     unsafe { *idle.traits.get() = traits };
-    let deadline =
-        Instant::now().checked_add(Duration::from_nanos(IDLE_TIME.load(Ordering::Relaxed)));
+    idle.bed.make();
+    let time = Duration::from_nanos(IDLE_TIME.load(Ordering::Relaxed));
     IDLE.push(idle);
-    let key = ptr::from_ref(idle) as usize;
-    // SAFETY: the key is an address of this module's own; no callback panics or parks.
-    let parked = unsafe {
-        parking_lot_core::park(
-            key,
-            || idle.given.load(Ordering::Relaxed) == NOTHING,
-            || {},
-            // Under the queue's lock: a spawner that popped the cell learns of it there.
-            |_, _| idle.given.store(GONE, Ordering::Relaxed),
-            DEFAULT_PARK_TOKEN,
-            deadline,
-        )
-    };
-    let given = match parked {
-        ParkResult::Unparked(UnparkToken(given)) => given,
-        // Given before this thread slept.
-        ParkResult::Invalid => idle.given.load(Ordering::Relaxed),
-        // The cell stays on the list until a spawner pops it and finds it `GONE`.
-        ParkResult::TimedOut => return None,
-    };
+    // Without a gift the cell stays on the list until a spawner pops it and finds it left (B3).
+    let given = idle.bed.sleep(time)?;
     FREE.push(idle);
-    (given != LEAVE).then_some(given as *mut Head)
+    match given {
+        Given::Task(head) => Some(head.cast()),
+        Given::Leave => None,
+    }
 }

@@ -1,0 +1,112 @@
+//! Models of `thread::warm`: who gets what an idle thread is given.
+
+use super::check;
+use crate::thread::warm::bed::{Bed, Given};
+use crate::thread::warm::futex_bed::FutexBed;
+use core::time::Duration;
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::sync::atomic::AtomicU32;
+use loom::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use loom::thread;
+
+/// A bed, and the cell that it is a part of.
+struct Idle {
+    bed: FutexBed,
+    /// 1: on the list of idle threads.
+    listed: AtomicU32,
+    /// What a task's packet holds; loom reports accesses that are not ordered.
+    packet: UnsafeCell<u32>,
+}
+
+// SAFETY: not `Sync` by itself in loom; the bed is what the models put to the test, and loom
+// reports every access that it fails to order.
+#[allow(unsafe_code, reason = "loom checks the accesses")]
+unsafe impl Sync for Idle {}
+// SAFETY: as above.
+#[allow(unsafe_code, reason = "loom checks the accesses")]
+unsafe impl Send for Idle {}
+
+impl Idle {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            bed: FutexBed::new(),
+            listed: AtomicU32::new(0),
+            packet: UnsafeCell::new(0),
+        })
+    }
+
+    /// Spawner: takes the cell off the list; false if it is not there.
+    fn pop(&self) -> bool {
+        self.listed.compare_exchange(1, 0, Acquire, Relaxed).is_ok()
+    }
+
+    /// Spawner: writes a packet and gives it.
+    #[allow(unsafe_code, reason = "loom checks the accesses")]
+    fn give(&self, value: u32) -> bool {
+        // SAFETY: the pointer is valid; loom panics if an access is not ordered with this.
+        self.packet.with_mut(|packet| unsafe { *packet = value });
+        self.bed
+            .give(Given::Task(core::ptr::from_ref(self).cast_mut().cast()))
+    }
+
+    /// Thread: lies down, and reads the packet it gets.
+    #[allow(unsafe_code, reason = "loom checks the accesses")]
+    fn lie_down(&self, time: Duration) -> Option<u32> {
+        self.bed.make();
+        self.listed.store(1, Release);
+        match self.bed.sleep(time)? {
+            Given::Task(packet) => {
+                assert_eq!(packet.addr(), core::ptr::from_ref(self).addr());
+                // SAFETY: the pointer is valid; loom panics if a write is not ordered with this.
+                Some(self.packet.with(|packet| unsafe { *packet }))
+            }
+            Given::Leave => Some(0),
+        }
+    }
+}
+
+/// The time of a wait without an end, which in the models is the only one that sleeps.
+const FOR_EVER: Duration = Duration::MAX;
+
+/// Two tasks, and the order to end: none is lost, also where the wake for the one comes when the
+/// thread lies down for the next.
+#[test]
+fn an_idle_thread_gets_all_it_is_given() {
+    check(3, || {
+        let idle = Idle::new();
+        let thread = thread::spawn({
+            let idle = idle.clone();
+            move || [(); 3].map(|()| idle.lie_down(FOR_EVER))
+        });
+        for value in [7, 8] {
+            while !idle.pop() {
+                thread::yield_now();
+            }
+            assert!(idle.give(value));
+        }
+        while !idle.pop() {
+            thread::yield_now();
+        }
+        assert!(idle.bed.give(Given::Leave));
+        assert_eq!(thread.join().unwrap(), [Some(7), Some(8), Some(0)]);
+    });
+}
+
+/// A thread whose time is over when it is given a task: one of the two knows, and the other too.
+#[test]
+fn a_task_is_taken_or_refused() {
+    check(3, || {
+        let idle = Idle::new();
+        let thread = thread::spawn({
+            let idle = idle.clone();
+            move || idle.lie_down(Duration::ZERO)
+        });
+        let given = idle.pop().then(|| idle.give(7));
+        let got = thread.join().unwrap();
+        match given {
+            Some(true) => assert_eq!(got, Some(7)),
+            Some(false) | None => assert_eq!(got, None),
+        }
+    });
+}

@@ -1,0 +1,65 @@
+//! The memory of tasks' packets. A task has no slot of its own to keep its packet in, and the
+//! result may stay there when the thread is long at another task.
+#![allow(unsafe_code, reason = "frees packets by address")]
+
+use super::Packet;
+use crate::error::Error;
+#[cfg(not(feature = "alloc"))]
+use crate::runtime::{limits, rooms};
+
+/// Puts a packet where it may stay.
+///
+/// # Errors
+/// Without an allocator: there is no memory for it.
+#[cfg(feature = "alloc")]
+pub(super) fn put<F, T>(packet: Packet<F, T>) -> Result<*mut Packet<F, T>, Error> {
+    Ok(alloc::boxed::Box::into_raw(alloc::boxed::Box::new(packet)))
+}
+
+/// Frees the memory of a packet whose closure or result is gone already.
+///
+/// # Safety
+/// It came from [`put`], with these types; nobody uses it any more.
+#[cfg(feature = "alloc")]
+pub(super) unsafe fn free<F, T>(packet: *mut Packet<F, T>) {
+    // SAFETY: as the contract says.
+    drop(unsafe { alloc::boxed::Box::from_raw(packet) });
+}
+
+/// A packet and the room it is in; the packet first, so that its address is both's.
+#[cfg(not(feature = "alloc"))]
+#[repr(C)]
+struct Housed<F, T> {
+    packet: Packet<F, T>,
+    home: rooms::Home,
+}
+
+/// Puts a packet where it may stay: a cell of the rooms' table, or pages of its own if it is large.
+///
+/// # Errors
+/// There is no memory for it; the closure is dropped.
+#[cfg(not(feature = "alloc"))]
+pub(super) fn put<F: FnOnce() -> T, T>(packet: Packet<F, T>) -> Result<*mut Packet<F, T>, Error> {
+    match rooms::take::<Housed<F, T>>() {
+        Ok((place, home)) => {
+            // SAFETY: the room is large and aligned enough, and nobody else's.
+            unsafe { place.write(Housed { packet, home }) };
+            Ok(place.as_ptr().cast())
+        }
+        Err(errno) => {
+            drop(packet.into_closure());
+            Err(limits::memory(errno, size_of::<Housed<F, T>>()))
+        }
+    }
+}
+
+/// Frees the memory of a packet whose closure or result is gone already.
+///
+/// # Safety
+/// It came from [`put`], with these types; nobody uses it any more.
+#[cfg(not(feature = "alloc"))]
+pub(super) unsafe fn free<F, T>(packet: *mut Packet<F, T>) {
+    let housed = packet.cast::<Housed<F, T>>();
+    // SAFETY: `put` wrote it there; a packet drops nothing by itself.
+    unsafe { rooms::give_back(packet.cast(), (*housed).home) };
+}
