@@ -9,7 +9,8 @@ use super::state;
 use crate::error::{Error, Step};
 use crate::runtime::record;
 use crate::runtime::{Current, Runtime};
-use crate::sys::{Errno, memory, sched, signal, task};
+use crate::sys::file::Descriptor;
+use crate::sys::{Errno, memory, sched, signal, task, wait};
 
 static SIGNAL: Step = Step {
     name: "tgkill",
@@ -23,7 +24,6 @@ static CPU_TIME: Step = Step {
     advice: "ESRCH: it has ended.",
 };
 
-#[cfg(feature = "std")]
 static PIDFD: Step = Step {
     name: "pidfd_open",
     purpose: "open a descriptor for the thread",
@@ -51,6 +51,33 @@ pub struct StackInfo {
     /// The deepest that was ever touched, in whole pages. On memory that earlier threads used, the
     /// deepest of any of them since [`trim`](crate::trim): an upper bound.
     pub high_water: usize,
+}
+
+/// A descriptor for a thread, from [`JoinHandle::pidfd`]; closed when dropped. With std that is an
+/// `OwnedFd`.
+///
+/// ```
+/// fn is_open(descriptor: &rawthread::Pidfd) -> bool {
+///     descriptor.raw_fd() >= 0
+/// }
+/// ```
+#[cfg(not(feature = "std"))]
+#[derive(Debug)]
+pub struct Pidfd(Descriptor);
+
+#[cfg(not(feature = "std"))]
+impl Pidfd {
+    /// The descriptor's number, which stays this value's.
+    ///
+    /// ```
+    /// fn poll_this(descriptor: &rawthread::Pidfd) -> i32 {
+    ///     descriptor.raw_fd()
+    /// }
+    /// ```
+    #[must_use]
+    pub fn raw_fd(&self) -> i32 {
+        self.0.number()
+    }
 }
 
 impl<T> JoinHandle<T> {
@@ -109,14 +136,34 @@ impl<T> JoinHandle<T> {
     #[cfg(feature = "std")]
     pub fn pidfd(&self) -> Result<std::os::fd::OwnedFd, Error> {
         use std::os::fd::FromRawFd;
+        let number = self.open_pidfd()?.into_number();
+        // SAFETY: the kernel just opened it for us.
+        Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(number) })
+    }
+
+    /// A descriptor for the thread that polls readable when it has ended
+    /// (`pidfd_open(2)` with PIDFD_THREAD, Linux 6.9).
+    ///
+    /// # Errors
+    /// EINVAL before Linux 6.9; ESRCH if the thread has ended; EMFILE at RLIMIT_NOFILE.
+    ///
+    /// ```
+    /// fn number<T>(thread: &rawthread::JoinHandle<T>) -> Result<i32, rawthread::Error> {
+    ///     let descriptor = thread.pidfd()?;
+    ///     Ok(descriptor.raw_fd()) // closed here
+    /// }
+    /// ```
+    #[cfg(not(feature = "std"))]
+    pub fn pidfd(&self) -> Result<Pidfd, Error> {
+        self.open_pidfd().map(Pidfd)
+    }
+
+    fn open_pidfd(&self) -> Result<Descriptor, Error> {
         const PIDFD_THREAD: u32 = libc::O_EXCL as u32;
         // The descriptor must become ready at the task's end.
         self.keep_from_other_tasks();
-        let number = self.pinned(&PIDFD, |tid| {
-            crate::sys::wait::pidfd_open(tid, PIDFD_THREAD)
-        })?;
-        // SAFETY: the kernel just opened it for us.
-        Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(number) })
+        self.pinned(&PIDFD, |tid| wait::pidfd_open(tid, PIDFD_THREAD))
+            .map(Descriptor::adopt)
     }
 
     /// The memory the thread stands on.

@@ -49,6 +49,8 @@ pub use current::{
     Thread, ThreadId, available_parallelism, current, panicking, sleep, sleep_ms, yield_now,
 };
 pub use handle::JoinHandle;
+#[cfg(not(feature = "std"))]
+pub use inspect::Pidfd;
 pub use inspect::{StackInfo, stack_usage};
 #[cfg(not(feature = "std"))]
 pub use packet::Panicked;

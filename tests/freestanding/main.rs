@@ -283,6 +283,18 @@ fn a_limit_is_an_error_that_names_it_if_asked_to() {
 }
 
 #[test]
+fn a_pidfd_is_ready_at_the_threads_end() {
+    for build in [FIXED, PIE] {
+        let printed = run(&mut program(build, "pidfd"), 0);
+        print!("{printed}");
+        assert!(
+            printed.starts_with("SKIP: ") || printed == "pidfds\n",
+            "{printed}"
+        );
+    }
+}
+
+#[test]
 fn nobody_needs_to_join() {
     run_both("storm", &[], 0, "3000\n");
 }
