@@ -283,6 +283,23 @@ fn a_limit_is_an_error_that_names_it_if_asked_to() {
 }
 
 #[test]
+fn a_limit_of_tasks_is_one_too() {
+    for build in [FIXED, PIE] {
+        let printed = run(program(build, "limit").arg("tasks"), 0);
+        let expected = if build.release {
+            "a limit is reached, so clone3 could not make a task: EAGAIN (11)."
+        } else {
+            "the limit RLIMIT_NPROC (20) is reached"
+        };
+        print!("{printed}");
+        assert!(
+            printed.starts_with("SKIP: ") || printed.contains(expected),
+            "{printed}"
+        );
+    }
+}
+
+#[test]
 fn a_pidfd_is_ready_at_the_threads_end() {
     for build in [FIXED, PIE] {
         let printed = run(&mut program(build, "pidfd"), 0);
