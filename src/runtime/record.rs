@@ -420,11 +420,14 @@ mod tests {
     use std::string::String;
 
     #[test]
-    fn names_of_any_length_come_back_whole() {
+    fn names_come_back_whole() {
         for len in [0, 1, 15, 16, 62, 63, 64, 65, 1000] {
             let text: String =
                 "é".chars().cycle().take(len / 2).collect::<String>() + &"x".repeat(len % 2);
-            let name = Name::new(&text).unwrap();
+            let Some(name) = Name::new(&text) else {
+                assert!(len >= INLINE && cfg!(not(feature = "alloc")));
+                continue;
+            };
             assert_eq!(name.as_str(), Some(&*text));
             assert_eq!(name.comm().unwrap()[15], 0);
         }

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# The unit tests of what `cargo test` leaves out: of the runtime without libc, and of the hosted one
+# without std.
+set -euo pipefail
+for features in "" hosted; do
+    cargo test -p rawthread --lib --no-default-features --features "$features"
+done
