@@ -230,7 +230,9 @@ fn high_water(low: usize, top: usize) -> usize {
     0
 }
 
-/// Bytes of stack between the calling thread's first frame and here; 0 where that is not known.
+/// Bytes of stack between the calling thread's first frame and here; 0 where that is not known: on
+/// a signal stack, and without libc on the main thread if the feature `start` is not there or
+/// RLIMIT_STACK is unlimited.
 ///
 /// ```
 /// let shallow = rawthread::stack_usage();

@@ -162,7 +162,11 @@ impl Runtime for Freestanding {
     }
 
     fn foreign_stack() -> (usize, usize) {
-        (0, 0)
+        if task::tid() == task::pid() {
+            main_stack()
+        } else {
+            (0, 0)
+        }
     }
 
     fn current() -> *mut () {
@@ -174,6 +178,15 @@ impl Runtime for Freestanding {
             own.record.store(record, Ordering::Relaxed);
         }
     }
+}
+
+#[cfg(all(feature = "start", not(test)))]
+use start::main_stack;
+
+/// Who started the program did not say.
+#[cfg(not(all(feature = "start", not(test))))]
+fn main_stack() -> (usize, usize) {
+    (0, 0)
 }
 
 /// How many forks lie between the first process and this one. Relaxed: changed by a child that has

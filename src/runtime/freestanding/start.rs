@@ -139,6 +139,16 @@ unsafe fn environment(stack: *const usize) -> *const usize {
     unsafe { stack.wrapping_add(2 + *stack) }
 }
 
+/// Lowest address and end of the main thread's stack: the kernel lets it grow to RLIMIT_STACK.
+/// Zeroes if it may grow without limit: then there is no telling what below it is stack.
+pub(super) fn main_stack() -> (usize, usize) {
+    let top = STACK.load(Ordering::Relaxed).addr();
+    match limits::resource(libc::RLIMIT_STACK as _) {
+        Some(limit) => (top.saturating_sub(limit as usize), top),
+        None => (0, 0),
+    }
+}
+
 /// Ends the process, all its threads, with `status` (its lowest 8 bits reach the parent).
 ///
 /// Nothing is dropped, and no destructor of a thread-local runs.

@@ -28,8 +28,21 @@ fn main() -> i32 {
     assert!(page.is_power_of_two() && page >= 4096);
     assert_eq!(start::auxv(12345), None);
     memory();
+    let shallow = rawthread::stack_usage();
+    assert!((1..100_000).contains(&shallow), "{shallow}");
+    let deep = below_a_large_frame();
+    assert!(
+        (shallow + 50_000..shallow + 300_000).contains(&deep),
+        "{deep}"
+    );
     start::print(format_args!("{}\n", start::args().count()));
     start::exit(3)
+}
+
+#[inline(never)]
+fn below_a_large_frame() -> usize {
+    let frame = core::hint::black_box([0u8; 50_000]);
+    rawthread::stack_usage() + usize::from(frame[0])
 }
 
 /// Every length up to 40 at every offset, against plain loops over bytes.
