@@ -47,6 +47,11 @@ pub(crate) fn assert_free_of_libc(path: &Path, stripped: bool) {
     }
 }
 
+/// Whether the linker says which part of the data only its relocation writes.
+pub(crate) fn is_relro(path: &Path) -> bool {
+    readelf("-lW", path).contains("GNU_RELRO")
+}
+
 fn readelf(option: &str, path: &Path) -> String {
     let output = Command::new("readelf").arg(option).arg(path).output();
     let output = output.expect("readelf, which comes with every linker");

@@ -312,6 +312,18 @@ fn a_pidfd_is_ready_at_the_threads_end() {
 }
 
 #[test]
+fn relocated_addresses_cannot_be_overwritten() {
+    for build in [FIXED, PIE] {
+        let path = directory(build).join("relro");
+        assert!(!build.release || elf::is_relro(&path));
+        assert_eq!(run(&mut program(build, "relro"), 0), "6\n");
+        let output = program(build, "relro").arg("write").output().expect("runs");
+        assert_eq!(output.status.signal(), Some(libc::SIGSEGV));
+        assert_eq!(text(&output).0, "6\n");
+    }
+}
+
+#[test]
 fn nobody_needs_to_join() {
     run_both("storm", &[], 0, "3000\n");
 }

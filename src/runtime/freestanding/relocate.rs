@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "writes addresses into the program's own data")]
 
 use super::image;
+use crate::sys::memory;
 
 const DT_NULL: usize = 0;
 const DT_RELA: usize = 7;
@@ -29,8 +30,8 @@ struct Rela {
     addend: usize,
 }
 
-/// Relocates the program that `vector`, its auxiliary vector, describes; does nothing where there
-/// is nothing to relocate.
+/// Relocates the program that `vector`, its auxiliary vector, describes, if it was moved; then
+/// takes the right to write away from what nobody but its loader writes.
 ///
 /// A static program can have no relocation but relative ones: a symbol that was not found at link
 /// time is never found.
@@ -39,7 +40,7 @@ struct Rela {
 /// `vector` is the process's auxiliary vector; this is the first thing the process does, once.
 #[inline(never)]
 pub(super) unsafe fn program(vector: *const [u64; 2]) {
-    let (mut headers, mut count) = (0, 0);
+    let (mut headers, mut count, mut page) = (0, 0, 1);
     let mut pair = vector;
     // SAFETY: the vector ends in AT_NULL; AT_PHDR and AT_PHNUM describe the program's headers; what
     // the dynamic section says of a table is true of the program as it was linked, and `moved` is
@@ -49,23 +50,34 @@ pub(super) unsafe fn program(vector: *const [u64; 2]) {
             match (*pair)[0] {
                 libc::AT_PHDR => headers = (*pair)[1] as usize,
                 libc::AT_PHNUM => count = (*pair)[1] as usize,
+                libc::AT_PAGESZ => page = (*pair)[1] as usize,
                 _ => {}
             }
             pair = pair.wrapping_add(1);
         }
         let moved = image::moved_by(headers, count);
-        if moved == 0 {
-            return;
-        }
-        let mut index = 0;
-        while index < count {
-            let header = (headers as *const libc::Elf64_Phdr).wrapping_add(index);
-            if (*header).p_type == libc::PT_DYNAMIC {
+        let mut relro = core::ptr::null::<libc::Elf64_Phdr>();
+        let mut header = headers as *const libc::Elf64_Phdr;
+        while count > 0 {
+            if (*header).p_type == libc::PT_DYNAMIC && moved != 0 {
                 let dynamic = moved.wrapping_add((*header).p_vaddr as usize);
                 by_dynamic_section(dynamic as *const [usize; 2], moved);
-                return;
             }
-            index += 1;
+            if (*header).p_type == libc::PT_GNU_RELRO {
+                relro = header;
+            }
+            header = header.wrapping_add(1);
+            count -= 1;
+        }
+        if !relro.is_null() {
+            // The linker sees to it that the first page holds nothing else; of where the last one
+            // ends this machine may have a larger idea.
+            let start = moved.wrapping_add((*relro).p_vaddr as usize);
+            let end = start.wrapping_add((*relro).p_memsz as usize) & page.wrapping_neg();
+            let start = start & page.wrapping_neg();
+            // Where a sandbox forbids it, and where no whole page is left, the program is no worse
+            // off than without.
+            let _ = memory::protect(start as *mut u8, end.wrapping_sub(start), libc::PROT_READ);
         }
     }
 }
