@@ -21,7 +21,7 @@
 //!
 //! | feature | brings |
 //! |---|---|
-//! | `std` (default) | `hosted` and `alloc`; panics to the joiner, conversions to and from std's types, `warm` |
+//! | `std` (default) | `hosted` and `alloc`; panics to the joiner, conversions to and from std's types |
 //! | `hosted` | threads in a program that links a C library; `diagnosis` |
 //! | `diagnosis` | errors name the limit that was met |
 //! | `alloc` | names of any length, `Builder::before_start`, `process::Command` |

@@ -119,7 +119,7 @@ impl<T> JoinHandle<T> {
     }
 
     /// A descriptor for the thread that polls readable when it has ended
-    /// (`pidfd_open(2)` with PIDFD_THREAD, Linux 6.9). Feature `std`.
+    /// (`pidfd_open(2)` with PIDFD_THREAD, Linux 6.9). Without the feature `std` it is a `Pidfd`.
     ///
     /// # Errors
     /// EINVAL before Linux 6.9; ESRCH if the thread has ended; EMFILE at RLIMIT_NOFILE.

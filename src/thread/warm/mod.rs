@@ -1,5 +1,4 @@
-//! Threads that outlive their tasks: what `spawn` promises, for the price of a wake-up (feature
-//! `std`).
+//! Threads that outlive their tasks: what `spawn` promises, for the price of a wake-up.
 //!
 //! [`spawn`](fn@spawn) hands a closure to an idle kernel thread of this module's, the one that became idle last,
 //! or makes one. To the closure it is a new thread: a new [`ThreadId`](crate::ThreadId), fresh
