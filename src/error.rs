@@ -129,8 +129,8 @@ pub(crate) struct Step {
     pub(crate) name: &'static str,
     /// Completes "could not ...": "enter the child's working directory".
     pub(crate) purpose: &'static str,
-    /// A sentence: what to check.
-    pub(crate) advice: &'static str,
+    /// A sentence: what to check where it failed so.
+    pub(crate) advice: fn(Errno) -> &'static str,
 }
 
 #[derive(Clone, Copy)]
@@ -326,7 +326,9 @@ impl fmt::Display for Error {
             Cause::Step(step) => write!(
                 f,
                 "{} could not {}{errno}. {}",
-                step.name, step.purpose, step.advice
+                step.name,
+                step.purpose,
+                self.errno.map_or("", step.advice)
             ),
             Cause::UnnamedLimit(step) => write!(
                 f,
@@ -393,7 +395,10 @@ mod tests {
     static CHDIR: Step = Step {
         name: "chdir",
         purpose: "enter the child's working directory",
-        advice: "Check that it exists.",
+        advice: |errno| match errno.number() {
+            libc::ENOENT => "Check that it exists.",
+            _ => "Check who may enter it.",
+        },
     };
 
     #[test]
@@ -410,6 +415,9 @@ mod tests {
             "chdir could not enter the child's working directory: ENOENT (2). Check that it exists."
         );
         assert_eq!(step.step(), Some("chdir"));
+        // What the errno rules out is not advised.
+        let other = Error::at_step(&CHDIR, Errno::new(libc::EACCES)).to_string();
+        assert!(other.ends_with("EACCES (13). Check who may enter it."));
         let rule = Error::refused("a rule", "Do otherwise.", Errno::EINVAL);
         assert_eq!(
             rule.to_string(),

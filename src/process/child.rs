@@ -15,23 +15,32 @@ use crate::sys::{Errno, signal, wait};
 static WAIT: Step = Step {
     name: "waitid",
     purpose: "wait for the child",
-    advice: "ECHILD: somebody else reaped it, SIGCHLD is ignored here, or this process is not the \
-             one that made it.",
+    advice: |errno| match errno.number() {
+        libc::ECHILD => {
+            "Somebody else reaped it, SIGCHLD is ignored here, or this process is not the one that \
+             made it."
+        }
+        _ => "See waitid(2).",
+    },
 };
 static KILL: Step = Step {
     name: "pidfd_send_signal",
     purpose: "signal the child",
-    advice: "ESRCH: it has ended. EPERM: it changed its user id.",
+    advice: |errno| match errno {
+        Errno::ESRCH => "It has ended.",
+        Errno::EPERM => "It changed its user id.",
+        _ => "See kill(2).",
+    },
 };
 static PIDFD_OPEN: Step = Step {
     name: "pidfd_open",
     purpose: "open a pidfd to wait with a timeout",
-    advice: "It needs Linux 5.3 and a free descriptor; try_wait does not.",
+    advice: |_| "It needs Linux 5.3 and a free descriptor; try_wait does not.",
 };
 static POLL: Step = Step {
     name: "ppoll",
     purpose: "wait for the child's pidfd",
-    advice: "Free some memory.",
+    advice: |_| "Free some memory.",
 };
 
 /// Waits once for `pid`; `None` if `WNOHANG` was asked for and it still runs.

@@ -7,25 +7,32 @@ use crate::sys::{Errno, limits};
 static CLONE: Step = Step {
     name: "clone3",
     purpose: "make the process",
-    advice: "See clone(2), ERRORS.",
+    advice: |_| "See clone(2), ERRORS.",
 };
 static PERMISSION: Step = Step {
     name: "clone3",
     purpose: "make the process",
-    advice: "New namespaces need CAP_SYS_ADMIN, or a new user namespace with them; a sandbox or a \
-             sysctl may forbid that too.",
+    advice: |_| {
+        "New namespaces need CAP_SYS_ADMIN, or a new user namespace with them; a sandbox or a \
+         sysctl may forbid that too."
+    },
 };
 static CGROUP: Step = Step {
     name: "clone3",
     purpose: "start the process in the given cgroup",
-    advice: "It takes a descriptor of a cgroup v2 directory whose cgroup.procs may be written, \
-             and Linux 5.7.",
+    advice: |_| {
+        "It takes a descriptor of a cgroup v2 directory whose cgroup.procs may be written, \
+         and Linux 5.7."
+    },
 };
 static SET_TID: Step = Step {
     name: "clone3",
     purpose: "give the process the id asked for",
-    advice: "EEXIST: it is taken. EPERM: it needs CAP_CHECKPOINT_RESTORE over each pid namespace. \
-             EINVAL: it is out of range, or there are more ids than nested namespaces.",
+    advice: |errno| match errno.number() {
+        libc::EEXIST => "It is taken.",
+        libc::EPERM => "It needs CAP_CHECKPOINT_RESTORE over each pid namespace.",
+        _ => "It is out of range, or there are more ids than nested namespaces.",
+    },
 };
 
 const INSTEAD: &str =

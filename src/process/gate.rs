@@ -12,7 +12,7 @@ const GIVEN_UP: i32 = 127;
 static PIPE: Step = Step {
     name: "pipe2",
     purpose: "make the pipe on which the child waits for its id maps",
-    advice: "Close descriptors, or raise RLIMIT_NOFILE.",
+    advice: |_| "Close descriptors, or raise RLIMIT_NOFILE.",
 };
 
 /// Holds the child back until its id maps are written: a pipe, whose end of file means that the

@@ -122,19 +122,25 @@ pub(super) struct IdMaps {
 static UID_MAP: Step = Step {
     name: "uid_map",
     purpose: "write the user id map of the child",
-    advice: "Lines may not overlap. Without CAP_SETUID one line may map the caller's own user id. \
-             /proc must be mounted.",
+    advice: |errno| match errno {
+        Errno::EPERM => "Without CAP_SETUID one line may map the caller's own user id.",
+        Errno::EINVAL => "Lines may not overlap.",
+        _ => "/proc must be mounted.",
+    },
 };
 static SETGROUPS: Step = Step {
     name: "setgroups",
     purpose: "deny setgroups in the child's user namespace",
-    advice: "/proc must be mounted.",
+    advice: |_| "/proc must be mounted.",
 };
 static GID_MAP: Step = Step {
     name: "gid_map",
     purpose: "write the group id map of the child",
-    advice: "Lines may not overlap. Without CAP_SETGID one line may map the caller's own group id. \
-             /proc must be mounted.",
+    advice: |errno| match errno {
+        Errno::EPERM => "Without CAP_SETGID one line may map the caller's own group id.",
+        Errno::EINVAL => "Lines may not overlap.",
+        _ => "/proc must be mounted.",
+    },
 };
 
 impl IdMaps {

@@ -9,12 +9,15 @@ use crate::sys::file::{self, Descriptor};
 static READ: Step = Step {
     name: "read",
     purpose: "read from the child's pipe",
-    advice: "Only the parent's end of stdout and stderr can be read.",
+    advice: |_| "Only the parent's end of stdout and stderr can be read.",
 };
 static WRITE: Step = Step {
     name: "write",
     purpose: "write to the child's pipe",
-    advice: "EPIPE: the child closed its end. Only the parent's end of stdin can be written.",
+    advice: |errno| match errno.number() {
+        libc::EPIPE => "The child closed its end.",
+        _ => "Only the parent's end of stdin can be written.",
+    },
 };
 
 /// The parent's end of a pipe to or from a child; closed when dropped.

@@ -15,20 +15,31 @@ use crate::sys::{Errno, memory, sched, signal, task, wait};
 static SIGNAL: Step = Step {
     name: "tgkill",
     purpose: "send the signal to the thread",
-    advice: "ESRCH: it has ended. EAGAIN: RLIMIT_SIGPENDING is reached.",
+    advice: |errno| match errno {
+        Errno::ESRCH => "It has ended.",
+        Errno::EAGAIN => "RLIMIT_SIGPENDING is reached.",
+        _ => "See tgkill(2).",
+    },
 };
 
 static CPU_TIME: Step = Step {
     name: "clock_gettime",
     purpose: "read the thread's processor time",
-    advice: "ESRCH: it has ended.",
+    advice: |errno| match errno {
+        Errno::ESRCH => "It has ended.",
+        _ => "See clock_gettime(2).",
+    },
 };
 
 static PIDFD: Step = Step {
     name: "pidfd_open",
     purpose: "open a descriptor for the thread",
-    advice: "EINVAL: thread pidfds need Linux 6.9. ESRCH: it has ended. EMFILE: raise \
-             RLIMIT_NOFILE.",
+    advice: |errno| match errno {
+        Errno::EINVAL => "Thread pidfds need Linux 6.9.",
+        Errno::ESRCH => "It has ended.",
+        Errno::EMFILE => "Close descriptors, or raise RLIMIT_NOFILE.",
+        _ => "See pidfd_open(2).",
+    },
 };
 
 /// The memory under a thread, from [`JoinHandle::stack`]; all in bytes.

@@ -16,8 +16,8 @@ use super::cpu_set::CpuSet;
 use super::scheduling::Scheduling;
 use crate::error::{Error, Step};
 use crate::sys::futex::{self, Scope};
-use crate::sys::sched;
 use crate::sys::signal::{self, KernelSet};
+use crate::sys::{Errno, sched};
 
 /// A step of the program's own, from [`super::Builder::before_start`].
 #[cfg(feature = "alloc")]
@@ -132,21 +132,23 @@ const FAILED: u32 = 2;
 static AFFINITY: Step = Step {
     name: "sched_setaffinity",
     purpose: "restrict the thread to the processors asked for",
-    advice: "At least one of them must be online and in the process's cpuset.",
+    advice: |_| "At least one of them must be online and in the process's cpuset.",
 };
 
 static SCHEDULING: Step = Step {
     name: "sched_setattr",
     purpose: "give the thread the scheduling asked for",
-    advice: "EPERM: raise RLIMIT_RTPRIO or RLIMIT_NICE, or have CAP_SYS_NICE; EINVAL: see \
-             sched(7) for the ranges.",
+    advice: |errno| match errno {
+        Errno::EPERM => "Raise RLIMIT_RTPRIO or RLIMIT_NICE, or have CAP_SYS_NICE.",
+        _ => "See sched(7) for the ranges.",
+    },
 };
 
 #[cfg(feature = "alloc")]
 static BEFORE_START: Step = Step {
     name: "before_start",
     purpose: "prepare the thread, for it panicked",
-    advice: "The panic's message says why.",
+    advice: |_| "The panic's message says why.",
 };
 
 impl<'a> Setup<'a> {
@@ -231,9 +233,8 @@ fn make(steps: &mut Steps, mask: Option<KernelSet>) -> Result<(), Error> {
     }
     #[cfg(feature = "alloc")]
     if let Some(before_start) = steps.before_start.take() {
-        super::packet::catch(before_start).map_err(|_panic| {
-            Error::at_step(&BEFORE_START, crate::sys::Errno::new(libc::ECANCELED))
-        })??;
+        super::packet::catch(before_start)
+            .map_err(|_panic| Error::at_step(&BEFORE_START, Errno::new(libc::ECANCELED)))??;
     }
     Ok(())
 }

@@ -272,8 +272,10 @@ pub(super) fn may_be_private() -> bool {
 static CLONE: Step = Step {
     name: "clone3",
     purpose: "make the thread",
-    advice: "See clone(2) for this errno; an emulator or a sandbox may refuse to share less than \
-             threads usually do.",
+    advice: |_| {
+        "See clone(2) for this errno; an emulator or a sandbox may refuse to share less than \
+         threads usually do."
+    },
 };
 
 const ABSURD_SIZE: Error = Error::invalid_input(

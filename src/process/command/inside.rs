@@ -126,52 +126,70 @@ impl Report {
 }
 
 macro_rules! steps {
-    ($($id:ident = $name:literal, $purpose:literal, $advice:literal;)*) => {
+    ($($id:ident = $name:literal, $purpose:literal, $advice:expr;)*) => {
         $(static $id: Step = Step { name: $name, purpose: $purpose, advice: $advice };)*
     };
 }
 
 steps! {
     SIGNALS = "rt_sigaction", "reset a signal of the child to its default",
-        "SIGKILL and SIGSTOP cannot be set, and signals are 1 to 64.";
+        |_| "SIGKILL and SIGSTOP cannot be set, and signals are 1 to 64.";
     SESSION = "setsid", "start a session in the child",
-        "A process group leader cannot: leave the process group unset.";
+        |_| "A process group leader cannot: leave the process group unset.";
     GROUP = "setpgid", "move the child to its process group",
-        "The group must exist in the same session, or be 0 for a new one. With new_session the \
+        |_| "The group must exist in the same session, or be 0 for a new one. With new_session the \
          child leads a group already: leave the process group unset.";
     TERMINAL = "ioctl(TIOCSCTTY)", "give the child its controlling terminal",
-        "It needs a terminal that controls no other session, and new_session.";
+        |_| "It needs a terminal that controls no other session, and new_session.";
     ROOT = "chroot", "change the child's root directory",
-        "It must be a directory, and the child needs CAP_SYS_CHROOT.";
+        |errno| match errno {
+            Errno::EPERM => "The child needs CAP_SYS_CHROOT.",
+            _ => "It must be a directory that the child may enter.",
+        };
     DIRECTORY = "chdir", "enter the child's working directory",
-        "It must be a directory that the child may enter, inside its new root if there is one.";
+        |_| "It must be a directory that the child may enter, inside its new root if there is one.";
     SHIELD = "fcntl(F_DUPFD_CLOEXEC)", "move a descriptor out of another one's way",
-        "Is every one open? Is there a number left below RLIMIT_NOFILE?";
+        |errno| match errno.number() {
+            libc::EBADF => "Is every one open?",
+            _ => "Is there a number left below RLIMIT_NOFILE?",
+        };
     CLOSE = "close_range", "close the other descriptors",
-        "It needs Linux 5.11.";
+        |_| "It needs Linux 5.11.";
     KEEP = "fcntl(F_SETFD)", "keep a descriptor open for the child",
-        "Is it open?";
+        |_| "Is it open?";
     PLACE = "dup3", "put a descriptor in its place",
-        "Is what it comes from open, and its number below RLIMIT_NOFILE?";
+        |_| "Is what it comes from open, and its number below RLIMIT_NOFILE?";
     LIMIT = "prlimit64", "set a resource limit of the child",
-        "The soft limit may not exceed the hard one; raising that needs CAP_SYS_RESOURCE.";
+        |errno| match errno {
+            Errno::EPERM => "Raising the hard limit needs CAP_SYS_RESOURCE.",
+            _ => "The soft limit may not exceed the hard one.",
+        };
     GROUPS = "setgroups", "set the child's supplementary groups",
-        "It needs CAP_SETGID, and may be denied in a user namespace.";
+        |errno| match errno {
+            Errno::EPERM => "It needs CAP_SETGID, and may be denied in a user namespace.",
+            _ => "Each must be mapped in the child's user namespace.",
+        };
     GID = "setresgid", "set the child's group id",
-        "It needs CAP_SETGID, and a mapped id in a user namespace.";
+        |errno| match errno {
+            Errno::EPERM => "It needs CAP_SETGID.",
+            _ => "It must be mapped in the child's user namespace.",
+        };
     UID = "setresuid", "set the child's user id",
-        "It needs CAP_SETUID, and a mapped id in a user namespace.";
+        |errno| match errno {
+            Errno::EPERM => "It needs CAP_SETUID.",
+            _ => "It must be mapped in the child's user namespace.",
+        };
     DEATH = "prctl(PR_SET_PDEATHSIG)", "set the child's parent-death signal",
-        "Signals are 1 to 64.";
+        |_| "Signals are 1 to 64.";
     NOT_FOUND = "execve", "find the program",
-        "Neither it nor, for a script, its interpreter is where the child looks, in its own root, \
+        |_| "Neither it nor, for a script, its interpreter is where the child looks, in its own root, \
          working directory and PATH.";
     NOT_EXECUTABLE = "execve", "run the program",
-        "It is not a file that the child may execute.";
+        |_| "It is not a file that the child may execute.";
     TOO_LONG = "execve", "run the program",
-        "Arguments and environment together, or one of them alone, are longer than the kernel takes.";
+        |_| "Arguments and environment together, or one of them alone, are longer than the kernel takes.";
     EXEC = "execve", "run the program",
-        "execve(2) lists the reasons.";
+        |_| "execve(2) lists the reasons.";
 }
 
 /// The child's life; `plan` is a `*const Plan`.

@@ -46,24 +46,33 @@ enum Menu {
 static NICE: Step = Step {
     name: "setpriority",
     purpose: "set the child's nice value",
-    advice: "A lower value needs CAP_SYS_NICE or RLIMIT_NICE.",
+    advice: |_| "A lower value needs CAP_SYS_NICE or RLIMIT_NICE.",
 };
 static NO_NEW_PRIVS: Step = Step {
     name: "prctl(PR_SET_NO_NEW_PRIVS)",
     purpose: "give up new privileges",
-    advice: "It needs Linux 3.5.",
+    advice: |_| "It needs Linux 3.5.",
 };
 static HOST_NAME: Step = Step {
     name: "sethostname",
     purpose: "set the child's host name",
-    advice: "It needs CAP_SYS_ADMIN in the UTS namespace (add Namespaces::USER and UTS) and takes \
-             64 bytes.",
+    advice: |errno| match errno {
+        Errno::EPERM => {
+            "It needs CAP_SYS_ADMIN in the UTS namespace: add Namespaces::USER and UTS."
+        }
+        _ => "It takes 64 bytes.",
+    },
 };
 static MOUNT: Step = Step {
     name: "mount",
     purpose: "change the child's mounts",
-    advice: "It needs CAP_SYS_ADMIN in the mount namespace (add Namespaces::USER and MOUNT), an \
-             existing target and the right type; a pid namespace's /proc needs Namespaces::PID.",
+    advice: |errno| match errno {
+        Errno::EPERM => {
+            "It needs CAP_SYS_ADMIN in the mount namespace: add Namespaces::USER and MOUNT, and PID \
+             for a /proc of its own."
+        }
+        _ => "It needs an existing target and the right type.",
+    },
 };
 
 impl BeforeExec {

@@ -45,12 +45,12 @@ pub use text::Text;
 static PIPE: Step = Step {
     name: "pipe2",
     purpose: "make a pipe to the child",
-    advice: "Close descriptors, or raise RLIMIT_NOFILE.",
+    advice: |_| "Close descriptors, or raise RLIMIT_NOFILE.",
 };
 static NULL: Step = Step {
     name: "openat",
     purpose: "open /dev/null for the child",
-    advice: "Is /dev mounted?",
+    advice: |_| "Is /dev mounted?",
 };
 
 /// A program to run, and everything about the process that will run it.

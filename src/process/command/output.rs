@@ -10,7 +10,7 @@ use crate::sys::{Errno, wait};
 static POLL: Step = Step {
     name: "ppoll",
     purpose: "wait for the child's output",
-    advice: "Free some memory.",
+    advice: |_| "Free some memory.",
 };
 
 /// How a child ended and what it wrote.

@@ -170,7 +170,7 @@ const NO_KEY: u32 = u32::MAX;
 static KEY: Step = Step {
     name: "pthread_key_create",
     purpose: "make a key for the current thread's record",
-    advice: "Delete unused keys: a process has PTHREAD_KEYS_MAX.",
+    advice: |_| "Delete unused keys: a process has PTHREAD_KEYS_MAX.",
 };
 
 /// Creates the key if there is none yet.

@@ -72,7 +72,7 @@ fn wake() {
 static REGISTER: Step = Step {
     name: "pthread_atfork",
     purpose: "keep forks and the loader's lock apart",
-    advice: "Free memory.",
+    advice: |_| "Free memory.",
 };
 
 /// Has libc's fork take part. Twice is once too often, but harmless.

@@ -21,7 +21,7 @@ use crate::sys::{Errno, memory, sched, signal, task};
 static CREATE: Step = Step {
     name: "pthread_create",
     purpose: "have libc lay out a thread control block",
-    advice: "See pthread_create(3) for what this errno means.",
+    advice: |_| "See pthread_create(3) for what this errno means.",
 };
 
 /// See [`Runtime::LAUNCH_ROOM`](crate::runtime::Runtime::LAUNCH_ROOM): a packet whose closure and

@@ -13,13 +13,13 @@ use crate::sys::Errno;
 static CLONE: Step = Step {
     name: "clone3",
     purpose: "make a task",
-    advice: "No limit was seen near a moment later; see clone(2), ERRORS.",
+    advice: |_| "No limit was seen near a moment later; see clone(2), ERRORS.",
 };
 
 static MAP: Step = Step {
     name: "mmap",
     purpose: "map memory for a thread",
-    advice: "See mmap(2), ERRORS.",
+    advice: |_| "See mmap(2), ERRORS.",
 };
 
 /// For a task that clone could not make.
