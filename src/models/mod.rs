@@ -10,6 +10,7 @@
 //! by [`check`]: the known bugs of this kind need one or two.
 
 pub(crate) mod futex;
+mod setxid;
 mod sync;
 mod thread;
 mod warm;

@@ -13,6 +13,8 @@ pub(crate) mod limits;
 pub(crate) mod locals;
 pub(crate) mod record;
 pub(crate) mod rooms;
+#[cfg(any(feature = "hosted", all(test, loom)))]
+pub(crate) mod setxid;
 
 #[cfg(not(feature = "hosted"))]
 pub use freestanding::adopt_main;

@@ -16,10 +16,10 @@
 //! 1. *tid := 0* (leaver), then look at the mark.
 //! 2. setuid: *mark* first, then read the tid.
 //!
-//! Both with a full barrier between (ours is a fence; setuid's mark is a compare-and-swap). So
-//! either the leaver sees the mark, and waits: the handler runs here, or setuid reads 0, signals
-//! nobody and takes the mark away when it is done. Or it does not see the mark, and then setuid
-//! reads 0. In no case is a signal accepted that the handler does not see.
+//! Both touch the mark by a read-modify-write, so one of them comes first ([`setxid::withdraw`] has
+//! the orderings). Either the leaver sees the mark, and waits: the handler runs here, or setuid
+//! reads 0, signals nobody and takes the mark away when it is done. Or it does not see the mark,
+//! and then setuid reads 0. In no case is a signal accepted that the handler does not see.
 //!
 //! # The way in
 //!
@@ -37,15 +37,13 @@
 //!   without a fence: that answer, that thread's end and the taking of the slot are in order.
 #![allow(unsafe_code, reason = "ends threads")]
 
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering, fence};
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use super::{host, keys, locals};
 use crate::runtime::Slot;
+use crate::runtime::setxid::{self, SETXID, Seen};
 use crate::sys::sched;
 use crate::sys::signal::{self, KernelSet};
-
-/// glibc's SETXID bit.
-const SETXID: u32 = 0x40;
 
 /// See [`Runtime::leave`](crate::runtime::Runtime::leave).
 pub(super) unsafe fn leave(slot: Slot) {
@@ -80,10 +78,9 @@ pub(super) unsafe fn renew(slot: Slot) {
 
 /// The way out: step 1 and the wait. Signal 33 must be open.
 pub(super) fn depart(tid_field: &AtomicI32, mark_word: &AtomicU32) {
-    tid_field.store(0, Ordering::Relaxed);
-    // The store above and the load below must not pass each other.
-    fence(Ordering::SeqCst);
-    await_unmarked(mark_word);
+    if setxid::withdraw(tid_field, mark_word) == Seen::Marked {
+        await_unmarked(mark_word);
+    }
 }
 
 /// Waits until no setuid expects anything of the calling thread, whose word this is. Signal 33

@@ -1,0 +1,32 @@
+//! A model of a thread that ends while another one calls `setuid` (glibc).
+
+use super::check;
+use crate::runtime::setxid::{SETXID, Seen, withdraw};
+use loom::sync::Arc;
+use loom::sync::atomic::Ordering::{Acquire, Relaxed};
+use loom::sync::atomic::{AtomicI32, AtomicU32};
+use loom::thread;
+
+/// What setuid does to each thread: nptl/nptl_setxid.c, with the orderings that it has there.
+fn mark_and_read_tid(tid: &AtomicI32, mark: &AtomicU32) -> i32 {
+    let mut now = mark.load(Relaxed);
+    while let Err(other) = mark.compare_exchange(now, now | SETXID, Acquire, Relaxed) {
+        now = other;
+    }
+    tid.load(Relaxed)
+}
+
+/// A signal accepted by a thread that does not look at its mark again would be waited for for ever.
+#[test]
+fn a_thread_that_saw_no_mark_is_sent_no_signal() {
+    check(4, || {
+        let words = Arc::new((AtomicI32::new(1000), AtomicU32::new(0)));
+        let leaver = thread::spawn({
+            let words = words.clone();
+            move || withdraw(&words.0, &words.1)
+        });
+        let signalled = mark_and_read_tid(&words.0, &words.1);
+        let seen = leaver.join().unwrap();
+        assert!(seen == Seen::Marked || signalled == 0, "{seen:?}");
+    });
+}
