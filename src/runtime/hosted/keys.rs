@@ -208,8 +208,10 @@ pub(super) fn current() -> *mut () {
 }
 
 pub(super) fn set_current(record: *mut ()) {
-    let key = match CURRENT.load(Ordering::Relaxed) {
-        NO_KEY if create_current().is_ok() => CURRENT.load(Ordering::Relaxed),
+    // Acquire: libc's own note that the key exists goes with it, or libc would refuse the value.
+    // Who has stored one has seen that note, so `current` needs none.
+    let key = match CURRENT.load(Ordering::Acquire) {
+        NO_KEY if create_current().is_ok() => CURRENT.load(Ordering::Acquire),
         key => key,
     };
     if key != NO_KEY {
