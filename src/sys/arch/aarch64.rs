@@ -1,5 +1,10 @@
 //! AArch64: `svc 0` takes its number in x8 and its arguments in x0 to x5, returns in x0 and keeps
-//! every other register.
+//! every other general register and v0 to v31.
+//!
+//! It does not keep what SVE adds: the upper parts of z0 to z31, the predicates and FFR are zero
+//! after it (Documentation/arch/arm64/sve.rst, "System call behaviour"). No clobber names the upper
+//! part of a register. So the system calls are functions that are never inlined: the ABI of a call
+//! keeps none of that either.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
 use core::arch::{asm, naked_asm};
@@ -10,10 +15,10 @@ use super::ChildEntry;
 ///
 /// # Safety
 /// The call and its arguments must be sound to make here.
-#[inline]
+#[inline(never)]
 pub(crate) unsafe fn syscall0(number: i64) -> isize {
     let returned;
-    // SAFETY: the caller vouches for the call; the kernel keeps all registers but x0.
+    // SAFETY: the caller vouches for the call; see above for the registers.
     unsafe {
         asm!(
             "svc 0",
@@ -29,10 +34,10 @@ pub(crate) unsafe fn syscall0(number: i64) -> isize {
 ///
 /// # Safety
 /// The call and its arguments must be sound to make here.
-#[inline]
+#[inline(never)]
 pub(crate) unsafe fn syscall1(number: i64, a0: usize) -> isize {
     let returned;
-    // SAFETY: the caller vouches for the call; the kernel keeps all registers but x0.
+    // SAFETY: the caller vouches for the call; see above for the registers.
     unsafe {
         asm!(
             "svc 0",
@@ -48,10 +53,10 @@ pub(crate) unsafe fn syscall1(number: i64, a0: usize) -> isize {
 ///
 /// # Safety
 /// The call and its arguments must be sound to make here.
-#[inline]
+#[inline(never)]
 pub(crate) unsafe fn syscall2(number: i64, a0: usize, a1: usize) -> isize {
     let returned;
-    // SAFETY: the caller vouches for the call; the kernel keeps all registers but x0.
+    // SAFETY: the caller vouches for the call; see above for the registers.
     unsafe {
         asm!(
             "svc 0",
@@ -68,10 +73,10 @@ pub(crate) unsafe fn syscall2(number: i64, a0: usize, a1: usize) -> isize {
 ///
 /// # Safety
 /// The call and its arguments must be sound to make here.
-#[inline]
+#[inline(never)]
 pub(crate) unsafe fn syscall3(number: i64, a0: usize, a1: usize, a2: usize) -> isize {
     let returned;
-    // SAFETY: the caller vouches for the call; the kernel keeps all registers but x0.
+    // SAFETY: the caller vouches for the call; see above for the registers.
     unsafe {
         asm!(
             "svc 0",
@@ -89,10 +94,10 @@ pub(crate) unsafe fn syscall3(number: i64, a0: usize, a1: usize, a2: usize) -> i
 ///
 /// # Safety
 /// The call and its arguments must be sound to make here.
-#[inline]
+#[inline(never)]
 pub(crate) unsafe fn syscall4(number: i64, a0: usize, a1: usize, a2: usize, a3: usize) -> isize {
     let returned;
-    // SAFETY: the caller vouches for the call; the kernel keeps all registers but x0.
+    // SAFETY: the caller vouches for the call; see above for the registers.
     unsafe {
         asm!(
             "svc 0",
@@ -111,7 +116,7 @@ pub(crate) unsafe fn syscall4(number: i64, a0: usize, a1: usize, a2: usize, a3: 
 ///
 /// # Safety
 /// The call and its arguments must be sound to make here.
-#[inline]
+#[inline(never)]
 pub(crate) unsafe fn syscall5(
     number: i64,
     a0: usize,
@@ -121,7 +126,7 @@ pub(crate) unsafe fn syscall5(
     a4: usize,
 ) -> isize {
     let returned;
-    // SAFETY: the caller vouches for the call; the kernel keeps all registers but x0.
+    // SAFETY: the caller vouches for the call; see above for the registers.
     unsafe {
         asm!(
             "svc 0",
@@ -141,7 +146,7 @@ pub(crate) unsafe fn syscall5(
 ///
 /// # Safety
 /// The call and its arguments must be sound to make here.
-#[inline]
+#[inline(never)]
 pub(crate) unsafe fn syscall6(
     number: i64,
     a0: usize,
@@ -152,7 +157,7 @@ pub(crate) unsafe fn syscall6(
     a5: usize,
 ) -> isize {
     let returned;
-    // SAFETY: the caller vouches for the call; the kernel keeps all registers but x0.
+    // SAFETY: the caller vouches for the call; see above for the registers.
     unsafe {
         asm!(
             "svc 0",
