@@ -5,6 +5,10 @@
 //! after it (Documentation/arch/arm64/sve.rst, "System call behaviour"). No clobber names the upper
 //! part of a register. So the system calls are functions that are never inlined: the ABI of a call
 //! keeps none of that either.
+//!
+//! In programs whose branches are checked (BTI) a call may come through a register, and then it
+//! must land on `bti c`: hence `hint #34`, its number, for assemblers that do not know the name. A
+//! jump to a function goes through x16, which such a landing takes for a call.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
 use core::arch::{asm, naked_asm};
@@ -194,6 +198,7 @@ pub(crate) unsafe extern "C" fn clone3_call(
     argument: *mut u8,
 ) -> isize {
     naked_asm!(
+        "hint #34",
         "mov x8, #435",
         "svc #0",
         "cbz x0, 2f",
@@ -203,7 +208,8 @@ pub(crate) unsafe extern "C" fn clone3_call(
         "mov x29, xzr",
         "mov x30, xzr",
         "mov x0, x3",
-        "br x2",
+        "mov x16, x2",
+        "br x16",
     )
 }
 
@@ -232,6 +238,7 @@ pub(crate) unsafe extern "C" fn clone_call(
     argument: *mut u8,
 ) -> isize {
     naked_asm!(
+        "hint #34",
         "mov x7, x3",
         "mov x3, x4",
         "mov x4, x7",
@@ -243,7 +250,8 @@ pub(crate) unsafe extern "C" fn clone_call(
         "mov x29, xzr",
         "mov x30, xzr",
         "mov x0, x6",
-        "br x5",
+        "mov x16, x5",
+        "br x16",
     )
 }
 
@@ -286,6 +294,7 @@ pub(crate) unsafe fn set_thread_pointer(pointer: *mut u8) -> isize {
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn park_frame(frame: *mut usize, next: ChildEntry, argument: *mut u8) {
     naked_asm!(
+        "hint #34",
         "stp x29, x30, [sp, #-160]!",
         "stp x19, x20, [sp, #16]",
         "stp x21, x22, [sp, #32]",
@@ -302,7 +311,8 @@ pub(crate) unsafe extern "C" fn park_frame(frame: *mut usize, next: ChildEntry, 
         "mov x29, xzr",
         "mov x30, xzr",
         "mov x0, x2",
-        "br x1",
+        "mov x16, x1",
+        "br x16",
     )
 }
 
@@ -314,6 +324,7 @@ pub(crate) unsafe extern "C" fn park_frame(frame: *mut usize, next: ChildEntry, 
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn resume_frame(frame: usize) -> ! {
     naked_asm!(
+        "hint #34",
         "mov sp, x0",
         "ldp x19, x20, [sp, #16]",
         "ldp x21, x22, [sp, #32]",
@@ -369,6 +380,7 @@ pub(crate) unsafe fn unmap_and_exit_thread(base: *mut u8, len: usize) -> ! {
 #[unsafe(naked)]
 pub(crate) extern "C" fn libc_symbols(addresses: &mut [usize; super::LIBC_SYMBOLS.len()]) {
     naked_asm!(
+        "hint #34",
         "adrp x1, :got:gnu_get_libc_version",
         "ldr x1, [x1, :got_lo12:gnu_get_libc_version]",
         "str x1, [x0, 0]",
