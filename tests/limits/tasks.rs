@@ -12,17 +12,22 @@ use crate::common;
 use crate::crowd::{self, Crowd, Expected};
 use crate::util;
 
-fn is_root() -> bool {
-    // SAFETY: no arguments.
-    unsafe { libc::geteuid() == 0 }
-}
-
-/// Becomes a user whom nobody else is, without rights.
-fn become_a_nobody() {
-    // SAFETY: asks for a number.
-    let uid = 2_000_000_000 + unsafe { libc::getpid() } as u32;
-    // SAFETY: changes ids of this process only.
-    assert_eq!(unsafe { libc::setresuid(uid, uid, uid) }, 0);
+/// Whether the caller is the process of this test, whose user has no other task: nobody else is
+/// that user, who has no rights.
+fn alone_as_a_nobody(test: &str) -> bool {
+    if !common::alone(test) {
+        return false;
+    }
+    // SAFETY: asks for numbers, and changes ids of this process only.
+    unsafe {
+        if libc::geteuid() != 0 {
+            println!("SKIP: only root can become a user of whom the number of tasks is known");
+            return false;
+        }
+        let uid = 2_000_000_000 + libc::getpid() as u32;
+        assert_eq!(libc::setresuid(uid, uid, uid), 0);
+    }
+    true
 }
 
 const PROCESSES: Expected = Expected {
@@ -33,13 +38,9 @@ const PROCESSES: Expected = Expected {
 
 #[test]
 fn rlimit_nproc_with_cold_slots() {
-    if !common::alone("tasks::rlimit_nproc_with_cold_slots") {
+    if !alone_as_a_nobody("tasks::rlimit_nproc_with_cold_slots") {
         return;
     }
-    if !is_root() {
-        skip!("only root can become a user of whom the number of tasks is known");
-    }
-    become_a_nobody();
     util::set_limit(libc::RLIMIT_NPROC, PROCESSES.value);
     let own = util::tasks();
     assert_eq!(crowd::meet(&PROCESSES, Builder::new) + own, 300);
@@ -47,13 +48,9 @@ fn rlimit_nproc_with_cold_slots() {
 
 #[test]
 fn rlimit_nproc_with_warm_slots() {
-    if !common::alone("tasks::rlimit_nproc_with_warm_slots") {
+    if !alone_as_a_nobody("tasks::rlimit_nproc_with_warm_slots") {
         return;
     }
-    if !is_root() {
-        skip!("only root can become a user of whom the number of tasks is known");
-    }
-    become_a_nobody();
     crowd::warm_up(400, Builder::new);
     util::set_limit(libc::RLIMIT_NPROC, PROCESSES.value);
     let own = util::tasks();
@@ -63,13 +60,9 @@ fn rlimit_nproc_with_warm_slots() {
 /// The first thread of a process is the one that finds out everything: it may fail as well.
 #[test]
 fn rlimit_nproc_at_the_very_first_thread() {
-    if !common::alone("tasks::rlimit_nproc_at_the_very_first_thread") {
+    if !alone_as_a_nobody("tasks::rlimit_nproc_at_the_very_first_thread") {
         return;
     }
-    if !is_root() {
-        skip!("only root can become a user of whom the number of tasks is known");
-    }
-    become_a_nobody();
     util::set_limit(libc::RLIMIT_NPROC, 1);
     let expected = Expected {
         value: 1,
@@ -83,13 +76,9 @@ fn rlimit_nproc_at_the_very_first_thread() {
 /// Processes meet the same limit, and name it alike.
 #[test]
 fn rlimit_nproc_for_processes() {
-    if !common::alone("tasks::rlimit_nproc_for_processes") {
+    if !alone_as_a_nobody("tasks::rlimit_nproc_for_processes") {
         return;
     }
-    if !is_root() {
-        skip!("only root can become a user of whom the number of tasks is known");
-    }
-    become_a_nobody();
     util::set_limit(libc::RLIMIT_NPROC, 1);
     let expected = Expected {
         value: 1,
