@@ -38,7 +38,8 @@ pub struct Error {
 #[non_exhaustive]
 pub enum ErrorKind {
     /// A limit of the process, its control group or the machine was reached; [`Error::limit`]
-    /// names it, if this build has the feature `diagnosis`. The same call may succeed later, or with a higher limit.
+    /// names it, if this build has the feature `diagnosis`. The same call may succeed later, or
+    /// with a higher limit.
     Limit,
     /// A value given to this crate cannot be used: an empty set of processors, a NUL inside a path.
     InvalidInput,

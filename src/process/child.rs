@@ -194,7 +194,8 @@ impl Child {
             .map(|fd| unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) })
     }
 
-    /// Closes [`stdin`](Self::stdin), waits until the child has ended, and reaps it. A second call returns the same status.
+    /// Closes [`stdin`](Self::stdin), waits until the child has ended, and reaps it. A second call
+    /// returns the same status.
     ///
     /// # Errors
     /// `ECHILD` if the child was reaped by somebody else (a `waitpid(-1)`, SIGCHLD ignored) or is

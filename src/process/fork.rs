@@ -48,11 +48,11 @@ pub enum Fork {
 /// # Safety
 /// If the process has other threads, they do not exist in the child, and what they held at that
 /// moment stays as it was: locked locks stay locked, half-changed data stays half changed. Until
-/// the child calls `execve` or `_exit`, it may only use what is known to survive that: async-signal-
-/// safe functions (`signal-safety(7)`), this crate, the allocator of a libc that promises so (glibc and
-/// musl do), and data that the calling thread alone used. Owning values exist twice after the
-/// call: a value whose drop acts on the world outside (removing a file) must not be dropped in
-/// both.
+/// the child calls `execve` or `_exit`, it may only use what is known to survive that:
+/// async-signal-safe functions (`signal-safety(7)`), this crate, the allocator of a libc that
+/// promises so (glibc and musl do), and data that the calling thread alone used. Owning values
+/// exist twice after the call: a value whose drop acts on the world outside (removing a file) must
+/// not be dropped in both.
 ///
 /// ```
 /// use rawthread::process::{Fork, fork};

@@ -83,7 +83,8 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// A thread without a name, with 2 MiB of stack and one page of guard.
+    /// A thread without a name, with the default stack and guard: 2 MiB (with std
+    /// `RUST_MIN_STACK`, if it is set) and one page.
     ///
     /// ```
     /// let builder = rawthread::Builder::new();
@@ -151,8 +152,8 @@ impl Builder {
     }
 
     /// At least this many bytes below the stack that fault when touched, rounded up to a power of
-    /// two of pages; 0 means no guard, as in
-    /// `pthread_attr_setguardsize(3)`. The default is one page.
+    /// two of pages; 0 means no guard, as in `pthread_attr_setguardsize(3)`. The default is one
+    /// page.
     ///
     /// A frame larger than the guard can step over it where code is compiled without stack
     /// probes; Rust's own code has them.

@@ -50,7 +50,7 @@ impl Thread {
         ThreadId(self.0.id())
     }
 
-    /// The name it was given; `"main"` for the main thread.
+    /// The name it was given, if any; `"main"` for the main thread.
     ///
     /// ```
     /// let thread = rawthread::Builder::new().name("sweeper".into()).spawn(|| ())?;

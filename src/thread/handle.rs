@@ -16,12 +16,11 @@ use crate::runtime::record::Shared;
 use crate::stack::slab::Region;
 use crate::sys::futex::Deadline;
 
-/// Owns the right to join a thread; dropping it detaches the thread.
-///
-/// Invariants:
-/// * H1: the handle holds the packet, and with it the slot (S1 of `stack::slot`), until it is joined or dropped, so the
-///   result's memory stays.
-/// * H2: nobody but the handle takes or drops a result once `COMPLETE` was set without `DETACHED`.
+// Invariants:
+// * H1: the handle holds the packet, and with it the slot (S1 of `stack::slot`), until it is joined
+//   or dropped, so the result's memory stays.
+// * H2: nobody but the handle takes or drops a result once `COMPLETE` was set without `DETACHED`.
+/// Owns the right to join a thread; dropping it detaches the thread, which runs on.
 ///
 /// ```
 /// let handle = rawthread::spawn(|| "done");
@@ -54,16 +53,14 @@ impl<T> JoinHandle<T> {
     }
 
     /// Waits for the thread and returns what its closure left: its value, or `Err` with the
-    /// payload of its panic. The thread-local destructors have run then.
+    /// payload of its panic. The thread-local destructors have run then. A thread that joins itself
+    /// waits for ever.
     ///
     /// The thread may leave the kernel's lists a few microseconds later (`/proc/self/task`,
     /// `unshare(2)`'s thread checks).
     ///
     /// # Errors
     /// The closure panicked.
-    ///
-    /// # Panics
-    /// Never of itself; a thread that joins itself waits for ever.
     ///
     /// ```
     /// let handle = rawthread::spawn(|| -> i32 { panic!("no") });

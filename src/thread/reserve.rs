@@ -10,7 +10,8 @@ use crate::stack::table::List;
 /// Prepares memory, identities and records for `n` threads of the default size, so that the next
 /// `n` spawns neither map memory nor have libc lay anything out, and can fail only in `clone`.
 ///
-/// What is idle already counts. Costs some 60 µs and 8 KiB a thread, and address space.
+/// What is idle already counts. Each costs what a thread on a new stack costs, and keeps some 8 KiB
+/// of memory and the stack's address space.
 ///
 /// # Errors
 /// As [`Builder::spawn`](crate::Builder::spawn); what was prepared until then stays prepared.

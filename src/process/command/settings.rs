@@ -305,8 +305,8 @@ impl Command {
         self
     }
 
-    /// The same for group ids. Where the caller is not root, `setgroups` is denied in the namespace
-    /// first, as the kernel demands.
+    /// As [`uid_map`](Self::uid_map), for group ids. Where the caller is not root, `setgroups` is
+    /// denied in the namespace first, as the kernel demands.
     ///
     /// ```
     /// # use rawthread::process::Command;

@@ -22,7 +22,7 @@ use crate::sys::{Errno, arch, memory, task};
 /// match rawthread::host()?.citizenship() {
 ///     Citizenship::Full => println!("as good as pthreads"),
 ///     Citizenship::Guest => println!("setuid does not reach rawthreads"),
-///     _ => println!("no threads here"),
+///     _ => println!("something between"),
 /// }
 /// # Ok::<(), rawthread::Error>(())
 /// ```

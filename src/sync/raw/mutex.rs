@@ -8,8 +8,9 @@
 //!
 //! * M1. Only the transition out of `FREE` makes a holder, and only the holder makes `FREE`.
 //! * M2. Where a thread sleeps, the word is `CONTENDED`, or a wake is under way: the one who owes
-//!   it has not made it yet, or the woken thread has not yet looked at the word. A thread that has slept takes the lock as `CONTENDED`, or sets `CONTENDED` and sleeps
-//!   again, because it cannot know whether it was the last sleeper.
+//!   it has not made it yet, or the woken thread has not yet looked at the word. A thread that has
+//!   slept takes the lock as `CONTENDED`, or sets `CONTENDED` and sleeps again, because it cannot
+//!   know whether it was the last sleeper.
 //!
 //! Orderings: every way out of `FREE` is Acquire and every way into it is Release, on the one
 //! word; so what a holder did happens before what the next holder does. The mark `CONTENDED`

@@ -13,9 +13,9 @@
 //!   way. `begin` keeps the bit and `end` clears it.
 //!
 //! Orderings: `end` is Release and every look that can answer `DONE` is Acquire, so whoever sees
-//! `DONE` sees what the closure did. `begin` is Acquire too: it may follow a later
-//! `POISONED` than the look saw, and reads what that attempt left behind. `mark` only says that someone sleeps: Relaxed; being a
-//! read-modify-write it does not cut an earlier Release off from a later Acquire.
+//! `DONE` sees what the closure did. `begin` is Acquire too: it may follow a later `POISONED` than
+//! the look saw, and reads what that attempt left behind. `mark` only says that someone sleeps:
+//! Relaxed; being a read-modify-write it does not cut an earlier Release off from a later Acquire.
 
 use crate::primitive::atomic::AtomicU32;
 use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};

@@ -1,10 +1,11 @@
 //! Threads that outlive their tasks: what `spawn` promises, for the price of a wake-up.
 //!
-//! [`spawn`](fn@spawn) hands a closure to an idle kernel thread of this module's, the one that became idle last,
-//! or makes one. To the closure it is a new thread: a new [`ThreadId`](crate::ThreadId), fresh
-//! thread-locals (with their destructors run before a join returns), no name, its spawner's signal
-//! mask, affinity, scheduling and comm, and the spawner's directory and descriptors. The handle is
-//! the same, with the same guarantees; only the kernel's tid may come again in a later task.
+//! [`spawn`](fn@spawn) hands a closure to an idle kernel thread of this module's, the one that
+//! became idle last, or makes one. To the closure it is a new thread: a new
+//! [`ThreadId`](crate::ThreadId), fresh thread-locals (with their destructors run before a join
+//! returns), no name, its spawner's signal mask, affinity, scheduling and comm, and the spawner's
+//! directory and descriptors. The handle is the same, with the same guarantees; only the kernel's
+//! tid may come again in a later task.
 //!
 //! A thread whose task left something that cannot be put back (affinity, scheduling, effective
 //! ids, an unshared directory or descriptor table, a robust mutex locked), and one that a [`pidfd`]
