@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ffi::CStr;
 
 use crate::common::alone;
-use crate::util::on_raw;
+use crate::util::{on_raw, told_by_live_threads};
 
 fn errno() -> i32 {
     // SAFETY: the calling thread's errno.
@@ -48,23 +48,8 @@ fn errno_is_each_threads_own_and_starts_at_zero() {
 
 #[test]
 fn errno_locations_of_live_threads_differ() {
-    let gate = std::sync::Arc::new(std::sync::Barrier::new(16));
-    let threads: Vec<_> = (0..16)
-        .map(|_| {
-            let gate = gate.clone();
-            rawthread::spawn(move || {
-                gate.wait();
-                // SAFETY: only its address is looked at.
-                let place = unsafe { libc::__errno_location() } as usize;
-                gate.wait();
-                place
-            })
-        })
-        .collect();
-    let places: HashSet<_> = threads
-        .into_iter()
-        .map(|thread| thread.join().unwrap())
-        .collect();
+    // SAFETY: only its address is looked at.
+    let places = told_by_live_threads(16, || unsafe { libc::__errno_location() } as usize);
     assert_eq!(places.len(), 16);
 }
 

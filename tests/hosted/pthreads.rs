@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
 
-use crate::util::{full, on_raw};
+use crate::util::{full, on_raw, told_by_live_threads};
 
 #[test]
 fn the_restartable_sequence_is_registered() {
@@ -71,53 +71,30 @@ fn robust_head(tid: i32) -> (i64, usize, usize) {
 
 #[test]
 fn the_robust_list_is_registered_and_each_threads_own() {
-    let gate = std::sync::Arc::new(std::sync::Barrier::new(8));
-    let threads: Vec<_> = (0..8)
-        .map(|_| {
-            let gate = gate.clone();
-            rawthread::spawn(move || {
-                gate.wait();
-                let (returned, head, len) = robust_head(0);
-                assert_eq!((returned, len), (0, 24));
-                // SAFETY: the head is in this thread's control block; empty it points at itself.
-                assert_eq!(unsafe { *(head as *const usize) }, head);
-                gate.wait();
-                head
-            })
-        })
-        .collect();
-    let heads: std::collections::HashSet<_> = threads
-        .into_iter()
-        .map(|thread| thread.join().unwrap())
-        .collect();
+    let heads = told_by_live_threads(8, || {
+        let (returned, head, len) = robust_head(0);
+        assert_eq!((returned, len), (0, 24));
+        // SAFETY: the head is in this thread's control block; empty it points at itself.
+        assert_eq!(unsafe { *(head as *const usize) }, head);
+        head
+    });
     assert_eq!(heads.len(), 8);
     assert!(!heads.contains(&0));
 }
 
 #[test]
 fn there_is_an_alternate_signal_stack() {
-    let gate = std::sync::Arc::new(std::sync::Barrier::new(4));
-    let threads: Vec<_> = (0..4)
-        .map(|_| {
-            let gate = gate.clone();
-            rawthread::spawn(move || {
-                // SAFETY: asks.
-                let stack = unsafe {
-                    let mut stack = MaybeUninit::<libc::stack_t>::uninit();
-                    assert_eq!(libc::sigaltstack(std::ptr::null(), stack.as_mut_ptr()), 0);
-                    stack.assume_init()
-                };
-                gate.wait();
-                assert_eq!(stack.ss_flags, 0);
-                assert!(stack.ss_size >= libc::SIGSTKSZ, "{}", stack.ss_size);
-                stack.ss_sp as usize
-            })
-        })
-        .collect();
-    let stacks: std::collections::HashSet<_> = threads
-        .into_iter()
-        .map(|thread| thread.join().unwrap())
-        .collect();
+    let stacks = told_by_live_threads(4, || {
+        // SAFETY: asks.
+        let stack = unsafe {
+            let mut stack = MaybeUninit::<libc::stack_t>::uninit();
+            assert_eq!(libc::sigaltstack(std::ptr::null(), stack.as_mut_ptr()), 0);
+            stack.assume_init()
+        };
+        assert_eq!(stack.ss_flags, 0);
+        assert!(stack.ss_size >= libc::SIGSTKSZ, "{}", stack.ss_size);
+        stack.ss_sp as usize
+    });
     assert_eq!(stacks.len(), 4);
 }
 
@@ -155,23 +132,8 @@ fn getattr_tells_the_bounds_of_the_stack() {
 
 #[test]
 fn pthread_self_is_distinct_and_equal_to_itself() {
-    let gate = std::sync::Arc::new(std::sync::Barrier::new(8));
-    let threads: Vec<_> = (0..8)
-        .map(|_| {
-            let gate = gate.clone();
-            rawthread::spawn(move || {
-                gate.wait();
-                // SAFETY: asks.
-                let own = unsafe { libc::pthread_self() };
-                gate.wait();
-                own
-            })
-        })
-        .collect();
-    let all: std::collections::HashSet<_> = threads
-        .into_iter()
-        .map(|thread| thread.join().unwrap())
-        .collect();
+    // SAFETY: asks.
+    let all = told_by_live_threads(8, || unsafe { libc::pthread_self() });
     assert_eq!(all.len(), 8);
 }
 

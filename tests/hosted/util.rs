@@ -1,7 +1,9 @@
 //! What the tests share.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Barrier};
 
 use crate::common::{Directory, texts};
 
@@ -110,6 +112,27 @@ impl Drop for Library {
 /// Runs `closure` on a raw thread to its end.
 pub(crate) fn on_raw<T: Send + 'static>(closure: impl FnOnce() -> T + Send + 'static) -> T {
     rawthread::spawn(closure).join().unwrap()
+}
+
+/// What `tell` says in each of `count` raw threads that live at the same time.
+pub(crate) fn told_by_live_threads<T>(count: usize, tell: fn() -> T) -> HashSet<T>
+where
+    T: Eq + std::hash::Hash + Send + 'static,
+{
+    let gate = Arc::new(Barrier::new(count));
+    let threads: Vec<_> = (0..count)
+        .map(|_| {
+            let gate = gate.clone();
+            rawthread::spawn(move || {
+                // A panic must not keep the others from the gate.
+                let told = std::panic::catch_unwind(tell);
+                gate.wait();
+                told.unwrap()
+            })
+        })
+        .collect();
+    let told = threads.into_iter().map(|thread| thread.join().unwrap());
+    told.collect()
 }
 
 /// A value whose address other threads may use; the test says why that is sound.
