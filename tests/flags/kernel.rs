@@ -275,6 +275,10 @@ fn draws_of_anything_in_any_state_are_answered_as_foretold() {
     };
     let mut needed = [0u32; 128];
     let mut excused: Vec<&str> = NOT_TRIED.iter().map(|(id, _)| *id).collect();
+    if cfg!(not(target_arch = "x86_64")) {
+        // The other architectures take any thread pointer.
+        excused.push("G1");
+    }
     for (place, (state, count)) in states.iter().enumerate() {
         let mut without = uncertain;
         if state.is_rightless() || !is_root() {
