@@ -61,17 +61,18 @@ fn main() -> i32 {
     match start::args().nth(1).map(|argument| argument.to_bytes()) {
         Some(b"panic") => panics(),
         Some(b"storm") => storm(),
-        // An emulator that cannot say what a thread was born with: every thread ends after its task.
-        Some(b"cold") => drop(fresh()),
         _ => {
             warm::set_idle_time(Duration::MAX);
             let threads = fresh();
             assert!(threads < 100, "{threads} kernel threads for 300 tasks");
-            kernel_state_is_fresh();
+            let emulated = !kernel_state_is_fresh();
             spoilt_threads_end();
             large_and_detached();
             idle_threads_leave();
-            forked();
+            // qemu-user stumbles over its own threads after a fork.
+            if !emulated {
+                forked();
+            }
         }
     };
     print(format_args!("warm\n"));
@@ -145,8 +146,9 @@ fn fresh() -> usize {
     threads
 }
 
-/// What a task told the kernel is not there for the next one.
-fn kernel_state_is_fresh() {
+/// What a task told the kernel is not there for the next one; whether that kernel is a real one,
+/// which takes robust lists.
+fn kernel_state_is_fresh() -> bool {
     static MEMORY: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];
     fn place() -> usize {
         (&raw const MEMORY).addr()
@@ -176,10 +178,13 @@ fn kernel_state_is_fresh() {
         let head = place();
         MEMORY[0].store(head as u64, Ordering::Relaxed);
         // SAFETY: an empty list in permanent memory.
-        unsafe { ask(number::SET_ROBUST_LIST, head, 24, 0, 0) };
-        tid()
+        let set = unsafe { ask(number::SET_ROBUST_LIST, head, 24, 0, 0) };
+        (set == 0).then(tid)
     });
-    assert_ends(listed.join().unwrap());
+    let listed = listed.join().unwrap();
+    if let Some(listed) = listed {
+        assert_ends(listed);
+    }
 
     // The spawner's mask at the time of the spawn.
     fn mask(how: usize, set: &u64) -> u64 {
@@ -207,6 +212,7 @@ fn kernel_state_is_fresh() {
             tid()
         },
     );
+    listed.is_some()
 }
 
 /// What cannot be put back ends the thread.
@@ -304,7 +310,8 @@ fn forked() {
 
 /// Many spawners lose no task, whatever the threads' idle time.
 fn storm() {
-    const ROUNDS: u64 = 400;
+    // AArch64 may be emulated, a hundred times slower.
+    const ROUNDS: u64 = if cfg!(target_arch = "x86_64") { 400 } else { 60 };
     for idle in [Duration::ZERO, Duration::from_micros(50), Duration::MAX] {
         warm::set_idle_time(idle);
         rawthread::scope(|scope| {
