@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
 # Hosted threads on AArch64: static glibc programs under qemu-user. That emulator refuses clone3,
 # private resources and namespaces, installs no guards, and cannot execute the tests once more, so
-# only tests that need none of it run here.
+# only tests that need none of it run here; ci/env-aarch64-kernel.sh runs others.
+#
+# `twenty_thousand` is not for qemu-user 7.2, which keeps 280 KB of every thread that ended: 10,000
+# pthread_create and pthread_join in C take 2.8 GB there, and where memory is short it ends by
+# SIGSEGV. `second_level` runs itself in a process of its own: here it is told that it is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 skip() {
@@ -33,4 +37,6 @@ run() { # run TEST FILTER...
 }
 run sync
 run attributes --skip private::
-run hosted keys:: --skip second_level
+run hosted keys:: locals:: --skip second_level --skip twenty_thousand
+RAWTHREAD_TEST_ALONE=keys::keys_of_the_second_level_work_too \
+    run hosted --exact keys::keys_of_the_second_level_work_too
