@@ -116,7 +116,17 @@ unsafe fn copy() -> Result<i32, Errno> {
     // contract.
     let pid = unsafe { crate::sys::clone::fork_call(&request) }?;
     if pid == 0 {
-        crate::runtime::freestanding::forked();
+        notice();
     }
     Ok(pid)
 }
+
+/// In a child that has its own copy of the memory, made without libc's `fork`: first thing.
+#[cfg(not(feature = "hosted"))]
+pub(super) fn notice() {
+    crate::runtime::freestanding::forked();
+}
+
+/// The hosted runtime looks for itself, when it is next asked for a thread.
+#[cfg(feature = "hosted")]
+pub(super) fn notice() {}

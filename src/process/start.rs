@@ -4,6 +4,7 @@
 use core::mem::ManuallyDrop;
 
 use super::footing::{Footing, Sitter};
+use super::fork;
 use super::gate::ChildGate;
 use crate::error::Error;
 use crate::stack::layout;
@@ -126,6 +127,7 @@ impl<F: FnOnce() -> i32> Start<F> {
                 // SAFETY: no VM, so the child has its own copy of this stack.
                 match unsafe { clone::fork_call(request) }? {
                     0 => {
+                        fork::notice();
                         // SAFETY: the child's copy, taken once: this branch does not return.
                         let f = unsafe { ManuallyDrop::take(f) };
                         let code = run(f, *gate);

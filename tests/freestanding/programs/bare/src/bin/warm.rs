@@ -5,7 +5,7 @@
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
-use rawthread::process::{Fork, fork};
+use rawthread::process::{Builder, Child, Fork, fork};
 use rawthread::start::{self, print};
 use rawthread::{CpuSet, Signal, warm};
 
@@ -287,31 +287,40 @@ fn idle_threads_leave() {
     warm::set_idle_time(Duration::from_secs(10));
 }
 
-/// The parent's idle threads are not in the child.
+/// The parent's idle threads are not in a child, whoever made it.
 fn forked() {
+    fn in_child() -> i32 {
+        let sum: u32 = (0..50)
+            .map(|number| warm::spawn(move || number).join().unwrap())
+            .sum();
+        i32::from(sum != 1225)
+    }
+    fn assert_well(mut child: Child) {
+        let status = child.wait_timeout(Duration::from_secs(60)).unwrap();
+        if status.is_none() {
+            child.kill().unwrap();
+        }
+        assert_eq!(status.expect("an answer").code(), Some(0));
+    }
     settle();
     // SAFETY: no other thread is in the middle of anything.
     match unsafe { fork() }.unwrap() {
-        Fork::Parent(mut child) => {
-            let status = child.wait_timeout(Duration::from_secs(60)).unwrap();
-            if status.is_none() {
-                child.kill().unwrap();
-            }
-            assert_eq!(status.expect("an answer").code(), Some(0));
-        }
-        Fork::Child => {
-            let sum: u32 = (0..50)
-                .map(|number| warm::spawn(move || number).join().unwrap())
-                .sum();
-            start::exit(i32::from(sum != 1225))
-        }
+        Fork::Parent(child) => assert_well(child),
+        Fork::Child => start::exit(in_child()),
     }
+    settle();
+    // SAFETY: as above.
+    assert_well(unsafe { Builder::new().spawn(in_child) }.unwrap());
 }
 
 /// Many spawners lose no task, whatever the threads' idle time.
 fn storm() {
     // AArch64 may be emulated, a hundred times slower.
-    const ROUNDS: u64 = if cfg!(target_arch = "x86_64") { 400 } else { 60 };
+    const ROUNDS: u64 = if cfg!(target_arch = "x86_64") {
+        400
+    } else {
+        60
+    };
     for idle in [Duration::ZERO, Duration::from_micros(50), Duration::MAX] {
         warm::set_idle_time(idle);
         rawthread::scope(|scope| {
