@@ -3,4 +3,5 @@
 set -euo pipefail
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features rawthread/lock_api
 RUSTDOCFLAGS="-D warnings" cargo doc -p rawthread --no-deps --no-default-features --features alloc
+RUSTDOCFLAGS="-D warnings" cargo doc -p rawthread --no-deps --no-default-features --features start
 RUSTDOCFLAGS="-D warnings" cargo doc -p rawthread --no-deps --no-default-features --features alloc,start,panic-thread

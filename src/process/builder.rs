@@ -303,7 +303,7 @@ impl Builder {
     /// handler of the program may run in such a child: block signals around the call, or take
     /// `CLEAR_SIGHAND`.
     ///
-    /// [`Command`](super::Command) does all this safely for the case that ends in `execve`.
+    /// `Command` does all this safely for the case that ends in `execve`.
     ///
     /// Without `FILES`, descriptors in the child are copies: dropping an `OwnedFd` there or here
     /// closes one of two. With `FILES` and without `VM`, both copies of a captured `OwnedFd` would

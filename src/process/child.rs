@@ -72,7 +72,7 @@ pub(super) fn wait_raw(
     }
 }
 
-/// A child process: made by [`Builder`](super::Builder), [`Command`](super::Command) or
+/// A child process: made by [`Builder`](super::Builder), `Command` or
 /// [`fork`](super::fork()).
 ///
 /// # What drop does

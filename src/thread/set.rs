@@ -120,7 +120,7 @@ impl Member {
 /// Dropping the set detaches its threads, as dropping a [`JoinHandle`] does: they run on, and what
 /// they return is dropped. To wait for them instead, join until [`JoinSet::join_next`] says `None`.
 ///
-/// Needs no allocator but for [`JoinSet::join_all`].
+/// Needs no allocator but for `join_all`.
 ///
 /// ```
 /// use rawthread::JoinSet;
