@@ -9,7 +9,9 @@
 //!   (`thread/state.rs` knows which). The thread may then still be on its way out.
 //! * S3: whoever takes a slot from the cache waits until its `clear_tid` word is 0 before touching
 //!   its memory: until then the dying thread still stands on it. The kernel clears the word as the
-//!   last thing it does with that memory (kernel/fork.c, `mm_release`).
+//!   last thing it does with that memory (kernel/fork.c, `mm_release`), by a plain store, but after
+//!   an atomic with the order of a full barrier (kernel/exit.c, `do_exit`: `signal->live`): who
+//!   loads the 0 with Acquire sees all that the thread wrote, also on AArch64.
 #![allow(unsafe_code, reason = "shares plain fields under the invariants above")]
 
 use core::cell::UnsafeCell;
