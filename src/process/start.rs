@@ -130,6 +130,8 @@ impl<F: FnOnce() -> i32> Start<F> {
                         fork::notice();
                         // SAFETY: the child's copy, taken once: this branch does not return.
                         let f = unsafe { ManuallyDrop::take(f) };
+                        #[cfg(not(feature = "hosted"))]
+                        crate::runtime::freestanding::forked();
                         let code = run(f, *gate);
                         task::exit_group(code)
                     }

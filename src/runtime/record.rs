@@ -275,6 +275,14 @@ pub(crate) fn current() -> Shared {
     record
 }
 
+/// The calling thread's record if it has one: asking takes no memory.
+#[cfg(feature = "panic-thread")]
+pub(crate) fn known() -> Option<Shared> {
+    let raw = Current::current();
+    // SAFETY: as in `current`.
+    (!raw.is_null()).then(|| unsafe { Shared::another(raw) })
+}
+
 /// The record behind an address that [`Current::current`] returned.
 ///
 /// # Safety

@@ -23,10 +23,9 @@
 
 use core::panic::PanicInfo;
 
-use super::current;
 use super::entry;
 use super::packet::Head;
-use crate::runtime::freestanding;
+use crate::runtime::{freestanding, record};
 use crate::sys::{file, task};
 
 /// What a process reports whose main thread panicked.
@@ -93,9 +92,14 @@ fn end(info: &PanicInfo<'_>) -> ! {
 
 /// What std prints, but for the backtrace.
 fn report(info: &PanicInfo<'_>) {
-    let thread = current::current();
-    let name = thread.name().unwrap_or("<unnamed>");
     let (tid, message) = (task::tid(), info.message());
+    // There may be no memory for a record, and that may be what the panic is about.
+    let record = record::known();
+    let name = match &record {
+        Some(record) => record.name().unwrap_or("<unnamed>"),
+        None if tid == task::pid() => "main",
+        None => "<unnamed>",
+    };
     match info.location() {
         Some(place) => file::print(
             2,

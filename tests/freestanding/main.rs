@@ -242,6 +242,12 @@ fn c_code_has_its_own_thread_locals() {
     run_both("c_tls", &[], 0, "C's thread-locals are right\n");
 }
 
+/// More than a page, by which lld does not align the segment itself.
+#[test]
+fn thread_locals_may_be_aligned_beyond_a_page() {
+    run_both("c_aligned", &[], 0, "aligned\n");
+}
+
 #[test]
 fn the_stack_protector_ends_the_process() {
     for build in [FIXED, PIE] {
@@ -276,6 +282,7 @@ fn a_panic_ends_its_thread_alone() {
 fn a_panic_that_nobody_can_outlive_ends_the_process() {
     let cases = [
         ("main", Some(101), None, "of main"),
+        ("memory", Some(101), None, "thread 'main' ("),
         ("scope", Some(101), None, "in a scope"),
         ("twice", None, Some(libc::SIGABRT), "while panicking"),
         ("destructor", None, Some(libc::SIGABRT), "in a destructor"),

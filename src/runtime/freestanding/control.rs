@@ -67,16 +67,18 @@ pub(super) fn place(end: usize, image: &Image) -> (usize, usize) {
 }
 
 /// Distance between the thread pointer and the block's first byte: what the linker used for its
-/// offsets. Below on x86-64, above on AArch64.
+/// offsets. Below on x86-64, above on AArch64. The smallest that leaves the first byte `skew`
+/// beyond a multiple of `align`, and has room for the block, or the header, in between.
 #[cfg(target_arch = "x86_64")]
 fn block_offset(image: &Image) -> usize {
-    image.block_len.next_multiple_of(image.align)
+    let end = image.skew + image.block_len;
+    image.block_len + (end.wrapping_neg() & (image.align - 1))
 }
 
 /// Distance between the thread pointer and the block's first byte.
 #[cfg(target_arch = "aarch64")]
 fn block_offset(image: &Image) -> usize {
-    HEADER.next_multiple_of(image.align)
+    HEADER + (image.skew.wrapping_sub(HEADER) & (image.align - 1))
 }
 
 #[cfg(target_arch = "x86_64")]

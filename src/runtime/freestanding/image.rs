@@ -18,6 +18,9 @@ pub(super) struct Image {
     pub(super) block_len: usize,
     /// A power of two.
     pub(super) align: usize,
+    /// What the segment's address was linked as, modulo `align`: not 0 where a linker aligns it by
+    /// no more than a page, as lld does.
+    pub(super) skew: usize,
     /// The stack protector's secret, from `AT_RANDOM`: the same in every thread.
     pub(super) canary: usize,
 }
@@ -31,6 +34,7 @@ static IMAGE: Kept = Kept(UnsafeCell::new(Image {
     image_len: 0,
     block_len: 0,
     align: 1,
+    skew: 0,
     canary: 0,
 }));
 
@@ -65,6 +69,7 @@ pub(super) fn find() -> Option<Image> {
             image_len: 0,
             block_len: 0,
             align: 1,
+            skew: 0,
             canary,
         },
         |tls| Image {
@@ -72,6 +77,7 @@ pub(super) fn find() -> Option<Image> {
             image_len: tls.p_filesz as usize,
             block_len: tls.p_memsz as usize,
             align: (tls.p_align as usize).max(1),
+            skew: tls.p_vaddr as usize & (tls.p_align as usize).max(1).wrapping_sub(1),
             canary,
         },
     );

@@ -5,7 +5,11 @@ use std::path::Path;
 use std::process::Command;
 
 /// C file and the programs that it is for.
-const PARTS: [(&str, &[&str]); 2] = [("tls", &["c_tls"]), ("ask", &["limit", "pidfd", "warm"])];
+const PARTS: [(&str, &[&str]); 3] = [
+    ("tls", &["c_tls"]),
+    ("aligned", &["c_aligned"]),
+    ("ask", &["limit", "panics", "pidfd", "warm"]),
+];
 
 fn main() {
     let out = env::var("OUT_DIR").unwrap();

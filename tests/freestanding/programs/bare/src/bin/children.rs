@@ -3,6 +3,7 @@
 #![no_main]
 
 use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
 use rawthread::flags::CloneFlags;
 use rawthread::process::{Builder, Fork, fork};
 use rawthread::start::{self, print};
@@ -22,6 +23,15 @@ fn main() -> i32 {
     };
     assert_eq!(child.unwrap().wait().unwrap().code(), Some(6));
     assert_eq!(WORD.load(Ordering::Relaxed), 5);
+
+    // A copy has none of the parent's idle threads.
+    assert_eq!(rawthread::warm::spawn(|| 3).join().unwrap(), 3);
+    // SAFETY: no other thread is in the middle of anything.
+    let copy = unsafe { Builder::new().spawn(|| rawthread::warm::spawn(|| 4).join().unwrap()) };
+    let mut copy = copy.unwrap();
+    let status = copy.wait_timeout(Duration::from_secs(20)).unwrap();
+    copy.kill().unwrap();
+    assert_eq!(status.and_then(|status| status.code()), Some(4));
 
     rawthread::spawn(|| ()).join().unwrap();
     // SAFETY: no other thread is in the middle of anything.

@@ -5,14 +5,15 @@
 use core::cell::Cell;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use rawthread::start::{self, print};
 use rawthread::Builder;
+use rawthread::start::{self, print};
 
 rawthread::entry!(main);
 
 fn main() -> i32 {
     match start::args().nth(1).map(|argument| argument.to_bytes()) {
         Some(b"main") => panic!("of {}", "main"),
+        Some(b"memory") => without_memory(),
         Some(b"scope") => rawthread::scope(|scope| {
             let _ = scope.spawn(|| panic!("in a scope")).join();
             0
@@ -21,6 +22,24 @@ fn main() -> i32 {
         Some(b"destructor") => exit_of(|| BAD.with(|_| ())),
         _ => in_threads(),
     }
+}
+
+unsafe extern "C" {
+    fn ask(number: isize, a: usize, b: usize, c: usize, d: usize) -> isize;
+}
+
+/// Panics in the main thread when nothing more can be mapped.
+fn without_memory() -> i32 {
+    const SETRLIMIT: isize = if cfg!(target_arch = "x86_64") {
+        160
+    } else {
+        164
+    };
+    const RLIMIT_AS: usize = 9;
+    let nothing = [0u64; 2];
+    // SAFETY: the kernel reads two numbers.
+    let asked = unsafe { ask(SETRLIMIT, RLIMIT_AS, nothing.as_ptr().addr(), 0, 0) };
+    panic!("{asked} without memory")
 }
 
 fn exit_of(closure: fn()) -> i32 {
