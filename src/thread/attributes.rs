@@ -145,7 +145,8 @@ impl Builder {
     /// # Safety
     /// `[address, address + len)` must be writable memory that nobody else uses from now until the
     /// thread was joined by its handle (the end of a scope is too early), or for ever if it was
-    /// not. It must be large enough for the closure: running over its end is undefined. 16 KiB is
+    /// not, or if it panicked with the feature `panic-thread`, for others may refer to its frames.
+    /// It must be large enough for the closure: running over its end is undefined. 16 KiB is
     /// little; panicking alone needs some 8 KiB.
     ///
     /// ```

@@ -221,7 +221,9 @@ impl Builder {
     ///
     /// # Safety
     /// What the closure and its result borrow must outlive both the thread (until it is joined,
-    /// its thread-local destructors included) and the result.
+    /// its thread-local destructors included) and the result. With the feature `panic-thread`, a
+    /// thread that panicked is one that never ends, joined or not: nothing in its frames was
+    /// dropped, and what it lent to others it never takes back.
     ///
     /// ```
     /// let number = 7;

@@ -33,8 +33,8 @@ struct Rela {
 /// Relocates the program that `vector`, its auxiliary vector, describes, if it was moved; then
 /// takes the right to write away from what nobody but its loader writes.
 ///
-/// A static program can have no relocation but relative ones: a symbol that was not found at link
-/// time is never found.
+/// A static program can have no relocation but relative ones, for a symbol that was not found at
+/// link time is never found; and those of C's `ifunc`s (`R_X86_64_IRELATIVE`), which are left out.
 ///
 /// # Safety
 /// `vector` is the process's auxiliary vector; this is the first thing the process does, once.

@@ -5,6 +5,9 @@
 //! run, then the function that [`entry!`](crate::entry) named. What it returns is the exit status
 //! of the process, whatever other threads do.
 //!
+//! C objects may be linked in, but for those with an `ifunc` (or `target_clones`): nobody asks its
+//! resolver, and a call of it crashes.
+//!
 //! The feature also brings the functions that compilers call unasked: `memcpy`, `memmove`,
 //! `memset`, `memcmp`, `bcmp`, `strlen`, `__stack_chk_fail`.
 //!
