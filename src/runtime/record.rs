@@ -152,7 +152,7 @@ pub(crate) const STATE_FLAGS: u32 = 31;
 
 /// The table could not grow, which it does by as much as it has.
 fn table_failed(errno: Errno) -> Error {
-    limits::memory(errno, RECORDS.len() * size_of::<Node<Record>>())
+    limits::memory(errno, RECORDS.growth())
 }
 
 /// A counted reference to a record.

@@ -94,6 +94,12 @@ impl<T: Cell> Table<T> {
         self.chunks.used.load(Ordering::Relaxed) as usize
     }
 
+    /// Bytes that a [`Table::fresh`] takes that finds no room.
+    pub(crate) fn growth(&self) -> usize {
+        let bytes = self.len().max(FIRST_CHUNK) * Node::<T>::SIZE;
+        bytes.next_multiple_of(memory::page_size())
+    }
+
     /// Every cell handed out so far.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'static Node<T>> + '_ {
         // A cell whose number is still 0 is being handed out right now.
@@ -293,6 +299,19 @@ mod tests {
             } else {
                 (chunk, offset + 1)
             };
+        }
+    }
+
+    #[test]
+    fn growth_is_what_the_next_chunk_takes() {
+        static TABLE: Table<Number> = Table::new();
+        let page = memory::page_size();
+        for chunk in 0..4 {
+            let bytes = (chunk_len(chunk) * Node::<Number>::SIZE).next_multiple_of(page);
+            assert_eq!(TABLE.growth(), bytes);
+            for _ in 0..chunk_len(chunk) {
+                TABLE.fresh().unwrap();
+            }
         }
     }
 

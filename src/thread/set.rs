@@ -65,7 +65,7 @@ fn take<T: Cell>(
         Some(node) => Ok(node),
         None => table
             .fresh()
-            .map_err(|errno| limits::memory(errno, table.len() * size_of::<Node<T>>())),
+            .map_err(|errno| limits::memory(errno, table.growth())),
     }
 }
 
