@@ -1,5 +1,6 @@
 //! What the benches share: who competes, how they take turns, what is printed.
 
+pub(crate) mod bare_clone;
 pub(crate) mod contenders;
 pub(crate) mod floor;
 pub(crate) mod machine;

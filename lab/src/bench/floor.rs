@@ -1,5 +1,5 @@
 //! The floor: one clone and one wait on a word, with nothing around them. No library that makes a
-//! kernel thread can be faster, and none that stops here is of use: no result, no guard, no name,
+//! kernel thread does less, and none that stops here is of use: no result, no guard, no name,
 //! no thread-locals.
 #![allow(unsafe_code, reason = "threads by bare clone")]
 

@@ -7,6 +7,11 @@
 use core::arch::asm;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+#[path = "../../../common/bare_clone.rs"]
+mod bare_clone;
+
+use bare_clone::clone_and_exit;
+
 rawthread::entry!(main);
 
 fn main() -> i32 {
@@ -38,43 +43,6 @@ fn make_and_join() -> bool {
     true
 }
 
-const FLAGS: i32 = libc::CLONE_VM
-    | libc::CLONE_FS
-    | libc::CLONE_FILES
-    | libc::CLONE_SIGHAND
-    | libc::CLONE_THREAD
-    | libc::CLONE_SYSVSEM
-    | libc::CLONE_CHILD_CLEARTID;
-
-/// # Safety
-/// Nobody uses the stack; `word` stays.
-#[cfg(target_arch = "x86_64")]
-unsafe fn clone_and_exit(top: *mut u8, word: *mut u32) -> isize {
-    let returned;
-    // SAFETY: the child runs on registers alone; the parent sees a system call.
-    unsafe {
-        asm!(
-            "syscall",
-            "test rax, rax",
-            "jnz 2f",
-            "xor edi, edi",
-            "mov eax, 60",
-            "syscall",
-            "2:",
-            inlateout("rax") libc::SYS_clone as isize => returned,
-            in("rdi") FLAGS as usize,
-            in("rsi") top,
-            in("rdx") 0usize,
-            in("r10") word,
-            in("r8") 0usize,
-            lateout("rcx") _,
-            lateout("r11") _,
-            options(nostack),
-        );
-    }
-    returned
-}
-
 /// # Safety
 /// The word stays.
 #[cfg(target_arch = "x86_64")]
@@ -93,31 +61,6 @@ unsafe fn wait_while_one(word: *mut u32) {
             options(nostack),
         );
     }
-}
-
-/// # Safety
-/// Nobody uses the stack; `word` stays.
-#[cfg(target_arch = "aarch64")]
-unsafe fn clone_and_exit(top: *mut u8, word: *mut u32) -> isize {
-    let returned;
-    // SAFETY: the child runs on registers alone; the parent sees a system call.
-    unsafe {
-        asm!(
-            "svc 0",
-            "cbnz x0, 2f",
-            "mov x8, 93",
-            "svc 0",
-            "2:",
-            inlateout("x0") FLAGS as isize => returned,
-            in("x1") top,
-            in("x2") 0usize,
-            in("x3") 0usize,
-            in("x4") word,
-            in("x8") libc::SYS_clone,
-            options(nostack),
-        );
-    }
-    returned
 }
 
 /// # Safety
