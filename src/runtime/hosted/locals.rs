@@ -3,8 +3,9 @@
 
 use core::ffi::c_void;
 use core::ptr;
+use core::sync::atomic::{Ordering, fence};
 
-use super::{host, loader, snapshot, symbols};
+use super::{host, loader, snapshot, static_tls, symbols};
 use crate::runtime::Slot;
 
 /// glibc's runner of C++ and Rust thread-local destructors; musl has none and needs none.
@@ -53,7 +54,8 @@ pub(super) unsafe fn refresh(slot: Slot) {
         // SAFETY: the seed took one.
         unsafe { snapshot::put_back(slot) };
     } else if host::known().is_some_and(|host| host.facts.refresh_locals) {
-        loader::each_module(refresh_module, ptr::null_mut());
+        let mut untold = static_tls::Blocks::new(slot);
+        loader::each_module(refresh_module, ptr::from_mut(&mut untold).cast());
     }
 }
 
@@ -63,30 +65,85 @@ const LC_GLOBAL_LOCALE: libc::locale_t = usize::MAX as libc::locale_t;
 unsafe extern "C" fn refresh_module(
     info: *mut libc::dl_phdr_info,
     _size: usize,
-    _data: *mut c_void,
+    data: *mut c_void,
 ) -> i32 {
-    // SAFETY: the loader passes a valid description.
-    let info = unsafe { &*info };
-    let Some((block, block_len)) = block_of(info) else {
-        return 0;
-    };
+    // SAFETY: the loader passes a valid description; the data is `untold` above.
+    let (info, untold) = unsafe { (&*info, &mut *data.cast::<static_tls::Blocks>()) };
     let Some(tls) = tls_header(info) else {
         return 0;
     };
-    let image_len = tls.p_filesz as usize;
-    // SAFETY: a pure look-up.
-    let errno = unsafe { libc::__errno_location() } as usize;
-    if (block as usize..block as usize + block_len).contains(&errno) {
-        return 0;
-    }
-    let image = (info.dlpi_addr as usize).wrapping_add(tls.p_vaddr as usize) as *const u8;
-    // SAFETY: the block is this thread's copy of the module's segment, `block_len` long, of which
-    // the first `image_len` bytes come from the image.
-    unsafe {
-        ptr::copy_nonoverlapping(image, block, image_len);
-        ptr::write_bytes(block.add(image_len), 0, block_len - image_len);
+    match block_of(info) {
+        Some((block, len)) => {
+            // SAFETY: a pure look-up.
+            let errno = unsafe { libc::__errno_location() } as usize;
+            if !(block as usize..block as usize + len).contains(&errno) {
+                // SAFETY: the block is this thread's copy of the module's segment.
+                unsafe { write_image(info, tls, block) };
+            }
+        }
+        None => {
+            // SAFETY: this is a visitor of the walk that `untold` was made for.
+            if let Some(block) = unsafe { untold.find(info, tls) } {
+                // SAFETY: as above.
+                unsafe { write_settled_image(info, tls, block) };
+            }
+        }
     }
     0
+}
+
+/// Writes the image of a module that the loader may be about to bring.
+///
+/// The loader relocates the image, then writes it into every thread's block, and only then can
+/// this thread use it. A write of ours that comes after the loader's, but with what was read before
+/// the relocation, must not stay. So the block is compared afterwards. Of each word: if the loader
+/// wrote it last, it is right. If this thread did, the relocation was before the loader's write,
+/// thus before ours, and the fence keeps the comparison behind ours: it sees the relocated image.
+///
+/// # Safety
+/// As [`write_image`]; only the loader may write to the block meanwhile.
+unsafe fn write_settled_image(info: &libc::dl_phdr_info, tls: &libc::Elf64_Phdr, block: *mut u8) {
+    loop {
+        // SAFETY: passed on.
+        unsafe { write_image(info, tls, block) };
+        fence(Ordering::SeqCst);
+        // SAFETY: passed on.
+        if unsafe { begins_with_image(info, tls, block) } {
+            break;
+        }
+    }
+}
+
+/// # Safety
+/// `block` is the calling thread's copy of the module's segment, used by nobody, `p_memsz` bytes
+/// long, of which the first `p_filesz` come from the image; the module stays loaded.
+unsafe fn write_image(info: &libc::dl_phdr_info, tls: &libc::Elf64_Phdr, block: *mut u8) {
+    let (image_len, block_len) = (tls.p_filesz as usize, tls.p_memsz as usize);
+    // SAFETY: as the caller vouches.
+    unsafe {
+        ptr::copy_nonoverlapping(image(info, tls), block, image_len);
+        ptr::write_bytes(block.add(image_len), 0, block_len - image_len);
+    }
+}
+
+/// # Safety
+/// As [`write_image`].
+unsafe fn begins_with_image(
+    info: &libc::dl_phdr_info,
+    tls: &libc::Elf64_Phdr,
+    block: *const u8,
+) -> bool {
+    let image = image(info, tls);
+    // Volatile: the loader may write both meanwhile.
+    // SAFETY: as the caller vouches.
+    (0..tls.p_filesz as usize).all(|index| unsafe {
+        image.add(index).read_volatile() == block.add(index).read_volatile()
+    })
+}
+
+/// What the module's thread-locals are at first.
+pub(super) fn image(info: &libc::dl_phdr_info, tls: &libc::Elf64_Phdr) -> *const u8 {
+    (info.dlpi_addr as usize).wrapping_add(tls.p_vaddr as usize) as *const u8
 }
 
 fn headers(info: &libc::dl_phdr_info) -> &[libc::Elf64_Phdr] {
@@ -94,7 +151,7 @@ fn headers(info: &libc::dl_phdr_info) -> &[libc::Elf64_Phdr] {
     unsafe { core::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) }
 }
 
-fn tls_header(info: &libc::dl_phdr_info) -> Option<&libc::Elf64_Phdr> {
+pub(super) fn tls_header(info: &libc::dl_phdr_info) -> Option<&libc::Elf64_Phdr> {
     headers(info)
         .iter()
         .find(|header| header.p_type == libc::PT_TLS)

@@ -12,7 +12,7 @@
 //! * [`leave`]: the way out, and in, that setuid and its family can live with.
 //! * [`loader`]: asking for the loaded modules beside forks.
 //! * [`locals`]: thread-locals fresh for the next thread; [`keys`]: pthread keys' destructors.
-//! * [`snapshot`]: the same in static programs.
+//! * [`snapshot`]: the same in static programs; [`static_tls`]: in libraries that came later.
 //! * [`overflow`]: the report of a stack overflow; [`retire`]: the end of an identity.
 #![allow(unsafe_code, reason = "stands between the kernel and libc")]
 
@@ -25,6 +25,7 @@ pub(crate) mod mint;
 pub(crate) mod overflow;
 mod retire;
 mod snapshot;
+mod static_tls;
 mod symbols;
 
 use core::mem::MaybeUninit;

@@ -1,0 +1,265 @@
+//! Blocks in the static TLS area that the loader does not tell.
+//!
+//! glibc keeps a reserve in every thread's static TLS area. A library that `dlopen` brings, and
+//! that is built for the initial-exec model, gets its block there, in threads that have long been
+//! running, too; so does one with TLS descriptors, AArch64's default, while there is room. Those
+//! threads have no entry for it in their DTV, so `dl_iterate_phdr` gives them a null
+//! address, as for a block that does not exist. The distance between thread pointer and block is
+//! in the loader's description of the module, its link_map, behind the part that is public.
+//!
+//! Where it is there is found by looking: seven words in a row, of which six are known for a module
+//! whose block is told. Every later use compares five of them once more, and takes only a block that
+//! lies where this thread's static TLS lies. Where nothing is found, these blocks are not refreshed.
+#![allow(unsafe_code, reason = "reads the loader's descriptions of modules")]
+
+use core::ffi::{c_char, c_void};
+use core::ops::Range;
+use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{loader, locals, mint, symbols, tcb};
+use crate::runtime::Slot;
+
+/// The public part of a module's description (link.h). Read under the loader's lock, as
+/// [`loader::each_module`]'s visitors are called: it guards the chain against coming and going.
+#[repr(C)]
+struct LinkMap {
+    base: usize,
+    name: *const c_char,
+    dynamic: *const c_void,
+    next: *const LinkMap,
+    previous: *const LinkMap,
+}
+
+/// What debuggers find the chain by, up to there (`struct r_debug` of link.h).
+#[repr(C)]
+struct Debug {
+    version: i32,
+    first: *const LinkMap,
+}
+
+/// What the loader keeps of a module's thread-locals, in the order in which every glibc from 2.17
+/// to 2.42 has it; of another order nothing is found.
+struct Words {
+    image: usize,
+    image_len: usize,
+    block_len: usize,
+    align: usize,
+    /// Distance of the block from the thread pointer, which way round the architecture says; or
+    /// 0, or a negative number: the block is not in the static area.
+    offset: usize,
+    module: usize,
+}
+
+impl Words {
+    const LEN: usize = 7 * size_of::<usize>();
+
+    /// # Safety
+    /// [`LEN`](Self::LEN) bytes at `address`, which is aligned for a word, are readable.
+    unsafe fn read(address: usize) -> Self {
+        // SAFETY: as the caller vouches. Atomic: the loader writes the offset without the lock.
+        let word = |index: usize| unsafe {
+            let word = ptr::with_exposed_provenance::<AtomicUsize>(address + index * 8);
+            (*word).load(Ordering::Relaxed)
+        };
+        Self {
+            image: word(0),
+            image_len: word(1),
+            block_len: word(2),
+            align: word(3),
+            // The fourth is not the same for modules of the start and for others.
+            offset: word(5),
+            module: word(6),
+        }
+    }
+
+    /// Whether they are of this module.
+    fn describe(&self, info: &libc::dl_phdr_info, tls: &libc::Elf64_Phdr) -> bool {
+        self.image == locals::image(info, tls) as usize
+            && self.image_len == tls.p_filesz as usize
+            && self.block_len == tls.p_memsz as usize
+            && self.align == tls.p_align as usize
+            && self.module == info.dlpi_tls_modid
+    }
+}
+
+/// Where the block with this offset lies in the calling thread.
+#[cfg(target_arch = "x86_64")]
+fn block_at(offset: usize) -> usize {
+    (tcb() as usize).wrapping_sub(offset)
+}
+
+/// Where the block with this offset lies in the calling thread.
+#[cfg(target_arch = "aarch64")]
+fn block_at(offset: usize) -> usize {
+    (tcb() as usize).wrapping_add(offset)
+}
+
+/// The part of `stack` that static TLS of the thread at its top lies in: it ends at the thread
+/// pointer.
+#[cfg(target_arch = "x86_64")]
+fn area(stack: Range<usize>) -> Range<usize> {
+    stack.start..tcb() as usize
+}
+
+/// The part of `stack` that static TLS of the thread at its top lies in: two words above the
+/// thread pointer it begins.
+#[cfg(target_arch = "aarch64")]
+fn area(stack: Range<usize>) -> Range<usize> {
+    tcb() as usize + 16..stack.end
+}
+
+/// Finds the blocks of the calling thread that the loader does not tell, module by module.
+pub(super) struct Blocks {
+    /// Distance of [`Words`] from the start of a link_map.
+    place: usize,
+    /// The rest of the chain, as the modules come in its order; null at its end, `None` until it is
+    /// needed.
+    rest: Option<*const LinkMap>,
+    area: Range<usize>,
+}
+
+impl Blocks {
+    /// For one walk over the modules, by the thread of this slot.
+    pub(super) fn new(slot: Slot) -> Self {
+        let (base, len) = slot.region().stack();
+        // SAFETY: the slot is the calling thread's, which has an identity.
+        let frames = unsafe { (*slot.identity()).stack_top };
+        Self {
+            place: place(),
+            rest: None,
+            area: area(frames..base as usize + len - mint::LAUNCH_ROOM),
+        }
+    }
+
+    /// The calling thread's block of the module, whose segment is `tls`, if it is in the static
+    /// TLS area.
+    ///
+    /// # Safety
+    /// For visitors of one walk of [`loader::each_module`] only, which began after `self`.
+    pub(super) unsafe fn find(
+        &mut self,
+        info: &libc::dl_phdr_info,
+        tls: &libc::Elf64_Phdr,
+    ) -> Option<*mut u8> {
+        if self.place == NOWHERE {
+            return None;
+        }
+        // SAFETY: of the chain: its first never goes, and others were found in this walk, under the
+        // lock that keeps them.
+        let map = unsafe { seek(self.rest.unwrap_or_else(first), info) };
+        self.rest = Some(map);
+        if map.is_null() {
+            return None;
+        }
+        // SAFETY: all link_maps are of one type, and in one of them the words were found at this
+        // place; glibc's loader makes no others. They are words of the C type, so aligned.
+        let words = unsafe { Words::read(map as usize + self.place) };
+        let block = block_at(words.offset);
+        let fits = self.area.contains(&block) && words.block_len <= self.area.end - block;
+        // The loader's marks for "no offset" (0, -1, -2) lie outside of the area.
+        (fits && words.describe(info, tls)).then(|| ptr::with_exposed_provenance_mut(block))
+    }
+}
+
+/// Distance of [`Words`] from the start of a link_map.
+///
+/// | value | meaning |
+/// |---|---|
+/// | `UNKNOWN` | nobody has looked |
+/// | `NOWHERE` | not found: another libc, a static program, or a glibc that has them elsewhere |
+/// | else | the distance in bytes |
+///
+/// Relaxed: every thread finds the same.
+static PLACE: AtomicUsize = AtomicUsize::new(UNKNOWN);
+const UNKNOWN: usize = usize::MAX;
+const NOWHERE: usize = 0;
+
+fn place() -> usize {
+    match PLACE.load(Ordering::Relaxed) {
+        UNKNOWN => {
+            let mut place = NOWHERE;
+            if !first().is_null() {
+                loader::each_module(look, ptr::from_mut(&mut place).cast());
+            }
+            PLACE.store(place, Ordering::Relaxed);
+            place
+        }
+        place => place,
+    }
+}
+
+/// The first of the chain, the program's own; null where there is no such chain.
+fn first() -> *const LinkMap {
+    let debug = symbols::find(c"_r_debug").cast::<Debug>();
+    // SAFETY: the loader's variable of this type; its first word pair never changes after the start.
+    unsafe { debug.as_ref() }.map_or(ptr::null(), |debug| debug.first)
+}
+
+/// The module's link_map, from `map` on; null if there is none.
+///
+/// # Safety
+/// `map` is of the chain or null, and the loader's lock is held.
+unsafe fn seek(mut map: *const LinkMap, info: &libc::dl_phdr_info) -> *const LinkMap {
+    // SAFETY: the chain's pointers are valid under the lock.
+    while let Some(this) = unsafe { map.as_ref() } {
+        if this.base == info.dlpi_addr as usize && this.name == info.dlpi_name {
+            break;
+        }
+        map = this.next;
+    }
+    map
+}
+
+/// Looks for the words in the link_map of a module whose block is told.
+///
+/// From the front, and the first that fit end the search: where they are part of the link_map, no
+/// byte behind it is read.
+unsafe extern "C" fn look(info: *mut libc::dl_phdr_info, _size: usize, data: *mut c_void) -> i32 {
+    // SAFETY: the loader passes a valid description; the data is `place` above.
+    let (info, place) = unsafe { (&*info, &mut *data.cast::<usize>()) };
+    let (Some(tls), Some((block, _))) = (locals::tls_header(info), locals::block_of(info)) else {
+        return 0;
+    };
+    // SAFETY: a visitor is called under the lock.
+    let map = unsafe { seek(first(), info) };
+    if map.is_null() {
+        return 0;
+    }
+    // SAFETY: as above.
+    let readable = unsafe { readable_end(map) } - map as usize;
+    let mut at = size_of::<LinkMap>();
+    while at + Words::LEN <= readable {
+        // SAFETY: readable, by the line above; a link_map is aligned for pointers.
+        let words = unsafe { Words::read(map as usize + at) };
+        if words.describe(info, tls) && block_at(words.offset) == block as usize {
+            *place = at;
+            return 1;
+        }
+        at += size_of::<usize>();
+    }
+    0
+}
+
+/// An address up to which all bytes from `map` on are readable.
+///
+/// The smallest page has 4 KiB, so in each 4 KiB that hold one readable byte all are. That is so where
+/// a link_map begins, and where a name begins; if one of the chain does in the 4 KiB after these,
+/// they are readable, too. (A link_map of the start has about 1.2 KiB, its neighbours follow.)
+///
+/// # Safety
+/// `map` is of the chain, and the loader's lock is held.
+unsafe fn readable_end(map: *const LinkMap) -> usize {
+    const SMALLEST_PAGE: usize = 4096;
+    let end = (map as usize | (SMALLEST_PAGE - 1)) + 1;
+    let following = end..end + SMALLEST_PAGE;
+    let mut other = first();
+    // SAFETY: the chain's pointers are valid under the lock.
+    while let Some(this) = unsafe { other.as_ref() } {
+        if following.contains(&(other as usize)) || following.contains(&(this.name as usize)) {
+            return following.end;
+        }
+        other = this.next;
+    }
+    end
+}
