@@ -40,7 +40,8 @@ pub enum Fork {
 /// In a program with a libc it is the libc's own `fork`: it alone can put the libc's locks (of
 /// `malloc`, of stdio) in order for the child, and it runs what `pthread_atfork` registered. In a
 /// program without one it is the bare system call. To copy without that, or to share more or less,
-/// take [`Builder`](super::Builder).
+/// take [`Builder`](super::Builder). Without a libc the child ends by `start::exit`, where the
+/// examples have `libc::_exit`.
 ///
 /// # Errors
 /// `EAGAIN` at a limit of tasks, `ENOMEM`.

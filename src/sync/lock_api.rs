@@ -7,7 +7,7 @@ use lock_api::GuardNoSend;
 
 use super::raw;
 
-/// The word of a [`Mutex`](super::Mutex), for `lock_api` (cargo feature `lock_api`).
+/// The word of a [`Mutex`](super::Mutex), for `lock_api` 0.4 (cargo feature `lock_api`).
 ///
 /// # Examples
 ///
@@ -58,7 +58,7 @@ unsafe impl lock_api::RawMutex for RawMutex {
     }
 }
 
-/// The words of an [`RwLock`](super::RwLock), for `lock_api` (cargo feature `lock_api`).
+/// The words of an [`RwLock`](super::RwLock), for `lock_api` 0.4 (cargo feature `lock_api`).
 ///
 /// # Examples
 ///

@@ -106,7 +106,8 @@ impl Builder {
 
     /// Names the thread: [`Thread::name`](super::Thread::name) tells all of it, the kernel keeps
     /// the first 15 bytes (`/proc/self/task/TID/comm`, `prctl(2)` PR_SET_NAME). Without the feature
-    /// `alloc` it takes a `&'static str` of at most 63 bytes.
+    /// `alloc` it takes a `&'static str` of at most 63 bytes, and `spawn` refuses longer ones;
+    /// `"io".into()` is either.
     ///
     /// ```
     /// let thread = rawthread::Builder::new().name("io".into()).spawn(rawthread::current)?;

@@ -8,6 +8,9 @@
 //! program that started by the feature `start`, and not in a process with a libc. In a process
 //! with a libc, values of threads that the libc made are dropped by way of a pthread key.
 //!
+//! A destructor that panics ends the process, as with std. A thread whose panic does not
+//! unwind (feature `panic-thread`) drops none of its values.
+//!
 //! An access walks the list of the thread's values: a few nanoseconds, more with many of them. A
 //! value must not be used in a signal handler, which may interrupt its making.
 //!

@@ -9,7 +9,17 @@
 //! resolver, and a call of it crashes.
 //!
 //! The feature also brings the functions that compilers call unasked: `memcpy`, `memmove`,
-//! `memset`, `memcmp`, `bcmp`, `strlen`, `__stack_chk_fail`.
+//! `memset`, `memcmp`, `bcmp`, `strlen`, `__stack_chk_fail`. There is no other C function, and
+//! `examples/no-libc/build.rs` sees to it that the linker takes none from a libc.
+//!
+//! | what happens | why |
+//! |---|---|
+//! | unwinding panics are not supported without std | `panic = "abort"` is missing in the profile |
+//! | duplicate symbol `_start` | the link argument `-nostartfiles` is missing |
+//! | undefined symbol `__rawthread_main` | [`entry!`](crate::entry) is missing |
+//! | a crash before `main` | neither the link argument `-static-pie` nor all that a fixed address takes (README) |
+//! | any other undefined symbol | a C function; the crate `libc` has declarations only |
+//! | duplicate lang item `panic_impl` | of the program's panic handler and the feature `panic-thread`, leave out one; of a test harness, it needs std: `test = false` |
 //!
 //! ```ignore (a program without libc cannot be a doctest)
 //! #![no_std]
