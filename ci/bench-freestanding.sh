@@ -14,10 +14,10 @@ done
 at=$target/$(uname -m)-unknown-linux-gnu/release
 cpu=$(taskset -cp $$ | sed 's/.*: \([0-9]*\).*/\1/')
 
-once() { # once PROGRAM: nanoseconds per thread, on the clock and on the processor
-    local TIMEFORMAT='%R %U %S'
+once() { # once PROGRAM: nanoseconds per thread
+    local TIMEFORMAT='%R'
     { time taskset -c "$cpu" "$at/$1" "$threads"; } 2>&1 |
-        awk -v n="$threads" '{ printf "%d %d", $1 * 1e9 / n, ($2 + $3) * 1e9 / n }'
+        awk -v n="$threads" '{ printf "%d", $1 * 1e9 / n }'
 }
 median() { sort -n | sed -n "$(((rounds + 1) / 2))p"; }
 column() { cut -d' ' -f"$1" <<<"$results" | median; }
@@ -28,15 +28,13 @@ results=$(for ((round = 0; round < rounds; round++)); do
     for who in "${order[@]:round % 3:3}"; do
         printf -v "$who" '%s' "$(once "$who")"
     done
-    echo "$ours $origins $floor" | awk '{
-        printf "%s %.2f %.2f %.2f %.2f %.2f %.2f\n", $0, $3 / $1, $4 / $2, $1 / $5, $2 / $6, $3 / $5, $4 / $6
-    }'
+    echo "$floor $ours $origins" |
+        awk '{ printf "%s %.2f %.2f %.2f\n", $0, $3 / $2, $2 / $1, $3 / $1 }'
 done)
 echo "$rounds rounds of $threads threads on CPU $cpu; medians per spawn and join:"
-echo "                       clock      processor time (which other programs' load moves less)"
-echo "bare clone (floor) $(column 5) ns    $(column 6) ns"
-echo "rawthread          $(column 1) ns    $(column 2) ns"
-echo "origin             $(column 3) ns    $(column 4) ns"
-echo "origin ÷ rawthread    $(column 7)        $(column 8)"
-echo "rawthread ÷ floor     $(column 9)        $(column 10)"
-echo "origin ÷ floor        $(column 11)        $(column 12)"
+echo "bare clone (floor)  $(column 1) ns"
+echo "rawthread           $(column 2) ns"
+echo "origin              $(column 3) ns"
+echo "origin ÷ rawthread  $(column 4)"
+echo "rawthread ÷ floor   $(column 5)"
+echo "origin ÷ floor      $(column 6)"

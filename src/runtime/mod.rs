@@ -143,9 +143,6 @@ pub(crate) trait Runtime {
     /// The calling thread's tid, without a system call: its TCB has it.
     fn tid() -> i32;
 
-    /// A clock that never goes back, as cheap as this process has one.
-    fn nanoseconds() -> u64;
-
     /// Lowest address and end of the calling thread's stack, if this crate did not make it; zeroes
     /// where that is not known.
     fn foreign_stack() -> (usize, usize);

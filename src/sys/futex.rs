@@ -63,13 +63,8 @@ impl Deadline {
     }
 }
 
-/// A reading of a clock in nanoseconds; the clock of a running machine fits.
-pub(crate) fn nanoseconds(time: libc::timespec) -> u64 {
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
 /// The clock of deadlines, by the kernel.
-pub(crate) fn monotonic() -> libc::timespec {
+fn monotonic() -> libc::timespec {
     let mut now = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,

@@ -314,6 +314,7 @@ pub(super) fn default_stack_size() -> usize {
 /// let thread = rawthread::spawn(|| 6 * 7);
 /// assert_eq!(thread.join().unwrap(), 42);
 /// ```
+#[track_caller]
 pub fn spawn<F, T>(f: F) -> JoinHandle<T>
 where
     F: FnOnce() -> T + Send + 'static,

@@ -144,7 +144,7 @@ impl<T> JoinHandle<T> {
     /// Sleeps until the thread is done, after a short spin where that can help; false if the
     /// deadline came first.
     fn wait(&self, deadline: Option<Deadline>) -> bool {
-        if patience::await_awake(deadline.as_ref(), || self.is_finished()) {
+        if patience::await_awake(|| self.is_finished()) {
             return true;
         }
         if self.is_warm() {

@@ -137,6 +137,7 @@ impl<T: 'static> Local<T> {
     /// rawthread::local!(static LIMIT: u32 = 10);
     /// assert_eq!(LIMIT.with(|limit| limit * 2), 20);
     /// ```
+    #[track_caller]
     pub fn with<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
         match self.try_with(f) {
             Ok(result) => result,

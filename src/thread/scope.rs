@@ -109,7 +109,7 @@ impl Ledger {
     /// Scope: sleeps until no thread is left.
     pub(crate) fn wait(&self) {
         let look = || self.running.load(Ordering::Acquire);
-        if patience::await_awake(None, || look() == 0) {
+        if patience::await_awake(|| look() == 0) {
             return;
         }
         let mut value = self.running.fetch_or(WAITING, Ordering::Acquire) | WAITING;

@@ -279,7 +279,7 @@ impl<T> JoinSet<T> {
                 return Some(result);
             }
             let block = self.block.filter(|_| self.len > 0)?;
-            if !patience::await_awake(None, || !block.queue.is_empty()) {
+            if !patience::await_awake(|| !block.queue.is_empty()) {
                 block.queue.wait();
             }
         }

@@ -431,6 +431,23 @@ fn spawn_refuses_in_a_process_that_a_libc_started() {
 }
 
 #[test]
+fn a_dynamically_linked_program_says_what_it_lacks() {
+    if elsewhere().is_some() {
+        println!("SKIP: another machine's loader is not looked for");
+        return;
+    }
+    let target = target().join("dynamic");
+    let rustflags = ["-Clink-arg=-nostartfiles", "-Ctarget-feature=-crt-static"];
+    let arguments = ["build", "-p", "bare", "--bin", "hello"];
+    assert_built(&cargo(&arguments, &target, &rustflags));
+    let output = Command::new(target.join(triple()).join("debug/hello"))
+        .output()
+        .expect("runs");
+    assert_eq!(output.status.code(), Some(127), "{}", output.status);
+    assert!(text(&output).1.contains("link with -static-pie"));
+}
+
+#[test]
 fn start_and_hosted_exclude_each_other() {
     for feature in ["start", "panic-thread"] {
         let features = format!("rawthread/hosted,rawthread/{feature}");

@@ -27,7 +27,6 @@ use super::{Runtime, Slot, Words, locals, record};
 use crate::error::Error;
 use crate::stack::slot::Cache;
 use crate::stack::table::Cell;
-use crate::sys::futex::{monotonic, nanoseconds};
 use crate::sys::signal::{self, KernelSet};
 use crate::sys::{arch, task};
 use control::Control;
@@ -155,10 +154,6 @@ impl Runtime for Freestanding {
 
     fn tid() -> i32 {
         own().map_or_else(task::tid, |own| own.tid.load(Ordering::Relaxed))
-    }
-
-    fn nanoseconds() -> u64 {
-        nanoseconds(monotonic())
     }
 
     fn foreign_stack() -> (usize, usize) {

@@ -17,7 +17,7 @@
 //! | unwinding panics are not supported without std | `panic = "abort"` is missing in the profile |
 //! | duplicate symbol `_start` | the link argument `-nostartfiles` is missing |
 //! | undefined symbol `__rawthread_main` | [`entry!`](crate::entry) is missing |
-//! | a crash before `main` | neither the link argument `-static-pie` nor all that a fixed address takes (README) |
+//! | `fatal: not a static program` | neither the link argument `-static-pie` nor all that a fixed address takes (README) |
 //! | any other undefined symbol | a C function; the crate `libc` has declarations only |
 //! | duplicate lang item `panic_impl` | of the program's panic handler and the feature `panic-thread`, leave out one; of a test harness, it needs std: `test = false` |
 //!
@@ -105,10 +105,30 @@ unsafe extern "C" fn __rawthread_begin(stack: *const usize) -> ! {
             word = word.wrapping_add(1);
         }
         let vector = word.wrapping_add(1).cast::<[u64; 2]>();
+        refuse_a_dynamic_loader(vector);
         relocate::program(vector);
         // Addresses in the program's data are good from here on.
         compiler_fence(Ordering::SeqCst);
         run(stack, vector)
+    }
+}
+
+/// Ends a program that was linked without `-static-pie` and so came through a dynamic loader, which
+/// has relocated it and knows of libraries that nobody will start: it would crash further on.
+///
+/// # Safety
+/// `vector` is the auxiliary vector. Used before relocation, so it must not need any.
+unsafe fn refuse_a_dynamic_loader(mut vector: *const [u64; 2]) {
+    loop {
+        // SAFETY: the vector ends in AT_NULL, where this stops.
+        match unsafe { *vector } {
+            [libc::AT_NULL, _] | [libc::AT_BASE, 0] => return,
+            [libc::AT_BASE, _] => {
+                let _ = write(2, b"fatal: not a static program: link with -static-pie\n");
+                exit(127);
+            }
+            _ => vector = vector.wrapping_add(1),
+        }
     }
 }
 

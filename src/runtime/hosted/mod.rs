@@ -36,7 +36,6 @@ use crate::error::Error;
 use crate::stack::slot::Cache;
 use crate::stack::table::Cell;
 use crate::sys::arch::{self, ChildEntry};
-use crate::sys::futex::nanoseconds;
 use crate::sys::{Errno, signal, task};
 use host::{Citizenship, Host};
 
@@ -183,17 +182,6 @@ impl Runtime for Hosted {
 
     fn tid() -> i32 {
         host::own_tid()
-    }
-
-    fn nanoseconds() -> u64 {
-        let mut now = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        // No system call: libc knows the kernel's vDSO.
-        // SAFETY: the clock is written to `now`; this one always exists.
-        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-        nanoseconds(now)
     }
 
     fn foreign_stack() -> (usize, usize) {
