@@ -1,10 +1,9 @@
 //! How a joiner waits before it sleeps: with open eyes, where there are idle processors.
 //!
 //! No `sched_yield` where there is only one, though it seems made for a joiner that waits for a
-//! thread on its very processor. The clock does not know the difference (15.9 and 15.3 µs for a
-//! bare clone; none at all for a whole spawn and join), however much less processor time the
-//! process is charged: the end of a thread's exit is charged to nobody. And beside a busy program a
-//! yield gives a whole turn away, and a join takes 3 ms.
+//! thread on its very processor. By the clock a spawn and join takes as long, however much less
+//! processor time the process is charged: the end of a thread's exit is charged to nobody. And
+//! beside a busy program a yield gives a whole turn away, milliseconds for each join.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
