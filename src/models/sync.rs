@@ -30,7 +30,7 @@ fn join(threads: Vec<thread::JoinHandle<()>>) {
     }
 }
 
-/// M1 and M2: three threads, so that one sleeps while two meet.
+/// RAWMUTEX-1 and RAWMUTEX-2: three threads, so that one sleeps while two meet.
 #[test]
 fn mutex() {
     check(3, || {
@@ -57,7 +57,7 @@ fn mutex_try_lock() {
     });
 }
 
-/// C1 and C2: the notification comes before, while or after the waiter falls asleep.
+/// CONDVAR-1 and CONDVAR-2: the notification comes before, while or after the waiter falls asleep.
 #[test]
 fn condvar_notify_one() {
     check(3, || {
@@ -109,7 +109,7 @@ fn condvar_timeout() {
     });
 }
 
-/// R1 to R4 with two writers and a reader.
+/// RAWRWLOCK-1 to RAWRWLOCK-4 with two writers and a reader.
 #[test]
 fn rwlock_writers() {
     check(2, || {
@@ -121,7 +121,7 @@ fn rwlock_writers() {
     });
 }
 
-/// R1 to R5 with two readers and a writer.
+/// RAWRWLOCK-1 to RAWRWLOCK-5 with two readers and a writer.
 #[test]
 fn rwlock_readers() {
     check(2, || {
@@ -169,7 +169,7 @@ fn rwlock_downgrade_lets_readers_in() {
     });
 }
 
-/// O1 to O3: of three threads one initialises, all see it.
+/// ONCE-1 to ONCE-3: of three threads one initialises, all see it.
 #[test]
 fn once() {
     check(3, || {
@@ -184,7 +184,7 @@ fn once() {
     });
 }
 
-/// O3: a thread that waits without offering a closure, before and during the run.
+/// ONCE-3: a thread that waits without offering a closure, before and during the run.
 #[test]
 fn once_wait() {
     check(3, || {
@@ -198,7 +198,7 @@ fn once_wait() {
     });
 }
 
-/// O1 after a failure: every attempt sees what the failed ones before it left behind. A turn that
+/// ONCE-1 after a failure: every attempt sees what the failed ones before it left behind. A turn that
 /// is dropped poisons, as a panic would.
 #[test]
 fn once_poisoned() {
@@ -243,7 +243,7 @@ fn lazy_lock() {
     });
 }
 
-/// B1: what was done before the barrier is seen behind it, and one thread leads.
+/// BARRIER-1: what was done before the barrier is seen behind it, and one thread leads.
 #[test]
 fn barrier() {
     check(3, || {
@@ -266,7 +266,7 @@ fn barrier() {
     });
 }
 
-/// B1 again: two rounds.
+/// BARRIER-1 again: two rounds.
 #[test]
 fn barrier_again() {
     check(2, || {
@@ -284,7 +284,7 @@ fn barrier_again() {
     });
 }
 
-/// B2: four threads on a barrier for two, so that two rounds overlap. Nobody is left behind.
+/// BARRIER-2: four threads on a barrier for two, so that two rounds overlap. Nobody is left behind.
 #[test]
 fn barrier_overlap() {
     check(2, || {
@@ -297,7 +297,7 @@ fn barrier_overlap() {
     });
 }
 
-/// S1: one permit, as a lock.
+/// SEMAPHORE-1: one permit, as a lock.
 #[test]
 fn semaphore_as_lock() {
     check(3, || {
@@ -314,7 +314,7 @@ fn semaphore_as_lock() {
     });
 }
 
-/// S2: two sleepers, two permits, released together and one by one.
+/// SEMAPHORE-2: two sleepers, two permits, released together and one by one.
 #[test]
 fn semaphore_two_sleepers() {
     fn take(semaphore: &Semaphore) {
@@ -335,7 +335,7 @@ fn semaphore_two_sleepers() {
     });
 }
 
-/// S1 with a sleeper that gives up: the other one still gets its permit.
+/// SEMAPHORE-1 with a sleeper that gives up: the other one still gets its permit.
 #[test]
 fn semaphore_timeout() {
     check(2, || {

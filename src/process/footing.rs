@@ -96,7 +96,7 @@ const FREE: u32 = 0;
 const TAKEN: u32 = 1;
 const LEFT: u32 = 2;
 
-// SAFETY: a held slot belongs to the process, not to a thread (S1 of `stack::slot`), and the state
+// SAFETY: a held slot belongs to the process, not to a thread (SLOT-1 of `stack::slot`), and the state
 // word is an atomic in its memory.
 unsafe impl Send for Seat {}
 // SAFETY: as above.

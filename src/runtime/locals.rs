@@ -16,9 +16,9 @@
 //! that asks for an earlier destroyed value is told so instead of being given a fresh one.
 //!
 //! Invariants:
-//! * D1: only its own thread touches a thread's list. A signal handler may interrupt it anywhere:
+//! * LOCALS-1: only its own thread touches a thread's list. A signal handler may interrupt it anywhere:
 //!   an entry is complete before one store puts it on the list.
-//! * D2: an entry lives until [`run`] has returned, and [`run`] is called when the thread's closure
+//! * LOCALS-2: an entry lives until [`run`] has returned, and [`run`] is called when the thread's closure
 //!   has ended: no reference to a value that outlives one call is given out.
 #![allow(unsafe_code, reason = "keeps values of any type in raw memory")]
 
@@ -63,7 +63,7 @@ pub(crate) enum Found<T> {
 pub(crate) unsafe fn find<T>(record: &Record, key: usize) -> Found<T> {
     let mut entry = newest(record);
     while let Some(head) = entry {
-        // SAFETY: on the list of the calling thread (D1), so alive (D2).
+        // SAFETY: on the list of the calling thread (LOCALS-1), so alive (LOCALS-2).
         let found = unsafe { head.as_ref() };
         if found.key == key {
             if found.gone {
@@ -98,7 +98,7 @@ pub(crate) unsafe fn insert<T>(record: &Record, key: usize, value: T) -> Result<
             },
             value,
         });
-        // Relaxed: nobody but this thread reads it (D1).
+        // Relaxed: nobody but this thread reads it (LOCALS-1).
         record
             .locals()
             .store(place.as_ptr().cast(), Ordering::Relaxed);
@@ -120,7 +120,7 @@ pub(crate) fn run() {
 pub(super) fn run_of(record: &Record) {
     let mut entry = newest(record);
     while let Some(mut head) = entry {
-        // SAFETY: on the list of the calling thread (D1, D2). No reference to the entry is alive
+        // SAFETY: on the list of the calling thread (LOCALS-1, LOCALS-2). No reference to the entry is alive
         // while its destructor runs.
         let older = unsafe {
             let found = head.as_mut();

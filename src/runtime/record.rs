@@ -20,8 +20,8 @@ use crate::sys::{Errno, task};
 /// One thread's record.
 ///
 /// Invariants:
-/// * C1: `refs` counts the [`Shared`] values of this record; at 0 it is on the free list.
-/// * C2: `id`, `name` are written only by who took the record from the free list, before anybody
+/// * RECORD-1: `refs` counts the [`Shared`] values of this record; at 0 it is on the free list.
+/// * RECORD-2: `id`, `name` are written only by who took the record from the free list, before anybody
 ///   else can reach it.
 pub(crate) struct Record {
     refs: AtomicUsize,
@@ -41,7 +41,7 @@ pub(crate) struct Record {
     name: UnsafeCell<Name>,
 }
 
-// SAFETY: plain fields follow C2.
+// SAFETY: plain fields follow RECORD-2.
 unsafe impl Sync for Record {}
 // SAFETY: zero is a record without references, name, slot.
 unsafe impl Cell for Record {}
@@ -109,7 +109,7 @@ impl Record {
     }
 
     pub(crate) fn name(&self) -> Option<&str> {
-        // SAFETY: by C2 nobody writes the name while a reference exists.
+        // SAFETY: by RECORD-2 nobody writes the name while a reference exists.
         unsafe { &*self.name.get() }.as_str()
     }
 
@@ -168,7 +168,7 @@ impl Shared {
             Some(node) => node,
             None => RECORDS.fresh().map_err(table_failed)?,
         };
-        // SAFETY: C2: the record is on no list and nobody refers to it.
+        // SAFETY: RECORD-2: the record is on no list and nobody refers to it.
         unsafe { *node.name.get() = name };
         node.id.store(next_id(), Ordering::Relaxed);
         node.tid.store(0, Ordering::Relaxed);

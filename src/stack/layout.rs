@@ -13,8 +13,8 @@ pub(crate) const DEFAULT_STACK: usize = 2 * 1024 * 1024;
 /// below; the *guard* stops the stack itself.
 ///
 /// Invariants, for every value of this type:
-/// * L1: every field is a multiple of the page size it was made for.
-/// * L2: `total()` does not overflow and is at most `isize::MAX`.
+/// * LAYOUT-1: every field is a multiple of the page size it was made for.
+/// * LAYOUT-2: `total()` does not overflow and is at most `isize::MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     fence: usize,

@@ -8,8 +8,8 @@ use crate::sys::{Errno, memory};
 /// The memory of one slot.
 ///
 /// Invariants of a region that [`map`] made:
-/// * R1: `[base, base + layout.total())` is mapped, private, anonymous, and no other region's.
-/// * R2: it stays mapped until its holder gives it back with `unmap`.
+/// * REGION-1: `[base, base + layout.total())` is mapped, private, anonymous, and no other region's.
+/// * REGION-2: it stays mapped until its holder gives it back with `unmap`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Region {
     base: *mut u8,
@@ -50,7 +50,7 @@ impl Region {
     pub(crate) unsafe fn install_guards(&self) -> Result<(), Errno> {
         let (fence, fence_len) = self.part(self.layout.fence());
         let (guard, guard_len) = self.guard();
-        // SAFETY: both ranges are inside the region by R1.
+        // SAFETY: both ranges are inside the region by REGION-1.
         unsafe {
             guard::install(fence, fence_len)?;
             guard::install(guard, guard_len)
@@ -63,7 +63,7 @@ impl Region {
     /// The region must hold nothing of value.
     pub(crate) unsafe fn discard(&self) {
         // EINVAL: locked memory stays as it is.
-        // SAFETY: by R1 the range is ours, and the caller gives its contents up.
+        // SAFETY: by REGION-1 the range is ours, and the caller gives its contents up.
         let _ = unsafe { memory::advise(self.base, self.layout.total(), libc::MADV_DONTNEED) };
     }
 
@@ -72,7 +72,7 @@ impl Region {
     /// # Safety
     /// Nobody may use the region any more, the kernel for a dying thread's stack included.
     pub(crate) unsafe fn unmap(self) {
-        // SAFETY: by R1 the range is a mapping of ours, and the caller ends R2.
+        // SAFETY: by REGION-1 the range is a mapping of ours, and the caller ends REGION-2.
         let unmapped = unsafe { memory::unmap(self.base, self.layout.total()) };
         debug_assert!(
             unmapped.is_ok(),

@@ -3,11 +3,11 @@
 //! # Who holds a slot
 //!
 //! Invariants, cited elsewhere:
-//! * S1: a slot is on one list of the cache, or held by one spawner, or in use by one thread and
+//! * SLOT-1: a slot is on one list of the cache, or held by one spawner, or in use by one thread and
 //!   its handle. Its plain fields are written only while one party holds it.
-//! * S2: a slot in use goes back to the cache once, by the last of thread and handle to let go
+//! * SLOT-2: a slot in use goes back to the cache once, by the last of thread and handle to let go
 //!   (`thread/state.rs` knows which). The thread may then still be on its way out.
-//! * S3: whoever takes a slot from the cache waits until its `clear_tid` word is 0 before touching
+//! * SLOT-3: whoever takes a slot from the cache waits until its `clear_tid` word is 0 before touching
 //!   its memory: until then the dying thread still stands on it. The kernel clears the word as the
 //!   last thing it does with that memory (kernel/fork.c, `mm_release`), by a plain store, but after
 //!   an atomic with the order of a full barrier (kernel/exit.c, `do_exit`: `signal->live`): who
@@ -41,7 +41,7 @@ pub(crate) struct Slot<I> {
 /// See [`Slot`]'s truth table.
 pub(crate) const OCCUPIED: u32 = 1;
 
-// SAFETY: the plain fields are shared under S1; `I` holds addresses that may move between threads
+// SAFETY: the plain fields are shared under SLOT-1; `I` holds addresses that may move between threads
 // with the slot (each runtime's identity says so).
 unsafe impl<I: Cell> Sync for Slot<I> {}
 // SAFETY: a zero slot has null addresses and a zero layout, which nobody dereferences.
@@ -62,7 +62,7 @@ impl<I: Cell> Slot<I> {
 
     /// The slot's memory. Written once, before the slot is first offered to anybody.
     pub(crate) fn region(&self) -> Region {
-        // SAFETY: by S1 nobody writes it while somebody can see the slot.
+        // SAFETY: by SLOT-1 nobody writes it while somebody can see the slot.
         unsafe { *self.region.get() }
     }
 
@@ -187,7 +187,7 @@ impl<I: Cell> Cache<I> {
                 first.ok_or(Errno::ENOMEM)?
             }
         };
-        // SAFETY: a blank slot is this caller's alone by S1 and its memory holds nothing.
+        // SAFETY: a blank slot is this caller's alone by SLOT-1 and its memory holds nothing.
         if let Err(errno) = unsafe { slot.region().install_guards() } {
             self.put_blank(slot);
             return Err(errno);
@@ -195,7 +195,7 @@ impl<I: Cell> Cache<I> {
         Ok(slot)
     }
 
-    /// Gives an idle slot with an identity back. Its last thread may still be leaving (S3).
+    /// Gives an idle slot with an identity back. Its last thread may still be leaving (SLOT-3).
     pub(crate) fn put(&self, slot: Held<I>) {
         slot.occupant.store(ptr::null_mut(), Ordering::Relaxed);
         self.list_for(slot.region().layout()).push(slot);
@@ -214,7 +214,7 @@ impl<I: Cell> Cache<I> {
         let kept = List::new();
         for list in self.ready.iter().flatten() {
             while let Some(slot) = list.pop(&self.table) {
-                // SAFETY: the slot is ours alone by S1, vacant by S3, and was on a list of slots
+                // SAFETY: the slot is ours alone by SLOT-1, vacant by SLOT-3, and was on a list of slots
                 // with identities.
                 if slot.is_vacant() && unsafe { retire(slot) } {
                     // SAFETY: nothing is on the slot any more.
@@ -235,7 +235,7 @@ impl<I: Cell> Cache<I> {
         if region.layout().guard().1 == default_guard() {
             self.blank[layout::class_index(region.layout().stack().1)].push(slot);
         } else {
-            // SAFETY: no thread ran on it and the caller held it alone (S1).
+            // SAFETY: no thread ran on it and the caller held it alone (SLOT-1).
             unsafe { region.unmap() };
             self.bare.push(slot);
         }

@@ -28,12 +28,12 @@ use crate::primitive::const_fn;
 /// ```
 pub struct LazyLock<T, F = fn() -> T> {
     cell: OnceLock<T>,
-    // Z1. Touched only by the one closure that runs under `cell`'s once.
+    // LAZY-1. Touched only by the one closure that runs under `cell`'s once.
     make: Cell<Option<F>>,
 }
 
 // SAFETY: the cell is shared under its own bound. The closure is taken out and called in one
-// thread, perhaps not the one that made it (F: Send), and never shared (Z1): F: Sync is not
+// thread, perhaps not the one that made it (F: Send), and never shared (LAZY-1): F: Sync is not
 // needed.
 unsafe impl<T, F: Send> Sync for LazyLock<T, F> where OnceLock<T>: Sync {}
 

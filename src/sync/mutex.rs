@@ -37,7 +37,7 @@ pub struct Mutex<T: ?Sized> {
 
 // SAFETY: sending the mutex sends the data and nothing else.
 unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
-// SAFETY: a shared mutex hands the data from thread to thread as `&mut T`, one at a time (M1 in
+// SAFETY: a shared mutex hands the data from thread to thread as `&mut T`, one at a time (RAWMUTEX-1 in
 // raw/mutex.rs), which is sending it: T: Send. It never gives two threads a `&T` at once (a guard
 // that is shared does, and has its own bound), so T: Sync is not needed.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
@@ -211,7 +211,7 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: this guard holds the lock, and by M1 nobody else does; the borrow of the guard
+        // SAFETY: this guard holds the lock, and by RAWMUTEX-1 nobody else does; the borrow of the guard
         // keeps `&mut T` from it away.
         unsafe { &*self.lock.data.get() }
     }
@@ -219,7 +219,7 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
 
 impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: this guard holds the lock, and by M1 nobody else does; the guard is borrowed
+        // SAFETY: this guard holds the lock, and by RAWMUTEX-1 nobody else does; the guard is borrowed
         // exclusively.
         unsafe { &mut *self.lock.data.get() }
     }

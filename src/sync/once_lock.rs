@@ -28,8 +28,8 @@ use crate::primitive::const_fn;
 /// ```
 pub struct OnceLock<T> {
     once: Once,
-    // L1. Written only by the closure of `once` that will complete it, or through `&mut self`.
-    // L2. Holds a value if and only if `once` is completed.
+    // ONCELOCK-1. Written only by the closure of `once` that will complete it, or through `&mut self`.
+    // ONCELOCK-2. Holds a value if and only if `once` is completed.
     value: UnsafeCell<MaybeUninit<T>>,
     owns: PhantomData<T>,
 }
@@ -80,7 +80,7 @@ impl<T> OnceLock<T> {
     #[inline]
     pub fn get(&self) -> Option<&T> {
         if self.once.is_completed() {
-            // SAFETY: completed, so by L2 there is a value, and by L1 no writer as long as `self`
+            // SAFETY: completed, so by ONCELOCK-2 there is a value, and by ONCELOCK-1 no writer as long as `self`
             // is borrowed; the Once made the write visible.
             Some(unsafe { (*self.value.get()).assume_init_ref() })
         } else {
@@ -101,7 +101,7 @@ impl<T> OnceLock<T> {
     /// ```
     pub fn get_mut(&mut self) -> Option<&mut T> {
         if self.once.is_completed() {
-            // SAFETY: by L2 there is a value; `self` is borrowed exclusively.
+            // SAFETY: by ONCELOCK-2 there is a value; `self` is borrowed exclusively.
             Some(unsafe { self.value.get_mut().assume_init_mut() })
         } else {
             None
@@ -155,12 +155,12 @@ impl<T> OnceLock<T> {
         if self.get().is_none() {
             self.once.call_once_force(|_| {
                 let value = f();
-                // SAFETY: by L1 nobody else writes now, and by L2 nobody reads before this
+                // SAFETY: by ONCELOCK-1 nobody else writes now, and by ONCELOCK-2 nobody reads before this
                 // closure has returned.
                 unsafe { (*self.value.get()).write(value) };
             });
         }
-        // SAFETY: a closure of `once` has run to its end: L2.
+        // SAFETY: a closure of `once` has run to its end: ONCELOCK-2.
         unsafe { (*self.value.get()).assume_init_ref() }
     }
 
@@ -179,7 +179,7 @@ impl<T> OnceLock<T> {
     /// ```
     pub fn wait(&self) -> &T {
         self.once.wait_force();
-        // SAFETY: a closure of `once` has run to its end: L2.
+        // SAFETY: a closure of `once` has run to its end: ONCELOCK-2.
         unsafe { (*self.value.get()).assume_init_ref() }
     }
 
@@ -213,7 +213,7 @@ impl<T> OnceLock<T> {
             return None;
         }
         self.once = Once::new();
-        // SAFETY: by L2 there is a value, and the new Once says that there is none any more.
+        // SAFETY: by ONCELOCK-2 there is a value, and the new Once says that there is none any more.
         Some(unsafe { self.value.get_mut().assume_init_read() })
     }
 }

@@ -43,7 +43,7 @@ pub struct RwLock<T: ?Sized> {
 // SAFETY: sending the lock sends the data and nothing else.
 unsafe impl<T: ?Sized + Send> Send for RwLock<T> {}
 // SAFETY: writers hand the data from thread to thread as `&mut T` (T: Send), and readers have
-// `&T` in several threads at once (T: Sync). R1 in raw/rwlock.rs keeps the two apart.
+// `&T` in several threads at once (T: Sync). RAWRWLOCK-1 in raw/rwlock.rs keeps the two apart.
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
 
 impl<T> RwLock<T> {
@@ -257,7 +257,7 @@ impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: this guard is counted as a reader, so by R1 there is no writer.
+        // SAFETY: this guard is counted as a reader, so by RAWRWLOCK-1 there is no writer.
         unsafe { &*self.lock.data.get() }
     }
 }
@@ -351,14 +351,14 @@ impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: this guard is the writer, so by R1 the only guard.
+        // SAFETY: this guard is the writer, so by RAWRWLOCK-1 the only guard.
         unsafe { &*self.lock.data.get() }
     }
 }
 
 impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: this guard is the writer, so by R1 the only guard, and exclusively borrowed.
+        // SAFETY: this guard is the writer, so by RAWRWLOCK-1 the only guard, and exclusively borrowed.
         unsafe { &mut *self.lock.data.get() }
     }
 }

@@ -17,9 +17,9 @@ use crate::stack::slab::Region;
 use crate::sys::futex::Deadline;
 
 // Invariants:
-// * H1: the handle holds the packet, and with it the slot (S1 of `stack::slot`), until it is joined
+// * HANDLE-1: the handle holds the packet, and with it the slot (SLOT-1 of `stack::slot`), until it is joined
 //   or dropped, so the result's memory stays.
-// * H2: nobody but the handle takes or drops a result once `COMPLETE` was set without `DETACHED`.
+// * HANDLE-2: nobody but the handle takes or drops a result once `COMPLETE` was set without `DETACHED`.
 /// Owns the right to join a thread; dropping it detaches the thread, which runs on.
 ///
 /// ```
@@ -171,7 +171,7 @@ impl<T> JoinHandle<T> {
     }
 
     pub(super) fn slot(&self) -> Slot {
-        // SAFETY: by H1 the packet stays while the handle exists; the slot was filled in before
+        // SAFETY: by HANDLE-1 the packet stays while the handle exists; the slot was filled in before
         // the handle was made.
         unsafe { packet::slot_of(self.head.as_ptr()) }
     }
@@ -188,7 +188,7 @@ impl<T> JoinHandle<T> {
     /// `DONE` was seen.
     unsafe fn take(self) -> Result<T> {
         let this = ManuallyDrop::new(self);
-        // SAFETY: by H1 and H2 the result is there, and taken once, for `this` is not dropped.
+        // SAFETY: by HANDLE-1 and HANDLE-2 the result is there, and taken once, for `this` is not dropped.
         let result = unsafe { this.result.read() };
         // SAFETY: the thread is done, so the handle is the last; it does not use the packet again.
         unsafe { release(this.head) };
@@ -251,7 +251,7 @@ impl<T> Drop for JoinHandle<T> {
             return;
         }
         let detach = Detach(self);
-        // SAFETY: COMPLETE was set without DETACHED, so by H2 the result is there and ours; the
+        // SAFETY: COMPLETE was set without DETACHED, so by HANDLE-2 the result is there and ours; the
         // slot stays until `detach` lets go.
         unsafe { self.result.drop_in_place() };
         drop(detach);
@@ -269,7 +269,7 @@ impl<T> fmt::Debug for JoinHandle<T> {
 /// Gives a packet's memory back.
 ///
 /// # Safety
-/// The caller is the last of thread and handle (S2), and does not use the packet again.
+/// The caller is the last of thread and handle (SLOT-2), and does not use the packet again.
 unsafe fn release(head: NonNull<Head>) {
     let head = head.as_ptr();
     // SAFETY: the head is there until this very call.

@@ -162,7 +162,7 @@ impl<T: 'static> Local<T> {
     /// ```
     pub fn try_with<R>(&'static self, f: impl FnOnce(&T) -> R) -> Result<R, AccessError> {
         let value = self.value_or(None)?;
-        // SAFETY: the value stays until the thread's end (D2 of `runtime::locals`), and is not
+        // SAFETY: the value stays until the thread's end (LOCALS-2 of `runtime::locals`), and is not
         // moved; the reference ends with this call.
         Ok(f(unsafe { value.as_ref() }))
     }

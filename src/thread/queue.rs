@@ -9,9 +9,9 @@
 //! | `WAITING` | the same, and the owner sleeps or is about to |
 //! | `n` | number `n` entered last and heads a list linked by `next`, last to first; the owner is awake, or whoever found `WAITING` is about to wake it |
 //!
-//! * Q1: only who takes `WAITING` away wakes, so the owner is woken once for each sleep, however
+//! * QUEUE-1: only who takes `WAITING` away wakes, so the owner is woken once for each sleep, however
 //!   many enter.
-//! * Q2: the owner takes the whole list at once, so no number in it can leave and come back
+//! * QUEUE-2: the owner takes the whole list at once, so no number in it can leave and come back
 //!   meanwhile, and a list is never entered on behind its owner's back (no ABA problem).
 //!
 //! Orderings: entering is Release and collecting Acquire. All changes of a list's head are

@@ -29,9 +29,9 @@ use crate::sync::futex;
 /// | `WAITING` | the last thread has left and is waking the scope |
 ///
 /// Invariants:
-/// * L1: whoever enters is the scope's closure or a thread of the scope, so the count is above 0,
+/// * SCOPE-1: whoever enters is the scope's closure or a thread of the scope, so the count is above 0,
 ///   or the scope is not yet waiting, whenever somebody enters.
-/// * L2: a thread leaves once, after its result was dropped or left to a handle, which cannot
+/// * SCOPE-2: a thread leaves once, after its result was dropped or left to a handle, which cannot
 ///   outlive the scope.
 ///
 /// Orderings: leaving is a Release and the scope's look an Acquire, with only read-modify-writes
@@ -56,7 +56,7 @@ impl Ledger {
         }
     }
 
-    /// Spawner: one more thread. Relaxed by L1.
+    /// Spawner: one more thread. Relaxed by SCOPE-1.
     pub(crate) fn enter(&self) {
         self.running.fetch_add(1, Ordering::Relaxed);
     }
@@ -245,7 +245,7 @@ impl Builder {
         options.watch = Watch::Scope(ledger);
         ledger.enter();
         // SAFETY: what `f` and its result borrow lives as long as 'scope, which ends after the
-        // scope has waited for the thread to leave (L2); a handle does not outlive 'scope.
+        // scope has waited for the thread to leave (SCOPE-2); a handle does not outlive 'scope.
         match unsafe { launch::spawn(options, f) } {
             Ok(spawned) => Ok(ScopedJoinHandle {
                 handle: JoinHandle::new(spawned),

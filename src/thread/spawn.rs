@@ -196,7 +196,7 @@ impl<'a> Unborn<'a> {
         // A signal that the thread is to have masked must not slip in before it does so.
         let old_mask = mask.map(|_| signal::block(KernelSet::APPLICATION));
         // SAFETY: the stack is the slot's below the packet, or the caller's own by contract;
-        // `entry::thread` takes the packet; the words outlive the thread by S3 and I2.
+        // `entry::thread` takes the packet; the words outlive the thread by SLOT-3 and TCB-2.
         let cloned = self.retry.run(|| unsafe {
             if self.launch {
                 Current::launch(slot, entry::launched, head.cast())
@@ -286,7 +286,7 @@ const ABSURD_SIZE: Error = Error::invalid_input(
 /// Gives the slot that a packet lies in back to the cache.
 ///
 /// # Safety
-/// By S2: the caller is the last of thread and handle.
+/// By SLOT-2: the caller is the last of thread and handle.
 unsafe fn release_slot(head: *mut Head) {
     // SAFETY: the head is there until the slot is taken again.
     Current::cache().put(unsafe { super::packet::slot_of(head) });

@@ -38,15 +38,15 @@ pub(crate) struct Freestanding;
 /// What minting leaves on a slot.
 ///
 /// Invariants of a minted identity:
-/// * F1: `thread_pointer` and the TLS block around it lie at the top of the slot's stack.
-/// * F2: nothing above `stack_top` is used by frames.
+/// * OWNTCB-1: `thread_pointer` and the TLS block around it lie at the top of the slot's stack.
+/// * OWNTCB-2: nothing above `stack_top` is used by frames.
 #[derive(Debug)]
 pub(crate) struct Identity {
     thread_pointer: *mut u8,
     stack_top: usize,
 }
 
-// SAFETY: zero is null and 0; access follows S1 of `stack::slot`.
+// SAFETY: zero is null and 0; access follows SLOT-1 of `stack::slot`.
 unsafe impl Cell for Identity {}
 // SAFETY: the addresses are used by whoever holds the slot.
 unsafe impl Sync for Identity {}
@@ -107,10 +107,10 @@ impl Runtime for Freestanding {
     }
 
     unsafe fn prepare(slot: Slot) -> Words {
-        // SAFETY: the slot is the caller's alone (S1) and minted.
+        // SAFETY: the slot is the caller's alone (SLOT-1) and minted.
         let identity = unsafe { &*slot.identity() };
         if let Some(image) = image::get() {
-            // SAFETY: F1: the block lies in the slot, on which no thread stands.
+            // SAFETY: OWNTCB-1: the block lies in the slot, on which no thread stands.
             unsafe { control::write(identity.thread_pointer, &image) };
         }
         Words {
@@ -138,7 +138,7 @@ impl Runtime for Freestanding {
         // SAFETY: passed on.
         unsafe { Self::leave(slot) };
         if let Some(image) = image::get() {
-            // SAFETY: F1; no code of the program runs on this thread before its next task.
+            // SAFETY: OWNTCB-1; no code of the program runs on this thread before its next task.
             unsafe { control::refresh((*slot.identity()).thread_pointer, &image) };
         }
         // The kernel starts a thread without an alternate stack; the task's goes with its memory.

@@ -52,7 +52,7 @@ pub(super) unsafe fn leave(slot: Slot) {
     // SAFETY: the slot is the calling thread's.
     let identity = unsafe { &*slot.identity() };
     // From here no function of libc may be called: its locks know owners by the tid.
-    // SAFETY: I2; the mark word is of the same TCB.
+    // SAFETY: TCB-2; the mark word is of the same TCB.
     unsafe {
         match identity.mark_word.as_ref() {
             Some(mark_word) => depart(&*identity.tid_field, mark_word),

@@ -46,9 +46,9 @@ pub(crate) struct Hosted;
 /// What minting leaves on a slot. All addresses lie in the slot, which outlives them.
 ///
 /// Invariants of a minted identity:
-/// * I1: `thread_pointer` is a TCB that libc made and has in its lists, whose kernel thread is gone.
-/// * I2: `tid_field` is the word of that TCB in which libc keeps the thread's tid.
-/// * I3: nothing above the seed's saved frame, in guests above `stack_top`, is used by frames of raw
+/// * TCB-1: `thread_pointer` is a TCB that libc made and has in its lists, whose kernel thread is gone.
+/// * TCB-2: `tid_field` is the word of that TCB in which libc keeps the thread's tid.
+/// * TCB-3: nothing above the seed's saved frame, in guests above `stack_top`, is used by frames of raw
 ///   threads.
 #[derive(Debug)]
 pub(crate) struct Identity {
@@ -70,7 +70,7 @@ pub(crate) struct Identity {
     launch: Option<(ChildEntry, *mut u8)>,
 }
 
-// SAFETY: all-zero bytes are null addresses and zeroes; access follows S1 of `stack::slot`.
+// SAFETY: all-zero bytes are null addresses and zeroes; access follows SLOT-1 of `stack::slot`.
 unsafe impl Cell for Identity {}
 // SAFETY: the addresses are used by whoever holds the slot; none belongs to a particular thread.
 unsafe impl Sync for Identity {}
@@ -116,7 +116,7 @@ impl Runtime for Hosted {
     }
 
     unsafe fn prepare(slot: Slot) -> Words {
-        // SAFETY: the slot is the caller's alone (S1) and minted.
+        // SAFETY: the slot is the caller's alone (SLOT-1) and minted.
         let identity = unsafe { &*slot.identity() };
         leave::before_clone();
         Words {
@@ -136,7 +136,7 @@ impl Runtime for Hosted {
     unsafe fn begin(slot: Slot) {
         // SAFETY: the slot belongs to the calling thread now.
         let identity = unsafe { &*slot.identity() };
-        // SAFETY: the TCB is ours by I1 and the calling thread runs on it.
+        // SAFETY: the TCB is ours by TCB-1 and the calling thread runs on it.
         unsafe {
             host::register_rseq(identity.thread_pointer);
             register_robust_list(identity.robust_head);
@@ -212,7 +212,7 @@ impl Runtime for Hosted {
 /// The slot belongs to the calling thread.
 unsafe fn install_signal_stack(slot: Slot) {
     let (base, len) = slot.region().signal_stack();
-    // SAFETY: the signal stack is this slot's and nobody uses it (R1 of `stack::slab`).
+    // SAFETY: the signal stack is this slot's and nobody uses it (REGION-1 of `stack::slab`).
     let installed = unsafe { signal::set_alternate_stack(base, len) };
     debug_assert!(installed.is_ok());
 }

@@ -26,7 +26,7 @@ const FLAGS: CloneFlags = Preset::RAWTHREAD
 /// # Safety
 /// The slot is the caller's alone, vacant, and has an identity.
 pub(super) unsafe fn retire(slot: Slot) -> bool {
-    // SAFETY: S1: the slot is the caller's.
+    // SAFETY: SLOT-1: the slot is the caller's.
     let (pthread, frame, libc_clear_tid) = unsafe {
         let identity = &*slot.identity();
         (identity.pthread, identity.frame, identity.libc_clear_tid)

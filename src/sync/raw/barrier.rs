@@ -5,13 +5,13 @@
 //! | `tickets` | arrivals so far. Ticket `t` belongs to round `t / size`; the last ticket of a round leads it |
 //! | `opened` | rounds whose leader has arrived, wrapping; round `r` may pass once it exceeds `r` |
 //!
-//! * B1. Tickets are unique, so every round has one leader and `size - 1` that wait, even if more
+//! * BARRIER-1. Tickets are unique, so every round has one leader and `size - 1` that wait, even if more
 //!   than `size` threads use the barrier and rounds overlap.
-//! * B2. `opened` is only added to, once for each round. Where the leader of a later round is
+//! * BARRIER-2. `opened` is only added to, once for each round. Where the leader of a later round is
 //!   faster than that of an earlier one, the earlier round passes on the later one's count and
 //!   the later round waits for the earlier leader: nobody passes before their own round is full.
 //!
-//! B2 needs an argument: round `r` passes when `opened > r`, that is when `r + 1` leaders have
+//! BARRIER-2 needs an argument: round `r` passes when `opened > r`, that is when `r + 1` leaders have
 //! arrived. Leaders of rounds beyond `r` arrive only when every ticket of round `r` is drawn. So
 //! among `r + 1` leaders either one is beyond `r`, or they are those of rounds 0 to `r`: in both
 //! cases round `r` is full.

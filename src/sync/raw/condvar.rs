@@ -5,14 +5,14 @@
 //! | `sequence` | notifications so far, wrapping; a waiter sleeps while it is what the waiter read under the mutex |
 //! | `waiters` | at least the number of threads between "about to let go of the mutex" and "woken" |
 //!
-//! * C1. A waiter counts itself and reads `sequence` while it holds the mutex.
-//! * C2. A notifier changes `sequence` before it wakes. So a notification that comes after the
+//! * CONDVAR-1. A waiter counts itself and reads `sequence` while it holds the mutex.
+//! * CONDVAR-2. A notifier changes `sequence` before it wakes. So a notification that comes after the
 //!   waiter let go of the mutex finds it asleep, or makes the kernel refuse the sleep.
 //!
 //! Orderings: all Relaxed. These words carry no data, the mutex does. A notifier that must be
 //! heard is one that happens after the waiter let go of the mutex (it took the mutex itself, or
 //! was told by one who did): the mutex's Release and Acquire then put the count and the read of
-//! C1 before the notifier's load of `waiters` and its change of `sequence`. The kernel orders its
+//! CONDVAR-1 before the notifier's load of `waiters` and its change of `sequence`. The kernel orders its
 //! compare with the wake under a lock of its own.
 //!
 //! `sequence` wraps: a waiter that is preempted between letting go of the mutex and falling
@@ -40,7 +40,7 @@ impl RawCondvar {
         }
     }
 
-    /// Counts the calling thread, which holds the mutex (C1). Returns what to sleep on.
+    /// Counts the calling thread, which holds the mutex (CONDVAR-1). Returns what to sleep on.
     #[must_use]
     fn enter(&self) -> u32 {
         self.waiters.fetch_add(1, Relaxed);
@@ -51,7 +51,7 @@ impl RawCondvar {
         self.waiters.fetch_sub(1, Relaxed);
     }
 
-    /// Counts a notification (C2), unless nobody waits for one; says whether it did.
+    /// Counts a notification (CONDVAR-2), unless nobody waits for one; says whether it did.
     #[must_use]
     fn announce(&self) -> bool {
         if self.waiters.load(Relaxed) == 0 {

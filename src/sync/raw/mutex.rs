@@ -2,12 +2,12 @@
 //!
 //! | value | holder | sleepers |
 //! |---|---|---|
-//! | `FREE` | none | none, or a wake is under way (M2) |
-//! | `HELD` | one | none, or a wake is under way (M2) |
+//! | `FREE` | none | none, or a wake is under way (RAWMUTEX-2) |
+//! | `HELD` | one | none, or a wake is under way (RAWMUTEX-2) |
 //! | `CONTENDED` | one | perhaps: who leaves must wake one |
 //!
-//! * M1. Only the transition out of `FREE` makes a holder, and only the holder makes `FREE`.
-//! * M2. Where a thread sleeps, the word is `CONTENDED`, or a wake is under way: the one who owes
+//! * RAWMUTEX-1. Only the transition out of `FREE` makes a holder, and only the holder makes `FREE`.
+//! * RAWMUTEX-2. Where a thread sleeps, the word is `CONTENDED`, or a wake is under way: the one who owes
 //!   it has not made it yet, or the woken thread has not yet looked at the word. A thread that has
 //!   slept takes the lock as `CONTENDED`, or sets `CONTENDED` and sleeps again, because it cannot
 //!   know whether it was the last sleeper.
@@ -99,7 +99,7 @@ impl RawMutex {
         }
     }
 
-    /// Lets go. Only the holder may call this (M1); the guards see to that.
+    /// Lets go. Only the holder may call this (RAWMUTEX-1); the guards see to that.
     #[inline]
     pub(crate) fn unlock(&self) {
         if let Freed::OneWake = self.free() {

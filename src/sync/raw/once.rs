@@ -7,9 +7,9 @@
 //! | `RUNNING` | one thread runs the closure | sleepers, and whoever ends it wakes all |
 //! | `DONE` | for good | never |
 //!
-//! * O1. One thread at a time has the [`Turn`], from `begin` to `end`.
-//! * O2. `DONE` is final, and reached only from O1's thread after its closure returned.
-//! * O3. Where a thread sleeps, the word has `AWAITED`, or it was `end`ed and the wake is on its
+//! * ONCE-1. One thread at a time has the [`Turn`], from `begin` to `end`.
+//! * ONCE-2. `DONE` is final, and reached only from ONCE-1's thread after its closure returned.
+//! * ONCE-3. Where a thread sleeps, the word has `AWAITED`, or it was `end`ed and the wake is on its
 //!   way. `begin` keeps the bit and `end` clears it.
 //!
 //! Orderings: `end` is Release and every look that can answer `DONE` is Acquire, so whoever sees
@@ -39,7 +39,7 @@ pub(crate) enum Verdict<'a> {
     Poisoned,
 }
 
-/// The right to run the closure (O1). Dropped without [`Turn::done`], as a panic does, it poisons.
+/// The right to run the closure (ONCE-1). Dropped without [`Turn::done`], as a panic does, it poisons.
 #[must_use]
 pub(crate) struct Turn<'a> {
     once: &'a RawOnce,

@@ -21,20 +21,20 @@
 //! `turn` counts the wakes meant for writers, wrapping. Writers sleep on it and readers on
 //! `state`, so that waking one writer does not wake the readers.
 //!
-//! * R1. `COUNT` goes up only from a value that admits it, and down only by a holder.
-//! * R2. Only a holder's arrival at `COUNT` 0 and [`RawRwLock::wake`] (and a downgrade, for
+//! * RAWRWLOCK-1. `COUNT` goes up only from a value that admits it, and down only by a holder.
+//! * RAWRWLOCK-2. Only a holder's arrival at `COUNT` 0 and [`RawRwLock::wake`] (and a downgrade, for
 //!   readers) clear sleep bits; whoever clears one wakes.
-//! * R3. A reader sleeps only while `state` is exactly what it saw, with `READERS_SLEEP`.
-//! * R4. A writer reads `turn` before it checks that `WRITERS_SLEEP` stands; a waker clears the
+//! * RAWRWLOCK-3. A reader sleeps only while `state` is exactly what it saw, with `READERS_SLEEP`.
+//! * RAWRWLOCK-4. A writer reads `turn` before it checks that `WRITERS_SLEEP` stands; a waker clears the
 //!   bit before it changes `turn`. So the writer sees the bit gone or the kernel sees `turn`
 //!   changed. A writer that slept keeps `WRITERS_SLEEP` when it takes the lock: it cannot know
 //!   whether it was the last.
-//! * R5. No reader comes in past a sleeper: writers are not starved by a stream of readers.
+//! * RAWRWLOCK-5. No reader comes in past a sleeper: writers are not starved by a stream of readers.
 //!   Writers do come in past sleepers, since a lock that is free and idle helps nobody.
 //!
 //! Orderings: the ways in are Acquire and the ways out Release, all read-modify-writes of
 //! `state`, so a writer happens after all that left before it, and a reader after the last
-//! writer. Sleep bits carry no data: Relaxed. `turn` is Release and Acquire for R4: a writer that
+//! writer. Sleep bits carry no data: Relaxed. `turn` is Release and Acquire for RAWRWLOCK-4: a writer that
 //! reads the new turn sees the bit cleared.
 
 use crate::primitive::atomic::AtomicU32;
@@ -78,7 +78,7 @@ impl Seen {
         self.readers_sleep() || self.writers_sleep()
     }
 
-    /// R1 and R5.
+    /// RAWRWLOCK-1 and RAWRWLOCK-5.
     fn admits_reader(self) -> bool {
         self.0 < MAX_READERS
     }
@@ -241,7 +241,7 @@ impl RawRwLock {
         }
     }
 
-    /// One reader leaves. Only for a reader (R1).
+    /// One reader leaves. Only for a reader (RAWRWLOCK-1).
     #[inline]
     pub(crate) fn unlock_read(&self) {
         let left = Seen(self.state.fetch_sub(1, Release) - 1);
@@ -250,7 +250,7 @@ impl RawRwLock {
         }
     }
 
-    /// The writer leaves. Only for the writer (R1).
+    /// The writer leaves. Only for the writer (RAWRWLOCK-1).
     #[inline]
     pub(crate) fn unlock_write(&self) {
         let left = Seen(self.state.fetch_sub(WRITER, Release) - WRITER);
@@ -259,11 +259,11 @@ impl RawRwLock {
         }
     }
 
-    /// The writer becomes a reader. Only for the writer (R1).
+    /// The writer becomes a reader. Only for the writer (RAWRWLOCK-1).
     pub(crate) fn downgrade(&self) {
         let before = Seen(self.state.fetch_sub(WRITER - 1, Release));
-        // With a writer asleep they would not be admitted (R5). Without one, this holder is the
-        // only thread that may clear the bit (R2), for the count is not 0.
+        // With a writer asleep they would not be admitted (RAWRWLOCK-5). Without one, this holder is the
+        // only thread that may clear the bit (RAWRWLOCK-2), for the count is not 0.
         if before.readers_sleep() && !before.writers_sleep() {
             self.state.fetch_and(!READERS_SLEEP, Relaxed);
             futex::wake_all(&self.state);
@@ -299,7 +299,7 @@ impl RawRwLock {
         }
     }
 
-    /// The second half of R4; says whether a writer was asleep.
+    /// The second half of RAWRWLOCK-4; says whether a writer was asleep.
     fn wake_writer(&self) -> bool {
         self.turn.fetch_add(1, Release);
         futex::wake_one(&self.turn)

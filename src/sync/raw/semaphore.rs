@@ -2,15 +2,15 @@
 //!
 //! | `SLEEPERS` (bit 31) | permits (low 31 bits) | meaning |
 //! |---|---|---|
-//! | 0 | any | nobody sleeps, or a wake is under way (S1) |
+//! | 0 | any | nobody sleeps, or a wake is under way (SEMAPHORE-1) |
 //! | 1 | 0 | a thread may sleep: who releases must wake one |
-//! | 1 | more | a thread that has slept took one of several; others may sleep, one of them woken (S2) |
+//! | 1 | more | a thread that has slept took one of several; others may sleep, one of them woken (SEMAPHORE-2) |
 //!
-//! * S1. Where a thread sleeps, the word has `SLEEPERS`, or a wake is under way: the one who owes
+//! * SEMAPHORE-1. Where a thread sleeps, the word has `SLEEPERS`, or a wake is under way: the one who owes
 //!   it has not made it yet, or the woken thread has not yet looked at the word. A thread that has
 //!   slept leaves `SLEEPERS` behind, whether it takes a permit or sleeps again. One that gives up
 //!   does so only out of a sleep that no wake ended, and leaves the bit alone.
-//! * S2. Where there are permits and a thread sleeps, a wake is under way. A release
+//! * SEMAPHORE-2. Where there are permits and a thread sleeps, a wake is under way. A release
 //!   wakes one; a thread that has slept and leaves permits behind wakes the next.
 //!
 //! Orderings: a release is Release and a take is Acquire, both read-modify-writes of the word: who

@@ -15,10 +15,10 @@ pub(crate) enum Given {
 /// A place to wait in, for one thread at a time, in permanent memory.
 ///
 /// Invariants:
-/// * B1: the thread calls `make`, then lets one spawner at a time know of the bed, then `sleep`.
-/// * B2: who was let know calls `give` once; with `false` the bed is the caller's, with `true` it
+/// * HANDOFF-1: the thread calls `make`, then lets one spawner at a time know of the bed, then `sleep`.
+/// * HANDOFF-2: who was let know calls `give` once; with `false` the bed is the caller's, with `true` it
 ///   is the thread's again.
-/// * B3: when `sleep` returns `None` the thread touches the bed no more.
+/// * HANDOFF-3: when `sleep` returns `None` the thread touches the bed no more.
 pub(crate) trait Bed {
     /// Thread: nothing is given yet.
     fn make(&self);

@@ -63,8 +63,8 @@ use parking_bed::ParkingBed as ChosenBed;
 /// One kernel thread that waits for tasks.
 ///
 /// Invariants:
-/// * W1: a cell is on `IDLE`, or held by one spawner that popped it, or by its own thread.
-/// * W2: while a cell is on `IDLE` or popped, its plain fields are not written.
+/// * WORKER-1: a cell is on `IDLE`, or held by one spawner that popped it, or by its own thread.
+/// * WORKER-2: while a cell is on `IDLE` or popped, its plain fields are not written.
 struct Idle {
     /// The thread's slot, where its stack is.
     slot: AtomicPtr<()>,
@@ -76,7 +76,7 @@ struct Idle {
     bed: ChosenBed,
 }
 
-// SAFETY: plain fields follow W1 and W2.
+// SAFETY: plain fields follow WORKER-1 and WORKER-2.
 unsafe impl Sync for Idle {}
 // SAFETY: zero bytes are null, `None` or zero-filled traits that nobody reads before
 // `wait_for_task` wrote them, and a bed that nobody lies in.
@@ -163,7 +163,7 @@ where
             }
         },
     };
-    // SAFETY: by H1 the packet stays until the handle lets go, and the thread does not read this
+    // SAFETY: by HANDLE-1 the packet stays until the handle lets go, and the thread does not read this
     // field.
     unsafe { (&raw mut (*head).slot).write(Some(slot)) };
     set_place(&record, slot);
@@ -202,7 +202,7 @@ pub(super) fn end_idle() {
 /// Frees a task's packet, whose closure or result is gone already.
 ///
 /// # Safety
-/// By S2: the caller is the last of thread and handle.
+/// By SLOT-2: the caller is the last of thread and handle.
 unsafe fn release<F, T>(head: *mut Head) {
     // SAFETY: `try_spawn` put exactly this type there; its parts are dropped elsewhere.
     unsafe { packets::free(head.cast::<Packet<F, T>>()) };
@@ -224,7 +224,7 @@ fn give_to_idle(head: *mut Head) -> Option<Slot> {
             // A thread of the process that this one was forked from.
             continue;
         }
-        // SAFETY: W2.
+        // SAFETY: WORKER-2.
         if unsafe { *idle.traits.get() } != Some(wanted) {
             // Another spawner may want it: but then this one would look at it again for ever.
             give(idle, Given::Leave);
@@ -373,12 +373,12 @@ fn wait_for_task(slot: Slot, traits: Option<Traits>) -> Option<*mut Head> {
         .store(ptr::from_ref(slot).cast_mut().cast(), Ordering::Relaxed);
     idle.tid.store(Current::tid(), Ordering::Relaxed);
     idle.epoch.store(Current::epoch(), Ordering::Relaxed);
-    // SAFETY: W1: the cell is this thread's until it is pushed.
+    // SAFETY: WORKER-1: the cell is this thread's until it is pushed.
     unsafe { *idle.traits.get() = traits };
     idle.bed.make();
     let time = Duration::from_nanos(IDLE_TIME.load(Ordering::Relaxed));
     IDLE.push(idle);
-    // Without a gift the cell stays on the list until a spawner pops it and finds it left (B3).
+    // Without a gift the cell stays on the list until a spawner pops it and finds it left (HANDOFF-3).
     let given = idle.bed.sleep(time)?;
     FREE.push(idle);
     match given {
