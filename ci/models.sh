@@ -3,4 +3,4 @@
 # statics hold locks that loom's atomics cannot be in.
 set -euo pipefail
 RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom \
-    cargo test -p rawthread --release --lib models --no-default-features --features alloc
+    cargo test -p rawthread --release --lib loom_models --no-default-features --features alloc

@@ -43,11 +43,11 @@ pub enum ErrorKind {
     Limit,
     /// A value given to this crate cannot be used: an empty set of processors, a NUL inside a path.
     InvalidInput,
-    /// The kernel's rules forbid this combination of clone flags; see [`Error::rule`].
+    /// The kernel's rules forbid this combination of clone flags; see [`Error::violated_rule`].
     Refused,
     /// This kernel, libc or build of the crate cannot do it.
     Unsupported,
-    /// A system call failed; [`Error::step`] names it where the crate made it.
+    /// A system call failed; [`Error::operation`] names it where the crate made it.
     Os,
 }
 
@@ -104,7 +104,7 @@ impl Limit {
         }
     }
 
-    const fn advice(self) -> &'static str {
+    const fn hint(self) -> &'static str {
         match self {
             Self::Processes => "Run fewer tasks as this user, or raise it with `ulimit -u`.",
             Self::CgroupPids => "Run fewer tasks in this control group, or raise its pids.max.",
@@ -125,35 +125,35 @@ impl Limit {
 /// A `static` beside the code that takes the step, so that the child of a `vfork` can name it by
 /// an index and nothing is formatted before there is somebody to read it.
 #[derive(Debug)]
-pub(crate) struct Step {
+pub(crate) struct Operation {
     /// The system call, or the setting: "chdir".
     pub(crate) name: &'static str,
     /// Completes "could not ...": "enter the child's working directory".
     pub(crate) purpose: &'static str,
     /// A sentence: what to check where it failed so.
-    pub(crate) advice: fn(Errno) -> &'static str,
+    pub(crate) hint: fn(Errno) -> &'static str,
 }
 
 #[derive(Clone, Copy)]
 enum Cause {
     Limit(Limit, Option<u64>),
-    Input {
-        what: &'static str,
-        instead: &'static str,
+    InvalidInput {
+        problem: &'static str,
+        hint: &'static str,
     },
     Rule {
         rule: &'static str,
-        instead: &'static str,
+        hint: &'static str,
     },
     Unsupported {
-        what: &'static str,
-        instead: &'static str,
+        problem: &'static str,
+        hint: &'static str,
     },
-    Step(&'static Step),
+    Operation(&'static Operation),
     /// A limit that nobody looked for: the feature `diagnosis` is off.
-    UnnamedLimit(&'static Step),
+    UnknownLimit(&'static Operation),
     /// An errno that came from outside the crate.
-    Foreign,
+    External,
 }
 
 impl Error {
@@ -165,49 +165,49 @@ impl Error {
         }
     }
 
-    /// `what` is a clause without a full stop, `instead` a sentence.
-    pub(crate) const fn invalid_input(what: &'static str, instead: &'static str) -> Self {
+    /// `problem` is a clause without a full stop, `hint` a sentence.
+    pub(crate) const fn invalid_input(problem: &'static str, hint: &'static str) -> Self {
         Self {
             errno: Some(Errno::EINVAL),
-            cause: Cause::Input { what, instead },
+            cause: Cause::InvalidInput { problem, hint },
         }
     }
 
-    /// A rule of clone, known before or told by the kernel; `rule` is a clause, `instead` a
+    /// A rule of clone, known before or told by the kernel; `rule` is a clause, `hint` a
     /// sentence.
-    pub(crate) const fn refused(rule: &'static str, instead: &'static str, errno: Errno) -> Self {
+    pub(crate) const fn refused(rule: &'static str, hint: &'static str, errno: Errno) -> Self {
         Self {
             errno: Some(errno),
-            cause: Cause::Rule { rule, instead },
+            cause: Cause::Rule { rule, hint },
         }
     }
 
-    /// `what` is a clause, `instead` a sentence.
+    /// `problem` is a clause, `hint` a sentence.
     pub(crate) const fn unsupported(
-        what: &'static str,
-        instead: &'static str,
+        problem: &'static str,
+        hint: &'static str,
         errno: Option<Errno>,
     ) -> Self {
         Self {
             errno,
-            cause: Cause::Unsupported { what, instead },
+            cause: Cause::Unsupported { problem, hint },
         }
     }
 
-    /// The system call of `step` failed.
-    pub(crate) const fn at_step(step: &'static Step, errno: Errno) -> Self {
+    /// The system call of `operation` failed.
+    pub(crate) const fn from_operation(operation: &'static Operation, errno: Errno) -> Self {
         Self {
             errno: Some(errno),
-            cause: Cause::Step(step),
+            cause: Cause::Operation(operation),
         }
     }
 
-    /// A limit made the system call of `step` fail, and this build does not look which.
+    /// A limit made the system call of `operation` fail, and this build does not look which.
     #[cfg(not(feature = "diagnosis"))]
-    pub(crate) const fn at_unnamed_limit(step: &'static Step, errno: Errno) -> Self {
+    pub(crate) const fn at_unknown_limit(operation: &'static Operation, errno: Errno) -> Self {
         Self {
             errno: Some(errno),
-            cause: Cause::UnnamedLimit(step),
+            cause: Cause::UnknownLimit(operation),
         }
     }
 
@@ -228,7 +228,7 @@ impl Error {
         };
         Self {
             errno: Some(errno),
-            cause: Cause::Foreign,
+            cause: Cause::External,
         }
     }
 
@@ -241,11 +241,11 @@ impl Error {
     /// ```
     pub const fn kind(&self) -> ErrorKind {
         match self.cause {
-            Cause::Limit(..) | Cause::UnnamedLimit(_) => ErrorKind::Limit,
-            Cause::Input { .. } => ErrorKind::InvalidInput,
+            Cause::Limit(..) | Cause::UnknownLimit(_) => ErrorKind::Limit,
+            Cause::InvalidInput { .. } => ErrorKind::InvalidInput,
             Cause::Rule { .. } => ErrorKind::Refused,
             Cause::Unsupported { .. } => ErrorKind::Unsupported,
-            Cause::Step(_) | Cause::Foreign => ErrorKind::Os,
+            Cause::Operation(_) | Cause::External => ErrorKind::Os,
         }
     }
 
@@ -279,9 +279,9 @@ impl Error {
     /// The rule of clone that forbids the call, in words.
     ///
     /// ```
-    /// assert_eq!(rawthread::Error::from_raw_os_error(libc::EINVAL).rule(), None);
+    /// assert_eq!(rawthread::Error::from_raw_os_error(libc::EINVAL).violated_rule(), None);
     /// ```
-    pub const fn rule(&self) -> Option<&'static str> {
+    pub const fn violated_rule(&self) -> Option<&'static str> {
         match self.cause {
             Cause::Rule { rule, .. } => Some(rule),
             _ => None,
@@ -291,11 +291,11 @@ impl Error {
     /// The step that failed, by the name of its system call: `"execve"`, `"chdir"`.
     ///
     /// ```
-    /// assert_eq!(rawthread::Error::from_raw_os_error(libc::EINVAL).step(), None);
+    /// assert_eq!(rawthread::Error::from_raw_os_error(libc::EINVAL).operation(), None);
     /// ```
-    pub const fn step(&self) -> Option<&'static str> {
+    pub const fn operation(&self) -> Option<&'static str> {
         match self.cause {
-            Cause::Step(step) | Cause::UnnamedLimit(step) => Some(step.name),
+            Cause::Operation(operation) | Cause::UnknownLimit(operation) => Some(operation.name),
             _ => None,
         }
     }
@@ -309,35 +309,35 @@ impl fmt::Display for Error {
                 f,
                 "the limit {} ({value}) is reached{errno}. {}",
                 limit.name(),
-                limit.advice()
+                limit.hint()
             ),
             Cause::Limit(limit, None) => write!(
                 f,
                 "the limit {} is reached{errno}. {}",
                 limit.name(),
-                limit.advice()
+                limit.hint()
             ),
-            Cause::Input { what, instead } => write!(f, "{what}. {instead}"),
-            Cause::Rule { rule, instead } => {
-                write!(f, "clone refuses: {rule}{errno}. {instead}")
+            Cause::InvalidInput { problem, hint } => write!(f, "{problem}. {hint}"),
+            Cause::Rule { rule, hint } => {
+                write!(f, "clone refuses: {rule}{errno}. {hint}")
             }
-            Cause::Unsupported { what, instead } => {
-                write!(f, "not supported here: {what}{errno}. {instead}")
+            Cause::Unsupported { problem, hint } => {
+                write!(f, "not supported here: {problem}{errno}. {hint}")
             }
-            Cause::Step(step) => write!(
+            Cause::Operation(operation) => write!(
                 f,
                 "{} could not {}{errno}. {}",
-                step.name,
-                step.purpose,
-                self.errno.map_or("", step.advice)
+                operation.name,
+                operation.purpose,
+                self.errno.map_or("", operation.hint)
             ),
-            Cause::UnnamedLimit(step) => write!(
+            Cause::UnknownLimit(operation) => write!(
                 f,
                 "a limit is reached, so {} could not {}{errno}. The feature `diagnosis` of \
                  rawthread finds out which.",
-                step.name, step.purpose
+                operation.name, operation.purpose
             ),
-            Cause::Foreign => match self.errno {
+            Cause::External => match self.errno {
                 Some(errno) => write!(f, "{errno:?}. See errno(3)."),
                 None => f.write_str("unknown error"),
             },
@@ -393,10 +393,10 @@ mod tests {
     use super::*;
     use std::string::ToString;
 
-    static CHDIR: Step = Step {
+    static CHDIR: Operation = Operation {
         name: "chdir",
         purpose: "enter the child's working directory",
-        advice: |errno| match errno.number() {
+        hint: |errno| match errno.number() {
             libc::ENOENT => "Check that it exists.",
             _ => "Check who may enter it.",
         },
@@ -410,14 +410,14 @@ mod tests {
             "the limit RLIMIT_NPROC (40) is reached: EAGAIN (11). Run fewer tasks as this user, \
              or raise it with `ulimit -u`."
         );
-        let step = Error::at_step(&CHDIR, Errno::new(libc::ENOENT));
+        let step = Error::from_operation(&CHDIR, Errno::new(libc::ENOENT));
         assert_eq!(
             step.to_string(),
             "chdir could not enter the child's working directory: ENOENT (2). Check that it exists."
         );
-        assert_eq!(step.step(), Some("chdir"));
+        assert_eq!(step.operation(), Some("chdir"));
         // What the errno rules out is not advised.
-        let other = Error::at_step(&CHDIR, Errno::new(libc::EACCES)).to_string();
+        let other = Error::from_operation(&CHDIR, Errno::new(libc::EACCES)).to_string();
         assert!(other.ends_with("EACCES (13). Check who may enter it."));
         let rule = Error::refused("a rule", "Do otherwise.", Errno::EINVAL);
         assert_eq!(
@@ -429,7 +429,7 @@ mod tests {
     #[cfg(feature = "std")]
     #[test]
     fn the_errno_survives_the_way_to_io_error_and_back() {
-        let error = Error::at_step(&CHDIR, Errno::new(libc::EACCES));
+        let error = Error::from_operation(&CHDIR, Errno::new(libc::EACCES));
         let io = std::io::Error::from(error);
         assert_eq!(io.raw_os_error(), Some(libc::EACCES));
         assert_eq!(Error::from(io).raw_os_error(), Some(libc::EACCES));

@@ -37,7 +37,7 @@
 //! The crate is built in rooms; a room uses only the rooms below it
 //! (`tests/house_rules.rs` keeps it so). From the ground up:
 //!
-//! ROOMS: primitive, sys, flags, error, sync, stack, runtime, thread, process
+//! ROOMS: sys, primitive, flags, error, diagnosis, sync, stack, runtime, thread, process
 
 #![no_std]
 
@@ -70,11 +70,12 @@ compile_error!(
     "the feature `panic-thread` is for programs without a C library; with the feature `std`, panics unwind to the joiner"
 );
 
+mod diagnosis;
 #[allow(dead_code, reason = "the rooms above construct what they meet")]
 mod error;
 pub mod flags;
 #[cfg(all(test, loom))]
-mod models;
+mod loom_models;
 mod primitive;
 pub mod process;
 pub mod sync;

@@ -90,7 +90,7 @@ fn room_of(path: &str) -> Option<&str> {
     let inside = path.strip_prefix("src/")?;
     let room = inside.split('/').next()?;
     let room = room.strip_suffix(".rs").unwrap_or(room);
-    (!matches!(room, "lib" | "models")).then_some(room)
+    (!matches!(room, "lib" | "loom_models")).then_some(room)
 }
 
 /// How many `super::` lead from a file of `src` to the crate's root.

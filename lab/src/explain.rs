@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use rawthread::flags::{Call, Caller, CloneFlags, Effect, Fit, Preset, Verdict};
+use rawthread::flags::{Call, Caller, CloneFlags, Effect, Preset, PresetMatch, Verdict};
 
 use crate::cli::{Arguments, Misuse};
 use crate::json::Json;
@@ -111,8 +111,8 @@ fn flags_section(flags: CloneFlags, paint: Paint) -> String {
         let source = format!("Linux {}, {}", info.since, info.man);
         text += &format!("  {:NAME$}{}\n", "", paint.tone(Tone::Quiet, &source));
     }
-    if flags.unnamed() != 0 {
-        let bits = format!("{:#x}", flags.unnamed());
+    if flags.unknown_bits() != 0 {
+        let bits = format!("{:#x}", flags.unknown_bits());
         text += &beside(paint, Tone::Bad, &bits, "Bits that have no name.");
     }
     if flags.is_empty() {
@@ -187,7 +187,7 @@ fn other_rules(request: Request, paint: Paint) -> String {
     let (call, caller) = (request.call.unwrap_or(Call::Clone3), Caller::current());
     request
         .flags
-        .broken_rules(call, request.exit_signal, &caller)
+        .violated_rules(call, request.exit_signal, &caller)
         .skip(1)
         .map(|rule| beside(paint, Tone::Quiet, "broken as well", &rule.to_string()))
         .collect()
@@ -199,8 +199,8 @@ fn users_section(flags: CloneFlags, exit_signal: u32, paint: Paint) -> String {
     for (preset, fit) in Preset::matching(flags, exit_signal) {
         nobody = false;
         let how = match fit {
-            Fit::Exact => "",
-            Fit::SharesTheSame => " (But for flags that only say where to store a number.)",
+            PresetMatch::Exact => "",
+            PresetMatch::SameSharing => " (But for flags that only say where to store a number.)",
         };
         let story = format!("{}{how}", preset.description);
         text += &beside(paint, Tone::Plain, preset.name, &story);
@@ -242,7 +242,7 @@ fn to_json(request: Request) -> Json {
             ),
             ("accepted", Json::Bool(verdict.is_accepted())),
             ("rule", Json::maybe(rule.map(|rule| rule.id))),
-            ("because", Json::maybe(rule.map(|rule| rule.sentence))),
+            ("because", Json::maybe(rule.map(|rule| rule.description))),
             (
                 "errno",
                 verdict
@@ -254,7 +254,7 @@ fn to_json(request: Request) -> Json {
     let users = Preset::matching(flags, exit_signal).map(|(preset, fit)| {
         Json::Object(vec![
             ("preset", Json::text(preset.id)),
-            ("exact", Json::Bool(fit == Fit::Exact)),
+            ("exact", Json::Bool(fit == PresetMatch::Exact)),
         ])
     });
     Json::Object(vec![

@@ -84,9 +84,9 @@ fn requests() -> Vec<Request> {
         });
         let (major, minor) = dice.one_of(&kernels);
         let base = dice.one_of(&[Caller::unprivileged(), Caller::privileged()]);
-        let mut caller = base.on(KernelVersion::new(major, minor, 0));
+        let mut caller = base.on_kernel(KernelVersion::new(major, minor, 0));
         if dice.roll().is_multiple_of(3) {
-            caller = caller.with(dice.one_of(Fact::ALL));
+            caller = caller.with_fact(dice.one_of(Fact::ALL));
         }
         all.push(Request {
             flags,
@@ -135,7 +135,7 @@ fn the_pages_verdicts_are_the_librarys() {
             caller,
         } = request;
         let broken: Vec<_> = flags
-            .broken_rules(*call, *signal, caller)
+            .violated_rules(*call, *signal, caller)
             .map(|rule| rule.id)
             .collect();
         assert_eq!(

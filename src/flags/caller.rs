@@ -14,7 +14,7 @@ macro_rules! facts {
         /// ```
         /// use rawthread::flags::{Call, Caller, CloneFlags, Fact};
         ///
-        /// let jailed = Caller::unprivileged().with(Fact::Chrooted);
+        /// let jailed = Caller::unprivileged().with_fact(Fact::Chrooted);
         /// let verdict = CloneFlags::NEWUSER.verdict(Call::Clone3, 17, &jailed);
         /// assert_eq!(verdict.errno(), Some(1)); // EPERM
         /// for fact in Fact::ALL {
@@ -109,13 +109,13 @@ facts! {
     /// The size given to clone3 is less than 64 bytes.
     ArgumentsTooShort,
     /// The structure given to clone3 cannot be read.
-    ArgumentsUnreadable,
+    ArgumentsEfault,
     /// The structure given to clone3 has non-zero bytes beyond what this kernel knows.
-    ArgumentsFromTheFuture,
+    ArgumentsNonzeroTail,
     /// Of set_tid and set_tid_size only one is zero, or the size is above 32.
     SetTidMismatch,
     /// The array set_tid cannot be read.
-    SetTidUnreadable,
+    SetTidEfault,
     /// Particular tids are asked for (set_tid).
     SetTid,
     /// The array set_tid is longer than there are pid namespaces, or holds a tid that cannot be.
@@ -123,15 +123,15 @@ facts! {
     /// A tid asked for by set_tid is in use.
     SetTidInUse,
     /// Of stack and stack_size only one is zero.
-    StackHalfGiven,
+    StackIncomplete,
     /// The stack wraps around or leaves user space.
-    StackOutOfReach,
+    StackOutOfRange,
     /// The words for the pidfd and for the parent's tid are the same.
     PidfdOverTid,
     /// The word for the pidfd cannot be written.
-    PidfdUnwritable,
+    PidfdEfault,
     /// The thread pointer lies outside user space (looked at on x86-64 only).
-    ThreadPointerOutOfReach,
+    ThreadPointerOutOfRange,
     /// The cgroup's number is no descriptor number, or the structure is too short to hold it.
     CgroupNotGiven,
     /// The cgroup's descriptor is not one of a version 2 cgroup.
@@ -145,7 +145,7 @@ facts! {
 }
 
 impl Fact {
-    const fn bit(self) -> u64 {
+    const fn mask(self) -> u64 {
         1 << self as u32
     }
 }
@@ -162,7 +162,7 @@ impl Fact {
 /// ```
 /// use rawthread::flags::{Call, Caller, CloneFlags, Fact, KernelVersion};
 ///
-/// let old = Caller::unprivileged().on(KernelVersion::new(5, 4, 0));
+/// let old = Caller::unprivileged().on_kernel(KernelVersion::new(5, 4, 0));
 /// let verdict = CloneFlags::CLEAR_SIGHAND.verdict(Call::Clone3, 17, &old);
 /// assert_eq!(verdict.rule().unwrap().id, "B1"); // that flag came with 5.5
 /// ```
@@ -208,20 +208,20 @@ impl Caller {
     #[must_use]
     pub const fn privileged() -> Self {
         Self::unprivileged()
-            .with(Fact::SysAdmin)
-            .with(Fact::CheckpointRestore)
-            .with(Fact::ExemptFromProcessLimit)
+            .with_fact(Fact::SysAdmin)
+            .with_fact(Fact::CheckpointRestore)
+            .with_fact(Fact::ExemptFromProcessLimit)
     }
 
     /// The same caller, of whom this is so.
     ///
     /// ```
     /// use rawthread::flags::{Caller, Fact};
-    /// assert!(Caller::unprivileged().with(Fact::SysAdmin).is(Fact::SysAdmin));
+    /// assert!(Caller::unprivileged().with_fact(Fact::SysAdmin).has_fact(Fact::SysAdmin));
     /// ```
     #[must_use]
-    pub const fn with(mut self, fact: Fact) -> Self {
-        self.facts |= fact.bit();
+    pub const fn with_fact(mut self, fact: Fact) -> Self {
+        self.facts |= fact.mask();
         self
     }
 
@@ -229,11 +229,11 @@ impl Caller {
     ///
     /// ```
     /// use rawthread::flags::{Caller, Fact};
-    /// assert!(!Caller::privileged().without(Fact::SysAdmin).is(Fact::SysAdmin));
+    /// assert!(!Caller::privileged().without_fact(Fact::SysAdmin).has_fact(Fact::SysAdmin));
     /// ```
     #[must_use]
-    pub const fn without(mut self, fact: Fact) -> Self {
-        self.facts &= !fact.bit();
+    pub const fn without_fact(mut self, fact: Fact) -> Self {
+        self.facts &= !fact.mask();
         self
     }
 
@@ -242,10 +242,10 @@ impl Caller {
     /// ```
     /// use rawthread::flags::{Caller, KernelVersion};
     /// let kernel = KernelVersion::new(5, 10, 0);
-    /// assert_eq!(Caller::privileged().on(kernel).kernel(), kernel);
+    /// assert_eq!(Caller::privileged().on_kernel(kernel).kernel(), kernel);
     /// ```
     #[must_use]
-    pub const fn on(mut self, kernel: KernelVersion) -> Self {
+    pub const fn on_kernel(mut self, kernel: KernelVersion) -> Self {
         self.kernel = kernel;
         self
     }
@@ -255,11 +255,11 @@ impl Caller {
     ///
     /// ```
     /// use rawthread::flags::{Call, Caller, CloneFlags};
-    /// let caller = Caller::privileged().out_of(CloneFlags::NEWNET);
+    /// let caller = Caller::privileged().with_quota_exhausted(CloneFlags::NEWNET);
     /// assert_eq!(CloneFlags::NEWNET.verdict(Call::Clone3, 17, &caller).errno(), Some(28)); // ENOSPC
     /// ```
     #[must_use]
-    pub const fn out_of(mut self, namespaces: CloneFlags) -> Self {
+    pub const fn with_quota_exhausted(mut self, namespaces: CloneFlags) -> Self {
         self.exhausted = self
             .exhausted
             .union(namespaces.intersection(CloneFlags::NAMESPACES));
@@ -270,11 +270,11 @@ impl Caller {
     ///
     /// ```
     /// use rawthread::flags::{Caller, Fact};
-    /// assert!(Caller::privileged().is(Fact::SysAdmin));
+    /// assert!(Caller::privileged().has_fact(Fact::SysAdmin));
     /// ```
     #[must_use]
-    pub const fn is(&self, fact: Fact) -> bool {
-        self.facts & fact.bit() != 0
+    pub const fn has_fact(&self, fact: Fact) -> bool {
+        self.facts & fact.mask() != 0
     }
 
     /// Everything that is so of the caller.
@@ -285,7 +285,10 @@ impl Caller {
     /// assert!(Caller::privileged().facts().any(|fact| fact == Fact::SysAdmin));
     /// ```
     pub fn facts(self) -> impl Iterator<Item = Fact> {
-        Fact::ALL.iter().copied().filter(move |fact| self.is(*fact))
+        Fact::ALL
+            .iter()
+            .copied()
+            .filter(move |fact| self.has_fact(*fact))
     }
 
     /// The kernel it runs on.

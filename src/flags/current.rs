@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 
 use super::{Caller, CloneFlags, Fact, KernelVersion};
-use crate::sys::{file, limits, rights, task};
+use crate::sys::{credentials, file, limits, task};
 
 impl Caller {
     /// The calling thread, as far as the system shows it: kernel, capabilities, ids, root
@@ -22,62 +22,66 @@ impl Caller {
     /// ```
     #[must_use]
     pub fn current() -> Self {
-        let mut caller = Self::unprivileged().on(running_kernel());
-        let mut note = |fact: Fact, is_so: bool| {
+        let mut caller = Self::unprivileged().on_kernel(running_kernel());
+        let mut record = |fact: Fact, is_so: bool| {
             if is_so {
-                caller = caller.with(fact);
+                caller = caller.with_fact(fact);
             }
         };
 
-        let capabilities = rights::capabilities();
+        let capabilities = credentials::capabilities();
         let capable = |bit: u32| capabilities >> bit & 1 == 1;
-        let admin = capable(rights::CAP_SYS_ADMIN);
-        let (uid, effective_uid, effective_gid) = rights::ids();
-        let uid_map = IdMap::read(c"/proc/self/uid_map", effective_uid);
-        let gid_map = IdMap::read(c"/proc/self/gid_map", effective_gid);
+        let admin = capable(credentials::CAP_SYS_ADMIN);
+        let (uid, effective_uid, effective_gid) = credentials::uid_euid_egid();
+        let uid_map = UidGidMap::read(c"/proc/self/uid_map", effective_uid);
+        let gid_map = UidGidMap::read(c"/proc/self/gid_map", effective_gid);
 
-        note(Fact::SysAdmin, admin);
-        note(
+        record(Fact::SysAdmin, admin);
+        record(
             Fact::CheckpointRestore,
-            (admin || capable(rights::CAP_CHECKPOINT_RESTORE)) && rights::governs(PID_LINK),
+            (admin || capable(credentials::CAP_CHECKPOINT_RESTORE))
+                && credentials::owns_namespace(PID_LINK),
         );
-        note(
+        record(
             Fact::ExemptFromProcessLimit,
-            uid_map.everything && (uid == 0 || admin || capable(rights::CAP_SYS_RESOURCE)),
+            uid_map.is_identity && (uid == 0 || admin || capable(credentials::CAP_SYS_RESOURCE)),
         );
-        note(
+        record(
             Fact::ProcessLimitReached,
-            limits::resource(libc::RLIMIT_NPROC as _) == Some(0),
+            limits::rlimit(libc::RLIMIT_NPROC as _) == Some(0),
         );
-        note(Fact::UnmappedIds, !uid_map.maps || !gid_map.maps);
-        note(
+        record(
+            Fact::UnmappedIds,
+            !uid_map.contains_id || !gid_map.contains_id,
+        );
+        record(
             Fact::UserNamespacesForbidden,
-            !admin && limits::number_in(c"/proc/sys/kernel/unprivileged_userns_clone") == Some(0),
+            !admin && limits::read_number(c"/proc/sys/kernel/unprivileged_userns_clone") == Some(0),
         );
-        note(Fact::Chrooted, chrooted());
-        note(Fact::InitOfPidNamespace, task::pid() == 1);
-        note(
+        record(Fact::Chrooted, chrooted());
+        record(Fact::InitOfPidNamespace, task::pid() == 1);
+        record(
             Fact::PendingPidNamespace,
-            differ(
+            namespaces_differ(
                 c"/proc/thread-self/ns/pid",
                 c"/proc/thread-self/ns/pid_for_children",
             ),
         );
-        note(
+        record(
             Fact::PendingTimeNamespace,
-            differ(
+            namespaces_differ(
                 c"/proc/thread-self/ns/time",
                 c"/proc/thread-self/ns/time_for_children",
             ),
         );
-        note(
+        record(
             Fact::DeadlineWithoutReset,
-            rights::scheduling_policy() == libc::SCHED_DEADLINE,
+            credentials::scheduling_policy() == libc::SCHED_DEADLINE,
         );
 
         for (flag, path) in NAMESPACE_LIMITS {
-            if limits::number_in(path) == Some(0) {
-                caller = caller.out_of(flag);
+            if limits::read_number(path) == Some(0) {
+                caller = caller.with_quota_exhausted(flag);
             }
         }
         caller
@@ -99,7 +103,7 @@ const NAMESPACE_LIMITS: [(CloneFlags, &CStr); 8] = [
 ];
 
 fn running_kernel() -> KernelVersion {
-    let (release, len) = rights::kernel_release();
+    let (release, len) = credentials::kernel_release();
     core::str::from_utf8(&release[..len])
         .ok()
         .and_then(KernelVersion::parse)
@@ -108,8 +112,8 @@ fn running_kernel() -> KernelVersion {
 
 /// Whether two namespace links name different namespaces. A namespace that waits for its first
 /// process cannot be read yet, and differs.
-fn differ(own: &CStr, childrens: &CStr) -> bool {
-    match (rights::link(own), rights::link(childrens)) {
+fn namespaces_differ(own: &CStr, childrens: &CStr) -> bool {
+    match (credentials::readlink(own), credentials::readlink(childrens)) {
         (Ok(own), Ok(childrens)) => own != childrens,
         (Ok(_), Err(errno)) => errno.number() == libc::ENOENT && own == PID_LINK,
         (Err(_), _) => false,
@@ -121,18 +125,18 @@ fn differ(own: &CStr, childrens: &CStr) -> bool {
 const PID_LINK: &CStr = c"/proc/thread-self/ns/pid";
 
 /// What a user namespace's map says of one id.
-struct IdMap {
+struct UidGidMap {
     /// The id has a mapping.
-    maps: bool,
+    contains_id: bool,
     /// The map is that of the machine's first namespace: every id is itself.
-    everything: bool,
+    is_identity: bool,
 }
 
-impl IdMap {
+impl UidGidMap {
     fn read(path: &CStr, id: u32) -> Self {
         let mut map = Self {
-            maps: false,
-            everything: false,
+            contains_id: false,
+            is_identity: false,
         };
         // A line holds three numbers: first id inside, first id outside, how many.
         let mut numbers = [0u64; 3];
@@ -145,8 +149,8 @@ impl IdMap {
             }
             b'\n' => {
                 let [inside, outside, count] = numbers;
-                map.maps |= (inside..inside + count).contains(&u64::from(id));
-                map.everything |= inside == 0 && outside == 0 && count == u64::from(u32::MAX);
+                map.contains_id |= (inside..inside + count).contains(&u64::from(id));
+                map.is_identity |= inside == 0 && outside == 0 && count == u64::from(u32::MAX);
                 (numbers, field, in_number) = ([0; 3], 0, false);
             }
             _ => {
@@ -159,8 +163,8 @@ impl IdMap {
             map
         } else {
             Self {
-                maps: true,
-                everything: true,
+                contains_id: true,
+                is_identity: true,
             }
         }
     }
@@ -187,12 +191,12 @@ fn chrooted() -> bool {
 
 /// Feeds a file to `look`; false if it could not be read to its end.
 fn for_each_byte(path: &CStr, mut look: impl FnMut(u8)) -> bool {
-    let Ok(file) = file::open_to_read(path) else {
+    let Ok(file) = file::open(path, libc::O_RDONLY) else {
         return false;
     };
     let mut buffer = [0u8; 512];
     loop {
-        match file::read(file.number(), &mut buffer) {
+        match file::read(file.as_raw(), &mut buffer) {
             Ok(0) => return true,
             Ok(len) => buffer[..len].iter().for_each(|byte| look(*byte)),
             Err(_) => return false,

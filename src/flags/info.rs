@@ -224,10 +224,10 @@ impl CloneFlags {
     /// ```
     /// use rawthread::flags::CloneFlags;
     /// let odd = CloneFlags::VM | CloneFlags::from_bits_retain(1 << 50);
-    /// assert_eq!(odd.unnamed(), 1 << 50);
+    /// assert_eq!(odd.unknown_bits(), 1 << 50);
     /// ```
     #[must_use]
-    pub fn unnamed(self) -> u64 {
+    pub fn unknown_bits(self) -> u64 {
         self.info()
             .fold(self.bits(), |bits, info| bits & !info.flag.bits())
     }

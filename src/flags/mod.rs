@@ -4,12 +4,12 @@
 //! |---|---|
 //! | `mod.rs` | which flags are there? [`CloneFlags`] |
 //! | `info.rs` | what does a flag do, since when, where is it documented? [`FlagInfo`] |
-//! | `text.rs` | how is a set of flags read and written? [`ParseFlagsError`] |
+//! | `parse.rs` | how is a set of flags read and written? [`ParseFlagsError`] |
 //! | `presets.rs` | who uses which set? [`Preset`] |
 //! | `caller.rs` | who calls, and in what state? [`Caller`], [`Fact`] |
 //! | `current.rs` | the same of the running process: the one place that looks at the system |
-//! | `rulebook.rs` | what does the kernel refuse, in which order? |
-//! | `rules.rs` | so what will it say to this call? [`CloneFlags::verdict`], [`Rule`] |
+//! | `rule_table.rs` | what does the kernel refuse, in which order? |
+//! | `verdict.rs` | so what will it say to this call? [`CloneFlags::verdict`], [`Rule`] |
 //! | `effects.rs` | what will the new task share, copy, get new or lose? [`CloneFlags::effects`] |
 //!
 //! The sources are `clone(2)` and the kernel's `include/uapi/linux/sched.h`, up to Linux 7.1.
@@ -18,17 +18,17 @@ mod caller;
 mod current;
 mod effects;
 mod info;
+mod parse;
 mod presets;
-mod rulebook;
-mod rules;
-mod text;
+mod rule_table;
+mod verdict;
 
 pub use caller::{Caller, Fact};
 pub use effects::{Effect, Resource};
 pub use info::{FlagInfo, KernelVersion};
-pub use presets::{Call, Fit, Preset};
-pub use rules::{Condition, Rule, SignalIs, Verdict};
-pub use text::{ParseFlagsError, signal_name, signal_number};
+pub use parse::{ParseFlagsError, signal_name, signal_number};
+pub use presets::{Call, Preset, PresetMatch};
+pub use verdict::{Condition, ExitSignalClass, Rule, Verdict};
 
 bitflags::bitflags! {
     /// What the new task shares with its maker, and what it gets of its own.

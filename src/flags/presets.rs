@@ -50,17 +50,17 @@ pub struct Preset {
 /// How well a request fits a preset.
 ///
 /// ```
-/// use rawthread::flags::{Fit, Preset};
-/// assert_eq!(Preset::NPTL.fit(Preset::NPTL.flags, 0), Some(Fit::Exact));
-/// assert_eq!(Preset::NPTL.fit(Preset::GO.flags, 0), Some(Fit::SharesTheSame));
-/// assert_eq!(Preset::NPTL.fit(Preset::FORK.flags, 17), None);
+/// use rawthread::flags::{PresetMatch, Preset};
+/// assert_eq!(Preset::NPTL.match_preset(Preset::NPTL.flags, 0), Some(PresetMatch::Exact));
+/// assert_eq!(Preset::NPTL.match_preset(Preset::GO.flags, 0), Some(PresetMatch::SameSharing));
+/// assert_eq!(Preset::NPTL.match_preset(Preset::FORK.flags, 17), None);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fit {
+pub enum PresetMatch {
     /// Flags and exit signal are the preset's.
     Exact,
     /// They differ only in [`CloneFlags::BOOKKEEPING`]: the tasks share what the preset's share.
-    SharesTheSame,
+    SameSharing,
 }
 
 /// `SIGCHLD` on x86-64 and aarch64.
@@ -302,20 +302,20 @@ impl Preset {
     /// How well a request fits this preset; `None` if it makes something else.
     ///
     /// ```
-    /// use rawthread::flags::{CloneFlags, Fit, Preset};
+    /// use rawthread::flags::{CloneFlags, PresetMatch, Preset};
     /// // glibc's fork also asks the kernel to store the tid in the child.
     /// let glibc = CloneFlags::CHILD_SETTID | CloneFlags::CHILD_CLEARTID;
-    /// assert_eq!(Preset::FORK.fit(glibc, 17), Some(Fit::SharesTheSame));
+    /// assert_eq!(Preset::FORK.match_preset(glibc, 17), Some(PresetMatch::SameSharing));
     /// ```
     #[must_use]
-    pub fn fit(&self, flags: CloneFlags, exit_signal: u32) -> Option<Fit> {
+    pub fn match_preset(&self, flags: CloneFlags, exit_signal: u32) -> Option<PresetMatch> {
         let significant = |flags: CloneFlags| flags.difference(CloneFlags::BOOKKEEPING);
         if self.exit_signal != exit_signal {
             None
         } else if self.flags == flags {
-            Some(Fit::Exact)
+            Some(PresetMatch::Exact)
         } else if significant(self.flags) == significant(flags) {
-            Some(Fit::SharesTheSame)
+            Some(PresetMatch::SameSharing)
         } else {
             None
         }
@@ -324,23 +324,23 @@ impl Preset {
     /// The presets that a request fits, exact ones first.
     ///
     /// ```
-    /// use rawthread::flags::{CloneFlags, Fit, Preset};
+    /// use rawthread::flags::{CloneFlags, PresetMatch, Preset};
     /// let mut found = Preset::matching(CloneFlags::VM | CloneFlags::VFORK, 17);
-    /// assert_eq!(found.next(), Some((&Preset::VFORK, Fit::Exact)));
-    /// assert_eq!(found.next(), Some((&Preset::POSIX_SPAWN, Fit::Exact)));
-    /// assert_eq!(found.next(), Some((&Preset::GO_EXEC, Fit::SharesTheSame)));
+    /// assert_eq!(found.next(), Some((&Preset::VFORK, PresetMatch::Exact)));
+    /// assert_eq!(found.next(), Some((&Preset::POSIX_SPAWN, PresetMatch::Exact)));
+    /// assert_eq!(found.next(), Some((&Preset::GO_EXEC, PresetMatch::SameSharing)));
     /// assert_eq!(found.next(), None);
     /// ```
     pub fn matching(
         flags: CloneFlags,
         exit_signal: u32,
-    ) -> impl Iterator<Item = (&'static Self, Fit)> {
-        [Fit::Exact, Fit::SharesTheSame]
+    ) -> impl Iterator<Item = (&'static Self, PresetMatch)> {
+        [PresetMatch::Exact, PresetMatch::SameSharing]
             .into_iter()
             .flat_map(move |wanted| {
                 Self::ALL
                     .iter()
-                    .filter(move |preset| preset.fit(flags, exit_signal) == Some(wanted))
+                    .filter(move |preset| preset.match_preset(flags, exit_signal) == Some(wanted))
                     .map(move |preset| (preset, wanted))
             })
     }

@@ -10,7 +10,7 @@ use super::namespaces::{IdMaps, Namespaces};
 use super::start::{self, Start};
 use crate::error::Error;
 use crate::flags::CloneFlags;
-use crate::sys::file::Descriptor;
+use crate::sys::file::OwnedFd;
 use crate::sys::{Errno, arch, clone};
 
 /// The kernel's bound on the length of the `set_tid` array (nested pid namespaces).
@@ -369,7 +369,7 @@ impl Builder {
             };
             explain::clone_failed(asked, errno)
         })?;
-        let pidfd = (pidfd >= 0).then(|| Descriptor::adopt(pidfd));
+        let pidfd = (pidfd >= 0).then(|| OwnedFd::from_raw(pidfd));
         let mut child = Child::new(pid, pidfd).standing_on(footing);
         if flags.contains(CloneFlags::PARENT) {
             child = child.given_to_our_parent();
@@ -388,8 +388,8 @@ impl Builder {
     }
 
     /// What to ask of clone, but for the places that `spawn` has.
-    fn request(&self, flags: CloneFlags) -> clone::Request {
-        clone::Request {
+    fn request(&self, flags: CloneFlags) -> clone::CloneArgs {
+        clone::CloneArgs {
             flags: flags.bits(),
             exit_signal: self.exit_signal_for(flags).into(),
             set_tid: if self.tid_count == 0 {
@@ -404,7 +404,7 @@ impl Builder {
             } else {
                 0
             },
-            ..clone::Request::default()
+            ..clone::CloneArgs::default()
         }
     }
 

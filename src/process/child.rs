@@ -8,14 +8,14 @@ use super::footing::Footing;
 use super::pipe::Pipe;
 use super::reaper;
 use super::status::ExitStatus;
-use crate::error::{Error, Step};
-use crate::sys::file::Descriptor;
+use crate::error::{Error, Operation};
+use crate::sys::file::OwnedFd;
 use crate::sys::{Errno, signal, wait};
 
-static WAIT: Step = Step {
+static WAIT: Operation = Operation {
     name: "waitid",
     purpose: "wait for the child",
-    advice: |errno| match errno.number() {
+    hint: |errno| match errno.number() {
         libc::ECHILD => {
             "Somebody else reaped it, SIGCHLD is ignored here, or this process is not the one that \
              made it."
@@ -23,24 +23,24 @@ static WAIT: Step = Step {
         _ => "See waitid(2).",
     },
 };
-static KILL: Step = Step {
+static KILL: Operation = Operation {
     name: "pidfd_send_signal",
     purpose: "signal the child",
-    advice: |errno| match errno {
+    hint: |errno| match errno {
         Errno::ESRCH => "It has ended.",
         Errno::EPERM => "It changed its user id.",
         _ => "See kill(2).",
     },
 };
-static PIDFD_OPEN: Step = Step {
+static PIDFD_OPEN: Operation = Operation {
     name: "pidfd_open",
     purpose: "open a pidfd to wait with a timeout",
-    advice: |_| "It needs Linux 5.3 and a free descriptor; try_wait does not.",
+    hint: |_| "It needs Linux 5.3 and a free descriptor; try_wait does not.",
 };
-static POLL: Step = Step {
+static POLL: Operation = Operation {
     name: "ppoll",
     purpose: "wait for the child's pidfd",
-    advice: |_| "Free some memory.",
+    hint: |_| "Free some memory.",
 };
 
 /// Waits once for `pid`; `None` if `WNOHANG` was asked for and it still runs.
@@ -49,12 +49,12 @@ static POLL: Step = Step {
 /// hides nothing. Runs in the reaper too: raw system calls only.
 pub(super) fn wait_raw(
     pid: i32,
-    pidfd: Option<&Descriptor>,
+    pidfd: Option<&OwnedFd>,
     options: i32,
 ) -> Result<Option<ExitStatus>, Errno> {
     let options = libc::WEXITED | libc::__WALL | options;
     let mut target = match pidfd {
-        Some(pidfd) => (libc::P_PIDFD, pidfd.number() as u32),
+        Some(pidfd) => (libc::P_PIDFD, pidfd.as_raw() as u32),
         None => (libc::P_PID, pid as u32),
     };
     loop {
@@ -104,7 +104,7 @@ pub struct Child {
     /// The parent's end of the child's stderr, if it is a pipe.
     pub stderr: Option<Pipe>,
     pid: i32,
-    pidfd: Option<Descriptor>,
+    pidfd: Option<OwnedFd>,
     /// What the child stands on, if it shares our memory and may still be there.
     stack: Option<Footing>,
     status: Option<ExitStatus>,
@@ -113,7 +113,7 @@ pub struct Child {
 }
 
 impl Child {
-    pub(super) fn new(pid: i32, pidfd: Option<Descriptor>) -> Self {
+    pub(super) fn new(pid: i32, pidfd: Option<OwnedFd>) -> Self {
         Self {
             stdin: None,
             stdout: None,
@@ -169,7 +169,7 @@ impl Child {
     /// ```
     #[must_use]
     pub fn raw_pidfd(&self) -> Option<i32> {
-        self.pidfd.as_ref().map(Descriptor::number)
+        self.pidfd.as_ref().map(OwnedFd::as_raw)
     }
 
     /// The pidfd (`pidfd_open(2)`); `None` if it was not asked for or the kernel is older than 5.2.
@@ -266,8 +266,8 @@ impl Child {
             None => {
                 // The child is not reaped, so its number is still its own.
                 let opened = wait::pidfd_open(self.pid, 0)
-                    .map_err(|errno| Error::at_step(&PIDFD_OPEN, errno))?;
-                self.pidfd.insert(Descriptor::adopt(opened))
+                    .map_err(|errno| Error::from_operation(&PIDFD_OPEN, errno))?;
+                self.pidfd.insert(OwnedFd::from_raw(opened))
             }
         };
         let mut left = libc::timespec {
@@ -275,7 +275,7 @@ impl Child {
             tv_nsec: i64::from(timeout.subsec_nanos()),
         };
         let mut wanted = [libc::pollfd {
-            fd: pidfd.number(),
+            fd: pidfd.as_raw(),
             events: libc::POLLIN,
             revents: 0,
         }];
@@ -284,7 +284,7 @@ impl Child {
                 Ok(0) => return Ok(None),
                 Ok(_) => return self.wait().map(Some),
                 Err(Errno::EINTR) => {}
-                Err(errno) => return Err(Error::at_step(&POLL, errno)),
+                Err(errno) => return Err(Error::from_operation(&POLL, errno)),
             }
         }
     }
@@ -331,13 +331,13 @@ impl Child {
         // A reaped child's number may be somebody else's by now.
         let sent = match (&self.pidfd, self.status) {
             (_, Some(_)) => Err(Errno::ESRCH),
-            (Some(pidfd), None) => match wait::pidfd_send_signal(pidfd.number(), signal) {
+            (Some(pidfd), None) => match wait::pidfd_send_signal(pidfd.as_raw(), signal) {
                 Err(Errno::ENOSYS) => signal::send_to_process(self.pid, signal),
                 other => other,
             },
             (None, None) => signal::send_to_process(self.pid, signal),
         };
-        sent.map_err(|errno| Error::at_step(&KILL, errno))
+        sent.map_err(|errno| Error::from_operation(&KILL, errno))
     }
 
     fn reap(&mut self, options: i32) -> Result<Option<ExitStatus>, Error> {
@@ -353,7 +353,7 @@ impl Child {
             ));
         }
         self.status = wait_raw(self.pid, self.pidfd.as_ref(), options)
-            .map_err(|errno| Error::at_step(&WAIT, errno))?;
+            .map_err(|errno| Error::from_operation(&WAIT, errno))?;
         if self.status.is_some() {
             self.stack = None;
         }
@@ -395,9 +395,9 @@ impl fmt::Debug for Child {
 }
 
 /// Whether the process of `pidfd` has ended, reaped or not.
-fn has_ended(pidfd: &Descriptor) -> bool {
+fn has_ended(pidfd: &OwnedFd) -> bool {
     let mut wanted = [libc::pollfd {
-        fd: pidfd.number(),
+        fd: pidfd.as_raw(),
         events: libc::POLLIN,
         revents: 0,
     }];

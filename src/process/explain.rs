@@ -1,34 +1,34 @@
 //! Why clone said no: the kernel gives an errno, the table of its rules gives the reason.
 
-use crate::error::{Error, Limit, Step};
+use crate::error::{Error, Limit, Operation};
 use crate::flags::{Call, Caller, CloneFlags};
 use crate::sys::{Errno, limits};
 
-static CLONE: Step = Step {
+static CLONE: Operation = Operation {
     name: "clone3",
     purpose: "make the process",
-    advice: |_| "See clone(2), ERRORS.",
+    hint: |_| "See clone(2), ERRORS.",
 };
-static PERMISSION: Step = Step {
+static PERMISSION: Operation = Operation {
     name: "clone3",
     purpose: "make the process",
-    advice: |_| {
+    hint: |_| {
         "New namespaces need CAP_SYS_ADMIN, or a new user namespace with them; a sandbox or a \
          sysctl may forbid that too."
     },
 };
-static CGROUP: Step = Step {
+static CGROUP: Operation = Operation {
     name: "clone3",
     purpose: "start the process in the given cgroup",
-    advice: |_| {
+    hint: |_| {
         "It takes a descriptor of a cgroup v2 directory whose cgroup.procs may be written, \
          and Linux 5.7."
     },
 };
-static SET_TID: Step = Step {
+static SET_TID: Operation = Operation {
     name: "clone3",
     purpose: "give the process the id asked for",
-    advice: |errno| match errno.number() {
+    hint: |errno| match errno.number() {
         libc::EEXIST => "It is taken.",
         libc::EPERM => "It needs CAP_CHECKPOINT_RESTORE over each pid namespace.",
         _ => "It is out of range, or there are more ids than nested namespaces.",
@@ -59,20 +59,20 @@ pub(super) fn clone_failed(asked: Asked, errno: Errno) -> Error {
         libc::EBADF | libc::ENOENT | libc::ENODEV | libc::EOPNOTSUPP | libc::EACCES
             if into_cgroup =>
         {
-            Error::at_step(&CGROUP, errno)
+            Error::from_operation(&CGROUP, errno)
         }
         libc::ENOSPC | libc::EUSERS => Error::at_limit(Limit::Namespaces, None, errno),
         libc::EMFILE => {
-            let value = limits::resource(libc::RLIMIT_NOFILE as u32);
+            let value = limits::rlimit(libc::RLIMIT_NOFILE as u32);
             Error::at_limit(Limit::OpenFiles, value, errno)
         }
-        libc::EAGAIN | libc::ENOMEM => crate::runtime::limits::task(errno),
+        libc::EAGAIN | libc::ENOMEM => crate::diagnosis::clone_error(errno),
         _ => match broken_rule(asked, errno) {
             Some(rule) if errno == Errno::EPERM => Error::refused(rule, INSTEAD_OF_RIGHTS, errno),
             Some(rule) => Error::refused(rule, INSTEAD, errno),
-            None if asked.set_tid => Error::at_step(&SET_TID, errno),
-            None if errno == Errno::EPERM => Error::at_step(&PERMISSION, errno),
-            None => Error::at_step(&CLONE, errno),
+            None if asked.set_tid => Error::from_operation(&SET_TID, errno),
+            None if errno == Errno::EPERM => Error::from_operation(&PERMISSION, errno),
+            None => Error::from_operation(&CLONE, errno),
         },
     }
 }
@@ -84,5 +84,5 @@ fn broken_rule(asked: Asked, errno: Errno) -> Option<&'static str> {
         .into_iter()
         .filter_map(|call| asked.flags.verdict(call, asked.exit_signal, &caller).rule())
         .find(|rule| rule.errno == errno.number())
-        .map(|rule| rule.sentence)
+        .map(|rule| rule.description)
 }

@@ -4,12 +4,13 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::ground::Ground;
+use crate::diagnosis;
 use crate::error::Error;
 use crate::flags::CloneFlags;
-use crate::runtime::{Current, Runtime, Slot, Words, limits};
+use crate::runtime::{Current, Runtime, Slot, Words};
 use crate::stack::layout;
 use crate::stack::slot::{OCCUPIED, Taken};
-use crate::sys::clone::Request;
+use crate::sys::clone::CloneArgs;
 use crate::sys::{Errno, memory};
 
 /// What a child that shares memory stands on, freed when dropped: by then the child must have left
@@ -31,7 +32,7 @@ impl Footing {
     }
 
     /// The seat's part of what clone is asked for.
-    pub(super) fn complete(&self, request: &mut Request) {
+    pub(super) fn complete(&self, request: &mut CloneArgs) {
         if let Self::Seat(seat) = self {
             request.flags |= SEAT_FLAGS.bits();
             request.tls = seat.words.tls;
@@ -116,7 +117,7 @@ impl Seat {
         let taken = Current::cache().take(room, memory::page_size());
         let slot = match taken.map_err(|errno| match errno {
             Errno::EINVAL => TOO_LARGE,
-            errno => limits::memory(errno, room),
+            errno => diagnosis::map_error(errno, room),
         })? {
             Taken::Ready(slot) => slot,
             Taken::Blank(slot) => {

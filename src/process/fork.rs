@@ -9,7 +9,7 @@ use super::explain;
 use crate::error::Error;
 use crate::flags::CloneFlags;
 use crate::sys::Errno;
-use crate::sys::file::Descriptor;
+use crate::sys::file::OwnedFd;
 use crate::sys::wait;
 
 /// Where [`fork`] returned.
@@ -84,7 +84,7 @@ pub unsafe fn fork() -> Result<Fork, Error> {
     }
     // Not reaped yet, so the number is the child's. No pidfd (an old kernel, a full table, SIGCHLD
     // ignored and the child gone): the handle works by number.
-    let pidfd = wait::pidfd_open(pid, 0).ok().map(Descriptor::adopt);
+    let pidfd = wait::pidfd_open(pid, 0).ok().map(OwnedFd::from_raw);
     Ok(Fork::Parent(Child::new(pid, pidfd)))
 }
 
@@ -109,13 +109,13 @@ unsafe fn copy() -> Result<i32, Errno> {
 /// That of [`fork`].
 #[cfg(not(feature = "hosted"))]
 unsafe fn copy() -> Result<i32, Errno> {
-    let request = crate::sys::clone::Request {
+    let request = crate::sys::clone::CloneArgs {
         exit_signal: libc::SIGCHLD as u64,
         ..Default::default()
     };
     // SAFETY: no CLONE_VM, so the child has its own copy of this stack; the rest is the caller's
     // contract.
-    let pid = unsafe { crate::sys::clone::fork_call(&request) }?;
+    let pid = unsafe { crate::sys::clone::clone_fork(&request) }?;
     if pid == 0 {
         notice();
     }

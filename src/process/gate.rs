@@ -1,25 +1,25 @@
 //! Holding a child back until its id maps are written.
 
 use super::namespaces::IdMaps;
-use crate::error::{Error, Step};
+use crate::error::{Error, Operation};
 use crate::flags::CloneFlags;
-use crate::sys::file::{self, Descriptor};
+use crate::sys::file::{self, OwnedFd};
 use crate::sys::{Errno, task};
 
 /// The exit code of a child that was given up before its closure ran.
 const GIVEN_UP: i32 = 127;
 
-static PIPE: Step = Step {
+static PIPE: Operation = Operation {
     name: "pipe2",
     purpose: "make the pipe on which the child waits for its id maps",
-    advice: |_| "Close descriptors, or raise RLIMIT_NOFILE.",
+    hint: |_| "Close descriptors, or raise RLIMIT_NOFILE.",
 };
 
 /// Holds the child back until its id maps are written: a pipe, whose end of file means that the
 /// parent gave up or is gone.
 pub(super) struct Gate {
-    read: Descriptor,
-    write: Descriptor,
+    read: OwnedFd,
+    write: OwnedFd,
 }
 
 /// The descriptors of a gate, as the child sees them.
@@ -37,22 +37,22 @@ impl Gate {
             return Ok(None);
         }
         debug_assert!(!flags.contains(CloneFlags::VFORK));
-        let (read, write) = file::waiting_pipe().map_err(|errno| Error::at_step(&PIPE, errno))?;
+        let (read, write) = file::pipe(0).map_err(|errno| Error::from_operation(&PIPE, errno))?;
         Ok(Some(Self { read, write }))
     }
 
     pub(super) fn child_side(&self, flags: CloneFlags) -> ChildGate {
         ChildGate {
-            read: self.read.number(),
-            write: (!flags.contains(CloneFlags::FILES)).then_some(self.write.number()),
+            read: self.read.as_raw(),
+            write: (!flags.contains(CloneFlags::FILES)).then_some(self.write.as_raw()),
         }
     }
 
     pub(super) fn open(self, flags: CloneFlags) {
-        let _ = file::write(self.write.number(), &[1]);
+        let _ = file::write(self.write.as_raw(), &[1]);
         if flags.contains(CloneFlags::FILES) {
             // One table: the child closes the read end once it has read.
-            self.read.into_number();
+            self.read.into_raw();
         }
     }
 }
@@ -60,7 +60,7 @@ impl Gate {
 impl ChildGate {
     pub(super) fn pass(self) {
         if let Some(write) = self.write {
-            drop(Descriptor::adopt(write));
+            drop(OwnedFd::from_raw(write));
         }
         let mut byte = [0];
         loop {
@@ -70,6 +70,6 @@ impl ChildGate {
                 _ => task::exit_group(GIVEN_UP),
             }
         }
-        drop(Descriptor::adopt(self.read));
+        drop(OwnedFd::from_raw(self.read));
     }
 }

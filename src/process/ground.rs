@@ -3,8 +3,8 @@
 
 use core::ptr::NonNull;
 
+use crate::diagnosis;
 use crate::error::Error;
-use crate::runtime::limits;
 use crate::sys::memory;
 
 /// A guarded stack, unmapped when dropped.
@@ -26,11 +26,11 @@ impl Ground {
     pub(super) fn new(size: usize) -> Result<Self, Error> {
         let page = memory::page_size();
         let len = Self::length(size)?;
-        let base = memory::map(len).map_err(|errno| limits::memory(errno, len))?;
+        let base = memory::map(len).map_err(|errno| diagnosis::map_error(errno, len))?;
         let ground = Self { base, len };
         // SAFETY: the page was just mapped and nobody uses it.
-        unsafe { memory::protect(base.as_ptr(), page, libc::PROT_NONE) }
-            .map_err(|errno| limits::memory(errno, page))?;
+        unsafe { memory::mprotect(base.as_ptr(), page, libc::PROT_NONE) }
+            .map_err(|errno| diagnosis::map_error(errno, page))?;
         Ok(ground)
     }
 

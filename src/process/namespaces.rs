@@ -2,7 +2,7 @@
 
 use core::fmt::Write as _;
 
-use crate::error::{Error, Step};
+use crate::error::{Error, Operation};
 use crate::flags::CloneFlags;
 use crate::sys::Errno;
 use crate::sys::file;
@@ -119,24 +119,24 @@ pub(super) struct IdMaps {
     pub(super) groups: IdMap,
 }
 
-static UID_MAP: Step = Step {
+static UID_MAP: Operation = Operation {
     name: "uid_map",
     purpose: "write the user id map of the child",
-    advice: |errno| match errno {
+    hint: |errno| match errno {
         Errno::EPERM => "Without CAP_SETUID one line may map the caller's own user id.",
         Errno::EINVAL => "Lines may not overlap.",
         _ => "/proc must be mounted.",
     },
 };
-static SETGROUPS: Step = Step {
+static SETGROUPS: Operation = Operation {
     name: "setgroups",
     purpose: "deny setgroups in the child's user namespace",
-    advice: |_| "/proc must be mounted.",
+    hint: |_| "/proc must be mounted.",
 };
-static GID_MAP: Step = Step {
+static GID_MAP: Operation = Operation {
     name: "gid_map",
     purpose: "write the group id map of the child",
-    advice: |errno| match errno {
+    hint: |errno| match errno {
         Errno::EPERM => "Without CAP_SETGID one line may map the caller's own group id.",
         Errno::EINVAL => "Lines may not overlap.",
         _ => "/proc must be mounted.",
@@ -168,7 +168,7 @@ impl IdMaps {
     pub(super) fn write(&self, pid: i32) -> Result<(), Error> {
         if !self.users.is_empty() {
             write_file(pid, "uid_map", &self.users.text())
-                .map_err(|errno| Error::at_step(&UID_MAP, errno))?;
+                .map_err(|errno| Error::from_operation(&UID_MAP, errno))?;
         }
         if self.groups.is_empty() {
             return Ok(());
@@ -182,10 +182,10 @@ impl IdMaps {
         };
         if written == Err(Errno::EPERM) {
             write_file(pid, "setgroups", &Text::of("deny"))
-                .map_err(|errno| Error::at_step(&SETGROUPS, errno))?;
+                .map_err(|errno| Error::from_operation(&SETGROUPS, errno))?;
             written = write_file(pid, "gid_map", &text);
         }
-        written.map_err(|errno| Error::at_step(&GID_MAP, errno))
+        written.map_err(|errno| Error::from_operation(&GID_MAP, errno))
     }
 }
 
@@ -194,7 +194,7 @@ fn write_file(pid: i32, name: &str, text: &Text) -> Result<(), Errno> {
     let _ = write!(path, "/proc/{pid}/{name}\0");
     let path = core::ffi::CStr::from_bytes_until_nul(path.bytes()).map_err(|_| Errno::EINVAL)?;
     let file = file::open(path, libc::O_WRONLY)?;
-    file::write(file.number(), text.bytes()).map(drop)
+    file::write(file.as_raw(), text.bytes()).map(drop)
 }
 
 /// A short text on the stack. What does not fit is cut; callers know that it fits.

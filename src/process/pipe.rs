@@ -2,19 +2,19 @@
 
 use core::fmt;
 
-use crate::error::{Error, Step};
+use crate::error::{Error, Operation};
 use crate::sys::Errno;
-use crate::sys::file::{self, Descriptor};
+use crate::sys::file::{self, OwnedFd};
 
-static READ: Step = Step {
+static READ: Operation = Operation {
     name: "read",
     purpose: "read from the child's pipe",
-    advice: |_| "Only the parent's end of stdout and stderr can be read.",
+    hint: |_| "Only the parent's end of stdout and stderr can be read.",
 };
-static WRITE: Step = Step {
+static WRITE: Operation = Operation {
     name: "write",
     purpose: "write to the child's pipe",
-    advice: |errno| match errno.number() {
+    hint: |errno| match errno.number() {
         libc::EPIPE => "The child closed its end.",
         _ => "Only the parent's end of stdin can be written.",
     },
@@ -36,11 +36,11 @@ static WRITE: Step = Step {
 /// # }
 /// # Ok::<(), rawthread::Error>(())
 /// ```
-pub struct Pipe(Descriptor);
+pub struct Pipe(OwnedFd);
 
 impl Pipe {
     #[cfg(feature = "alloc")]
-    pub(super) fn new(end: Descriptor) -> Self {
+    pub(super) fn new(end: OwnedFd) -> Self {
         Self(end)
     }
 
@@ -62,9 +62,9 @@ impl Pipe {
     /// ```
     pub fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
         loop {
-            match file::read(self.0.number(), buffer) {
+            match file::read(self.0.as_raw(), buffer) {
                 Err(Errno::EINTR) => {}
-                other => return other.map_err(|errno| Error::at_step(&READ, errno)),
+                other => return other.map_err(|errno| Error::from_operation(&READ, errno)),
             }
         }
     }
@@ -90,9 +90,9 @@ impl Pipe {
     /// ```
     pub fn write_some(&mut self, bytes: &[u8]) -> Result<usize, Error> {
         loop {
-            match file::write(self.0.number(), bytes) {
+            match file::write(self.0.as_raw(), bytes) {
                 Err(Errno::EINTR) => {}
-                other => return other.map_err(|errno| Error::at_step(&WRITE, errno)),
+                other => return other.map_err(|errno| Error::from_operation(&WRITE, errno)),
             }
         }
     }
@@ -110,11 +110,11 @@ impl Pipe {
     /// ```
     #[must_use]
     pub fn raw_fd(&self) -> i32 {
-        self.0.number()
+        self.0.as_raw()
     }
 
     #[cfg(feature = "alloc")]
-    pub(super) fn into_descriptor(self) -> Descriptor {
+    pub(super) fn into_descriptor(self) -> OwnedFd {
         self.0
     }
 }

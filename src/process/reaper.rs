@@ -21,8 +21,8 @@ use super::footing::Footing;
 use super::ground::Ground;
 use crate::error::Error;
 use crate::flags::CloneFlags;
-use crate::sys::file::Descriptor;
-use crate::sys::signal::{self, KernelSet};
+use crate::sys::file::OwnedFd;
+use crate::sys::signal::{self, SigSet};
 use crate::sys::{arch, clone};
 
 /// Enough for `waitid` and its caller in a build without optimisation.
@@ -30,7 +30,7 @@ const STACK_SIZE: usize = 16 * 1024;
 
 struct Task {
     pid: i32,
-    pidfd: Option<Descriptor>,
+    pidfd: Option<OwnedFd>,
     stack: Option<Footing>,
     own: (*mut u8, usize),
 }
@@ -40,11 +40,7 @@ struct Task {
 /// # Errors
 /// No memory or no task left. Then pidfd and stack are leaked: the child still stands on that
 /// stack, and it becomes a zombie at its end until this process ends.
-pub(super) fn adopt(
-    pid: i32,
-    pidfd: Option<Descriptor>,
-    stack: Option<Footing>,
-) -> Result<(), Error> {
+pub(super) fn adopt(pid: i32, pidfd: Option<OwnedFd>, stack: Option<Footing>) -> Result<(), Error> {
     let stack = ManuallyDrop::new(stack);
     let own = Ground::new(STACK_SIZE)?;
     let bottom = own.bottom();
@@ -59,7 +55,7 @@ pub(super) fn adopt(
             own: own.into_parts(),
         });
     }
-    let request = clone::Request {
+    let request = clone::CloneArgs {
         flags: (CloneFlags::VM
             | CloneFlags::FS
             | CloneFlags::FILES
@@ -69,11 +65,11 @@ pub(super) fn adopt(
             .bits(),
         stack: bottom,
         stack_size: task - bottom,
-        ..clone::Request::default()
+        ..clone::CloneArgs::default()
     };
-    let mask = signal::set_mask(KernelSet::ALL);
+    let mask = signal::set_mask(SigSet::ALL);
     // SAFETY: a fresh stack with an aligned end; `reap` uses no thread pointer.
-    let made = unsafe { clone::clone_call(&request, reap, task as *mut u8) };
+    let made = unsafe { clone::clone_onto_stack(&request, reap, task as *mut u8) };
     signal::set_mask(mask);
     made.map(drop).map_err(|errno| {
         // SAFETY: no thread was made, so the task is ours again.

@@ -89,7 +89,7 @@ impl<F: FnOnce() -> i32> Start<F> {
     }
 
     /// Fills in where the child starts and where the kernel stores what it is asked to.
-    pub(super) fn complete(&mut self, request: &mut clone::Request) {
+    pub(super) fn complete(&mut self, request: &mut clone::CloneArgs) {
         match self {
             Self::Copy { tid, .. } => request.child_tid = &raw mut *tid as usize,
             Self::Own {
@@ -110,14 +110,14 @@ impl<F: FnOnce() -> i32> Start<F> {
     /// # Safety
     /// The contract of [`Builder::spawn`](super::Builder::spawn); `request` was completed by this
     /// start, which has not moved since.
-    pub(super) unsafe fn clone(&mut self, request: &clone::Request) -> Result<i32, Errno> {
+    pub(super) unsafe fn clone(&mut self, request: &clone::CloneArgs) -> Result<i32, Errno> {
         match self {
             Self::Own {
                 packet, footing, ..
             } => {
                 footing.occupy(true);
                 // SAFETY: the stack is fresh, ends below the packet, aligned to 16.
-                let made = unsafe { clone::clone_call(request, enter::<F>, *packet) };
+                let made = unsafe { clone::clone_onto_stack(request, enter::<F>, *packet) };
                 if made.is_err() {
                     footing.occupy(false);
                 }
@@ -125,7 +125,7 @@ impl<F: FnOnce() -> i32> Start<F> {
             }
             Self::Copy { f, gate, .. } => {
                 // SAFETY: no VM, so the child has its own copy of this stack.
-                match unsafe { clone::fork_call(request) }? {
+                match unsafe { clone::clone_fork(request) }? {
                     0 => {
                         fork::notice();
                         // SAFETY: the child's copy, taken once: this branch does not return.

@@ -9,7 +9,6 @@
 pub(crate) mod freestanding;
 #[cfg(feature = "hosted")]
 pub(crate) mod hosted;
-pub(crate) mod limits;
 pub(crate) mod locals;
 pub(crate) mod record;
 pub(crate) mod rooms;

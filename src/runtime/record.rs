@@ -10,11 +10,12 @@ use core::num::NonZeroU64;
 use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use super::{Current, Runtime, limits};
+use super::{Current, Runtime};
+use crate::diagnosis;
 use crate::error::Error;
 use crate::primitive::atomic as primitive;
 use crate::stack::table::{Cell, List, Node, Table};
-use crate::sys::futex::{self, Deadline, Scope};
+use crate::sys::futex::{self, Deadline, Sharing};
 use crate::sys::{Errno, task};
 
 /// One thread's record.
@@ -123,7 +124,7 @@ impl Record {
             return;
         }
         loop {
-            let timed_out = futex::wait(&self.parker, PARKED, deadline, Scope::Private).is_err();
+            let timed_out = futex::wait(&self.parker, PARKED, deadline, Sharing::Private).is_err();
             if self
                 .parker
                 .compare_exchange(NOTIFIED, EMPTY, Ordering::Acquire, Ordering::Acquire)
@@ -142,7 +143,7 @@ impl Record {
     /// Leaves a token and wakes the thread if it sleeps. Async-signal-safe.
     pub(crate) fn unpark(&self) {
         if self.parker.swap(NOTIFIED, Ordering::Release) == PARKED {
-            futex::wake(self.parker.as_ptr(), 1, Scope::Private);
+            futex::wake(self.parker.as_ptr(), 1, Sharing::Private);
         }
     }
 }
@@ -152,7 +153,7 @@ pub(crate) const STATE_FLAGS: u32 = 31;
 
 /// The table could not grow, which it does by as much as it has.
 fn table_failed(errno: Errno) -> Error {
-    limits::memory(errno, RECORDS.growth())
+    diagnosis::map_error(errno, RECORDS.growth())
 }
 
 /// A counted reference to a record.

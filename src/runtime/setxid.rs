@@ -9,11 +9,11 @@ pub(crate) const SETXID: u32 = 0x40;
 /// Whether setuid's mark was there when the leaver looked.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub(crate) enum SetxidMark {
     /// The mark: wait until it is gone.
-    Marked,
+    Set,
     /// None: no setuid will signal the thread any more.
-    Unmarked,
+    Clear,
 }
 
 /// The leaver withdraws its tid, then looks at the mark.
@@ -24,11 +24,11 @@ pub(crate) enum Seen {
 ///
 /// A fence and a load would not do. The order of setuid's own two steps is its Acquire alone: on
 /// AArch64 that lets the tid be read before the mark can be seen by others.
-pub(crate) fn withdraw(tid: &AtomicI32, mark: &AtomicU32) -> Seen {
+pub(crate) fn clear_tid_and_check(tid: &AtomicI32, mark: &AtomicU32) -> SetxidMark {
     tid.store(0, Ordering::Relaxed);
     if mark.fetch_or(0, Ordering::AcqRel) & SETXID == 0 {
-        Seen::Unmarked
+        SetxidMark::Clear
     } else {
-        Seen::Marked
+        SetxidMark::Set
     }
 }

@@ -41,7 +41,7 @@ pub(crate) unsafe fn install(address: *mut u8, len: usize) -> Result<(), Errno> 
     }
     if method() == LIGHT && len <= LONGEST_LIGHT {
         // SAFETY: the caller gives the range up.
-        match unsafe { memory::advise(address, len, memory::MADV_GUARD_INSTALL) } {
+        match unsafe { memory::madvise(address, len, memory::MADV_GUARD_INSTALL) } {
             Ok(()) => return Ok(()),
             // EINVAL: locked memory (mlockall(MCL_FUTURE)) takes no lightweight guard.
             Err(Errno::EINVAL) => {}
@@ -49,7 +49,7 @@ pub(crate) unsafe fn install(address: *mut u8, len: usize) -> Result<(), Errno> 
         }
     }
     // SAFETY: as above.
-    unsafe { memory::protect(address, len, libc::PROT_NONE) }
+    unsafe { memory::mprotect(address, len, libc::PROT_NONE) }
 }
 
 /// Makes a guarded range ordinary zeroed memory again.
@@ -65,11 +65,11 @@ pub(crate) unsafe fn remove(address: *mut u8, len: usize) -> Result<(), Errno> {
     }
     if method() == LIGHT && len <= LONGEST_LIGHT {
         // SAFETY: the range is guarded or empty; removing only makes it accessible.
-        unsafe { memory::advise(address, len, memory::MADV_GUARD_REMOVE)? };
+        unsafe { memory::madvise(address, len, memory::MADV_GUARD_REMOVE)? };
     }
     // A range that fell back to mprotect needs this; for the others it changes nothing.
     // SAFETY: as above.
-    unsafe { memory::protect(address, len, libc::PROT_READ | libc::PROT_WRITE) }
+    unsafe { memory::mprotect(address, len, libc::PROT_READ | libc::PROT_WRITE) }
 }
 
 /// Whether guards cost no map entries here.
@@ -96,7 +96,7 @@ fn works_by_effect() -> bool {
     };
     let probe = probe.as_ptr();
     // SAFETY: the page was just mapped and nobody else knows it.
-    let guarded = unsafe { memory::advise(probe, page, memory::MADV_GUARD_INSTALL) }.is_ok()
+    let guarded = unsafe { memory::madvise(probe, page, memory::MADV_GUARD_INSTALL) }.is_ok()
         && matches!(file::kernel_can_read(probe), Ok(false));
     // SAFETY: as above.
     let unmapped = unsafe { memory::unmap(probe, page) };

@@ -64,7 +64,7 @@ impl Region {
     pub(crate) unsafe fn discard(&self) {
         // EINVAL: locked memory stays as it is.
         // SAFETY: by REGION-1 the range is ours, and the caller gives its contents up.
-        let _ = unsafe { memory::advise(self.base, self.layout.total(), libc::MADV_DONTNEED) };
+        let _ = unsafe { memory::madvise(self.base, self.layout.total(), libc::MADV_DONTNEED) };
     }
 
     /// Gives the memory back.
@@ -105,7 +105,7 @@ pub(crate) fn map(
     // Huge pages would make 2 MiB resident at the first touch of a stack. EINVAL: a kernel
     // without transparent huge pages, where nothing needs to be done.
     // SAFETY: the range was just mapped; the advice changes no contents.
-    let _ = unsafe { memory::advise(base, total * count, libc::MADV_NOHUGEPAGE) };
+    let _ = unsafe { memory::madvise(base, total * count, libc::MADV_NOHUGEPAGE) };
     for index in 0..count {
         let region = Region {
             base: base.wrapping_add(index * total),

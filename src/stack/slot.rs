@@ -292,7 +292,7 @@ fn signal_stack_size() -> usize {
     static SIZE: AtomicUsize = AtomicUsize::new(0);
     match SIZE.load(Ordering::Relaxed) {
         0 => {
-            let minimum = crate::sys::limits::auxiliary(libc::AT_MINSIGSTKSZ).unwrap_or(4096);
+            let minimum = crate::sys::limits::getauxval(libc::AT_MINSIGSTKSZ).unwrap_or(4096);
             let size = (minimum + 12 * 1024).next_multiple_of(memory::page_size());
             SIZE.store(size, Ordering::Relaxed);
             size

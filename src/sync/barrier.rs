@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::raw::RawBarrier;
-use crate::primitive::const_fn;
+use crate::primitive::maybe_const_fn;
 
 /// A place where threads wait for each other.
 ///
@@ -33,7 +33,7 @@ pub struct Barrier {
 }
 
 impl Barrier {
-    const_fn! {
+    maybe_const_fn! {
         /// A barrier that opens when `n` threads wait. 0 is taken as 1.
         ///
         /// # Examples

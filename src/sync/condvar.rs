@@ -6,7 +6,7 @@ use core::time::Duration;
 use super::MutexGuard;
 use super::futex::TimedOut;
 use super::raw::RawCondvar;
-use crate::primitive::const_fn;
+use crate::primitive::maybe_const_fn;
 use crate::sys::futex::Deadline;
 
 /// Sleeping until another thread says that something has changed.
@@ -42,7 +42,7 @@ pub struct Condvar {
 }
 
 impl Condvar {
-    const_fn! {
+    maybe_const_fn! {
         /// A condition variable that nobody waits for.
         ///
         /// # Examples

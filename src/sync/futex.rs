@@ -1,4 +1,4 @@
-//! The sleep and the wake of this room: the kernel's, or the model's (`models::futex`).
+//! The sleep and the wake of this room: the kernel's, or the model's (`loom_models::futex`).
 //!
 //! All sleepers here are threads of this process, so the futexes are private ones. A sleeper
 //! borrows its word, which therefore stays. A *wake* may find the word gone, since the thread that
@@ -8,12 +8,12 @@ use crate::primitive::atomic::AtomicU32;
 use crate::sys::futex::Deadline;
 
 #[cfg(all(test, loom))]
-use crate::models::futex as chosen;
+use crate::loom_models::futex as imp;
 
 #[cfg(not(all(test, loom)))]
-mod chosen {
+mod imp {
     use super::TimedOut;
-    use crate::sys::futex::{self, Deadline, Scope};
+    use crate::sys::futex::{self, Deadline, Sharing};
     use core::sync::atomic::AtomicU32;
 
     pub(super) fn wait(
@@ -21,11 +21,11 @@ mod chosen {
         expected: u32,
         deadline: Option<Deadline>,
     ) -> Result<(), TimedOut> {
-        futex::wait(word, expected, deadline, Scope::Private).map_err(|_| TimedOut)
+        futex::wait(word, expected, deadline, Sharing::Private).map_err(|_| TimedOut)
     }
 
     pub(super) fn wake(word: *const AtomicU32, count: u32) -> usize {
-        futex::wake(word.cast(), count, Scope::Private)
+        futex::wake(word.cast(), count, Sharing::Private)
     }
 }
 
@@ -43,20 +43,20 @@ pub(crate) fn wait_until(
     expected: u32,
     deadline: Option<Deadline>,
 ) -> Result<(), TimedOut> {
-    chosen::wait(word, expected, deadline)
+    imp::wait(word, expected, deadline)
 }
 
 /// [`wait_until`] without a deadline, and so without an error.
 pub(crate) fn wait(word: &AtomicU32, expected: u32) {
-    let _never = chosen::wait(word, expected, None);
+    let _never = imp::wait(word, expected, None);
 }
 
 /// Wakes one sleeper; says whether there was one.
 pub(crate) fn wake_one(word: *const AtomicU32) -> bool {
-    chosen::wake(word, 1) > 0
+    imp::wake(word, 1) > 0
 }
 
 /// Wakes every sleeper.
 pub(crate) fn wake_all(word: *const AtomicU32) {
-    chosen::wake(word, u32::MAX);
+    imp::wake(word, u32::MAX);
 }

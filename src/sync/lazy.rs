@@ -10,7 +10,7 @@ use core::ops::Deref;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
 use super::OnceLock;
-use crate::primitive::const_fn;
+use crate::primitive::maybe_const_fn;
 
 /// A value that is made when it is first needed.
 ///
@@ -41,7 +41,7 @@ unsafe impl<T, F: Send> Sync for LazyLock<T, F> where OnceLock<T>: Sync {}
 impl<T: RefUnwindSafe + UnwindSafe, F: UnwindSafe> RefUnwindSafe for LazyLock<T, F> {}
 
 impl<T, F: FnOnce() -> T> LazyLock<T, F> {
-    const_fn! {
+    maybe_const_fn! {
         /// A value that `make` will make.
         ///
         /// # Examples

@@ -8,7 +8,7 @@ use core::ops::{Deref, DerefMut};
 
 use super::WouldBlock;
 use super::raw::RawMutex;
-use crate::primitive::const_fn;
+use crate::primitive::maybe_const_fn;
 
 /// Mutual exclusion: one thread at a time gets at the data.
 ///
@@ -43,7 +43,7 @@ unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 
 impl<T> Mutex<T> {
-    const_fn! {
+    maybe_const_fn! {
         /// An unlocked mutex around `value`.
         ///
         /// # Examples

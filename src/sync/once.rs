@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-use super::raw::{RawOnce, Turn, Verdict};
-use crate::primitive::const_fn;
+use super::raw::{Begin, InitGuard, RawOnce};
+use crate::primitive::maybe_const_fn;
 
 /// Runs a closure once, whoever comes first.
 ///
@@ -26,7 +26,7 @@ pub struct Once {
 }
 
 impl Once {
-    const_fn! {
+    maybe_const_fn! {
         /// One that has not run.
         ///
         /// # Examples
@@ -98,10 +98,10 @@ impl Once {
     #[cold]
     #[track_caller]
     fn call<F: FnOnce(&OnceState)>(&self, ignore_poison: bool, f: F) {
-        match self.raw.ask(ignore_poison) {
-            Verdict::Done => {}
-            Verdict::Poisoned => poisoned(),
-            Verdict::Yours(turn) => run(turn, f),
+        match self.raw.begin_or_wait(ignore_poison) {
+            Begin::Complete => {}
+            Begin::Poisoned => poisoned(),
+            Begin::Run(guard) => run(guard, f),
         }
     }
 
@@ -163,12 +163,12 @@ impl Once {
     }
 }
 
-fn run<F: FnOnce(&OnceState)>(turn: Turn<'_>, f: F) {
+fn run<F: FnOnce(&OnceState)>(guard: InitGuard<'_>, f: F) {
     // If `f` unwinds, the turn is dropped before it is done: poisoned.
     f(&OnceState {
-        poisoned: turn.after_panic(),
+        poisoned: guard.after_panic(),
     });
-    turn.done();
+    guard.done();
 }
 
 #[cold]

@@ -8,7 +8,7 @@ use core::mem::MaybeUninit;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
 use super::Once;
-use crate::primitive::const_fn;
+use crate::primitive::maybe_const_fn;
 
 /// A cell that is written once and then only read.
 ///
@@ -44,7 +44,7 @@ unsafe impl<T: Sync + Send> Sync for OnceLock<T> {}
 impl<T: RefUnwindSafe + UnwindSafe> RefUnwindSafe for OnceLock<T> {}
 
 impl<T> OnceLock<T> {
-    const_fn! {
+    maybe_const_fn! {
         /// An empty cell.
         ///
         /// # Examples

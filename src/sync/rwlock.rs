@@ -9,7 +9,7 @@ use core::ops::{Deref, DerefMut};
 
 use super::WouldBlock;
 use super::raw::RawRwLock;
-use crate::primitive::const_fn;
+use crate::primitive::maybe_const_fn;
 
 /// Many readers or one writer.
 ///
@@ -47,7 +47,7 @@ unsafe impl<T: ?Sized + Send> Send for RwLock<T> {}
 unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
 
 impl<T> RwLock<T> {
-    const_fn! {
+    maybe_const_fn! {
         /// An unlocked lock around `value`.
         ///
         /// # Examples

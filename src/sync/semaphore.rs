@@ -5,7 +5,7 @@ use core::mem;
 use core::time::Duration;
 
 use super::raw::{MAX_PERMITS, RawSemaphore};
-use crate::primitive::const_fn;
+use crate::primitive::maybe_const_fn;
 use crate::sys::futex::Deadline;
 
 /// A number of permits; who finds none waits.
@@ -50,7 +50,7 @@ impl Semaphore {
     /// ```
     pub const MAX_PERMITS: u32 = MAX_PERMITS;
 
-    const_fn! {
+    maybe_const_fn! {
         /// A semaphore with `permits` to take.
         ///
         /// # Panics

@@ -1,11 +1,11 @@
 //! A bounded wait with open eyes, before a sleep.
 
-use crate::primitive::{PATIENCE, spin_loop};
+use crate::primitive::{SPIN_LIMIT, spin_loop};
 
 /// The longest pause between two looks, in `spin_loop`s.
 const LONGEST: u32 = 256;
 
-/// Pauses that double up to [`LONGEST`], [`PATIENCE`] in all.
+/// Pauses that double up to [`LONGEST`], [`SPIN_LIMIT`] in all.
 ///
 /// A sleep and its wake cost microseconds, and a lock is often free again in less. Each look at
 /// the word takes its cache line from the holder, so looks become rare quickly: the holder gets
@@ -22,13 +22,13 @@ impl Spin {
     pub(crate) fn new() -> Self {
         Self {
             pauses: 1,
-            left: PATIENCE,
+            left: SPIN_LIMIT,
         }
     }
 
     /// Pauses; `false` if patience has ended.
     #[must_use]
-    pub(crate) fn again(&mut self) -> bool {
+    pub(crate) fn spin(&mut self) -> bool {
         if self.left < self.pauses {
             return false;
         }

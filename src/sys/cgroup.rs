@@ -1,7 +1,7 @@
 //! What control groups allow their tasks.
 
-use super::limits::number_in;
-use super::text::{Lines, Path};
+use super::limits::read_number;
+use super::procfs::{FixedPath, LineReader};
 
 /// Calls `visit` with `pids.max` and `pids.current` of the calling thread's control group and of
 /// every one above it that has a limit and can be seen, from the bottom up.
@@ -15,8 +15,8 @@ pub(crate) fn for_each_pids(mut visit: impl FnMut(u64, u64)) {
     loop {
         let len = path.as_bytes().len();
         if let (Some(max), Some(current)) = (
-            number_below(&mut path, b"/pids.max"),
-            number_below(&mut path, b"/pids.current"),
+            read_number_at(&mut path, b"/pids.max"),
+            read_number_at(&mut path, b"/pids.current"),
         ) {
             visit(max, current);
         }
@@ -28,22 +28,22 @@ pub(crate) fn for_each_pids(mut visit: impl FnMut(u64, u64)) {
     }
 }
 
-fn number_below(directory: &mut Path, file: &[u8]) -> Option<u64> {
+fn read_number_at(directory: &mut FixedPath, file: &[u8]) -> Option<u64> {
     let len = directory.as_bytes().len();
     directory.push(file)?;
-    let number = directory.as_c_str().and_then(number_in);
+    let number = directory.as_c_str().and_then(read_number);
     directory.truncate(len);
     number
 }
 
 /// The directory of the calling thread's control group with the controller `pids`, and how long
 /// the part of it is that mounts the hierarchy.
-fn pids_directory() -> Option<(Path, usize)> {
-    let (cgroup, unified) = membership()?;
-    let mut mounts = Lines::of(c"/proc/thread-self/mountinfo")?;
+fn pids_directory() -> Option<(FixedPath, usize)> {
+    let (cgroup, unified) = own_cgroup()?;
+    let mut mounts = LineReader::of(c"/proc/thread-self/mountinfo")?;
     while let Some(line) = mounts.next() {
         if let Some((root, mounted)) = pids_hierarchy(line, unified) {
-            let mut path = Path::new(&[mounted])?;
+            let mut path = FixedPath::new(&[mounted])?;
             let top = path.as_bytes().len();
             // The mount may show only a part of the hierarchy, from `root` down.
             let below = match root {
@@ -63,17 +63,17 @@ fn pids_directory() -> Option<(Path, usize)> {
 
 /// The path of the calling thread's control group in the hierarchy with the controller `pids`,
 /// and whether that is the unified one (version 2).
-fn membership() -> Option<(Path, bool)> {
+fn own_cgroup() -> Option<(FixedPath, bool)> {
     let mut unified = None;
-    let mut lines = Lines::of(c"/proc/thread-self/cgroup")?;
+    let mut lines = LineReader::of(c"/proc/thread-self/cgroup")?;
     while let Some(line) = lines.next() {
         let mut fields = line.splitn(3, |byte| *byte == b':');
         let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
         if has_word(controllers, b"pids") {
-            return Some((Path::new(&[path])?, false));
+            return Some((FixedPath::new(&[path])?, false));
         }
         if number == b"0" && controllers.is_empty() {
-            unified = Path::new(&[path]);
+            unified = FixedPath::new(&[path]);
         }
     }
     Some((unified?, true))

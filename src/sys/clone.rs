@@ -13,7 +13,7 @@ const INTO_CGROUP: u64 = 1 << 33;
 /// calls are given it. Addresses are words here, for the crate knows 64-bit machines only.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Request {
+pub(crate) struct CloneArgs {
     pub(crate) flags: u64,
     pub(crate) pidfd: usize,
     pub(crate) child_tid: usize,
@@ -29,9 +29,9 @@ pub(crate) struct Request {
     pub(crate) cgroup: u64,
 }
 
-const _: () = assert!(size_of::<Request>() == size_of::<libc::clone_args>());
+const _: () = assert!(size_of::<CloneArgs>() == size_of::<libc::clone_args>());
 
-impl Request {
+impl CloneArgs {
     /// How much of it `clone3` is given: all (version 2, Linux 5.7), or only the 64 bytes that
     /// Linux 5.3 knows where they say everything.
     fn size(&self) -> usize {
@@ -75,10 +75,10 @@ static CLONE3_REFUSED: AtomicBool = AtomicBool::new(false);
 ///
 /// A sandbox may answer EPERM as well as ENOSYS (moby#42680). EPERM can also be the kernel's own
 /// answer to a privileged flag: then legacy clone, asked the same, says EPERM again.
-fn with_fallback(
-    request: &Request,
+fn clone3_or_clone(
+    request: &CloneArgs,
     clone3: impl Fn(*const libc::clone_args, usize) -> isize,
-    clone: impl Fn(&Request) -> isize,
+    clone: impl Fn(&CloneArgs) -> isize,
 ) -> Result<i32, Errno> {
     let legacy = || Errno::check(clone(request)).map(|tid| tid as i32);
     if CLONE3_REFUSED.load(Ordering::Relaxed) && request.fits_clone() {
@@ -100,25 +100,25 @@ fn with_fallback(
 /// Makes a task that calls `entry(argument)` on the stack of `request`; returns its tid.
 ///
 /// # Errors
-/// The kernel's; see `flags::rules` for why.
+/// The kernel's; see `flags::verdict` for why.
 ///
 /// # Safety
 /// The stack must be writable, unused by anybody else, its end aligned to 16; `entry` must be
 /// sound to run with what the flags share, on that stack, with that thread pointer; the words
 /// that the kernel is told to write must live until it has written them.
-pub(crate) unsafe fn clone_call(
-    request: &Request,
+pub(crate) unsafe fn clone_onto_stack(
+    request: &CloneArgs,
     entry: ChildEntry,
     argument: *mut u8,
 ) -> Result<i32, Errno> {
     debug_assert!(request.stack != 0 && (request.stack + request.stack_size).is_multiple_of(16));
-    with_fallback(
+    clone3_or_clone(
         request,
         // SAFETY: the caller's contract is this call's.
-        |args, size| unsafe { arch::clone3_call(args, size, entry, argument) },
+        |args, size| unsafe { arch::clone3_and_call(args, size, entry, argument) },
         // SAFETY: the same request in the other call's words.
         |request| unsafe {
-            arch::clone_call(
+            arch::clone_and_call(
                 request.legacy_flags(),
                 (request.stack + request.stack_size) as *mut u8,
                 request.legacy_parent_tid() as *mut u32,
@@ -138,10 +138,10 @@ pub(crate) unsafe fn clone_call(
 ///
 /// # Safety
 /// Without `CLONE_VM`, the usual rules of `fork` hold in the child. With it, parent and child
-/// would run on one stack: forbidden (debug-asserted) here; use [`clone_call`].
-pub(crate) unsafe fn fork_call(request: &Request) -> Result<i32, Errno> {
+/// would run on one stack: forbidden (debug-asserted) here; use [`clone_onto_stack`].
+pub(crate) unsafe fn clone_fork(request: &CloneArgs) -> Result<i32, Errno> {
     debug_assert!(request.flags & libc::CLONE_VM as u64 == 0);
-    with_fallback(
+    clone3_or_clone(
         request,
         // SAFETY: the child has its own copy of this stack.
         |args, size| unsafe { arch::syscall2(libc::SYS_clone3, args as usize, size) },
@@ -151,8 +151,8 @@ pub(crate) unsafe fn fork_call(request: &Request) -> Result<i32, Errno> {
 }
 
 #[cfg(target_arch = "x86_64")]
-unsafe fn legacy_fork(request: &Request) -> isize {
-    // SAFETY: the caller of `fork_call` vouches; order of x86-64: flags, stack, ptid, ctid, tls.
+unsafe fn legacy_fork(request: &CloneArgs) -> isize {
+    // SAFETY: the caller of `clone_fork` vouches; order of x86-64: flags, stack, ptid, ctid, tls.
     unsafe {
         arch::syscall5(
             libc::SYS_clone,
@@ -166,8 +166,8 @@ unsafe fn legacy_fork(request: &Request) -> isize {
 }
 
 #[cfg(target_arch = "aarch64")]
-unsafe fn legacy_fork(request: &Request) -> isize {
-    // SAFETY: the caller of `fork_call` vouches; order of aarch64: flags, stack, ptid, tls, ctid.
+unsafe fn legacy_fork(request: &CloneArgs) -> isize {
+    // SAFETY: the caller of `clone_fork` vouches; order of aarch64: flags, stack, ptid, tls, ctid.
     unsafe {
         arch::syscall5(
             libc::SYS_clone,

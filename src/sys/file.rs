@@ -9,45 +9,29 @@ use super::errno::Errno;
 
 /// A descriptor that closes itself.
 #[derive(Debug)]
-pub(crate) struct Descriptor(i32);
+pub(crate) struct OwnedFd(i32);
 
-impl Descriptor {
-    pub(crate) const fn number(&self) -> i32 {
+impl OwnedFd {
+    pub(crate) const fn as_raw(&self) -> i32 {
         self.0
     }
 
     /// Takes charge of an open descriptor.
-    pub(crate) const fn adopt(number: i32) -> Self {
+    pub(crate) const fn from_raw(number: i32) -> Self {
         Self(number)
     }
 
     /// Gives the number away without closing it.
-    pub(crate) fn into_number(self) -> i32 {
+    pub(crate) fn into_raw(self) -> i32 {
         core::mem::ManuallyDrop::new(self).0
     }
 }
 
-impl Drop for Descriptor {
+impl Drop for OwnedFd {
     fn drop(&mut self) {
         // SAFETY: this value owns the number.
         unsafe { syscall1(libc::SYS_close, self.0 as usize) };
     }
-}
-
-/// Opens a file for reading, close-on-exec.
-pub(crate) fn open_to_read(path: &CStr) -> Result<Descriptor, Errno> {
-    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
-    // SAFETY: the path ends in NUL.
-    let returned = unsafe {
-        syscall4(
-            libc::SYS_openat,
-            libc::AT_FDCWD as isize as usize,
-            path.as_ptr() as usize,
-            flags as usize,
-            0,
-        )
-    };
-    Errno::check(returned).map(|fd| Descriptor(fd as i32))
 }
 
 /// Reads once into `buffer`; returns how many bytes.
@@ -78,13 +62,13 @@ pub(crate) fn write(fd: i32, bytes: &[u8]) -> Result<usize, Errno> {
     Errno::check(returned)
 }
 
-/// A pipe, close-on-exec and non-blocking: (read end, write end).
-pub(crate) fn pipe() -> Result<(Descriptor, Descriptor), Errno> {
+/// Makes a pipe with `flags` (`libc::O_NONBLOCK` or 0), close-on-exec: (read end, write end).
+pub(crate) fn pipe(flags: i32) -> Result<(OwnedFd, OwnedFd), Errno> {
     let mut ends = [0i32; 2];
-    let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
+    let flags = flags | libc::O_CLOEXEC;
     // SAFETY: the kernel writes two numbers.
     let returned = unsafe { syscall2(libc::SYS_pipe2, ends.as_mut_ptr() as usize, flags as usize) };
-    Errno::check(returned).map(|_| (Descriptor(ends[0]), Descriptor(ends[1])))
+    Errno::check(returned).map(|_| (OwnedFd(ends[0]), OwnedFd(ends[1])))
 }
 
 /// Whether the kernel can read a byte at `address`: asks it to, through a pipe.
@@ -92,12 +76,12 @@ pub(crate) fn pipe() -> Result<(Descriptor, Descriptor), Errno> {
 /// The one test of a guard that an emulator cannot pass by pretending: EFAULT means the byte is
 /// out of reach even for the kernel.
 pub(crate) fn kernel_can_read(address: *const u8) -> Result<bool, Errno> {
-    let (_read, write) = pipe()?;
+    let (_read, write) = pipe(libc::O_NONBLOCK)?;
     // SAFETY: the kernel reads one byte or says EFAULT; this process does not touch it.
     let returned = unsafe {
         syscall3(
             libc::SYS_write,
-            write.number() as usize,
+            write.as_raw() as usize,
             address as usize,
             1,
         )
@@ -110,7 +94,7 @@ pub(crate) fn kernel_can_read(address: *const u8) -> Result<bool, Errno> {
 }
 
 /// Opens a file with `libc::O_*`, close-on-exec.
-pub(crate) fn open(path: &CStr, flags: i32) -> Result<Descriptor, Errno> {
+pub(crate) fn open(path: &CStr, flags: i32) -> Result<OwnedFd, Errno> {
     // SAFETY: the path ends in NUL; no O_CREAT is used, so no mode is read.
     let returned = unsafe {
         syscall4(
@@ -121,21 +105,7 @@ pub(crate) fn open(path: &CStr, flags: i32) -> Result<Descriptor, Errno> {
             0,
         )
     };
-    Errno::check(returned).map(|fd| Descriptor(fd as i32))
-}
-
-/// A pipe, close-on-exec, whose reads and writes wait: (read end, write end).
-pub(crate) fn waiting_pipe() -> Result<(Descriptor, Descriptor), Errno> {
-    let mut ends = [0i32; 2];
-    // SAFETY: the kernel writes two numbers.
-    let returned = unsafe {
-        syscall2(
-            libc::SYS_pipe2,
-            ends.as_mut_ptr() as usize,
-            libc::O_CLOEXEC as usize,
-        )
-    };
-    Errno::check(returned).map(|_| (Descriptor(ends[0]), Descriptor(ends[1])))
+    Errno::check(returned).map(|fd| OwnedFd(fd as i32))
 }
 
 /// Writes all of `bytes`, signals notwithstanding.
@@ -152,8 +122,8 @@ pub(crate) fn write_all(fd: i32, bytes: &[u8]) -> Result<(), Errno> {
 }
 
 /// Writes text to a descriptor, up to 512 bytes in one call; gives up at the first error.
-pub(crate) fn print(fd: i32, text: fmt::Arguments<'_>) {
-    let mut lines = Lines {
+pub(crate) fn write_fmt(fd: i32, text: fmt::Arguments<'_>) {
+    let mut lines = LineWriter {
         fd,
         len: 0,
         bytes: [0; 512],
@@ -164,13 +134,13 @@ pub(crate) fn print(fd: i32, text: fmt::Arguments<'_>) {
 }
 
 /// Text on its way to a descriptor.
-struct Lines {
+struct LineWriter {
     fd: i32,
     len: usize,
     bytes: [u8; 512],
 }
 
-impl Lines {
+impl LineWriter {
     fn flush(&mut self) -> fmt::Result {
         let all = self.bytes.get(..self.len).unwrap_or(&[]);
         self.len = 0;
@@ -178,7 +148,7 @@ impl Lines {
     }
 }
 
-impl fmt::Write for Lines {
+impl fmt::Write for LineWriter {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {
             if self.len == self.bytes.len() {

@@ -9,7 +9,7 @@ use super::errno::Errno;
 
 /// Who may wake a waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scope {
+pub(crate) enum Sharing {
     /// Threads of this process that say so too.
     Private,
     /// Other processes, and the kernel itself when it clears a `CLONE_CHILD_CLEARTID` word: that
@@ -17,7 +17,7 @@ pub(crate) enum Scope {
     Shared,
 }
 
-impl Scope {
+impl Sharing {
     const fn bit(self) -> i32 {
         match self {
             Self::Private => libc::FUTEX_PRIVATE_FLAG,
@@ -38,8 +38,8 @@ impl Deadline {
     });
 
     /// Of the timespec, for the kernel to read.
-    pub(super) fn address(&self) -> usize {
-        core::ptr::from_ref(&self.0) as usize
+    pub(super) fn as_ptr(&self) -> *const libc::timespec {
+        core::ptr::from_ref(&self.0)
     }
 
     /// The point `duration` from now; `None` if it lies beyond what the clock can say.
@@ -89,24 +89,24 @@ pub(crate) fn wait(
     word: &AtomicU32,
     expected: u32,
     deadline: Option<Deadline>,
-    scope: Scope,
+    sharing: Sharing,
 ) -> Result<(), Errno> {
     // SAFETY: a reference is an address that stays readable during the call.
-    unsafe { wait_ptr(word.as_ptr(), expected, deadline, scope) }
+    unsafe { wait_raw(word.as_ptr(), expected, deadline, sharing) }
 }
 
 /// [`wait`] for a word that may be unmapped meanwhile (then the kernel says EFAULT, and this Ok).
 ///
 /// # Safety
 /// `word` must be aligned; reading it, if it is mapped, must be sound.
-pub(crate) unsafe fn wait_ptr(
+pub(crate) unsafe fn wait_raw(
     word: *const u32,
     expected: u32,
     deadline: Option<Deadline>,
-    scope: Scope,
+    sharing: Sharing,
 ) -> Result<(), Errno> {
     let timeout = match &deadline {
-        Some(deadline) => deadline.address(),
+        Some(deadline) => deadline.as_ptr() as usize,
         None => 0,
     };
     // FUTEX_WAIT_BITSET takes an absolute time, so a signal does not lengthen the sleep.
@@ -115,7 +115,7 @@ pub(crate) unsafe fn wait_ptr(
         syscall6(
             libc::SYS_futex,
             word as usize,
-            (libc::FUTEX_WAIT_BITSET | scope.bit()) as usize,
+            (libc::FUTEX_WAIT_BITSET | sharing.bit()) as usize,
             expected as usize,
             timeout,
             0,
@@ -130,13 +130,13 @@ pub(crate) unsafe fn wait_ptr(
 
 /// Wakes up to `count` waiters; returns how many. The word's address may be dead: a wake never
 /// touches memory.
-pub(crate) fn wake(word: *const u32, count: u32, scope: Scope) -> usize {
+pub(crate) fn wake(word: *const u32, count: u32, sharing: Sharing) -> usize {
     // SAFETY: FUTEX_WAKE only uses the address as a key.
     let returned = unsafe {
         syscall3(
             libc::SYS_futex,
             word as usize,
-            (libc::FUTEX_WAKE | scope.bit()) as usize,
+            (libc::FUTEX_WAKE | sharing.bit()) as usize,
             count.min(i32::MAX as u32) as usize,
         )
     };

@@ -10,7 +10,7 @@ use super::errno::Errno;
 use super::file;
 
 /// The soft limit of resource `libc::RLIMIT_*`; `None` if there is none.
-pub(crate) fn resource(resource: u32) -> Option<u64> {
+pub(crate) fn rlimit(resource: u32) -> Option<u64> {
     let mut limit = libc::rlimit64 {
         rlim_cur: u64::MAX,
         rlim_max: u64::MAX,
@@ -30,10 +30,10 @@ pub(crate) fn resource(resource: u32) -> Option<u64> {
 
 /// The first number in a small file such as `/proc/sys/kernel/pid_max`; `None` if the file is not
 /// there or starts otherwise (a cgroup's "max").
-pub(crate) fn number_in(path: &CStr) -> Option<u64> {
-    let file = file::open_to_read(path).ok()?;
+pub(crate) fn read_number(path: &CStr) -> Option<u64> {
+    let file = file::open(path, libc::O_RDONLY).ok()?;
     let mut buffer = [0u8; 32];
-    let len = file::read(file.number(), &mut buffer).ok()?;
+    let len = file::read(file.as_raw(), &mut buffer).ok()?;
     parse_number(&buffer[..len])
 }
 
@@ -51,42 +51,42 @@ pub(crate) fn parse_number(text: &[u8]) -> Option<u64> {
 /// The auxiliary vector as the kernel left it on the initial stack. Relaxed: written before the
 /// process has a second thread.
 #[cfg(feature = "start")]
-static VECTOR: AtomicPtr<[u64; 2]> = AtomicPtr::new((&raw const NO_VECTOR).cast_mut());
+static AUXV: AtomicPtr<[u64; 2]> = AtomicPtr::new((&raw const EMPTY_AUXV).cast_mut());
 #[cfg(feature = "start")]
-static NO_VECTOR: [u64; 2] = [libc::AT_NULL, 0];
+static EMPTY_AUXV: [u64; 2] = [libc::AT_NULL, 0];
 
-/// Has [`auxiliary`] look at this vector.
+/// Has [`getauxval`] look at this vector.
 ///
 /// # Safety
 /// `vector` must stay readable for good, and end in a pair whose key is AT_NULL.
 #[cfg(feature = "start")]
-pub(crate) unsafe fn set_vector(vector: *const [u64; 2]) {
-    VECTOR.store(vector.cast_mut(), Ordering::Relaxed);
+pub(crate) unsafe fn set_auxv(vector: *const [u64; 2]) {
+    AUXV.store(vector.cast_mut(), Ordering::Relaxed);
 }
 
 /// A value of the auxiliary vector (`libc::AT_*`).
 #[cfg(feature = "start")]
-pub(crate) fn auxiliary(key: u64) -> Option<usize> {
-    let vector = VECTOR.load(Ordering::Relaxed);
-    // SAFETY: by the contract of `set_vector`, every pair up to AT_NULL can be read.
+pub(crate) fn getauxval(key: u64) -> Option<usize> {
+    let vector = AUXV.load(Ordering::Relaxed);
+    // SAFETY: by the contract of `set_auxv`, every pair up to AT_NULL can be read.
     let pairs = (0..).map(|index| unsafe { *vector.add(index) });
-    value_of(key, pairs)
+    find_auxv(key, pairs)
 }
 
 /// A value of the auxiliary vector (`libc::AT_*`), which only `/proc` has where somebody else
 /// started the program.
 #[cfg(not(feature = "start"))]
-pub(crate) fn auxiliary(key: u64) -> Option<usize> {
-    let file = file::open_to_read(c"/proc/self/auxv").ok()?;
+pub(crate) fn getauxval(key: u64) -> Option<usize> {
+    let file = file::open(c"/proc/self/auxv", libc::O_RDONLY).ok()?;
     let mut pairs = [[0u64; 2]; 64];
     let bytes = size_of_val(&pairs);
     // SAFETY: plain integers may be written as bytes.
     let buffer = unsafe { core::slice::from_raw_parts_mut(pairs.as_mut_ptr().cast::<u8>(), bytes) };
-    file::read(file.number(), buffer).ok()?;
-    value_of(key, pairs.into_iter())
+    file::read(file.as_raw(), buffer).ok()?;
+    find_auxv(key, pairs.into_iter())
 }
 
-fn value_of(key: u64, mut pairs: impl Iterator<Item = [u64; 2]>) -> Option<usize> {
+fn find_auxv(key: u64, mut pairs: impl Iterator<Item = [u64; 2]>) -> Option<usize> {
     pairs
         .by_ref()
         .take_while(|pair| pair[0] != libc::AT_NULL)

@@ -47,7 +47,7 @@ pub(crate) unsafe fn unmap(address: *mut u8, len: usize) -> Result<(), Errno> {
 ///
 /// # Safety
 /// Nobody may rely on the protection that goes away.
-pub(crate) unsafe fn protect(address: *mut u8, len: usize, prot: i32) -> Result<(), Errno> {
+pub(crate) unsafe fn mprotect(address: *mut u8, len: usize, prot: i32) -> Result<(), Errno> {
     // SAFETY: the caller owns the range.
     let returned = unsafe { syscall3(libc::SYS_mprotect, address as usize, len, prot as usize) };
     Errno::check(returned).map(drop)
@@ -57,7 +57,7 @@ pub(crate) unsafe fn protect(address: *mut u8, len: usize, prot: i32) -> Result<
 ///
 /// # Safety
 /// Nobody may rely on contents or access that the advice takes away.
-pub(crate) unsafe fn advise(address: *mut u8, len: usize, advice: i32) -> Result<(), Errno> {
+pub(crate) unsafe fn madvise(address: *mut u8, len: usize, advice: i32) -> Result<(), Errno> {
     // SAFETY: the caller owns the range.
     let returned = unsafe { syscall3(libc::SYS_madvise, address as usize, len, advice as usize) };
     Errno::check(returned).map(drop)
@@ -67,7 +67,7 @@ pub(crate) unsafe fn advise(address: *mut u8, len: usize, advice: i32) -> Result
 ///
 /// # Errors
 /// ENOMEM if a part is not mapped, EINVAL if `address` is not a page's.
-pub(crate) fn resident(address: *const u8, len: usize, pages: &mut [u8]) -> Result<(), Errno> {
+pub(crate) fn mincore(address: *const u8, len: usize, pages: &mut [u8]) -> Result<(), Errno> {
     assert!(pages.len() >= len.div_ceil(page_size()));
     // SAFETY: the kernel writes one byte a page into `pages`, which is long enough.
     let returned = unsafe {
@@ -92,7 +92,7 @@ pub(crate) fn page_size() -> usize {
     static PAGE_SIZE: AtomicUsize = AtomicUsize::new(FIXED);
     match PAGE_SIZE.load(Ordering::Relaxed) {
         0 => {
-            let size = super::limits::auxiliary(libc::AT_PAGESZ).unwrap_or(65536);
+            let size = super::limits::getauxval(libc::AT_PAGESZ).unwrap_or(65536);
             PAGE_SIZE.store(size, Ordering::Relaxed);
             size
         }

@@ -7,18 +7,18 @@
 pub(crate) mod arch;
 pub(crate) mod cgroup;
 pub(crate) mod clone;
+pub(crate) mod credentials;
 mod errno;
 pub(crate) mod file;
 pub(crate) mod futex;
+pub(crate) mod inherited;
 pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod process;
-pub(crate) mod rights;
+pub(crate) mod procfs;
 pub(crate) mod sched;
 pub(crate) mod signal;
 pub(crate) mod task;
-pub(crate) mod text;
-pub(crate) mod traits;
 pub(crate) mod wait;
 
 pub(crate) use errno::Errno;

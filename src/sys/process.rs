@@ -35,19 +35,19 @@ pub(crate) unsafe fn execve(
 }
 
 /// Changes the working directory.
-pub(crate) fn change_directory(path: &CStr) -> Result<(), Errno> {
+pub(crate) fn chdir(path: &CStr) -> Result<(), Errno> {
     // SAFETY: the path ends in NUL.
     Errno::check(unsafe { syscall1(libc::SYS_chdir, path.as_ptr() as usize) }).map(drop)
 }
 
 /// Changes the root directory; the working directory stays where it is.
-pub(crate) fn change_root(path: &CStr) -> Result<(), Errno> {
+pub(crate) fn chroot(path: &CStr) -> Result<(), Errno> {
     // SAFETY: the path ends in NUL.
     Errno::check(unsafe { syscall1(libc::SYS_chroot, path.as_ptr() as usize) }).map(drop)
 }
 
 /// Makes the caller the leader of a new session and process group without a terminal.
-pub(crate) fn new_session() -> Result<(), Errno> {
+pub(crate) fn setsid() -> Result<(), Errno> {
     // SAFETY: no arguments, no memory.
     Errno::check(unsafe { syscall0(libc::SYS_setsid) }).map(drop)
 }
@@ -105,7 +105,7 @@ pub(crate) fn parent_pid() -> i32 {
 }
 
 /// Sets the limits of resource `libc::RLIMIT_*`.
-pub(crate) fn set_resource(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
+pub(crate) fn set_rlimit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
     let limit = libc::rlimit64 {
         rlim_cur: soft,
         rlim_max: hard,
@@ -123,7 +123,7 @@ pub(crate) fn set_resource(resource: u32, soft: u64, hard: u64) -> Result<(), Er
     Errno::check(returned).map(drop)
 }
 
-fn control(option: i32, value: usize) -> Result<usize, Errno> {
+fn prctl(option: i32, value: usize) -> Result<usize, Errno> {
     // SAFETY: the options used here take numbers; unused arguments are zero.
     let returned = unsafe { syscall5(libc::SYS_prctl, option as usize, value, 0, 0, 0) };
     Errno::check(returned)
@@ -131,22 +131,22 @@ fn control(option: i32, value: usize) -> Result<usize, Errno> {
 
 /// Has the kernel send `signal` to the caller when the thread that made it dies.
 pub(crate) fn set_parent_death_signal(signal: i32) -> Result<(), Errno> {
-    control(libc::PR_SET_PDEATHSIG, signal as usize).map(drop)
+    prctl(libc::PR_SET_PDEATHSIG, signal as usize).map(drop)
 }
 
 /// No execve of the caller or its descendants can gain privileges any more.
 pub(crate) fn set_no_new_privileges() -> Result<(), Errno> {
-    control(libc::PR_SET_NO_NEW_PRIVS, 1).map(drop)
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map(drop)
 }
 
 /// Whether the memory of the process may be dumped and traced (0, 1 or 2).
 pub(crate) fn dumpable() -> Result<usize, Errno> {
-    control(libc::PR_GET_DUMPABLE, 0)
+    prctl(libc::PR_GET_DUMPABLE, 0)
 }
 
 /// Sets what [`dumpable`] returns.
 pub(crate) fn set_dumpable(value: usize) -> Result<(), Errno> {
-    control(libc::PR_SET_DUMPABLE, value).map(drop)
+    prctl(libc::PR_SET_DUMPABLE, value).map(drop)
 }
 
 /// Sets the file mode creation mask.
@@ -192,14 +192,14 @@ pub(crate) fn mount(
 }
 
 /// Makes descriptor `to` mean what `from` means, open across execve. `from` must differ from `to`.
-pub(crate) fn duplicate_to(from: i32, to: i32) -> Result<(), Errno> {
+pub(crate) fn dup3(from: i32, to: i32) -> Result<(), Errno> {
     // SAFETY: no memory; the caller's own descriptor table.
     let returned = unsafe { syscall3(libc::SYS_dup3, from as usize, to as usize, 0) };
     Errno::check(returned).map(drop)
 }
 
 /// A close-on-exec duplicate of `from` at `lowest` or above.
-pub(crate) fn duplicate_above(from: i32, lowest: i32) -> Result<i32, Errno> {
+pub(crate) fn dup_above(from: i32, lowest: i32) -> Result<i32, Errno> {
     // SAFETY: no memory.
     let returned = unsafe {
         syscall3(
@@ -213,7 +213,7 @@ pub(crate) fn duplicate_above(from: i32, lowest: i32) -> Result<i32, Errno> {
 }
 
 /// Keeps descriptor `fd` open across execve.
-pub(crate) fn keep_on_exec(fd: i32) -> Result<(), Errno> {
+pub(crate) fn clear_cloexec(fd: i32) -> Result<(), Errno> {
     // SAFETY: no memory.
     let returned = unsafe { syscall3(libc::SYS_fcntl, fd as usize, libc::F_SETFD as usize, 0) };
     Errno::check(returned).map(drop)
@@ -226,7 +226,7 @@ pub(crate) fn close(fd: i32) -> Result<(), Errno> {
 }
 
 /// Marks every descriptor from `first` up close-on-exec (Linux 5.11).
-pub(crate) fn close_from_on_exec(first: u32) -> Result<(), Errno> {
+pub(crate) fn set_cloexec_from(first: u32) -> Result<(), Errno> {
     const CLOSE_RANGE_CLOEXEC: usize = 4;
     // SAFETY: no memory.
     let returned = unsafe {

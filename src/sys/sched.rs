@@ -14,7 +14,7 @@ pub(crate) fn yield_now() {
 }
 
 /// Sleeps so many nanoseconds, fewer than 10^9, or until a signal comes.
-pub(crate) fn nap(nanoseconds: i64) {
+pub(crate) fn sleep_nanos(nanoseconds: i64) {
     let time = libc::timespec {
         tv_sec: 0,
         tv_nsec: nanoseconds,
@@ -33,7 +33,7 @@ pub(crate) fn sleep(duration: Duration) {
                 libc::SYS_clock_nanosleep,
                 libc::CLOCK_MONOTONIC as usize,
                 libc::TIMER_ABSTIME as usize,
-                deadline.address(),
+                deadline.as_ptr() as usize,
                 0,
             )
         };
@@ -45,7 +45,7 @@ pub(crate) fn sleep(duration: Duration) {
 
 /// Reads the mask of processors that thread `tid` (0: the caller) may use; returns how many bytes
 /// of `mask` the kernel filled.
-pub(crate) fn affinity(tid: i32, mask: &mut [u64]) -> Result<usize, Errno> {
+pub(crate) fn get_affinity(tid: i32, mask: &mut [u64]) -> Result<usize, Errno> {
     // SAFETY: the kernel writes at most that many bytes.
     let returned = unsafe {
         syscall3(
@@ -73,9 +73,9 @@ pub(crate) fn set_affinity(tid: i32, mask: &[u64]) -> Result<(), Errno> {
 }
 
 /// How many processors the calling thread may use; at least 1.
-pub(crate) fn allowed_processors() -> usize {
+pub(crate) fn cpu_count() -> usize {
     let mut mask = [0u64; 128];
-    match affinity(0, &mut mask) {
+    match get_affinity(0, &mut mask) {
         Ok(filled) => mask[..filled / 8]
             .iter()
             .map(|word| word.count_ones() as usize)
@@ -88,7 +88,7 @@ pub(crate) fn allowed_processors() -> usize {
 /// `struct sched_attr`, first version: 48 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub(crate) struct Attributes {
+pub(crate) struct SchedAttr {
     pub(crate) size: u32,
     pub(crate) policy: u32,
     pub(crate) flags: u64,
@@ -99,10 +99,26 @@ pub(crate) struct Attributes {
     pub(crate) period: u64,
 }
 
+/// Policy, nice value, priority and deadline parameters of the calling thread.
+pub(crate) fn get_attributes() -> Result<SchedAttr, Errno> {
+    let mut attributes = SchedAttr::default();
+    // SAFETY: the kernel writes at most the size it is told.
+    let returned = unsafe {
+        syscall4(
+            libc::SYS_sched_getattr,
+            0,
+            core::ptr::from_mut(&mut attributes) as usize,
+            size_of::<SchedAttr>(),
+            0,
+        )
+    };
+    Errno::check(returned).map(|_| attributes)
+}
+
 /// Sets policy, nice value, priority and deadline parameters of thread `tid` (0: the caller).
-pub(crate) fn set_attributes(tid: i32, attributes: &Attributes) -> Result<(), Errno> {
-    let attributes = Attributes {
-        size: size_of::<Attributes>() as u32,
+pub(crate) fn set_attributes(tid: i32, attributes: &SchedAttr) -> Result<(), Errno> {
+    let attributes = SchedAttr {
+        size: size_of::<SchedAttr>() as u32,
         ..*attributes
     };
     // SAFETY: the kernel reads the structure, whose size it is told.

@@ -7,14 +7,14 @@ use super::errno::Errno;
 /// The kernel's signal set: bit n - 1 stands for signal n.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[repr(transparent)]
-pub(crate) struct KernelSet(pub(crate) u64);
+pub(crate) struct SigSet(pub(crate) u64);
 
-impl KernelSet {
+impl SigSet {
     pub(crate) const EMPTY: Self = Self(0);
     pub(crate) const ALL: Self = Self(u64::MAX);
 
     /// All but the two that C libraries use themselves (32: cancel and timers, 33: setuid).
-    pub(crate) const APPLICATION: Self = Self::ALL.without(32).without(33);
+    pub(crate) const ALL_BUT_LIBC: Self = Self::ALL.without(32).without(33);
 
     pub(crate) const fn without(self, signal: i32) -> Self {
         Self(self.0 & !(1 << (signal - 1)))
@@ -36,22 +36,22 @@ impl KernelSet {
 }
 
 /// Replaces the calling thread's mask and returns the old one.
-pub(crate) fn set_mask(mask: KernelSet) -> KernelSet {
+pub(crate) fn set_mask(mask: SigSet) -> SigSet {
     change_mask(libc::SIG_SETMASK, mask)
 }
 
 /// Adds to the calling thread's mask and returns the old one.
-pub(crate) fn block(mask: KernelSet) -> KernelSet {
+pub(crate) fn block(mask: SigSet) -> SigSet {
     change_mask(libc::SIG_BLOCK, mask)
 }
 
 /// The calling thread's mask.
-pub(crate) fn current_mask() -> KernelSet {
-    change_mask(libc::SIG_BLOCK, KernelSet::EMPTY)
+pub(crate) fn current_mask() -> SigSet {
+    change_mask(libc::SIG_BLOCK, SigSet::EMPTY)
 }
 
-fn change_mask(how: i32, mask: KernelSet) -> KernelSet {
-    let mut old = KernelSet::EMPTY;
+fn change_mask(how: i32, mask: SigSet) -> SigSet {
+    let mut old = SigSet::EMPTY;
     // SAFETY: both sets are 8 bytes, as the size argument says. A mask cannot make memory unsafe.
     let returned = unsafe {
         syscall4(
@@ -59,7 +59,7 @@ fn change_mask(how: i32, mask: KernelSet) -> KernelSet {
             how as usize,
             core::ptr::from_ref(&mask) as usize,
             core::ptr::from_mut(&mut old) as usize,
-            size_of::<KernelSet>(),
+            size_of::<SigSet>(),
         )
     };
     debug_assert_eq!(returned, 0);
@@ -133,14 +133,14 @@ pub(crate) fn set_default(signal: i32) -> Result<(), Errno> {
             signal as usize,
             core::ptr::from_ref(&action) as usize,
             0,
-            size_of::<KernelSet>(),
+            size_of::<SigSet>(),
         )
     };
     Errno::check(returned).map(drop)
 }
 
 /// Whether the program has a handler function for `signal`.
-fn is_caught(signal: i32) -> bool {
+fn has_handler(signal: i32) -> bool {
     let mut action = KernelAction {
         handler: libc::SIG_DFL,
         flags: 0,
@@ -154,7 +154,7 @@ fn is_caught(signal: i32) -> bool {
             signal as usize,
             0,
             core::ptr::from_mut(&mut action) as usize,
-            size_of::<KernelSet>(),
+            size_of::<SigSet>(),
         )
     };
     action.handler != libc::SIG_DFL && action.handler != libc::SIG_IGN
@@ -162,10 +162,10 @@ fn is_caught(signal: i32) -> bool {
 
 /// Gives every signal that has a handler its default disposition; ignored ones stay ignored. What
 /// `CLONE_CLEAR_SIGHAND` does, for kernels and sandboxes without `clone3`.
-pub(crate) fn forget_handlers() {
+pub(crate) fn reset_handlers() {
     const SIGNALS: i32 = 64;
     for signal in 1..=SIGNALS {
-        if is_caught(signal) {
+        if has_handler(signal) {
             let _ = set_default(signal);
         }
     }

@@ -26,9 +26,9 @@ pub(crate) fn exit_group(status: i32) -> ! {
 
 /// Ends the process by SIGABRT, as `abort(3)`.
 pub(crate) fn abort() -> ! {
-    use super::signal::{self, KernelSet};
+    use super::signal::{self, SigSet};
     let _ = signal::set_default(libc::SIGABRT);
-    let others = KernelSet::ALL.without(libc::SIGABRT);
+    let others = SigSet::ALL.without(libc::SIGABRT);
     signal::set_mask(others);
     let _ = signal::send_to_thread(pid(), tid(), libc::SIGABRT);
     // What a shell reports for SIGABRT; init of a pid namespace survives the signal.
@@ -71,7 +71,7 @@ pub(crate) unsafe fn set_tid_address(word: *mut u32) -> i32 {
 }
 
 /// The word that the kernel will clear when the calling thread ends (needs CHECKPOINT_RESTORE).
-pub(crate) fn tid_address() -> Result<*mut u32, Errno> {
+pub(crate) fn get_tid_address() -> Result<*mut u32, Errno> {
     const PR_GET_TID_ADDRESS: usize = 40;
     let mut word: *mut u32 = core::ptr::null_mut();
     // SAFETY: the out-pointer is writable.

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::flags::CloneFlags;
 use crate::runtime::record::Name;
 use crate::stack::{layout, slot};
-use crate::sys::signal::KernelSet;
+use crate::sys::signal::SigSet;
 use crate::sys::{Errno, sched};
 
 /// Everything that can be asked of a thread before it exists.
@@ -27,7 +27,7 @@ pub(super) struct Options<'a> {
     pub(super) stack: Option<(usize, usize)>,
     /// What is not shared with the spawner although threads usually share it.
     pub(super) private: CloneFlags,
-    pub(super) mask: Option<KernelSet>,
+    pub(super) mask: Option<SigSet>,
     pub(super) steps: &'a mut Steps,
     pub(super) watch: Watch,
 }

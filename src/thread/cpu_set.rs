@@ -48,7 +48,7 @@ impl CpuSet {
     /// ```
     pub fn current() -> Result<Self, Error> {
         let mut set = Self::new();
-        sched::affinity(0, &mut set.words)
+        sched::get_affinity(0, &mut set.words)
             .map_err(|errno: Errno| Error::from_raw_os_error(errno.number()))?;
         Ok(set)
     }

@@ -197,6 +197,5 @@ pub fn available_parallelism() -> std::io::Result<core::num::NonZero<usize>> {
 /// ```
 #[cfg(not(feature = "std"))]
 pub fn available_parallelism() -> Result<core::num::NonZero<usize>, crate::Error> {
-    Ok(core::num::NonZero::new(sched::allowed_processors())
-        .unwrap_or(core::num::NonZero::<usize>::MIN))
+    Ok(core::num::NonZero::new(sched::cpu_count()).unwrap_or(core::num::NonZero::<usize>::MIN))
 }

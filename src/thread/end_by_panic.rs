@@ -101,11 +101,11 @@ fn report(info: &PanicInfo<'_>) {
         None => "<unnamed>",
     };
     match info.location() {
-        Some(place) => file::print(
+        Some(place) => file::write_fmt(
             2,
             format_args!("\nthread '{name}' ({tid}) panicked at {place}:\n{message}\n"),
         ),
-        None => file::print(
+        None => file::write_fmt(
             2,
             format_args!("\nthread '{name}' ({tid}) panicked:\n{message}\n"),
         ),

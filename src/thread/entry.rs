@@ -7,7 +7,7 @@ use super::state;
 use super::watch::Watch;
 use crate::runtime::record::{self, Shared};
 use crate::runtime::{Current, Runtime};
-use crate::sys::signal::{self, KernelSet};
+use crate::sys::signal::{self, SigSet};
 use crate::sys::{arch, task};
 
 /// Where every thread begins.
@@ -183,7 +183,7 @@ pub(super) fn running() -> *mut Head {
 ///
 /// # Safety
 /// `setup` is null or the waiting spawner's.
-unsafe fn prepare(setup: *const Setup<'static>, mask: Option<KernelSet>) -> bool {
+unsafe fn prepare(setup: *const Setup<'static>, mask: Option<SigSet>) -> bool {
     if setup.is_null() {
         if let Some(mask) = mask {
             signal::set_mask(mask);

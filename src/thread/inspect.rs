@@ -6,35 +6,35 @@ use core::time::Duration;
 use super::handle::JoinHandle;
 use super::signals::Signal;
 use super::state;
-use crate::error::{Error, Step};
+use crate::error::{Error, Operation};
 use crate::runtime::record;
 use crate::runtime::{Current, Runtime};
-use crate::sys::file::Descriptor;
+use crate::sys::file::OwnedFd;
 use crate::sys::{Errno, memory, sched, signal, task, wait};
 
-static SIGNAL: Step = Step {
+static SIGNAL: Operation = Operation {
     name: "tgkill",
     purpose: "send the signal to the thread",
-    advice: |errno| match errno {
+    hint: |errno| match errno {
         Errno::ESRCH => "It has ended.",
         Errno::EAGAIN => "RLIMIT_SIGPENDING is reached.",
         _ => "See tgkill(2).",
     },
 };
 
-static CPU_TIME: Step = Step {
+static CPU_TIME: Operation = Operation {
     name: "clock_gettime",
     purpose: "read the thread's processor time",
-    advice: |errno| match errno {
+    hint: |errno| match errno {
         Errno::ESRCH => "It has ended.",
         _ => "See clock_gettime(2).",
     },
 };
 
-static PIDFD: Step = Step {
+static PIDFD: Operation = Operation {
     name: "pidfd_open",
     purpose: "open a descriptor for the thread",
-    advice: |errno| match errno {
+    hint: |errno| match errno {
         Errno::EINVAL => "Thread pidfds need Linux 6.9.",
         Errno::ESRCH => "It has ended.",
         Errno::EMFILE => "Close descriptors, or raise RLIMIT_NOFILE.",
@@ -74,7 +74,7 @@ pub struct StackInfo {
 /// ```
 #[cfg(not(feature = "std"))]
 #[derive(Debug)]
-pub struct Pidfd(Descriptor);
+pub struct Pidfd(OwnedFd);
 
 #[cfg(not(feature = "std"))]
 impl Pidfd {
@@ -87,7 +87,7 @@ impl Pidfd {
     /// ```
     #[must_use]
     pub fn raw_fd(&self) -> i32 {
-        self.0.number()
+        self.0.as_raw()
     }
 }
 
@@ -147,7 +147,7 @@ impl<T> JoinHandle<T> {
     #[cfg(feature = "std")]
     pub fn pidfd(&self) -> Result<std::os::fd::OwnedFd, Error> {
         use std::os::fd::FromRawFd;
-        let number = self.open_pidfd()?.into_number();
+        let number = self.open_pidfd()?.into_raw();
         // SAFETY: the kernel just opened it for us.
         Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(number) })
     }
@@ -169,12 +169,12 @@ impl<T> JoinHandle<T> {
         self.open_pidfd().map(Pidfd)
     }
 
-    fn open_pidfd(&self) -> Result<Descriptor, Error> {
+    fn open_pidfd(&self) -> Result<OwnedFd, Error> {
         const PIDFD_THREAD: u32 = libc::O_EXCL as u32;
         // The descriptor must become ready at the task's end.
         self.keep_from_other_tasks();
         self.pinned(&PIDFD, |tid| wait::pidfd_open(tid, PIDFD_THREAD))
-            .map(Descriptor::adopt)
+            .map(OwnedFd::from_raw)
     }
 
     /// The memory the thread stands on.
@@ -207,11 +207,11 @@ impl<T> JoinHandle<T> {
     /// Runs `call` with the thread's tid while the thread cannot end.
     fn pinned<R>(
         &self,
-        step: &'static Step,
+        step: &'static Operation,
         call: impl FnOnce(i32) -> Result<R, Errno>,
     ) -> Result<R, Error> {
         let state = self.thread().record().state();
-        let failed = |errno| Error::at_step(step, errno);
+        let failed = |errno| Error::from_operation(step, errno);
         let pin = state::pin(state).ok_or(failed(Errno::ESRCH))?;
         let answer = call(self.tid());
         drop(pin);
@@ -227,7 +227,7 @@ fn high_water(low: usize, top: usize) -> usize {
     while start < top {
         let len = (top - start).min(BATCH * page);
         let mut pages = [0u8; BATCH];
-        if memory::resident(start as *const u8, len, &mut pages).is_err() {
+        if memory::mincore(start as *const u8, len, &mut pages).is_err() {
             break;
         }
         if let Some(index) = pages[..len.div_ceil(page)]

@@ -7,7 +7,7 @@ use super::setup::Setup;
 use super::watch::Watch;
 use crate::runtime::Slot;
 use crate::runtime::record::Record;
-use crate::sys::signal::KernelSet;
+use crate::sys::signal::SigSet;
 
 /// What a thread's closure left: its value, or the payload of the panic that ended it.
 ///
@@ -61,7 +61,7 @@ pub(super) struct Head {
     /// What to do and report before the closure; null if there is nothing.
     pub(super) setup: *const Setup<'static>,
     /// The signal mask to begin with, if not the spawner's.
-    pub(super) mask: Option<KernelSet>,
+    pub(super) mask: Option<SigSet>,
     /// The kernel's comm, if the thread has a name.
     pub(super) comm: Option<[u8; 16]>,
     /// Whom the thread tells of its end.
@@ -97,7 +97,7 @@ pub(super) unsafe fn slot_of(head: *const Head) -> Slot {
 pub(super) struct Start {
     pub(super) release: unsafe fn(*mut Head),
     pub(super) setup: *const Setup<'static>,
-    pub(super) mask: Option<KernelSet>,
+    pub(super) mask: Option<SigSet>,
     pub(super) comm: Option<[u8; 16]>,
     pub(super) watch: Watch,
 }

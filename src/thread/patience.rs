@@ -7,7 +7,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::primitive::PATIENCE;
+use crate::primitive::SPIN_LIMIT;
 use crate::sys::sched;
 
 /// Waits awake for `done` where that can help; false if it is time to sleep.
@@ -18,7 +18,7 @@ pub(super) fn await_awake(done: impl Fn() -> bool) -> bool {
     if !may_spin() || !CREDIT.allows_spin() {
         return false;
     }
-    let paid = (0..PATIENCE).any(|_| {
+    let paid = (0..SPIN_LIMIT).any(|_| {
         core::hint::spin_loop();
         done()
     });
@@ -75,7 +75,7 @@ fn may_spin() -> bool {
     static CACHED: AtomicU32 = AtomicU32::new(0);
     let cached = CACHED.load(Ordering::Relaxed);
     if cached >> 1 == 0 {
-        let several = sched::allowed_processors() > 1;
+        let several = sched::cpu_count() > 1;
         CACHED.store(ASK_EVERY << 1 | u32::from(several), Ordering::Relaxed);
         return several;
     }

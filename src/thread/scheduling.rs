@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::sys::sched::Attributes;
+use crate::sys::sched::SchedAttr;
 
 /// How the kernel is to schedule a thread (`sched_setattr(2)`).
 ///
@@ -55,7 +55,7 @@ pub enum Scheduling {
 }
 
 impl Scheduling {
-    pub(super) fn attributes(self) -> Attributes {
+    pub(super) fn attributes(self) -> SchedAttr {
         // More nanoseconds than fit are more than the kernel takes: it says EINVAL.
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         const SCHED_DEADLINE: u32 = 6;
@@ -67,11 +67,11 @@ impl Scheduling {
             Self::RoundRobin { priority } => (libc::SCHED_RR as u32, 0, priority),
             Self::Deadline { .. } => (SCHED_DEADLINE, 0, 0),
         };
-        let mut attributes = Attributes {
+        let mut attributes = SchedAttr {
             policy,
             nice,
             priority,
-            ..Attributes::default()
+            ..SchedAttr::default()
         };
         if let Self::Deadline {
             runtime,

@@ -14,7 +14,7 @@ use super::spawn as launch;
 use super::watch::Watch;
 use crate::error::Error;
 use crate::primitive::atomic::{AtomicU32, Ordering};
-use crate::primitive::const_fn;
+use crate::primitive::maybe_const_fn;
 use crate::sync::futex;
 
 /// What a scope knows of its threads. It lies on the stack of [`scope`], so nothing of it may be
@@ -47,7 +47,7 @@ pub(crate) struct Ledger {
 const WAITING: u32 = 1 << 31;
 
 impl Ledger {
-    const_fn! {
+    maybe_const_fn! {
         pub(crate) fn new() -> Self {
             Self {
                 running: AtomicU32::new(0),

@@ -14,9 +14,9 @@ use super::patience;
 use super::queue::Queue;
 use super::spawn::{self as launch, Spawned};
 use super::watch::Watch;
+use crate::diagnosis;
 use crate::error::Error;
 use crate::primitive::atomic::AtomicU32 as Link;
-use crate::runtime::limits;
 use crate::runtime::record::Shared;
 use crate::stack::table::{Cell, List, Node, Table};
 
@@ -65,7 +65,7 @@ fn take<T: Cell>(
         Some(node) => Ok(node),
         None => table
             .fresh()
-            .map_err(|errno| limits::memory(errno, table.growth())),
+            .map_err(|errno| diagnosis::map_error(errno, table.growth())),
     }
 }
 

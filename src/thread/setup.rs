@@ -14,9 +14,9 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::cpu_set::CpuSet;
 use super::scheduling::Scheduling;
-use crate::error::{Error, Step};
-use crate::sys::futex::{self, Scope};
-use crate::sys::signal::{self, KernelSet};
+use crate::error::{Error, Operation};
+use crate::sys::futex::{self, Sharing};
+use crate::sys::signal::{self, SigSet};
 use crate::sys::{Errno, sched};
 
 /// A step of the program's own, from [`super::Builder::before_start`].
@@ -43,7 +43,7 @@ pub(super) struct Steps {
 /// How steps are checked, made and reported.
 struct Code {
     check: fn(&Steps) -> Result<(), Error>,
-    perform: unsafe fn(*const Setup<'static>, Option<KernelSet>) -> bool,
+    perform: unsafe fn(*const Setup<'static>, Option<SigSet>) -> bool,
     wait: fn(&Setup<'_>) -> Result<(), Error>,
 }
 
@@ -129,26 +129,26 @@ const PENDING: u32 = 0;
 const READY: u32 = 1;
 const FAILED: u32 = 2;
 
-static AFFINITY: Step = Step {
+static AFFINITY: Operation = Operation {
     name: "sched_setaffinity",
     purpose: "restrict the thread to the processors asked for",
-    advice: |_| "At least one of them must be online and in the process's cpuset.",
+    hint: |_| "At least one of them must be online and in the process's cpuset.",
 };
 
-static SCHEDULING: Step = Step {
+static SCHEDULING: Operation = Operation {
     name: "sched_setattr",
     purpose: "give the thread the scheduling asked for",
-    advice: |errno| match errno {
+    hint: |errno| match errno {
         Errno::EPERM => "Raise RLIMIT_RTPRIO or RLIMIT_NICE, or have CAP_SYS_NICE.",
         _ => "See sched(7) for the ranges.",
     },
 };
 
 #[cfg(feature = "alloc")]
-static BEFORE_START: Step = Step {
+static BEFORE_START: Operation = Operation {
     name: "before_start",
     purpose: "prepare the thread, for it panicked",
-    advice: |_| "The panic's message says why.",
+    hint: |_| "The panic's message says why.",
 };
 
 impl<'a> Setup<'a> {
@@ -166,7 +166,7 @@ impl<'a> Setup<'a> {
     ///
     /// # Safety
     /// `setup` is the spawner's, who sleeps in [`Setup::wait`]; called once.
-    pub(super) unsafe fn perform(setup: *const Setup<'static>, mask: Option<KernelSet>) -> bool {
+    pub(super) unsafe fn perform(setup: *const Setup<'static>, mask: Option<SigSet>) -> bool {
         // SAFETY: the spawner waits; passed on.
         unsafe { ((*setup).code.perform)(setup, mask) }
     }
@@ -182,7 +182,7 @@ impl<'a> Setup<'a> {
 
 /// # Safety
 /// As [`Setup::perform`].
-unsafe fn perform(setup: *const Setup<'static>, mask: Option<KernelSet>) -> bool {
+unsafe fn perform(setup: *const Setup<'static>, mask: Option<SigSet>) -> bool {
     // SAFETY: PENDING: the steps are this thread's.
     let outcome = make(unsafe { &mut *(*setup).steps.get() }, mask);
     let (word, ready) = match outcome {
@@ -199,7 +199,7 @@ unsafe fn perform(setup: *const Setup<'static>, mask: Option<KernelSet>) -> bool
         (*setup).word.store(word, Ordering::Release);
         address
     };
-    futex::wake(address, 1, Scope::Private);
+    futex::wake(address, 1, Sharing::Private);
     ready
 }
 
@@ -207,7 +207,7 @@ fn wait(setup: &Setup<'_>) -> Result<(), Error> {
     loop {
         match setup.word.load(Ordering::Acquire) {
             PENDING => {
-                let _ = futex::wait(&setup.word, PENDING, None, Scope::Private);
+                let _ = futex::wait(&setup.word, PENDING, None, Sharing::Private);
             }
             READY => return Ok(()),
             _ => {
@@ -220,21 +220,23 @@ fn wait(setup: &Setup<'_>) -> Result<(), Error> {
 }
 
 /// Makes the settings in the order in which later ones may depend on earlier ones.
-fn make(steps: &mut Steps, mask: Option<KernelSet>) -> Result<(), Error> {
+fn make(steps: &mut Steps, mask: Option<SigSet>) -> Result<(), Error> {
     if let Some(cpus) = &steps.affinity {
-        sched::set_affinity(0, cpus.words()).map_err(|errno| Error::at_step(&AFFINITY, errno))?;
+        sched::set_affinity(0, cpus.words())
+            .map_err(|errno| Error::from_operation(&AFFINITY, errno))?;
     }
     if let Some(scheduling) = steps.scheduling {
         sched::set_attributes(0, &scheduling.attributes())
-            .map_err(|errno| Error::at_step(&SCHEDULING, errno))?;
+            .map_err(|errno| Error::from_operation(&SCHEDULING, errno))?;
     }
     if let Some(mask) = mask {
         signal::set_mask(mask);
     }
     #[cfg(feature = "alloc")]
     if let Some(before_start) = steps.before_start.take() {
-        super::packet::catch(before_start)
-            .map_err(|_panic| Error::at_step(&BEFORE_START, Errno::new(libc::ECANCELED)))??;
+        super::packet::catch(before_start).map_err(|_panic| {
+            Error::from_operation(&BEFORE_START, Errno::new(libc::ECANCELED))
+        })??;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::error::Error;
-use crate::sys::signal::KernelSet;
+use crate::sys::signal::SigSet;
 
 /// A signal that a program may send or mask: 1 to 64 without 32 and 33, which libcs keep for
 /// themselves (`signal(7)`).
@@ -92,7 +92,7 @@ impl SignalSet {
     /// assert_eq!(rawthread::SignalSet::all().iter().count(), 62);
     /// ```
     pub const fn all() -> Self {
-        Self(KernelSet::ALL.without(32).without(33).0)
+        Self(SigSet::ALL.without(32).without(33).0)
     }
 
     /// Puts a signal in.
@@ -147,8 +147,8 @@ impl SignalSet {
             .filter(move |signal| set.contains(*signal))
     }
 
-    pub(crate) const fn kernel(self) -> KernelSet {
-        KernelSet(self.0)
+    pub(crate) const fn kernel(self) -> SigSet {
+        SigSet(self.0)
     }
 }
 

@@ -8,14 +8,15 @@ use super::builder::{Options, Retry};
 use super::entry;
 use super::packet::{Head, Kind, Packet, Result, Start};
 use super::setup::{Setup, Steps};
-use crate::error::{Error, Step};
+use crate::diagnosis;
+use crate::error::{Error, Operation};
 use crate::flags::{CloneFlags, Preset};
 use crate::runtime::record::Shared;
-use crate::runtime::{Current, Identity, Runtime, Slot, Words, limits};
+use crate::runtime::{Current, Identity, Runtime, Slot, Words};
 use crate::stack::layout;
 use crate::stack::slot::{self, OCCUPIED, Taken};
-use crate::sys::futex::{self, Deadline, Scope};
-use crate::sys::signal::{self, KernelSet};
+use crate::sys::futex::{self, Deadline, Sharing};
+use crate::sys::signal::{self, SigSet};
 use crate::sys::{Errno, clone};
 
 /// What every thread shares with its spawner, and what the kernel is to write for it.
@@ -184,24 +185,24 @@ impl<'a> Unborn<'a> {
             ((*head).mask, (*head).record)
         };
         slot.clear_tid().store(OCCUPIED, Ordering::Relaxed);
-        let request = clone::Request {
+        let request = clone::CloneArgs {
             flags: FLAGS.difference(self.private).bits(),
             stack: self.low,
             stack_size: self.words.stack_top - self.low,
             tls: self.words.tls,
             parent_tid: self.words.parent_tid,
             child_tid: slot.clear_tid().as_ptr() as usize,
-            ..clone::Request::default()
+            ..clone::CloneArgs::default()
         };
         // A signal that the thread is to have masked must not slip in before it does so.
-        let old_mask = mask.map(|_| signal::block(KernelSet::APPLICATION));
+        let old_mask = mask.map(|_| signal::block(SigSet::ALL_BUT_LIBC));
         // SAFETY: the stack is the slot's below the packet, or the caller's own by contract;
         // `entry::thread` takes the packet; the words outlive the thread by SLOT-3 and TCB-2.
         let cloned = self.retry.run(|| unsafe {
             if self.launch {
                 Current::launch(slot, entry::launched, head.cast())
             } else {
-                clone::clone_call(&request, entry::thread, head.cast())
+                clone::clone_onto_stack(&request, entry::thread, head.cast())
             }
         });
         if let Some(mask) = old_mask {
@@ -235,8 +236,8 @@ impl<'a> Unborn<'a> {
                     drop(Shared::from_raw(thread_record));
                 }
                 match errno {
-                    Errno::EAGAIN | Errno::ENOMEM => limits::task(errno),
-                    errno => Error::at_step(&CLONE, errno),
+                    Errno::EAGAIN | Errno::ENOMEM => diagnosis::clone_error(errno),
+                    errno => Error::from_operation(&CLONE, errno),
                 }
             }
         };
@@ -269,10 +270,10 @@ pub(super) fn may_be_private() -> bool {
     PRIVATE.load(Ordering::Relaxed)
 }
 
-static CLONE: Step = Step {
+static CLONE: Operation = Operation {
     name: "clone3",
     purpose: "make the thread",
-    advice: |_| {
+    hint: |_| {
         "See clone(2) for this errno; an emulator or a sandbox may refuse to share less than \
          threads usually do."
     },
@@ -301,7 +302,7 @@ pub(super) fn wait_until_gone(slot: Slot, deadline: Option<Deadline>) -> bool {
             return true;
         }
         // The kernel's wake is a shared one, and a wake is only a hint to look again.
-        if futex::wait(word, value, deadline, Scope::Shared).is_err() {
+        if futex::wait(word, value, deadline, Sharing::Shared).is_err() {
             return slot.is_vacant();
         }
     }
@@ -321,7 +322,7 @@ fn find(stack: usize, guard: usize) -> core::result::Result<Taken<Identity>, Err
         .take(stack, guard)
         .map_err(|errno| match errno {
             Errno::EINVAL => ABSURD_SIZE,
-            errno => limits::memory(errno, slot::bytes(stack, guard).unwrap_or(stack)),
+            errno => diagnosis::map_error(errno, slot::bytes(stack, guard).unwrap_or(stack)),
         })
 }
 

@@ -180,7 +180,7 @@ pub(crate) fn wait_unpinned(state: &AtomicU32) {
             sched::yield_now();
             tries += 1;
         } else {
-            sched::nap(50_000);
+            sched::sleep_nanos(50_000);
         }
     }
 }

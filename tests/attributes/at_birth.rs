@@ -43,7 +43,7 @@ fn a_failed_setting_is_spawns_error_and_nothing_is_left() {
             })
             .unwrap_err();
         assert_eq!(
-            (error.kind(), error.step()),
+            (error.kind(), error.operation()),
             (ErrorKind::Os, Some("sched_setaffinity"))
         );
         assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
@@ -204,7 +204,7 @@ fn errors_and_panics_of_before_start_are_spawns_errors() {
         .before_start(|| -> Result<(), Error> { panic!("expected in this test") })
         .spawn(move || drop(owned))
         .unwrap_err();
-    assert_eq!(error.step(), Some("before_start"));
+    assert_eq!(error.operation(), Some("before_start"));
     assert_eq!(drops.load(Ordering::SeqCst), 2);
 }
 

@@ -68,18 +68,18 @@ impl Draw {
 const FAULTS: [Fact; 17] = [
     Fact::ArgumentsBeyondPage,
     Fact::ArgumentsTooShort,
-    Fact::ArgumentsUnreadable,
-    Fact::ArgumentsFromTheFuture,
+    Fact::ArgumentsEfault,
+    Fact::ArgumentsNonzeroTail,
     Fact::SetTidMismatch,
-    Fact::SetTidUnreadable,
+    Fact::SetTidEfault,
     Fact::SetTid,
     Fact::SetTidOutOfRange,
     Fact::SetTidInUse,
-    Fact::StackHalfGiven,
-    Fact::StackOutOfReach,
+    Fact::StackIncomplete,
+    Fact::StackOutOfRange,
     Fact::PidfdOverTid,
-    Fact::PidfdUnwritable,
-    Fact::ThreadPointerOutOfReach,
+    Fact::PidfdEfault,
+    Fact::ThreadPointerOutOfRange,
     Fact::CgroupNotGiven,
     Fact::CgroupNotV2,
     Fact::CgroupRemoved,
@@ -111,12 +111,14 @@ pub(crate) fn draws(plan: &Draws, tally: &mut Tally, caller: Caller, mut props: 
         };
         let mut caller = faulty(&mut draw, caller, flags);
         // What the props stand for.
-        if props.cgroup < 0 && !caller.is(Fact::CgroupNotGiven) {
-            caller = caller.with(Fact::CgroupNotV2).without(Fact::CgroupRemoved);
+        if props.cgroup < 0 && !caller.has_fact(Fact::CgroupNotGiven) {
+            caller = caller
+                .with_fact(Fact::CgroupNotV2)
+                .without_fact(Fact::CgroupRemoved);
         } else {
-            caller = caller.with(Fact::CgroupOfOtherDomain);
+            caller = caller.with_fact(Fact::CgroupOfOtherDomain);
             if plan.forbidden {
-                caller = caller.with(Fact::CgroupForbidden);
+                caller = caller.with_fact(Fact::CgroupForbidden);
             }
         }
         tally.note(
@@ -134,36 +136,36 @@ pub(crate) fn draws(plan: &Draws, tally: &mut Tally, caller: Caller, mut props: 
 /// The caller, mostly with well-formed arguments, else with one or two faults in them.
 fn faulty(draw: &mut Draw, mut caller: Caller, flags: CloneFlags) -> Caller {
     while draw.one_in(3) {
-        caller = caller.with(draw.of(&FAULTS));
+        caller = caller.with_fact(draw.of(&FAULTS));
     }
     // A tid is asked for in the innermost namespace, which a new one has free; and where children
     // belong to another namespace, ours says nothing.
     let elsewhere = flags.contains(CloneFlags::NEWPID)
-        || caller.is(Fact::PendingPidNamespace)
-        || caller.is(Fact::InitOfPidNamespace);
+        || caller.has_fact(Fact::PendingPidNamespace)
+        || caller.has_fact(Fact::InitOfPidNamespace);
     let tid_faults = [Fact::SetTid, Fact::SetTidOutOfRange, Fact::SetTidInUse];
     if elsewhere {
         tid_faults
             .iter()
-            .for_each(|fact| caller = caller.without(*fact));
-    } else if tid_faults.iter().any(|fact| caller.is(*fact)) {
-        caller = caller.with(Fact::SetTid);
-        if caller.is(Fact::SetTidOutOfRange) {
-            caller = caller.without(Fact::SetTidInUse);
+            .for_each(|fact| caller = caller.without_fact(*fact));
+    } else if tid_faults.iter().any(|fact| caller.has_fact(*fact)) {
+        caller = caller.with_fact(Fact::SetTid);
+        if caller.has_fact(Fact::SetTidOutOfRange) {
+            caller = caller.without_fact(Fact::SetTidInUse);
         }
     }
     if cfg!(not(target_arch = "x86_64")) {
-        caller = caller.without(Fact::ThreadPointerOutOfReach);
+        caller = caller.without_fact(Fact::ThreadPointerOutOfRange);
     }
     for (kept, dropped) in [
-        (Fact::StackHalfGiven, Fact::StackOutOfReach),
-        (Fact::ArgumentsTooShort, Fact::ArgumentsFromTheFuture),
+        (Fact::StackIncomplete, Fact::StackOutOfRange),
+        (Fact::ArgumentsTooShort, Fact::ArgumentsNonzeroTail),
         (Fact::CgroupNotGiven, Fact::CgroupNotV2),
         (Fact::CgroupNotGiven, Fact::CgroupRemoved),
         (Fact::CgroupNotV2, Fact::CgroupRemoved),
     ] {
-        if caller.is(kept) {
-            caller = caller.without(dropped);
+        if caller.has_fact(kept) {
+            caller = caller.without_fact(dropped);
         }
     }
     caller

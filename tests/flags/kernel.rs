@@ -65,7 +65,7 @@ fn obstacle() -> Option<String> {
         call: Call::Clone3,
         flags: CloneFlags::empty(),
         exit_signal: SIGCHLD,
-        caller: Caller::current().with(Fact::ArgumentsTooShort),
+        caller: Caller::current().with_fact(Fact::ArgumentsTooShort),
     };
     let mut props = Props {
         cgroup: -1,
@@ -82,7 +82,7 @@ fn obstacle() -> Option<String> {
 }
 
 fn is_root() -> bool {
-    Caller::current().is(Fact::ExemptFromProcessLimit)
+    Caller::current().has_fact(Fact::ExemptFromProcessLimit)
 }
 
 /// Flags whose answer the release number does not tell: stable kernels took the mending of B2b.
@@ -146,7 +146,7 @@ fn judge(state: State, tally: &Tally) -> bool {
     let (facts, exhausted) = to_be_seen(state);
     for fact in facts {
         assert!(
-            tally.caller.is(*fact),
+            tally.caller.has_fact(*fact),
             "{state:?}: Caller::current does not see {fact:?}"
         );
     }
@@ -234,7 +234,7 @@ fn every_subset_is_answered_as_foretold() {
         let out_of_reach = match id {
             "D2" => !is_root() && !restricted.is_empty(),
             // The root of a user namespace has the right for lack of which the rule refuses.
-            "F1" => !is_root() && Caller::current().is(Fact::SysAdmin),
+            "F1" => !is_root() && Caller::current().has_fact(Fact::SysAdmin),
             _ => false,
         };
         assert!(
@@ -316,7 +316,7 @@ fn draws_of_anything_in_any_state_are_answered_as_foretold() {
     for (rule, needed) in Rule::ALL.iter().zip(needed) {
         println!("{:5} needed {needed:5} times: {rule}", rule.id);
         assert!(
-            needed > 0 || excused.contains(&rule.id) || !rule.is_known_to(kernel),
+            needed > 0 || excused.contains(&rule.id) || !rule.exists_in(kernel),
             "rule {} could be dropped unseen",
             rule.id
         );

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use rawthread::flags::{
-    Call, Caller, CloneFlags, Condition, Effect, Fact, FlagInfo, KernelVersion, Preset, Resource,
-    Rule, SignalIs,
+    Call, Caller, CloneFlags, Condition, Effect, ExitSignalClass, Fact, FlagInfo, KernelVersion,
+    Preset, Resource, Rule,
 };
 
 /// `include/uapi/linux/sched.h`, once more and by hand.
@@ -113,14 +113,16 @@ fn example(when: &Condition, kernel: KernelVersion) -> (CloneFlags, u32, Caller)
         flags |= CloneFlags::from_bits_retain(1 << 63);
     }
     let signal = match when.signal {
-        SignalIs::Anything => 0,
-        SignalIs::Given => 17,
-        SignalIs::Invalid => 99,
-        SignalIs::BeyondByte => 1 << 8,
+        ExitSignalClass::Anything => 0,
+        ExitSignalClass::Given => 17,
+        ExitSignalClass::Invalid => 99,
+        ExitSignalClass::BeyondByte => 1 << 8,
     };
-    let mut caller = Caller::unprivileged().on(kernel).out_of(when.exhausted);
+    let mut caller = Caller::unprivileged()
+        .on_kernel(kernel)
+        .with_quota_exhausted(when.exhausted);
     if let Some(fact) = when.with {
-        caller = caller.with(fact);
+        caller = caller.with_fact(fact);
     }
     (flags, signal, caller)
 }
@@ -133,7 +135,7 @@ fn every_rule_refuses_its_example_and_only_while_it_lasts() {
         let breaks = |kernel| {
             let (flags, signal, caller) = example(&rule.when, kernel);
             flags
-                .broken_rules(call, signal, &caller)
+                .violated_rules(call, signal, &caller)
                 .any(|broken| broken == rule)
         };
         assert!(breaks(rule.since), "{rule}");
@@ -143,13 +145,13 @@ fn every_rule_refuses_its_example_and_only_while_it_lasts() {
         });
         // A flag may be younger than the rule that names it among others.
         assert!(breaks(last), "{rule}");
-        assert!(!rule.is_known_to(KernelVersion::new(1, 0, 0)), "{rule}");
+        assert!(!rule.exists_in(KernelVersion::new(1, 0, 0)), "{rule}");
 
         // Each part of the condition counts: without it the rule does not apply.
         let (flags, signal, caller) = example(&rule.when, last);
         let applies = |flags: CloneFlags, signal, caller: &Caller| {
             flags
-                .broken_rules(call, signal, caller)
+                .violated_rules(call, signal, caller)
                 .any(|broken| broken == rule)
         };
         for flag in rule.when.all {
@@ -166,17 +168,17 @@ fn every_rule_refuses_its_example_and_only_while_it_lasts() {
         }
         if let Some(fact) = rule.when.with {
             assert!(
-                !applies(flags, signal, &caller.without(fact)),
+                !applies(flags, signal, &caller.without_fact(fact)),
                 "{rule}: {fact:?}"
             );
         }
         if let Some(fact) = rule.when.unless {
             assert!(
-                !applies(flags, signal, &caller.with(fact)),
+                !applies(flags, signal, &caller.with_fact(fact)),
                 "{rule}: {fact:?}"
             );
         }
-        if rule.when.signal != SignalIs::Anything {
+        if rule.when.signal != ExitSignalClass::Anything {
             assert!(!applies(flags, 0, &caller), "{rule}: signal");
         }
     }
@@ -207,7 +209,9 @@ fn every_fact_matters_to_some_rule() {
     }
     let everything = Fact::ALL
         .iter()
-        .fold(Caller::unprivileged(), |caller, fact| caller.with(*fact));
+        .fold(Caller::unprivileged(), |caller, fact| {
+            caller.with_fact(*fact)
+        });
     assert!(
         everything.facts().eq(Fact::ALL.iter().copied()),
         "each fact has its own bit"
@@ -217,7 +221,7 @@ fn every_fact_matters_to_some_rule() {
 #[test]
 fn the_kernels_age_decides() {
     let verdict = |flags: CloneFlags, call, kernel: (u16, u16)| {
-        let caller = Caller::privileged().on(KernelVersion::new(kernel.0, kernel.1, 0));
+        let caller = Caller::privileged().on_kernel(KernelVersion::new(kernel.0, kernel.1, 0));
         flags.verdict(call, 0, &caller).rule().map(|rule| rule.id)
     };
     let thread_pidfd = Preset::GO.flags | CloneFlags::PIDFD;

@@ -72,9 +72,9 @@ impl Trial {
         let mut words = [0u32; 4];
         let base = words.as_mut_ptr();
         let word = |index: usize| base.wrapping_add(index) as usize;
-        let is = |fact| self.caller.is(fact);
+        let is = |fact| self.caller.has_fact(fact);
 
-        let pidfd = if is(Fact::PidfdUnwritable) {
+        let pidfd = if is(Fact::PidfdEfault) {
             NOWHERE
         } else {
             word(0)
@@ -84,7 +84,7 @@ impl Trial {
         } else {
             word(1)
         };
-        let tls = if is(Fact::ThreadPointerOutOfReach) {
+        let tls = if is(Fact::ThreadPointerOutOfRange) {
             1usize << 63
         } else {
             0
@@ -116,7 +116,7 @@ impl Trial {
                 };
                 let mut tids = [0i32; 2];
                 let size = self.fill(&mut arguments, &mut tids, props);
-                let pointer = if is(Fact::ArgumentsUnreadable) {
+                let pointer = if is(Fact::ArgumentsEfault) {
                     NOWHERE
                 } else {
                     core::ptr::from_ref(&arguments) as usize
@@ -134,7 +134,7 @@ impl Trial {
 
     /// Puts what is wrong (or asked for) into the structure; returns its size.
     fn fill(&self, arguments: &mut Arguments, tids: &mut [i32; 2], props: &mut Props) -> usize {
-        let is = |fact| self.caller.is(fact);
+        let is = |fact| self.caller.has_fact(fact);
         if is(Fact::SetTid) {
             tids[0] = if is(Fact::SetTidOutOfRange) {
                 i32::MAX
@@ -147,15 +147,15 @@ impl Trial {
             arguments.set_tid = tids.as_ptr() as u64;
             arguments.set_tid_size = 1;
         }
-        if is(Fact::SetTidUnreadable) {
+        if is(Fact::SetTidEfault) {
             (arguments.set_tid, arguments.set_tid_size) = (NOWHERE as u64, 1);
         }
         if is(Fact::SetTidMismatch) {
             arguments.set_tid_size = if arguments.set_tid == 0 { 1 } else { 33 };
         }
-        if is(Fact::StackHalfGiven) {
+        if is(Fact::StackIncomplete) {
             arguments.stack_size = 4096;
-        } else if is(Fact::StackOutOfReach) {
+        } else if is(Fact::StackOutOfRange) {
             (arguments.stack, arguments.stack_size) = (u64::MAX - 0xffff, 4096);
         }
         arguments.cgroup = if is(Fact::CgroupNotGiven) {
@@ -171,7 +171,7 @@ impl Trial {
             65536 + 1
         } else if is(Fact::ArgumentsTooShort) {
             63
-        } else if is(Fact::ArgumentsFromTheFuture) {
+        } else if is(Fact::ArgumentsNonzeroTail) {
             arguments.future[4] = 1;
             size_of::<Arguments>()
         } else {
@@ -206,8 +206,8 @@ impl Trial {
     /// What would be foretold if the deciding rule were unknown.
     pub(crate) fn foretold_without(&self, rule: &Rule) -> i32 {
         self.flags
-            .verdict_without(rule, self.call, self.exit_signal, &self.caller)
-            .errno()
-            .unwrap_or(0)
+            .violated_rules(self.call, self.exit_signal, &self.caller)
+            .find(|other| other.id != rule.id)
+            .map_or(0, |other| other.errno)
     }
 }

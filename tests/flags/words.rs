@@ -42,7 +42,7 @@ fn unnamed_bits_are_kept() {
         .parse()
         .expect("a name and a number");
     assert_eq!(flags.bits(), 0x8000_0000_0000_0101);
-    assert_eq!(flags.unnamed(), 0x8000_0000_0000_0001);
+    assert_eq!(flags.unknown_bits(), 0x8000_0000_0000_0001);
     assert_eq!(flags.to_string(), "CLONE_VM|0x8000000000000001");
     assert!(CloneFlags::all().contains(flags), "all means all bits");
 }

@@ -329,7 +329,7 @@ fn enter(state: State, places: &Places) -> Result<Caller, Obstacle> {
             }
             State::PendingPid | State::PendingPidDead => {
                 ok(libc::unshare(libc::CLONE_NEWPID))?;
-                if !Caller::current().is(Fact::PendingPidNamespace) {
+                if !Caller::current().has_fact(Fact::PendingPidNamespace) {
                     return Err((0, line!()));
                 }
                 let init = ok(libc::fork())?;
@@ -343,8 +343,8 @@ fn enter(state: State, places: &Places) -> Result<Caller, Obstacle> {
                     libc::kill(init, libc::SIGKILL);
                     libc::waitpid(init, ptr::null_mut(), 0);
                     return Ok(Caller::current()
-                        .with(Fact::PendingPidNamespace)
-                        .with(Fact::PidNamespaceDead));
+                        .with_fact(Fact::PendingPidNamespace)
+                        .with_fact(Fact::PidNamespaceDead));
                 }
             }
             State::PendingTime => {
@@ -380,7 +380,7 @@ fn enter(state: State, places: &Places) -> Result<Caller, Obstacle> {
                 ok(libc::syscall(libc::SYS_sched_setattr, 0, attributes.as_ptr(), 0) as i32)?;
             }
             State::NoDescriptors => {
-                let caller = Caller::current().with(Fact::DescriptorTableFull);
+                let caller = Caller::current().with_fact(Fact::DescriptorTableFull);
                 let lowest_free = ok(libc::dup(2))?;
                 libc::close(lowest_free);
                 let few = libc::rlimit {
@@ -396,14 +396,14 @@ fn enter(state: State, places: &Places) -> Result<Caller, Obstacle> {
                 };
                 write_file(limit, b"1")?;
                 write_file(members, b"0")?;
-                return Ok(Caller::current().with(Fact::CgroupFull));
+                return Ok(Caller::current().with_fact(Fact::CgroupFull));
             }
             State::Sandboxed => {
                 drop_rights()?;
                 sandbox()?;
                 return Ok(Caller::current()
-                    .with(Fact::Clone3Filtered)
-                    .with(Fact::NamespacesFiltered));
+                    .with_fact(Fact::Clone3Filtered)
+                    .with_fact(Fact::NamespacesFiltered));
             }
         }
     }

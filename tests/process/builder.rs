@@ -173,7 +173,7 @@ fn a_refused_set_of_flags_names_the_rule() {
         .expect_err(words);
         assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
         assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
-        assert!(error.rule().unwrap().contains(words), "{error}");
+        assert!(error.violated_rule().unwrap().contains(words), "{error}");
         assert!(error.to_string().contains("verdict"), "{error}");
     }
 }
@@ -255,7 +255,7 @@ fn a_refused_id_map_is_spawns_error_and_leaves_no_child() {
                 .spawn(|| 0)
         }
         .unwrap_err();
-        assert_eq!(error.step(), Some("uid_map"), "{error}");
+        assert_eq!(error.operation(), Some("uid_map"), "{error}");
         // SAFETY: waits for any child of this process, which is this test's own.
         let left = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG | libc::__WALL) };
         assert_eq!(left, -1, "a child is left");

@@ -55,7 +55,7 @@ fn a_failure_names_its_step_and_leaves_no_child() {
         let mut command = Command::new("/bin/true");
         configure(&mut command);
         let error = command.spawn().expect_err(step);
-        assert_eq!(error.step(), Some(step), "{error}");
+        assert_eq!(error.operation(), Some(step), "{error}");
         assert_eq!(error.raw_os_error(), Some(errno), "{error}");
         assert_eq!(error.kind(), ErrorKind::Os);
         // SAFETY: any child of this process is this test's.
@@ -110,7 +110,7 @@ fn a_failure_names_its_step_and_leaves_no_child() {
         // Not the caller's PATH: it may name directories that this user may not search.
         let found = Command::new(program).env("PATH", "/bin:/usr/bin").spawn();
         let error = found.unwrap_err();
-        assert_eq!(error.step(), Some("execve"), "{program}");
+        assert_eq!(error.operation(), Some("execve"), "{program}");
         assert_eq!(error.raw_os_error(), Some(errno), "{program}");
         assert_eq!(std::io::Error::from(error).raw_os_error(), Some(errno));
     }

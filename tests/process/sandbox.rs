@@ -89,7 +89,7 @@ fn everything_works(identities: bool) {
     let caught = u64::from_str_radix(text.split_whitespace().nth(1).unwrap(), 16).unwrap();
     assert_eq!(caught >> (libc::SIGUSR1 - 1) & 1, 0, "a handler survived");
     let error = Command::new("/no/such").spawn().unwrap_err();
-    assert_eq!(error.step(), Some("execve"));
+    assert_eq!(error.operation(), Some("execve"));
     drop(Command::new("sleep").arg("0.01").spawn().unwrap());
 }
 

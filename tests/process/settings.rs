@@ -191,7 +191,7 @@ fn ids_are_dropped_and_the_parent_stays_what_it_was() {
         .current_dir("/no/such")
         .spawn()
         .unwrap_err();
-    assert_eq!(error.step(), Some("chdir"));
+    assert_eq!(error.operation(), Some("chdir"));
 }
 
 #[test]
@@ -250,12 +250,12 @@ fn a_container_is_set_up_before_the_program_runs() {
         .current_dir("/no/such")
         .spawn()
         .unwrap_err();
-    assert_eq!(error.step(), Some("chdir"));
+    assert_eq!(error.operation(), Some("chdir"));
     let error = Command::new("true")
         .namespaces(Namespaces::USER)
         .uid_map(0, 0, 2)
         .uid_map(1, 5, 2)
         .spawn()
         .unwrap_err();
-    assert_eq!(error.step(), Some("uid_map"));
+    assert_eq!(error.operation(), Some("uid_map"));
 }

@@ -160,7 +160,7 @@ fn a_refused_child_never_passes_a_gate_in_a_shared_table() {
                     0
                 })
             };
-            assert_eq!(refused.unwrap_err().step(), Some("uid_map"));
+            assert_eq!(refused.unwrap_err().operation(), Some("uid_map"));
         }
         done.store(true, Ordering::Relaxed);
     });

@@ -79,7 +79,7 @@ pub(super) fn einval(tale: &mut Tale) {
             Err(why) => return tale.saw(false, why),
         };
         let verdict = flags.verdict(call, exit_signal, &Caller::current());
-        let because = verdict.rule().map_or("no rule", |rule| rule.sentence);
+        let because = verdict.rule().map_or("no rule", |rule| rule.description);
         tale.saw(
             seen == Some(libc::EINVAL) && seen == verdict.errno(),
             format!(

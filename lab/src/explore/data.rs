@@ -1,8 +1,8 @@
 //! The library's tables as JSON, for the page.
 
 use rawthread::flags::{
-    Call, Caller, CloneFlags, Effect, Fact, FlagInfo, KernelVersion, Preset, Resource, Rule,
-    SignalIs, signal_name,
+    Call, Caller, CloneFlags, Effect, ExitSignalClass, Fact, FlagInfo, KernelVersion, Preset,
+    Resource, Rule, signal_name,
 };
 
 use crate::json::Json;
@@ -84,10 +84,10 @@ fn rule(rule: &Rule) -> Json {
     let when = &rule.when;
     let fact = |fact: Option<Fact>| fact.map_or(Json::Null, |fact| Json::text(format!("{fact:?}")));
     let signal = match when.signal {
-        SignalIs::Anything => "Anything",
-        SignalIs::Given => "Given",
-        SignalIs::Invalid => "Invalid",
-        SignalIs::BeyondByte => "BeyondByte",
+        ExitSignalClass::Anything => "Anything",
+        ExitSignalClass::Given => "Given",
+        ExitSignalClass::Invalid => "Invalid",
+        ExitSignalClass::BeyondByte => "BeyondByte",
     };
     Json::Object(vec![
         ("id", Json::text(rule.id)),

@@ -36,10 +36,10 @@ impl Plan {
         let mut caller = Caller::current();
         if self.flags.contains(CloneFlags::INTO_CGROUP) {
             // The probe has no cgroup to give.
-            caller = caller.with(Fact::CgroupNotV2);
+            caller = caller.with_fact(Fact::CgroupNotV2);
         }
         if self.flags.contains(CloneFlags::PIDFD) && self.way == Way::Clone {
-            caller = caller.with(Fact::PidfdOverTid);
+            caller = caller.with_fact(Fact::PidfdOverTid);
         }
         let call = match self.way {
             Way::Clone => Call::Clone,

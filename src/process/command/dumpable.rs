@@ -25,7 +25,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::sys::futex::{self, Scope};
+use crate::sys::futex::{self, Sharing};
 use crate::sys::{process, task};
 
 static WORD: AtomicU32 = AtomicU32::new(0);
@@ -57,7 +57,7 @@ impl Changing {
             };
             match count {
                 BUSY | MOST => {
-                    let _ = futex::wait(&WORD, word, None, Scope::Private);
+                    let _ = futex::wait(&WORD, word, None, Sharing::Private);
                 }
                 0 => {
                     if exchange(word, me | mark | BUSY) {
@@ -97,7 +97,7 @@ impl Drop for Changing {
                 count => {
                     if exchange(word, word - 1) {
                         if count == MOST {
-                            futex::wake(WORD.as_ptr(), 1, Scope::Private);
+                            futex::wake(WORD.as_ptr(), 1, Sharing::Private);
                         }
                         return;
                     }
@@ -119,7 +119,7 @@ fn exchange(old: u32, new: u32) -> bool {
 /// Ends `BUSY`. Release: what was read or put back comes before it.
 fn settle(word: u32) {
     WORD.store(word, Ordering::Release);
-    futex::wake(WORD.as_ptr(), i32::MAX as u32, Scope::Private);
+    futex::wake(WORD.as_ptr(), i32::MAX as u32, Sharing::Private);
 }
 
 fn read() -> u32 {

@@ -104,11 +104,11 @@ fn inherited(each: &mut dyn FnMut(&[u8], &[u8])) {
 #[cfg(not(feature = "std"))]
 fn inherited(each: &mut dyn FnMut(&[u8], &[u8])) {
     let mut text = Vec::new();
-    let Ok(file) = crate::sys::file::open_to_read(c"/proc/self/environ") else {
+    let Ok(file) = crate::sys::file::open(c"/proc/self/environ", libc::O_RDONLY) else {
         return;
     };
     let mut buffer = [0; 1024];
-    while let Ok(len @ 1..) = crate::sys::file::read(file.number(), &mut buffer) {
+    while let Ok(len @ 1..) = crate::sys::file::read(file.as_raw(), &mut buffer) {
         text.extend_from_slice(&buffer[..len]);
     }
     for string in text.split(|byte| *byte == 0) {

@@ -12,9 +12,9 @@ use core::ffi::{CStr, c_char};
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use super::menu::BeforeExec;
-use crate::error::{Error, Step};
-use crate::sys::futex::{self, Scope};
-use crate::sys::signal::{self, KernelSet};
+use crate::error::{Error, Operation};
+use crate::sys::futex::{self, Sharing};
+use crate::sys::signal::{self, SigSet};
 use crate::sys::{Errno, process, task};
 
 /// The exit code of a child that could not become the program: what shells say for "not found".
@@ -25,7 +25,7 @@ const NEVER_BECAME: i32 = 127;
 pub(super) struct Plan<'a> {
     /// Whether the kernel has not reset the handlers already (`CLONE_CLEAR_SIGHAND`).
     pub(super) reset_handlers: bool,
-    pub(super) default_signals: KernelSet,
+    pub(super) default_signals: SigSet,
     pub(super) new_session: bool,
     pub(super) process_group: Option<i32>,
     pub(super) controlling_terminal: Option<i32>,
@@ -42,7 +42,7 @@ pub(super) struct Plan<'a> {
     pub(super) uid: Option<u32>,
     /// The signal, and the parent's pid.
     pub(super) death: Option<(i32, i32)>,
-    pub(super) mask: KernelSet,
+    pub(super) mask: SigSet,
     /// Paths to try, in order.
     pub(super) candidates: &'a [*const c_char],
     /// Ends in null; so do the two below.
@@ -82,7 +82,7 @@ impl Gate {
     pub(super) fn decide(&self, go_on: bool) {
         self.0
             .store(if go_on { OPEN } else { GIVEN_UP }, Ordering::Relaxed);
-        futex::wake(self.0.as_ptr(), 1, Scope::Private);
+        futex::wake(self.0.as_ptr(), 1, Sharing::Private);
     }
 
     /// Waits; whether to go on.
@@ -90,7 +90,7 @@ impl Gate {
         loop {
             match self.0.load(Ordering::Relaxed) {
                 CLOSED => {
-                    let _ = futex::wait(&self.0, CLOSED, None, Scope::Private);
+                    let _ = futex::wait(&self.0, CLOSED, None, Sharing::Private);
                 }
                 word => return word == OPEN,
             }
@@ -104,12 +104,12 @@ impl Gate {
 /// after the kernel told it that the child has left its memory.
 #[derive(Default)]
 pub(super) struct Report {
-    step: AtomicPtr<Step>,
+    step: AtomicPtr<Operation>,
     errno: AtomicI32,
 }
 
 impl Report {
-    fn failed(&self, step: &'static Step, errno: Errno) {
+    fn failed(&self, step: &'static Operation, errno: Errno) {
         self.errno.store(errno.number(), Ordering::Relaxed);
         self.step
             .store(core::ptr::from_ref(step).cast_mut(), Ordering::Release);
@@ -119,15 +119,15 @@ impl Report {
     pub(super) fn error(&self) -> Option<Error> {
         let step = self.step.load(Ordering::Acquire);
         // SAFETY: null or the address of a static, stored by `failed`.
-        let step: &'static Step = unsafe { step.as_ref() }?;
+        let step: &'static Operation = unsafe { step.as_ref() }?;
         let errno = self.errno.load(Ordering::Relaxed).clamp(1, 4095);
-        Some(Error::at_step(step, Errno::new(errno)))
+        Some(Error::from_operation(step, Errno::new(errno)))
     }
 }
 
 macro_rules! steps {
-    ($($id:ident = $name:literal, $purpose:literal, $advice:expr;)*) => {
-        $(static $id: Step = Step { name: $name, purpose: $purpose, advice: $advice };)*
+    ($($id:ident = $name:literal, $purpose:literal, $hint:expr;)*) => {
+        $(static $id: Operation = Operation { name: $name, purpose: $purpose, hint: $hint };)*
     };
 }
 
@@ -209,20 +209,20 @@ pub(super) unsafe extern "C" fn enter(plan: *mut u8) -> ! {
     task::exit_group(NEVER_BECAME)
 }
 
-type Failed = (&'static Step, Errno);
+type Failed = (&'static Operation, Errno);
 
 /// The steps, in an order that each can rely on: what needs rights comes before giving them up,
 /// what names the parent's descriptors before they are moved, what takes signals last.
 fn prepare(plan: &Plan<'_>) -> Result<(), Failed> {
-    let at = |step: &'static Step| move |errno: Errno| (step, errno);
+    let at = |step: &'static Operation| move |errno: Errno| (step, errno);
     if plan.reset_handlers {
-        signal::forget_handlers();
+        signal::reset_handlers();
     }
     for signal in plan.default_signals.iter() {
         signal::set_default(signal).map_err(at(&SIGNALS))?;
     }
     if plan.new_session {
-        process::new_session().map_err(at(&SESSION))?;
+        process::setsid().map_err(at(&SESSION))?;
     }
     if let Some(group) = plan.process_group {
         process::set_process_group(group).map_err(at(&GROUP))?;
@@ -234,18 +234,18 @@ fn prepare(plan: &Plan<'_>) -> Result<(), Failed> {
         step.take()?;
     }
     if let Some(path) = plan.root {
-        process::change_root(path).map_err(at(&ROOT))?;
+        process::chroot(path).map_err(at(&ROOT))?;
         if plan.directory.is_none() {
             // A working directory outside the root would be a way out of it.
-            process::change_directory(c"/").map_err(at(&DIRECTORY))?;
+            process::chdir(c"/").map_err(at(&DIRECTORY))?;
         }
     }
     if let Some(path) = plan.directory {
-        process::change_directory(path).map_err(at(&DIRECTORY))?;
+        process::chdir(path).map_err(at(&DIRECTORY))?;
     }
     place(plan)?;
     for (resource, soft, hard) in plan.limits {
-        process::set_resource(*resource, *soft, *hard).map_err(at(&LIMIT))?;
+        process::set_rlimit(*resource, *soft, *hard).map_err(at(&LIMIT))?;
     }
     if let Some(groups) = plan.groups {
         process::set_groups(groups).map_err(at(&GROUPS))?;
@@ -279,7 +279,7 @@ fn place(plan: &Plan<'_>) -> Result<(), Failed> {
             let mut moved = from;
             // A free number may be a target too. What is left there closes at execve or before.
             while is_target(moved) {
-                moved = process::duplicate_above(from, moved.saturating_add(1).max(3))
+                moved = process::dup_above(from, moved.saturating_add(1).max(3))
                     .map_err(|errno| (&SHIELD, errno))?;
                 if plan.moves.iter().any(|one| one.from.get() == moved) {
                     // The number was free, and somebody's source.
@@ -290,14 +290,14 @@ fn place(plan: &Plan<'_>) -> Result<(), Failed> {
         }
     }
     if let Some(first) = plan.close_from {
-        process::close_from_on_exec(first).map_err(|errno| (&CLOSE, errno))?;
+        process::set_cloexec_from(first).map_err(|errno| (&CLOSE, errno))?;
     }
     for one in plan.moves {
         let from = one.from.get();
         if from == one.to {
-            process::keep_on_exec(from).map_err(|errno| (&KEEP, errno))?;
+            process::clear_cloexec(from).map_err(|errno| (&KEEP, errno))?;
         } else {
-            process::duplicate_to(from, one.to).map_err(|errno| (&PLACE, errno))?;
+            process::dup3(from, one.to).map_err(|errno| (&PLACE, errno))?;
         }
     }
     Ok(())

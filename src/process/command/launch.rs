@@ -16,9 +16,9 @@ use crate::flags::CloneFlags;
 use crate::process::child::Child;
 use crate::process::explain;
 use crate::process::namespaces::IdMaps;
-use crate::sys::file::Descriptor;
-use crate::sys::futex::{self, Scope};
-use crate::sys::signal::{self, KernelSet};
+use crate::sys::file::OwnedFd;
+use crate::sys::futex::{self, Sharing};
+use crate::sys::signal::{self, SigSet};
 use crate::sys::{Errno, clone};
 
 /// Set once the kernel has refused `CLONE_CLEAR_SIGHAND` (before Linux 5.5, or a sandbox without
@@ -55,10 +55,10 @@ pub(super) fn launch(plan: &mut Plan<'_>, birth: &Birth<'_>) -> Result<Child, Er
     let mut pidfd = -1i32;
     // No handler of this process may run in the child before its handlers are reset, nor on this
     // thread while the child uses its thread pointer.
-    let mask = signal::set_mask(KernelSet::ALL);
+    let mask = signal::set_mask(SigSet::ALL);
     let made = loop {
         plan.reset_handlers = !flags.contains(CloneFlags::CLEAR_SIGHAND);
-        let request = clone::Request {
+        let request = clone::CloneArgs {
             flags: flags.bits(),
             exit_signal: libc::SIGCHLD as u64,
             stack: ground.bottom(),
@@ -70,13 +70,13 @@ pub(super) fn launch(plan: &mut Plan<'_>, birth: &Birth<'_>) -> Result<Child, Er
                 0
             },
             cgroup: birth.cgroup.unwrap_or(0) as u64,
-            ..clone::Request::default()
+            ..clone::CloneArgs::default()
         };
         let plan = core::ptr::from_mut(plan).cast::<u8>();
         // SAFETY: the stack is nobody else's and its end page-aligned. `enter` uses no thread-local. The
         // plan, the stack and `here` outlive the child's stay: with VFORK this call returns after
         // it, else the wait below does.
-        match unsafe { clone::clone_call(&request, inside::enter, plan) } {
+        match unsafe { clone::clone_onto_stack(&request, inside::enter, plan) } {
             Err(Errno::EINVAL | Errno::ENOSYS | Errno::EPERM)
                 if flags.contains(CloneFlags::CLEAR_SIGHAND) =>
             {
@@ -103,13 +103,13 @@ pub(super) fn launch(plan: &mut Plan<'_>, birth: &Birth<'_>) -> Result<Child, Er
     if !by_hand && !flags.contains(CloneFlags::CLEAR_SIGHAND) {
         HANDLERS_BY_HAND.store(true, Ordering::Relaxed);
     }
-    let mut child = Child::new(pid, (pidfd >= 0).then(|| Descriptor::adopt(pidfd)));
+    let mut child = Child::new(pid, (pidfd >= 0).then(|| OwnedFd::from_raw(pidfd)));
     let mapped = if gated {
         let written = birth.maps.write(pid);
         plan.gate.decide(written.is_ok());
         // Acquire: the child's report happened before the kernel cleared the word.
         while here.load(Ordering::Acquire) != 0 {
-            let _ = futex::wait(&here, 1, None, Scope::Shared);
+            let _ = futex::wait(&here, 1, None, Sharing::Shared);
         }
         written
     } else {

@@ -4,7 +4,7 @@ use alloc::ffi::CString;
 use alloc::vec::Vec;
 
 use super::text::Text;
-use crate::error::{Error, Step};
+use crate::error::{Error, Operation};
 use crate::sys::Errno;
 use crate::sys::process;
 
@@ -43,30 +43,30 @@ enum Menu {
     Unusable,
 }
 
-static NICE: Step = Step {
+static NICE: Operation = Operation {
     name: "setpriority",
     purpose: "set the child's nice value",
-    advice: |_| "A lower value needs CAP_SYS_NICE or RLIMIT_NICE.",
+    hint: |_| "A lower value needs CAP_SYS_NICE or RLIMIT_NICE.",
 };
-static NO_NEW_PRIVS: Step = Step {
+static NO_NEW_PRIVS: Operation = Operation {
     name: "prctl(PR_SET_NO_NEW_PRIVS)",
     purpose: "give up new privileges",
-    advice: |_| "It needs Linux 3.5.",
+    hint: |_| "It needs Linux 3.5.",
 };
-static HOST_NAME: Step = Step {
+static HOST_NAME: Operation = Operation {
     name: "sethostname",
     purpose: "set the child's host name",
-    advice: |errno| match errno {
+    hint: |errno| match errno {
         Errno::EPERM => {
             "It needs CAP_SYS_ADMIN in the UTS namespace: add Namespaces::USER and UTS."
         }
         _ => "It takes 64 bytes.",
     },
 };
-static MOUNT: Step = Step {
+static MOUNT: Operation = Operation {
     name: "mount",
     purpose: "change the child's mounts",
-    advice: |errno| match errno {
+    hint: |errno| match errno {
         Errno::EPERM => {
             "It needs CAP_SYS_ADMIN in the mount namespace: add Namespaces::USER and MOUNT, and PID \
              for a /proc of its own."
@@ -162,7 +162,7 @@ impl BeforeExec {
     }
 
     /// Takes the step. Runs in the child: raw system calls only.
-    pub(super) fn take(&self) -> Result<(), (&'static Step, Errno)> {
+    pub(super) fn take(&self) -> Result<(), (&'static Operation, Errno)> {
         match &self.0 {
             Menu::Umask(mask) => {
                 process::set_umask(*mask);

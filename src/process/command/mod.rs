@@ -34,23 +34,23 @@ use self::stdio::{Descriptors, Source};
 use super::child::Child;
 use super::pipe::Pipe;
 use super::status::ExitStatus;
-use crate::error::{Error, Step};
-use crate::sys::file::{self, Descriptor};
+use crate::error::{Error, Operation};
+use crate::sys::file::{self, OwnedFd};
 
 pub use menu::{BeforeExec, Resource};
 pub use output::Output;
 pub use stdio::Stdio;
 pub use text::Text;
 
-static PIPE: Step = Step {
+static PIPE: Operation = Operation {
     name: "pipe2",
     purpose: "make a pipe to the child",
-    advice: |_| "Close descriptors, or raise RLIMIT_NOFILE.",
+    hint: |_| "Close descriptors, or raise RLIMIT_NOFILE.",
 };
-static NULL: Step = Step {
+static NULL: Operation = Operation {
     name: "openat",
     purpose: "open /dev/null for the child",
-    advice: |_| "Is /dev mounted?",
+    hint: |_| "Is /dev mounted?",
 };
 
 /// A program to run, and everything about the process that will run it.
@@ -66,7 +66,7 @@ static NULL: Step = Step {
 /// | | `std::process::Command` | Go's `os/exec`, `SysProcAttr` | here |
 /// |---|---|---|---|
 /// | how | `posix_spawn`; `fork` once ids, groups, `pre_exec`, or `PATH` for a bare name are set | `clone(VM\|VFORK)`; without them for user namespaces | `clone3(VM\|VFORK)`; with user namespaces `VM` alone |
-/// | which step failed | no | no | [`Error::step`](crate::Error::step) |
+/// | which step failed | no | no | [`Error::operation`](crate::Error::operation) |
 /// | working directory, ids, groups | yes; groups unstable | yes | yes |
 /// | process group, session, terminal | group; session unstable | yes | yes |
 /// | descriptors beyond 2 | no | `ExtraFiles`, from 3 on | any number |
@@ -102,7 +102,7 @@ static NULL: Step = Step {
 /// assert_eq!(output.stdout, b"hello\n");
 ///
 /// let error = Command::new("no-such-program").spawn().unwrap_err();
-/// assert_eq!(error.step(), Some("execve"));
+/// assert_eq!(error.operation(), Some("execve"));
 /// assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
 /// # Ok::<(), rawthread::Error>(())
 /// ```
@@ -443,7 +443,7 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
 struct Connections {
     moves: Vec<Move>,
     /// Closed in the parent once the child has its copies.
-    theirs: Vec<Descriptor>,
+    theirs: Vec<OwnedFd>,
     ours: [Option<Pipe>; 3],
 }
 
@@ -454,10 +454,10 @@ impl Connections {
             Source::Inherit if (0..3).contains(&to) => return Ok(()),
             Source::Inherit => to,
             Source::Borrowed(fd) => *fd,
-            Source::Owned(fd) => fd.number(),
+            Source::Owned(fd) => fd.as_raw(),
             Source::Null => {
                 let null = file::open(c"/dev/null", libc::O_RDWR)
-                    .map_err(|errno| Error::at_step(&NULL, errno))?;
+                    .map_err(|errno| Error::from_operation(&NULL, errno))?;
                 self.give(null)
             }
             Source::Piped => {
@@ -471,7 +471,7 @@ impl Connections {
                     ));
                 };
                 let (read, write) =
-                    file::waiting_pipe().map_err(|errno| Error::at_step(&PIPE, errno))?;
+                    file::pipe(0).map_err(|errno| Error::from_operation(&PIPE, errno))?;
                 let (kept, given) = if to == 0 {
                     (write, read)
                 } else {
@@ -488,8 +488,8 @@ impl Connections {
         Ok(())
     }
 
-    fn give(&mut self, fd: Descriptor) -> i32 {
-        let number = fd.number();
+    fn give(&mut self, fd: OwnedFd) -> i32 {
+        let number = fd.as_raw();
         self.theirs.push(fd);
         number
     }

@@ -2,15 +2,15 @@
 
 use alloc::vec::Vec;
 
-use crate::error::{Error, Step};
+use crate::error::{Error, Operation};
 use crate::process::pipe::Pipe;
 use crate::process::{Child, ExitStatus};
 use crate::sys::{Errno, wait};
 
-static POLL: Step = Step {
+static POLL: Operation = Operation {
     name: "ppoll",
     purpose: "wait for the child's output",
-    advice: |_| "Free some memory.",
+    hint: |_| "Free some memory.",
 };
 
 /// How a child ended and what it wrote.
@@ -61,7 +61,7 @@ impl Child {
             match wait::poll(&mut wanted, None) {
                 Ok(_) => {}
                 Err(Errno::EINTR) => continue,
-                Err(errno) => return Err(Error::at_step(&POLL, errno)),
+                Err(errno) => return Err(Error::from_operation(&POLL, errno)),
             }
             for (index, entry) in wanted.iter().enumerate() {
                 if entry.revents != 0

@@ -9,14 +9,14 @@ use super::text::Text;
 use crate::error::Error;
 use crate::process::namespaces::{IdMaps, Namespaces};
 use crate::sys::process::effective_uid;
-use crate::sys::signal::KernelSet;
+use crate::sys::signal::SigSet;
 use crate::thread::{Signal, SignalSet};
 
 /// The attributes of the child-to-be.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    pub(super) default_signals: KernelSet,
-    pub(super) mask: KernelSet,
+    pub(super) default_signals: SigSet,
+    pub(super) mask: SigSet,
     pub(super) new_session: bool,
     pub(super) process_group: Option<i32>,
     pub(super) controlling_terminal: Option<i32>,
@@ -39,10 +39,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             // Rust programs ignore SIGPIPE; others do not expect to start so.
-            default_signals: KernelSet::EMPTY
-                .with(libc::SIGPIPE)
-                .unwrap_or(KernelSet::EMPTY),
-            mask: KernelSet::EMPTY,
+            default_signals: SigSet::EMPTY.with(libc::SIGPIPE).unwrap_or(SigSet::EMPTY),
+            mask: SigSet::EMPTY,
             new_session: false,
             process_group: None,
             controlling_terminal: None,
@@ -118,7 +116,7 @@ impl Command {
     /// ```
     /// # use rawthread::process::Command;
     /// let error = Command::new("true").chroot("/no/such").spawn().unwrap_err();
-    /// assert_eq!(error.step(), Some("chroot"));
+    /// assert_eq!(error.operation(), Some("chroot"));
     /// ```
     pub fn chroot(&mut self, path: impl Text) -> &mut Self {
         self.settings.root = Some(self.keep(&path));
@@ -163,7 +161,7 @@ impl Command {
     /// ```
     /// # use rawthread::process::Command;
     /// let error = Command::new("true").new_session().controlling_terminal(-1).spawn().unwrap_err();
-    /// assert_eq!(error.step(), Some("ioctl(TIOCSCTTY)"));
+    /// assert_eq!(error.operation(), Some("ioctl(TIOCSCTTY)"));
     /// ```
     pub fn controlling_terminal(&mut self, fd: i32) -> &mut Self {
         self.settings.controlling_terminal = Some(fd);

@@ -1,7 +1,7 @@
 //! What a descriptor of the child is connected to.
 
 use crate::process::pipe::Pipe;
-use crate::sys::file::Descriptor;
+use crate::sys::file::OwnedFd;
 
 /// What a descriptor of the child is connected to.
 ///
@@ -20,7 +20,7 @@ pub(super) enum Source {
     Inherit,
     Null,
     Piped,
-    Owned(Descriptor),
+    Owned(OwnedFd),
     Borrowed(i32),
 }
 
@@ -95,7 +95,7 @@ impl From<Pipe> for Stdio {
 impl From<std::os::fd::OwnedFd> for Stdio {
     fn from(fd: std::os::fd::OwnedFd) -> Self {
         let number = std::os::fd::IntoRawFd::into_raw_fd(fd);
-        Self(Source::Owned(Descriptor::adopt(number)))
+        Self(Source::Owned(OwnedFd::from_raw(number)))
     }
 }
 
@@ -110,7 +110,7 @@ impl From<std::fs::File> for Stdio {
 impl From<Pipe> for std::os::fd::OwnedFd {
     #[allow(unsafe_code, reason = "hands a descriptor over")]
     fn from(pipe: Pipe) -> Self {
-        let number = pipe.into_descriptor().into_number();
+        let number = pipe.into_descriptor().into_raw();
         // SAFETY: the number was owned by the pipe, which gave it up.
         unsafe { std::os::fd::FromRawFd::from_raw_fd(number) }
     }

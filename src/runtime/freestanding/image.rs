@@ -48,9 +48,9 @@ pub(super) fn get() -> Option<Image> {
 ///
 /// `None` without program headers.
 pub(super) fn find() -> Option<Image> {
-    let address = limits::auxiliary(libc::AT_PHDR)?;
-    let count = limits::auxiliary(libc::AT_PHNUM)?;
-    let random = limits::auxiliary(libc::AT_RANDOM).unwrap_or(0) as *const usize;
+    let address = limits::getauxval(libc::AT_PHDR)?;
+    let count = limits::getauxval(libc::AT_PHNUM)?;
+    let random = limits::getauxval(libc::AT_RANDOM).unwrap_or(0) as *const usize;
     // SAFETY: the kernel says that the program's headers are there.
     let headers = unsafe { core::slice::from_raw_parts(address as *const libc::Elf64_Phdr, count) };
     // SAFETY: as above.

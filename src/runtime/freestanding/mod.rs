@@ -27,7 +27,7 @@ use super::{Runtime, Slot, Words, locals, record};
 use crate::error::Error;
 use crate::stack::slot::Cache;
 use crate::stack::table::Cell;
-use crate::sys::signal::{self, KernelSet};
+use crate::sys::signal::{self, SigSet};
 use crate::sys::{arch, task};
 use control::Control;
 
@@ -130,7 +130,7 @@ impl Runtime for Freestanding {
 
     unsafe fn leave(_slot: Slot) {
         // From here no handler of the program runs on this thread.
-        signal::block(KernelSet::ALL);
+        signal::block(SigSet::ALL);
         Self::set_current(ptr::null_mut());
     }
 

@@ -77,7 +77,7 @@ pub(super) unsafe fn program(vector: *const [u64; 2]) {
             let start = start & page.wrapping_neg();
             // Where a sandbox forbids it, and where no whole page is left, the program is no worse
             // off than without.
-            let _ = memory::protect(start as *mut u8, end.wrapping_sub(start), libc::PROT_READ);
+            let _ = memory::mprotect(start as *mut u8, end.wrapping_sub(start), libc::PROT_READ);
         }
     }
 }

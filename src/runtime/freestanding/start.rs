@@ -140,7 +140,7 @@ unsafe fn run(stack: *const usize, vector: *const [u64; 2]) -> ! {
     // SAFETY: the vector stays where it is; the process has one thread, and no code that uses
     // thread-locals has run.
     let adopted = unsafe {
-        limits::set_vector(vector);
+        limits::set_auxv(vector);
         adopt_main()
     };
     if adopted.is_err() {
@@ -176,7 +176,7 @@ unsafe fn environment(stack: *const usize) -> *const usize {
 /// Zeroes if it may grow without limit: then there is no telling what below it is stack.
 pub(super) fn main_stack() -> (usize, usize) {
     let top = STACK.load(Ordering::Relaxed).addr();
-    match limits::resource(libc::RLIMIT_STACK as _) {
+    match limits::rlimit(libc::RLIMIT_STACK as _) {
         Some(limit) => (top.saturating_sub(limit as usize), top),
         None => (0, 0),
     }
@@ -236,7 +236,7 @@ pub fn var(name: &CStr) -> Option<&'static CStr> {
 /// ```
 #[must_use]
 pub fn auxv(key: u64) -> Option<usize> {
-    limits::auxiliary(key)
+    limits::getauxval(key)
 }
 
 /// Strings that the kernel left on the initial stack; see [`args`] and [`env()`].
@@ -289,7 +289,7 @@ pub fn write(descriptor: i32, bytes: &[u8]) -> Result<(), Error> {
 /// rawthread::start::print(format_args!("{} is the answer\n", 42));
 /// ```
 pub fn print(text: fmt::Arguments<'_>) {
-    file::print(1, text);
+    file::write_fmt(1, text);
 }
 
 /// [`print`] to standard error.
@@ -298,5 +298,5 @@ pub fn print(text: fmt::Arguments<'_>) {
 /// rawthread::start::eprint(format_args!("no such file\n"));
 /// ```
 pub fn eprint(text: fmt::Arguments<'_>) {
-    file::print(2, text);
+    file::write_fmt(2, text);
 }

@@ -14,7 +14,7 @@ use crate::sys::{arch, file, limits, task};
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcpy(to: *mut c_void, from: *const c_void, len: usize) -> *mut c_void {
     // SAFETY: as in C.
-    unsafe { arch::copy_up(to.cast(), from.cast(), len) };
+    unsafe { arch::copy_forward(to.cast(), from.cast(), len) };
     to
 }
 
@@ -27,9 +27,9 @@ unsafe extern "C" fn memmove(to: *mut c_void, from: *const c_void, len: usize) -
     // From below, or from above without overlap: up. SAFETY: as in C.
     unsafe {
         if (to as usize).wrapping_sub(from as usize) >= len {
-            arch::copy_up(to.cast(), from.cast(), len);
+            arch::copy_forward(to.cast(), from.cast(), len);
         } else {
-            arch::copy_down(to.cast(), from.cast(), len);
+            arch::copy_backward(to.cast(), from.cast(), len);
         }
     }
     to
@@ -42,7 +42,7 @@ unsafe extern "C" fn memmove(to: *mut c_void, from: *const c_void, len: usize) -
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memset(to: *mut c_void, byte: c_int, len: usize) -> *mut c_void {
     // SAFETY: as in C; the byte is the int's lowest.
-    unsafe { arch::fill(to.cast(), byte as u8, len) };
+    unsafe { arch::fill_bytes(to.cast(), byte as u8, len) };
     to
 }
 
@@ -144,5 +144,5 @@ extern "C" fn _Unwind_Resume() -> ! {
 /// `getauxval(3)`: Rust's own code for AArch64 asks it for the processor's atomics.
 #[unsafe(no_mangle)]
 extern "C" fn getauxval(key: c_ulong) -> c_ulong {
-    limits::auxiliary(key).unwrap_or(0) as c_ulong
+    limits::getauxval(key).unwrap_or(0) as c_ulong
 }

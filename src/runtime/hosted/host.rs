@@ -226,7 +226,7 @@ const ASSUMED_UNSUPPORTED: Error = Error::unsupported(
 pub(super) fn publish(host: Host) -> Result<&'static Host, Error> {
     const { assert!(size_of::<Host>() <= 4096) };
     let page = memory::map(size_of::<Host>().next_multiple_of(memory::page_size()))
-        .map_err(|errno| crate::runtime::limits::memory(errno, size_of::<Host>()))?
+        .map_err(|errno| crate::diagnosis::map_error(errno, size_of::<Host>()))?
         .cast::<Host>()
         .as_ptr();
     // SAFETY: the page was just mapped for it. A loser's page is left behind: one page, once.
@@ -294,7 +294,7 @@ pub(super) fn examine(limit: usize) -> Result<Host, Error> {
             tid_offset: from_tcb(tid_field),
             handle_offset: from_tcb(base),
             robust_head: Place::find(task::robust_list()),
-            clear_tid: Place::find(task::tid_address()),
+            clear_tid: Place::find(task::get_tid_address()),
             mark_offset: mark.map_or(0, from_tcb),
             scheduling_offset: scheduling,
             rseq: find_rseq(),

@@ -7,7 +7,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use super::host;
-use crate::error::{Error, Step};
+use crate::error::{Error, Operation};
 use crate::sys::Errno;
 
 type Destructor = unsafe extern "C" fn(*mut c_void);
@@ -167,10 +167,10 @@ fn take_values(table: Option<KeyTable>, mut take: impl FnMut(u32, *mut c_void)) 
 static CURRENT: AtomicU32 = AtomicU32::new(NO_KEY);
 const NO_KEY: u32 = u32::MAX;
 
-static KEY: Step = Step {
+static KEY: Operation = Operation {
     name: "pthread_key_create",
     purpose: "make a key for the current thread's record",
-    advice: |_| "Delete unused keys: a process has PTHREAD_KEYS_MAX.",
+    hint: |_| "Delete unused keys: a process has PTHREAD_KEYS_MAX.",
 };
 
 /// Creates the key if there is none yet.
@@ -182,7 +182,7 @@ pub(super) fn create_current() -> Result<(), Error> {
     // SAFETY: the destructor takes what `set_current` stores.
     let made = unsafe { libc::pthread_key_create(&mut key, Some(forget_foreign)) };
     if made != 0 {
-        return Err(Error::at_step(&KEY, Errno::new(made)));
+        return Err(Error::from_operation(&KEY, Errno::new(made)));
     }
     if CURRENT
         .compare_exchange(NO_KEY, key as u32, Ordering::Release, Ordering::Relaxed)

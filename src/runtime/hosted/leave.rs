@@ -16,7 +16,7 @@
 //! 1. *tid := 0* (leaver), then look at the mark.
 //! 2. setuid: *mark* first, then read the tid.
 //!
-//! Both touch the mark by a read-modify-write, so one of them comes first ([`setxid::withdraw`] has
+//! Both touch the mark by a read-modify-write, so one of them comes first ([`setxid::clear_tid_and_check`] has
 //! the orderings). Either the leaver sees the mark, and waits: the handler runs here, or setuid
 //! reads 0, signals nobody and takes the mark away when it is done. Or it does not see the mark,
 //! and then setuid reads 0. In no case is a signal accepted that the handler does not see.
@@ -41,9 +41,9 @@ use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use super::{host, keys, locals};
 use crate::runtime::Slot;
-use crate::runtime::setxid::{self, SETXID, Seen};
+use crate::runtime::setxid::{self, SETXID, SetxidMark};
 use crate::sys::sched;
-use crate::sys::signal::{self, KernelSet};
+use crate::sys::signal::{self, SigSet};
 
 /// See [`Runtime::leave`](crate::runtime::Runtime::leave).
 pub(super) unsafe fn leave(slot: Slot) {
@@ -65,7 +65,7 @@ pub(super) unsafe fn leave(slot: Slot) {
 pub(super) unsafe fn renew(slot: Slot) {
     // From here no handler of the application runs on this thread, so thread-locals can be put
     // back under its feet.
-    signal::block(KernelSet::APPLICATION);
+    signal::block(SigSet::ALL_BUT_LIBC);
     // SAFETY: destructors have run and no user code follows; the slot is the calling thread's.
     unsafe {
         locals::refresh(slot);
@@ -78,7 +78,7 @@ pub(super) unsafe fn renew(slot: Slot) {
 
 /// The way out: step 1 and the wait. Signal 33 must be open.
 pub(super) fn depart(tid_field: &AtomicI32, mark_word: &AtomicU32) {
-    if setxid::withdraw(tid_field, mark_word) == Seen::Marked {
+    if setxid::clear_tid_and_check(tid_field, mark_word) == SetxidMark::Set {
         await_unmarked(mark_word);
     }
 }

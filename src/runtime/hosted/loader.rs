@@ -9,9 +9,9 @@
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::error::{Error, Step};
+use crate::error::{Error, Operation};
 use crate::sys::Errno;
-use crate::sys::futex::{self, Scope};
+use crate::sys::futex::{self, Sharing};
 
 /// Who is asking, who is forking.
 ///
@@ -45,7 +45,7 @@ fn enter() {
     let mut word = WORD.load(Ordering::Relaxed);
     loop {
         if word >= FORK {
-            let _ = futex::wait(&WORD, word, None, Scope::Private);
+            let _ = futex::wait(&WORD, word, None, Sharing::Private);
             word = WORD.load(Ordering::Relaxed);
             continue;
         }
@@ -66,13 +66,13 @@ fn leave() {
 }
 
 fn wake() {
-    futex::wake(WORD.as_ptr(), i32::MAX as u32, Scope::Private);
+    futex::wake(WORD.as_ptr(), i32::MAX as u32, Sharing::Private);
 }
 
-static REGISTER: Step = Step {
+static REGISTER: Operation = Operation {
     name: "pthread_atfork",
     purpose: "keep forks and the loader's lock apart",
-    advice: |_| "Free memory.",
+    hint: |_| "Free memory.",
 };
 
 /// Has libc's fork take part. Twice is once too often, but harmless.
@@ -83,14 +83,14 @@ pub(super) fn take_care_of_forks() -> Result<(), Error> {
     // SAFETY: the handlers take no arguments and touch only `WORD`.
     match unsafe { libc::pthread_atfork(Some(before_fork), Some(in_parent), Some(in_child)) } {
         0 => Ok(()),
-        errno => Err(Error::at_step(&REGISTER, Errno::new(errno))),
+        errno => Err(Error::from_operation(&REGISTER, Errno::new(errno))),
     }
 }
 
 unsafe extern "C" fn before_fork() {
     let mut word = WORD.fetch_add(FORK, Ordering::Acquire) + FORK;
     while !word.is_multiple_of(FORK) {
-        let _ = futex::wait(&WORD, word, None, Scope::Private);
+        let _ = futex::wait(&WORD, word, None, Sharing::Private);
         word = WORD.load(Ordering::Acquire);
     }
 }

@@ -8,20 +8,21 @@ use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering}
 
 use super::host::{self, Citizenship, Host};
 use super::{CACHE, leave, loader, snapshot, symbols};
-use crate::error::{Error, Step};
-use crate::runtime::{Slot, limits};
+use crate::diagnosis;
+use crate::error::{Error, Operation};
+use crate::runtime::Slot;
 use crate::stack::layout;
 use crate::stack::slot::{self, OCCUPIED, Taken};
 use crate::sync::raw::RawMutex;
 use crate::sys::arch::{self, ChildEntry};
-use crate::sys::futex::{self, Scope};
-use crate::sys::signal::KernelSet;
+use crate::sys::futex::{self, Sharing};
+use crate::sys::signal::SigSet;
 use crate::sys::{Errno, memory, sched, signal, task};
 
-static CREATE: Step = Step {
+static CREATE: Operation = Operation {
     name: "pthread_create",
     purpose: "have libc lay out a thread control block",
-    advice: |_| "See pthread_create(3) for what this errno means.",
+    hint: |_| "See pthread_create(3) for what this errno means.",
 };
 
 /// See [`Runtime::LAUNCH_ROOM`](crate::runtime::Runtime::LAUNCH_ROOM): a packet whose closure and
@@ -79,7 +80,7 @@ fn examine_from_first_seed() -> Result<&'static Host, Error> {
             return host::known().ok_or(NOT_EXAMINED);
         }
         Ok(Taken::Blank(slot)) => slot,
-        Err(errno) => return Err(limits::memory(errno, stack)),
+        Err(errno) => return Err(diagnosis::map_error(errno, stack)),
     };
     // SAFETY: the slot was just taken and has guards.
     match unsafe { mint(slot) } {
@@ -110,15 +111,15 @@ pub(super) unsafe fn mint(slot: Slot) -> Result<(), Error> {
     unsafe { (*slot.identity()).launch = None };
     // The seed must run no handler of the application. 32 and 33 are libc's own and stay open:
     // setuid waits for every thread's answer to 33.
-    let old = signal::block(KernelSet::APPLICATION);
+    let old = signal::block(SigSet::ALL_BUT_LIBC);
     // SAFETY: the slot is the caller's alone.
     let created = unsafe { create(slot) };
     signal::set_mask(old);
     if let Err(errno) = created {
         slot.clear_tid().store(0, Ordering::Relaxed);
         return Err(match errno {
-            Errno::EAGAIN | Errno::ENOMEM => limits::libc_thread(errno),
-            errno => Error::at_step(&CREATE, errno),
+            Errno::EAGAIN | Errno::ENOMEM => diagnosis::pthread_error(errno),
+            errno => Error::from_operation(&CREATE, errno),
         });
     }
     wait_for_seed(slot);
@@ -251,11 +252,11 @@ extern "C" fn seed(argument: *mut c_void) -> *mut c_void {
         match (*identity).launch {
             Some((entry, argument)) => {
                 super::install_signal_stack(slot);
-                arch::park_frame(frame, entry, argument);
+                arch::save_context(frame, entry, argument);
             }
             None => {
                 leave::depart(&*tid_field, &*mark_word);
-                arch::park_frame(frame, vanish, ptr::null_mut());
+                arch::save_context(frame, vanish, ptr::null_mut());
             }
         }
     }
@@ -273,7 +274,7 @@ fn leave_to_libc(slot: Slot) {
     const LEAVING: u32 = 2;
     // Release: the identity's fields before the word.
     slot.clear_tid().store(LEAVING, Ordering::Release);
-    futex::wake(slot.clear_tid().as_ptr(), 1, Scope::Shared);
+    futex::wake(slot.clear_tid().as_ptr(), 1, Sharing::Shared);
 }
 
 /// Returns when the seed's kernel thread is gone, its identity written.
@@ -286,7 +287,7 @@ fn wait_for_seed(slot: Slot) {
         core::hint::spin_loop();
     }
     while word.load(Ordering::Acquire) == OCCUPIED {
-        let _ = futex::wait(word, OCCUPIED, None, Scope::Shared);
+        let _ = futex::wait(word, OCCUPIED, None, Sharing::Shared);
     }
     if word.load(Ordering::Acquire) == 0 {
         return;
@@ -311,14 +312,14 @@ fn keep_libc_multithreaded(host: &Host) -> Result<(), Error> {
             sched::sleep(core::time::Duration::from_secs(1 << 30));
         }
     }
-    let old = signal::block(KernelSet::APPLICATION);
+    let old = signal::block(SigSet::ALL_BUT_LIBC);
     let mut handle = MaybeUninit::<libc::pthread_t>::uninit();
     // SAFETY: default attributes; the function never returns.
     let created = check(unsafe {
         libc::pthread_create(handle.as_mut_ptr(), ptr::null(), sleep, ptr::null_mut())
     });
     signal::set_mask(old);
-    created.map_err(|errno| Error::at_step(&CREATE, errno))
+    created.map_err(|errno| Error::from_operation(&CREATE, errno))
 }
 
 /// A page that fork empties: its first word is 0 in a child that has not noticed yet.
@@ -366,7 +367,7 @@ pub(super) fn after_fork() -> Result<(), Error> {
             let mapped = mapped.as_ptr();
             // SAFETY: a fresh page of ours; zero is a valid AtomicU32.
             unsafe {
-                let _ = memory::advise(mapped, page, libc::MADV_WIPEONFORK);
+                let _ = memory::madvise(mapped, page, libc::MADV_WIPEONFORK);
                 (*mapped.cast::<AtomicU32>()).store(1, Ordering::Relaxed);
             }
             let published = FORK_WORD.compare_exchange(

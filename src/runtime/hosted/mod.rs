@@ -58,7 +58,7 @@ pub(crate) struct Identity {
     mark_word: *const AtomicU32,
     robust_head: *mut u8,
     stack_top: usize,
-    /// The seed's saved stack pointer (see `arch::park_frame`); 0 where we are only guests.
+    /// The seed's saved stack pointer (see `arch::save_context`); 0 where we are only guests.
     frame: usize,
     /// What libc had registered as the seed's clear-tid word; null if unknown.
     libc_clear_tid: *mut u32,

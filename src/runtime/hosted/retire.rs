@@ -13,7 +13,7 @@ use super::{Hosted, Identity};
 use crate::flags::{CloneFlags, Preset};
 use crate::runtime::{Runtime, Slot};
 use crate::stack::slot::OCCUPIED;
-use crate::sys::signal::{self, KernelSet};
+use crate::sys::signal::{self, SigSet};
 use crate::sys::{arch, clone, task};
 
 /// As a thread, but without a clear-tid word of ours: libc's takes its place.
@@ -60,20 +60,20 @@ unsafe fn revive(slot: Slot) -> bool {
     // SAFETY: passed on.
     let words = unsafe { Hosted::prepare(slot) };
     let stack = slot.region().stack().0 as usize;
-    let request = clone::Request {
+    let request = clone::CloneArgs {
         flags: FLAGS.bits(),
         stack,
         stack_size: words.stack_top - stack,
         tls: words.tls,
         parent_tid: words.parent_tid,
-        ..clone::Request::default()
+        ..clone::CloneArgs::default()
     };
     slot.clear_tid().store(OCCUPIED, Ordering::Relaxed);
     // The seed had the application's signals blocked, and its end expects no handlers.
-    let mask = signal::block(KernelSet::APPLICATION);
+    let mask = signal::block(SigSet::ALL_BUT_LIBC);
     let argument = ptr::from_ref(slot).cast_mut().cast();
     // SAFETY: the stack below the seed's frames is unused, the slot outlives the thread.
-    let cloned = unsafe { clone::clone_call(&request, continue_as_seed, argument) };
+    let cloned = unsafe { clone::clone_onto_stack(&request, continue_as_seed, argument) };
     signal::set_mask(mask);
     if cloned.is_err() {
         slot.clear_tid().store(0, Ordering::Relaxed);
@@ -93,6 +93,6 @@ unsafe extern "C" fn continue_as_seed(argument: *mut u8) -> ! {
     // the frame was saved by the seed and is resumed this once.
     unsafe {
         task::set_tid_address((*identity).libc_clear_tid);
-        arch::resume_frame((*identity).frame)
+        arch::restore_context((*identity).frame)
     }
 }

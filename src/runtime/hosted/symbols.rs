@@ -57,7 +57,7 @@ pub(super) fn find(name: &CStr) -> *mut c_void {
 pub(super) fn find(name: &CStr) -> *mut c_void {
     use crate::sys::arch;
     let mut addresses = [0; arch::LIBC_SYMBOLS.len()];
-    arch::libc_symbols(&mut addresses);
+    arch::weak_libc_symbols(&mut addresses);
     let index = arch::LIBC_SYMBOLS.iter().position(|symbol| *symbol == name);
     index.map_or(core::ptr::null_mut(), |index| {
         addresses[index] as *mut c_void

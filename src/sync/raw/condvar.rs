@@ -21,7 +21,7 @@
 use super::RawMutex;
 use crate::primitive::atomic::AtomicU32;
 use crate::primitive::atomic::Ordering::Relaxed;
-use crate::primitive::const_fn;
+use crate::primitive::maybe_const_fn;
 use crate::sync::futex::{self, TimedOut};
 use crate::sys::futex::Deadline;
 
@@ -31,7 +31,7 @@ pub(crate) struct RawCondvar {
 }
 
 impl RawCondvar {
-    const_fn! {
+    maybe_const_fn! {
         pub(crate) fn new() -> Self {
             Self {
                 sequence: AtomicU32::new(0),
@@ -42,18 +42,18 @@ impl RawCondvar {
 
     /// Counts the calling thread, which holds the mutex (CONDVAR-1). Returns what to sleep on.
     #[must_use]
-    fn enter(&self) -> u32 {
+    fn register(&self) -> u32 {
         self.waiters.fetch_add(1, Relaxed);
         self.sequence.load(Relaxed)
     }
 
-    fn leave(&self) {
+    fn unregister(&self) {
         self.waiters.fetch_sub(1, Relaxed);
     }
 
     /// Counts a notification (CONDVAR-2), unless nobody waits for one; says whether it did.
     #[must_use]
-    fn announce(&self) -> bool {
+    fn bump(&self) -> bool {
         if self.waiters.load(Relaxed) == 0 {
             return false;
         }
@@ -67,22 +67,22 @@ impl RawCondvar {
         mutex: &RawMutex,
         deadline: Option<Deadline>,
     ) -> Result<(), TimedOut> {
-        let sequence = self.enter();
+        let sequence = self.register();
         mutex.unlock();
         let slept = futex::wait_until(&self.sequence, sequence, deadline);
-        self.leave();
+        self.unregister();
         mutex.lock();
         slept
     }
 
     pub(crate) fn notify_one(&self) {
-        if self.announce() {
+        if self.bump() {
             futex::wake_one(&self.sequence);
         }
     }
 
     pub(crate) fn notify_all(&self) {
-        if self.announce() {
+        if self.bump() {
             futex::wake_all(&self.sequence);
         }
     }

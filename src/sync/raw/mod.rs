@@ -14,6 +14,6 @@ mod semaphore;
 pub(crate) use barrier::RawBarrier;
 pub(crate) use condvar::RawCondvar;
 pub(crate) use mutex::RawMutex;
-pub(crate) use once::{RawOnce, Turn, Verdict};
+pub(crate) use once::{Begin, InitGuard, RawOnce};
 pub(crate) use rwlock::RawRwLock;
 pub(crate) use semaphore::{MAX_PERMITS, RawSemaphore};

@@ -19,7 +19,7 @@
 
 use crate::primitive::atomic::AtomicU32;
 use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};
-use crate::primitive::const_fn;
+use crate::primitive::maybe_const_fn;
 use crate::sync::futex;
 use crate::sync::spin::Spin;
 
@@ -29,9 +29,9 @@ const CONTENDED: u32 = 2;
 
 /// What a leaving holder owes.
 #[must_use]
-enum Freed {
-    Nothing,
-    OneWake,
+enum Unlock {
+    NoWaiters,
+    WakeOne,
 }
 
 pub(crate) struct RawMutex {
@@ -39,7 +39,7 @@ pub(crate) struct RawMutex {
 }
 
 impl RawMutex {
-    const_fn! {
+    maybe_const_fn! {
         pub(crate) fn new() -> Self {
             Self { word: AtomicU32::new(FREE) }
         }
@@ -56,16 +56,16 @@ impl RawMutex {
 
     /// Anything to `CONTENDED`; says whether that took the lock.
     #[must_use]
-    fn take_or_mark(&self) -> bool {
+    fn swap_contended(&self) -> bool {
         self.word.swap(CONTENDED, Acquire) == FREE
     }
 
     /// The holder's way to `FREE`.
     #[inline]
-    fn free(&self) -> Freed {
+    fn release(&self) -> Unlock {
         match self.word.swap(FREE, Release) {
-            CONTENDED => Freed::OneWake,
-            _ => Freed::Nothing,
+            CONTENDED => Unlock::WakeOne,
+            _ => Unlock::NoWaiters,
         }
     }
 
@@ -81,7 +81,7 @@ impl RawMutex {
         if self.spin() == FREE && self.try_lock() {
             return;
         }
-        while !self.take_or_mark() {
+        while !self.swap_contended() {
             futex::wait(&self.word, CONTENDED);
             self.spin();
         }
@@ -93,7 +93,7 @@ impl RawMutex {
         let mut spin = Spin::new();
         loop {
             let seen = self.word.load(Relaxed);
-            if seen != HELD || !spin.again() {
+            if seen != HELD || !spin.spin() {
                 return seen;
             }
         }
@@ -102,7 +102,7 @@ impl RawMutex {
     /// Lets go. Only the holder may call this (RAWMUTEX-1); the guards see to that.
     #[inline]
     pub(crate) fn unlock(&self) {
-        if let Freed::OneWake = self.free() {
+        if let Unlock::WakeOne = self.release() {
             self.wake();
         }
     }

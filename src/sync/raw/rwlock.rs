@@ -11,22 +11,22 @@
 //! | `WRITERS_SLEEP` | `READERS_SLEEP` | meaning |
 //! |---|---|---|
 //! | 0 | 0 | nobody sleeps, or a wake is under way |
-//! | 1 | 0 | a writer may sleep on `turn` |
+//! | 1 | 0 | a writer may sleep on `writer_notify` |
 //! | 0 | 1 | readers may sleep on `state` |
 //! | 1 | 1 | both; the next wake is a writer's |
 //!
 //! A sleep bit with `COUNT` 0 is passing: who made the count 0 is about to wake, or has woken a
 //! writer and left `READERS_SLEEP` for it to see to.
 //!
-//! `turn` counts the wakes meant for writers, wrapping. Writers sleep on it and readers on
+//! `writer_notify` counts the wakes meant for writers, wrapping. Writers sleep on it and readers on
 //! `state`, so that waking one writer does not wake the readers.
 //!
 //! * RAWRWLOCK-1. `COUNT` goes up only from a value that admits it, and down only by a holder.
 //! * RAWRWLOCK-2. Only a holder's arrival at `COUNT` 0 and [`RawRwLock::wake`] (and a downgrade, for
 //!   readers) clear sleep bits; whoever clears one wakes.
 //! * RAWRWLOCK-3. A reader sleeps only while `state` is exactly what it saw, with `READERS_SLEEP`.
-//! * RAWRWLOCK-4. A writer reads `turn` before it checks that `WRITERS_SLEEP` stands; a waker clears the
-//!   bit before it changes `turn`. So the writer sees the bit gone or the kernel sees `turn`
+//! * RAWRWLOCK-4. A writer reads `writer_notify` before it checks that `WRITERS_SLEEP` stands; a waker clears the
+//!   bit before it changes `writer_notify`. So the writer sees the bit gone or the kernel sees `writer_notify`
 //!   changed. A writer that slept keeps `WRITERS_SLEEP` when it takes the lock: it cannot know
 //!   whether it was the last.
 //! * RAWRWLOCK-5. No reader comes in past a sleeper: writers are not starved by a stream of readers.
@@ -34,12 +34,12 @@
 //!
 //! Orderings: the ways in are Acquire and the ways out Release, all read-modify-writes of
 //! `state`, so a writer happens after all that left before it, and a reader after the last
-//! writer. Sleep bits carry no data: Relaxed. `turn` is Release and Acquire for RAWRWLOCK-4: a writer that
+//! writer. Sleep bits carry no data: Relaxed. `writer_notify` is Release and Acquire for RAWRWLOCK-4: a writer that
 //! reads the new turn sees the bit cleared.
 
 use crate::primitive::atomic::AtomicU32;
 use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};
-use crate::primitive::const_fn;
+use crate::primitive::maybe_const_fn;
 use crate::sync::futex;
 use crate::sync::spin::Spin;
 
@@ -51,9 +51,9 @@ const MAX_READERS: u32 = WRITER - 1;
 
 /// A value of `state` that was seen.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Seen(u32);
+struct Snapshot(u32);
 
-impl Seen {
+impl Snapshot {
     fn is_free(self) -> bool {
         self.0 & COUNT == 0
     }
@@ -74,7 +74,7 @@ impl Seen {
         self.0 & WRITERS_SLEEP != 0
     }
 
-    fn somebody_sleeps(self) -> bool {
+    fn has_waiters(self) -> bool {
         self.readers_sleep() || self.writers_sleep()
     }
 
@@ -86,27 +86,27 @@ impl Seen {
 
 pub(crate) struct RawRwLock {
     state: AtomicU32,
-    turn: AtomicU32,
+    writer_notify: AtomicU32,
 }
 
 impl RawRwLock {
-    const_fn! {
+    maybe_const_fn! {
         pub(crate) fn new() -> Self {
             Self {
                 state: AtomicU32::new(0),
-                turn: AtomicU32::new(0),
+                writer_notify: AtomicU32::new(0),
             }
         }
     }
 
-    fn look(&self) -> Seen {
-        Seen(self.state.load(Relaxed))
+    fn load(&self) -> Snapshot {
+        Snapshot(self.state.load(Relaxed))
     }
 
     /// `seen` to one reader more. The caller has seen that it is admitted.
     #[inline]
     #[must_use]
-    fn add_reader(&self, seen: Seen) -> bool {
+    fn add_reader(&self, seen: Snapshot) -> bool {
         self.state
             .compare_exchange(seen.0, seen.0 + 1, Acquire, Relaxed)
             .is_ok()
@@ -114,7 +114,7 @@ impl RawRwLock {
 
     /// `seen`, which is free, to written, with `sleepers` besides those it has.
     #[must_use]
-    fn add_writer(&self, seen: Seen, sleepers: u32) -> bool {
+    fn add_writer(&self, seen: Snapshot, sleepers: u32) -> bool {
         self.state
             .compare_exchange(seen.0, seen.0 | WRITER | sleepers, Acquire, Relaxed)
             .is_ok()
@@ -122,7 +122,7 @@ impl RawRwLock {
 
     /// Adds a sleep bit; says whether `state` is now `seen` with it.
     #[must_use]
-    fn mark(&self, seen: Seen, bit: u32) -> bool {
+    fn set_waiting(&self, seen: Snapshot, bit: u32) -> bool {
         seen.0 & bit != 0
             || self
                 .state
@@ -132,7 +132,7 @@ impl RawRwLock {
 
     /// Clears a sleep bit of a free lock, which is `seen`.
     #[must_use]
-    fn unmark(&self, seen: Seen, bit: u32) -> bool {
+    fn clear_waiting(&self, seen: Snapshot, bit: u32) -> bool {
         self.state
             .compare_exchange(seen.0, seen.0 & !bit, Relaxed, Relaxed)
             .is_ok()
@@ -141,12 +141,12 @@ impl RawRwLock {
     #[inline]
     #[must_use]
     pub(crate) fn try_read(&self) -> bool {
-        let mut seen = self.look();
+        let mut seen = self.load();
         while seen.admits_reader() {
             if self.add_reader(seen) {
                 return true;
             }
-            seen = self.look();
+            seen = self.load();
         }
         false
     }
@@ -154,19 +154,19 @@ impl RawRwLock {
     #[inline]
     #[must_use]
     pub(crate) fn try_write(&self) -> bool {
-        let mut seen = self.look();
+        let mut seen = self.load();
         while seen.is_free() {
             if self.add_writer(seen, 0) {
                 return true;
             }
-            seen = self.look();
+            seen = self.load();
         }
         false
     }
 
     #[inline]
     pub(crate) fn read(&self) {
-        let seen = self.look();
+        let seen = self.load();
         if !(seen.admits_reader() && self.add_reader(seen)) {
             self.read_slow();
         }
@@ -185,13 +185,13 @@ impl RawRwLock {
                     !seen.is_full(),
                     "RwLock: too many readers: the limit is 2^30 - 2 at a time; were guards forgotten?"
                 );
-                if self.mark(seen, READERS_SLEEP) {
+                if self.set_waiting(seen, READERS_SLEEP) {
                     futex::wait(&self.state, seen.0 | READERS_SLEEP);
                     seen = self.spin(|seen| !seen.is_written());
                     continue;
                 }
             }
-            seen = self.look();
+            seen = self.load();
         }
     }
 
@@ -208,34 +208,34 @@ impl RawRwLock {
 
     #[cold]
     fn write_slow(&self) {
-        let mut seen = self.spin(Seen::is_free);
+        let mut seen = self.spin(Snapshot::is_free);
         let mut sleepers = 0;
         loop {
             if seen.is_free() {
                 if self.add_writer(seen, sleepers) {
                     return;
                 }
-            } else if self.mark(seen, WRITERS_SLEEP) {
+            } else if self.set_waiting(seen, WRITERS_SLEEP) {
                 sleepers = WRITERS_SLEEP;
-                let turn = self.turn.load(Acquire);
-                seen = self.look();
+                let writer_notify = self.writer_notify.load(Acquire);
+                seen = self.load();
                 if seen.is_free() || !seen.writers_sleep() {
                     continue;
                 }
-                futex::wait(&self.turn, turn);
-                seen = self.spin(Seen::is_free);
+                futex::wait(&self.writer_notify, writer_notify);
+                seen = self.spin(Snapshot::is_free);
                 continue;
             }
-            seen = self.look();
+            seen = self.load();
         }
     }
 
     /// Looks until `good`, or somebody sleeps, or patience ends.
-    fn spin(&self, good: impl Fn(Seen) -> bool) -> Seen {
+    fn spin(&self, good: impl Fn(Snapshot) -> bool) -> Snapshot {
         let mut spin = Spin::new();
         loop {
-            let seen = self.look();
-            if good(seen) || seen.somebody_sleeps() || !spin.again() {
+            let seen = self.load();
+            if good(seen) || seen.has_waiters() || !spin.spin() {
                 return seen;
             }
         }
@@ -244,8 +244,8 @@ impl RawRwLock {
     /// One reader leaves. Only for a reader (RAWRWLOCK-1).
     #[inline]
     pub(crate) fn unlock_read(&self) {
-        let left = Seen(self.state.fetch_sub(1, Release) - 1);
-        if left.is_free() && left.somebody_sleeps() {
+        let left = Snapshot(self.state.fetch_sub(1, Release) - 1);
+        if left.is_free() && left.has_waiters() {
             self.wake(left);
         }
     }
@@ -253,15 +253,15 @@ impl RawRwLock {
     /// The writer leaves. Only for the writer (RAWRWLOCK-1).
     #[inline]
     pub(crate) fn unlock_write(&self) {
-        let left = Seen(self.state.fetch_sub(WRITER, Release) - WRITER);
-        if left.somebody_sleeps() {
+        let left = Snapshot(self.state.fetch_sub(WRITER, Release) - WRITER);
+        if left.has_waiters() {
             self.wake(left);
         }
     }
 
     /// The writer becomes a reader. Only for the writer (RAWRWLOCK-1).
     pub(crate) fn downgrade(&self) {
-        let before = Seen(self.state.fetch_sub(WRITER - 1, Release));
+        let before = Snapshot(self.state.fetch_sub(WRITER - 1, Release));
         // With a writer asleep they would not be admitted (RAWRWLOCK-5). Without one, this holder is the
         // only thread that may clear the bit (RAWRWLOCK-2), for the count is not 0.
         if before.readers_sleep() && !before.writers_sleep() {
@@ -275,43 +275,43 @@ impl RawRwLock {
     /// Where a transition fails, the lock has been taken meanwhile and the duty with it, or
     /// another waker was faster; what is seen after the first step may still be ours to do.
     #[cold]
-    fn wake(&self, mut seen: Seen) {
-        if seen == Seen(WRITERS_SLEEP) {
-            if self.unmark(seen, WRITERS_SLEEP) {
+    fn wake(&self, mut seen: Snapshot) {
+        if seen == Snapshot(WRITERS_SLEEP) {
+            if self.clear_waiting(seen, WRITERS_SLEEP) {
                 self.wake_writer();
                 return;
             }
             // A reader may have marked itself behind the writer.
-            seen = self.look();
+            seen = self.load();
         }
-        if seen == Seen(WRITERS_SLEEP | READERS_SLEEP) {
-            if !self.unmark(seen, WRITERS_SLEEP) {
+        if seen == Snapshot(WRITERS_SLEEP | READERS_SLEEP) {
+            if !self.clear_waiting(seen, WRITERS_SLEEP) {
                 return;
             }
             if self.wake_writer() {
                 // It will take the lock, and its leaving wakes the readers.
                 return;
             }
-            seen = Seen(READERS_SLEEP);
+            seen = Snapshot(READERS_SLEEP);
         }
-        if seen == Seen(READERS_SLEEP) && self.unmark(seen, READERS_SLEEP) {
+        if seen == Snapshot(READERS_SLEEP) && self.clear_waiting(seen, READERS_SLEEP) {
             futex::wake_all(&self.state);
         }
     }
 
     /// The second half of RAWRWLOCK-4; says whether a writer was asleep.
     fn wake_writer(&self) -> bool {
-        self.turn.fetch_add(1, Release);
-        futex::wake_one(&self.turn)
+        self.writer_notify.fetch_add(1, Release);
+        futex::wake_one(&self.writer_notify)
     }
 
     #[cfg(all(feature = "lock_api", not(all(test, loom))))]
     pub(crate) fn is_locked(&self) -> bool {
-        !self.look().is_free()
+        !self.load().is_free()
     }
 
     #[cfg(all(feature = "lock_api", not(all(test, loom))))]
     pub(crate) fn is_written(&self) -> bool {
-        self.look().is_written()
+        self.load().is_written()
     }
 }

@@ -1,14 +1,14 @@
 //! One word: the free permits, and whether somebody sleeps.
 //!
-//! | `SLEEPERS` (bit 31) | permits (low 31 bits) | meaning |
+//! | `WAITERS` (bit 31) | permits (low 31 bits) | meaning |
 //! |---|---|---|
 //! | 0 | any | nobody sleeps, or a wake is under way (SEMAPHORE-1) |
 //! | 1 | 0 | a thread may sleep: who releases must wake one |
 //! | 1 | more | a thread that has slept took one of several; others may sleep, one of them woken (SEMAPHORE-2) |
 //!
-//! * SEMAPHORE-1. Where a thread sleeps, the word has `SLEEPERS`, or a wake is under way: the one who owes
+//! * SEMAPHORE-1. Where a thread sleeps, the word has `WAITERS`, or a wake is under way: the one who owes
 //!   it has not made it yet, or the woken thread has not yet looked at the word. A thread that has
-//!   slept leaves `SLEEPERS` behind, whether it takes a permit or sleeps again. One that gives up
+//!   slept leaves `WAITERS` behind, whether it takes a permit or sleeps again. One that gives up
 //!   does so only out of a sleep that no wake ended, and leaves the bit alone.
 //! * SEMAPHORE-2. Where there are permits and a thread sleeps, a wake is under way. A release
 //!   wakes one; a thread that has slept and leaves permits behind wakes the next.
@@ -19,19 +19,19 @@
 
 use crate::primitive::atomic::AtomicU32;
 use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};
-use crate::primitive::const_fn;
+use crate::primitive::maybe_const_fn;
 use crate::sync::futex::{self, TimedOut};
 use crate::sys::futex::Deadline;
 
-const SLEEPERS: u32 = 1 << 31;
-pub(crate) const MAX_PERMITS: u32 = SLEEPERS - 1;
+const WAITERS: u32 = 1 << 31;
+pub(crate) const MAX_PERMITS: u32 = WAITERS - 1;
 
 pub(crate) struct RawSemaphore {
     word: AtomicU32,
 }
 
 impl RawSemaphore {
-    const_fn! {
+    maybe_const_fn! {
         /// At most [`MAX_PERMITS`]; the caller checks.
         pub(crate) fn new(permits: u32) -> Self {
             Self { word: AtomicU32::new(permits) }
@@ -39,48 +39,48 @@ impl RawSemaphore {
     }
 
     pub(crate) fn permits(&self) -> u32 {
-        self.word.load(Relaxed) & !SLEEPERS
+        self.word.load(Relaxed) & !WAITERS
     }
 
-    /// One permit less, `mark` added; `None` if there is none, else what is left.
+    /// One permit less, `waiters` added; `None` if there is none, else what is left.
     #[inline]
-    fn take(&self, mark: u32) -> Option<u32> {
+    fn take(&self, waiters: u32) -> Option<u32> {
         let mut seen = self.word.load(Relaxed);
-        while seen & !SLEEPERS != 0 {
+        while seen & !WAITERS != 0 {
             match self
                 .word
-                .compare_exchange_weak(seen, (seen - 1) | mark, Acquire, Relaxed)
+                .compare_exchange_weak(seen, (seen - 1) | waiters, Acquire, Relaxed)
             {
-                Ok(_) => return Some((seen & !SLEEPERS) - 1),
+                Ok(_) => return Some((seen & !WAITERS) - 1),
                 Err(now) => seen = now,
             }
         }
         None
     }
 
-    /// No permits to no permits and `SLEEPERS`; says whether that is the word now.
+    /// No permits to no permits and `WAITERS`; says whether that is the word now.
     #[must_use]
-    fn mark(&self) -> bool {
+    fn set_waiters(&self) -> bool {
         matches!(
-            self.word.compare_exchange(0, SLEEPERS, Relaxed, Relaxed),
-            Ok(_) | Err(SLEEPERS)
+            self.word.compare_exchange(0, WAITERS, Relaxed, Relaxed),
+            Ok(_) | Err(WAITERS)
         )
     }
 
-    /// `count` permits more, `SLEEPERS` cleared; says whether it was set. `None` if they do not
+    /// `count` permits more, `WAITERS` cleared; says whether it was set. `None` if they do not
     /// fit.
     #[inline]
     fn put(&self, count: u32) -> Option<bool> {
         let mut seen = self.word.load(Relaxed);
         loop {
-            let permits = (seen & !SLEEPERS)
+            let permits = (seen & !WAITERS)
                 .checked_add(count)
                 .filter(|sum| *sum <= MAX_PERMITS)?;
             match self
                 .word
                 .compare_exchange_weak(seen, permits, Release, Relaxed)
             {
-                Ok(_) => return Some(seen & SLEEPERS != 0),
+                Ok(_) => return Some(seen & WAITERS != 0),
                 Err(now) => seen = now,
             }
         }
@@ -102,9 +102,9 @@ impl RawSemaphore {
                 }
                 return Ok(());
             }
-            if self.mark() {
-                futex::wait_until(&self.word, SLEEPERS, deadline)?;
-                slept = SLEEPERS;
+            if self.set_waiters() {
+                futex::wait_until(&self.word, WAITERS, deadline)?;
+                slept = WAITERS;
             }
         }
     }

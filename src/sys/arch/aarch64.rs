@@ -191,7 +191,7 @@ pub(crate) unsafe fn syscall6(
 /// `args` must be sound `clone3` arguments with a stack whose top is aligned to 16 bytes; the
 /// child runs `entry` with whatever those arguments share.
 #[unsafe(naked)]
-pub(crate) unsafe extern "C" fn clone3_call(
+pub(crate) unsafe extern "C" fn clone3_and_call(
     args: *const libc::clone_args,
     size: usize,
     entry: ChildEntry,
@@ -226,9 +226,9 @@ pub(crate) unsafe extern "C" fn clone3_call(
 /// | x6 | `argument` | kept | → x0 |
 ///
 /// # Safety
-/// As [`clone3_call`], for the arguments of `clone`.
+/// As [`clone3_and_call`], for the arguments of `clone`.
 #[unsafe(naked)]
-pub(crate) unsafe extern "C" fn clone_call(
+pub(crate) unsafe extern "C" fn clone_and_call(
     flags: usize,
     stack_top: *mut u8,
     parent_tid: *mut u32,
@@ -276,7 +276,7 @@ pub(crate) unsafe fn set_thread_pointer(pointer: *mut u8) -> isize {
     0
 }
 
-/// Keeps the caller's frame for [`resume_frame`], which makes this call return on another kernel
+/// Keeps the caller's frame for [`restore_context`], which makes this call return on another kernel
 /// thread, and goes on in `next(argument)`, on the stack below. Returns only when resumed.
 ///
 /// Saves what a function must preserve (x19 to x30, d8 to d15) on the stack and the stack pointer
@@ -292,7 +292,11 @@ pub(crate) unsafe fn set_thread_pointer(pointer: *mut u8) -> isize {
 /// `next` must be sound to run here. The stack at and above the stored pointer must stay untouched
 /// until the frame is resumed or forgotten.
 #[unsafe(naked)]
-pub(crate) unsafe extern "C" fn park_frame(frame: *mut usize, next: ChildEntry, argument: *mut u8) {
+pub(crate) unsafe extern "C" fn save_context(
+    frame: *mut usize,
+    next: ChildEntry,
+    argument: *mut u8,
+) {
     naked_asm!(
         "hint #34",
         "stp x29, x30, [sp, #-160]!",
@@ -316,13 +320,13 @@ pub(crate) unsafe extern "C" fn park_frame(frame: *mut usize, next: ChildEntry, 
     )
 }
 
-/// Continues after the [`park_frame`] that stored `frame`, on the calling kernel thread.
+/// Continues after the [`save_context`] that stored `frame`, on the calling kernel thread.
 ///
 /// # Safety
-/// `frame` must come from `park_frame`, be resumed at most once, and its stack must be as it left
+/// `frame` must come from `save_context`, be resumed at most once, and its stack must be as it left
 /// it; the calling thread's own frames are lost.
 #[unsafe(naked)]
-pub(crate) unsafe extern "C" fn resume_frame(frame: usize) -> ! {
+pub(crate) unsafe extern "C" fn restore_context(frame: usize) -> ! {
     naked_asm!(
         "hint #34",
         "mov sp, x0",
@@ -378,7 +382,7 @@ pub(crate) unsafe fn unmap_and_exit_thread(base: *mut u8, len: usize) -> ! {
 /// program has none: weak references, for nobody can ask a static program for names.
 #[cfg(all(feature = "hosted", target_env = "gnu", target_feature = "crt-static"))]
 #[unsafe(naked)]
-pub(crate) extern "C" fn libc_symbols(addresses: &mut [usize; super::LIBC_SYMBOLS.len()]) {
+pub(crate) extern "C" fn weak_libc_symbols(addresses: &mut [usize; super::LIBC_SYMBOLS.len()]) {
     naked_asm!(
         "hint #34",
         "adrp x1, :got:gnu_get_libc_version",

@@ -4,15 +4,15 @@
 //! | function | what it does |
 //! |---|---|
 //! | `syscall0` .. `syscall6` | a system call with that many arguments |
-//! | `clone3_call` | `clone3`, the child calls a function on its new stack |
-//! | `clone_call` | the same by `clone`, whose argument order differs between architectures |
+//! | `clone3_and_call` | `clone3`, the child calls a function on its new stack |
+//! | `clone_and_call` | the same by `clone`, whose argument order differs between architectures |
 //! | `thread_pointer`, `set_thread_pointer` | the register that finds the TCB |
-//! | `park_frame`, `resume_frame` | leave a frame for good on this kernel thread and later run it on another |
+//! | `save_context`, `restore_context` | leave a frame for good on this kernel thread and later run it on another |
 //! | `exit_thread` | leave by the `exit` system call without touching the stack again |
 //! | `unmap_and_exit_thread` | the same, after unmapping the stack it stands on |
-//! | `libc_symbols` | (static glibc) addresses of libc's functions that a program may lack |
+//! | `weak_libc_symbols` | (static glibc) addresses of libc's functions that a program may lack |
 //! | `_start` | (feature `start`) where the kernel starts the program |
-//! | `copy_up`, `copy_down`, `fill` | what the memory functions of `start` are made of |
+//! | `copy_forward`, `copy_backward`, `fill_bytes` | what the memory functions of `start` are made of |
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
@@ -52,10 +52,10 @@ pub(crate) use x86_64::*;
 ))]
 pub(crate) use x86_64_start::*;
 
-/// What runs in a child that [`clone3_call`] or [`clone_call`] made, or below a parked frame.
+/// What runs in a child that [`clone3_and_call`] or [`clone_and_call`] made, or below a parked frame.
 pub(crate) type ChildEntry = unsafe extern "C" fn(*mut u8) -> !;
 
-/// What [`libc_symbols`] looks up. The first is always there and brings its file into the program.
+/// What [`weak_libc_symbols`] looks up. The first is always there and brings its file into the program.
 #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
 pub(crate) const LIBC_SYMBOLS: [&core::ffi::CStr; 5] = [
     c"gnu_get_libc_version",

@@ -33,7 +33,7 @@ unsafe extern "C" {
 /// # Safety
 /// As `memmove(3)`, for those two cases.
 #[inline]
-pub(crate) unsafe fn copy_up(to: *mut u8, from: *const u8, len: usize) {
+pub(crate) unsafe fn copy_forward(to: *mut u8, from: *const u8, len: usize) {
     // SAFETY: the caller vouches for both ranges; the ABI has the direction flag clear.
     unsafe {
         asm!(
@@ -52,7 +52,7 @@ pub(crate) unsafe fn copy_up(to: *mut u8, from: *const u8, len: usize) {
 /// # Safety
 /// As `memmove(3)`, for those two cases.
 #[inline]
-pub(crate) unsafe fn copy_down(to: *mut u8, from: *const u8, len: usize) {
+pub(crate) unsafe fn copy_backward(to: *mut u8, from: *const u8, len: usize) {
     // SAFETY: the caller vouches for both ranges; a word is read whole before it is written.
     unsafe {
         asm!(
@@ -85,7 +85,7 @@ pub(crate) unsafe fn copy_down(to: *mut u8, from: *const u8, len: usize) {
 /// # Safety
 /// As `memset(3)`.
 #[inline]
-pub(crate) unsafe fn fill(to: *mut u8, byte: u8, len: usize) {
+pub(crate) unsafe fn fill_bytes(to: *mut u8, byte: u8, len: usize) {
     // SAFETY: the caller vouches for the range; the ABI has the direction flag clear.
     unsafe {
         asm!(

@@ -45,7 +45,7 @@ use crate::runtime::record::{Name, Record, Shared};
 use crate::runtime::{Current, Runtime, Slot};
 use crate::stack::table::{Cell, List, Node, Table};
 use crate::sync::futex;
-use crate::sys::traits::{self, Traits};
+use crate::sys::inherited::{self, InheritedAttrs};
 use crate::sys::{signal, task};
 
 pub(crate) mod bed;
@@ -70,7 +70,7 @@ struct Idle {
     slot: AtomicPtr<()>,
     tid: AtomicI32,
     /// What the thread was born with, and still has.
-    traits: UnsafeCell<Option<Traits>>,
+    traits: UnsafeCell<Option<InheritedAttrs>>,
     epoch: AtomicU32,
     /// Where it waits for a task.
     bed: ChosenBed,
@@ -215,10 +215,10 @@ fn give_to_idle(head: *mut Head) -> Option<Slot> {
         return None;
     }
     // Idle threads have the process's directory and descriptors; a new one has its spawner's.
-    if may_be_private() && !traits::shares_files_and_directory() {
+    if may_be_private() && !inherited::shares_fs_and_files() {
         return None;
     }
-    let wanted = Traits::current()?;
+    let wanted = InheritedAttrs::current()?;
     while let Some(idle) = IDLE.pop(&CELLS) {
         if idle.epoch.load(Ordering::Relaxed) != Current::epoch() {
             // A thread of the process that this one was forked from.
@@ -279,7 +279,7 @@ fn work(first: *mut Head) {
     // SAFETY: the thread runs on that slot.
     let slot: Slot = unsafe { &*shared.slot().cast() };
     let thread = entry::running();
-    let born = Traits::current();
+    let born = InheritedAttrs::current();
     let mut task = first;
     loop {
         // SAFETY: the task was given to this thread alone.
@@ -287,8 +287,8 @@ fn work(first: *mut Head) {
         slot.set_occupant(own);
         let fresh = !retire
             && born.is_some()
-            && Traits::current() == born
-            && traits::shares_files_and_directory();
+            && InheritedAttrs::current() == born
+            && inherited::shares_fs_and_files();
         match fresh.then(|| wait_for_task(slot, born)).flatten() {
             Some(next) => task = next,
             None => {
@@ -367,7 +367,7 @@ pub(super) unsafe fn let_go(head: *mut Head) -> bool {
 }
 
 /// Offers the calling thread to spawners and sleeps; `None` if it is to end.
-fn wait_for_task(slot: Slot, traits: Option<Traits>) -> Option<*mut Head> {
+fn wait_for_task(slot: Slot, traits: Option<InheritedAttrs>) -> Option<*mut Head> {
     let idle = FREE.pop(&CELLS).map_or_else(|| CELLS.fresh(), Ok).ok()?;
     idle.slot
         .store(ptr::from_ref(slot).cast_mut().cast(), Ordering::Relaxed);

@@ -3,9 +3,11 @@
 #![allow(unsafe_code, reason = "frees packets by address")]
 
 use super::Packet;
+#[cfg(not(feature = "alloc"))]
+use crate::diagnosis;
 use crate::error::Error;
 #[cfg(not(feature = "alloc"))]
-use crate::runtime::{limits, rooms};
+use crate::runtime::rooms;
 
 /// Puts a packet where it may stay.
 ///
@@ -48,7 +50,7 @@ pub(super) fn put<F: FnOnce() -> T, T>(packet: Packet<F, T>) -> Result<*mut Pack
         }
         Err(errno) => {
             drop(packet.into_closure());
-            Err(limits::memory(errno, size_of::<Housed<F, T>>()))
+            Err(diagnosis::map_error(errno, size_of::<Housed<F, T>>()))
         }
     }
 }

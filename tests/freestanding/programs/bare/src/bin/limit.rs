@@ -82,7 +82,7 @@ fn meet(limit: Limit, step: &str, stack: usize) -> usize {
     assert_eq!(error.kind(), ErrorKind::Limit);
     let named = cfg!(feature = "diagnosis").then_some(limit);
     assert_eq!(error.limit(), named);
-    assert_eq!(error.step(), named.is_none().then_some(step));
+    assert_eq!(error.operation(), named.is_none().then_some(step));
     print(format_args!("{error}\n"));
     GO.release(made as u32);
     for thread in threads.into_iter().flatten() {

@@ -48,7 +48,7 @@ fn main() -> i32 {
     assert_eq!(output.status.code(), Some(4));
     assert_eq!(output.stdout, b"to you\n");
     let missing = Command::new("/nonexistent").spawn().unwrap_err();
-    assert_eq!(missing.step(), Some("execve"));
+    assert_eq!(missing.operation(), Some("execve"));
 
     // Names of any length and values on the heap.
     let name: String = core::iter::repeat_n('n', 200).collect();

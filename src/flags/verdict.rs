@@ -1,6 +1,6 @@
 //! The kernel's verdict on a call, without calling.
 //!
-//! The rules stand in one table (`rulebook.rs`) in the order in which the kernel looks; the first
+//! The rules stand in one table (`rule_table.rs`) in the order in which the kernel looks; the first
 //! that applies decides the errno. Here is how a rule is read.
 
 use core::fmt;
@@ -8,7 +8,7 @@ use core::fmt;
 use super::{Call, Caller, CloneFlags, Fact, KernelVersion};
 use crate::sys::Errno;
 
-pub(super) use super::rulebook::RULES;
+pub(super) use super::rule_table::RULES;
 
 /// One reason for which the kernel refuses a call.
 ///
@@ -16,7 +16,7 @@ pub(super) use super::rulebook::RULES;
 /// use rawthread::flags::{Rule, CloneFlags};
 ///
 /// let rule = Rule::by_id("D3").unwrap();
-/// assert_eq!(rule.sentence, "CLONE_THREAD needs CLONE_SIGHAND");
+/// assert_eq!(rule.description, "CLONE_THREAD needs CLONE_SIGHAND");
 /// assert_eq!(rule.errno, 22); // EINVAL
 /// assert_eq!(rule.when.all, CloneFlags::THREAD);
 /// assert_eq!(rule.when.none, CloneFlags::SIGHAND);
@@ -29,7 +29,7 @@ pub struct Rule {
     /// except for S, a sandbox that answers before the kernel.
     pub id: &'static str,
     /// What is wrong, in words.
-    pub sentence: &'static str,
+    pub description: &'static str,
     /// The error number that the call returns.
     pub errno: i32,
     /// The first Linux with this rule.
@@ -67,7 +67,7 @@ pub struct Condition {
     /// At least one of these is set and the caller is out of it, if there are any here.
     pub exhausted: CloneFlags,
     /// The exit signal is of this kind.
-    pub signal: SignalIs,
+    pub signal: ExitSignalClass,
     /// The flags contain one from bit 32 up that this kernel does not know.
     pub unknown_flag: bool,
 }
@@ -75,11 +75,11 @@ pub struct Condition {
 /// A kind of exit signal.
 ///
 /// ```
-/// use rawthread::flags::SignalIs;
-/// assert!(SignalIs::Given.holds(17) && !SignalIs::Given.holds(0));
+/// use rawthread::flags::ExitSignalClass;
+/// assert!(ExitSignalClass::Given.matches(17) && !ExitSignalClass::Given.matches(0));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SignalIs {
+pub enum ExitSignalClass {
     /// Any, or none.
     Anything,
     /// Not 0.
@@ -90,15 +90,15 @@ pub enum SignalIs {
     BeyondByte,
 }
 
-impl SignalIs {
+impl ExitSignalClass {
     /// Whether this exit signal is of that kind.
     ///
     /// ```
-    /// use rawthread::flags::SignalIs;
-    /// assert!(SignalIs::Invalid.holds(65) && !SignalIs::Invalid.holds(64));
+    /// use rawthread::flags::ExitSignalClass;
+    /// assert!(ExitSignalClass::Invalid.matches(65) && !ExitSignalClass::Invalid.matches(64));
     /// ```
     #[must_use]
-    pub const fn holds(self, exit_signal: u32) -> bool {
+    pub const fn matches(self, exit_signal: u32) -> bool {
         match self {
             Self::Anything => true,
             Self::Given => exit_signal != 0,
@@ -109,7 +109,7 @@ impl SignalIs {
 }
 
 /// The question as the kernel understands it.
-struct Asked<'a> {
+struct Query<'a> {
     call: Call,
     flags: CloneFlags,
     exit_signal: u32,
@@ -117,7 +117,7 @@ struct Asked<'a> {
     caller: &'a Caller,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> Query<'a> {
     fn new(flags: CloneFlags, call: Call, exit_signal: u32, caller: &'a Caller) -> Self {
         let kernel = caller.kernel();
         let too_new = flags
@@ -149,7 +149,7 @@ impl<'a> Asked<'a> {
                     call,
                     flags: flags | implied,
                     exit_signal,
-                    unknown_flag: (too_new.bits() | flags.unnamed()) & UPPER != 0,
+                    unknown_flag: (too_new.bits() | flags.unknown_bits()) & UPPER != 0,
                     caller,
                 }
             }
@@ -158,18 +158,18 @@ impl<'a> Asked<'a> {
 }
 
 impl Condition {
-    fn holds(&self, asked: &Asked<'_>) -> bool {
-        let flags = asked.flags;
-        let caller = asked.caller;
-        self.call.is_none_or(|call| call == asked.call)
+    fn matches(&self, query: &Query<'_>) -> bool {
+        let flags = query.flags;
+        let caller = query.caller;
+        self.call.is_none_or(|call| call == query.call)
             && flags.contains(self.all)
             && (self.any.is_empty() || flags.intersects(self.any))
             && !flags.intersects(self.none)
-            && self.with.is_none_or(|fact| caller.is(fact))
-            && self.unless.is_none_or(|fact| !caller.is(fact))
+            && self.with.is_none_or(|fact| caller.has_fact(fact))
+            && self.unless.is_none_or(|fact| !caller.has_fact(fact))
             && (self.exhausted.is_empty() || flags.intersects(self.exhausted & caller.exhausted()))
-            && self.signal.holds(asked.exit_signal)
-            && (!self.unknown_flag || asked.unknown_flag)
+            && self.signal.matches(query.exit_signal)
+            && (!self.unknown_flag || query.unknown_flag)
     }
 }
 
@@ -188,7 +188,7 @@ impl Rule {
     ///
     /// ```
     /// use rawthread::flags::Rule;
-    /// assert_eq!(Rule::by_id("D4").unwrap().sentence, "CLONE_SIGHAND needs CLONE_VM");
+    /// assert_eq!(Rule::by_id("D4").unwrap().description, "CLONE_SIGHAND needs CLONE_VM");
     /// assert_eq!(Rule::by_id("Z9"), None);
     /// ```
     #[must_use]
@@ -201,16 +201,16 @@ impl Rule {
     /// ```
     /// use rawthread::flags::{KernelVersion, Rule};
     /// let no_thread_pidfd = Rule::by_id("D8").unwrap();
-    /// assert!(no_thread_pidfd.is_known_to(KernelVersion::new(6, 8, 0)));
-    /// assert!(!no_thread_pidfd.is_known_to(KernelVersion::new(6, 9, 0)));
+    /// assert!(no_thread_pidfd.exists_in(KernelVersion::new(6, 8, 0)));
+    /// assert!(!no_thread_pidfd.exists_in(KernelVersion::new(6, 9, 0)));
     /// ```
     #[must_use]
-    pub fn is_known_to(&self, kernel: KernelVersion) -> bool {
+    pub fn exists_in(&self, kernel: KernelVersion) -> bool {
         kernel >= self.since && self.until.is_none_or(|until| kernel < until)
     }
 
-    fn applies(&self, asked: &Asked<'_>) -> bool {
-        self.is_known_to(asked.caller.kernel()) && self.when.holds(asked)
+    fn matches(&self, query: &Query<'_>) -> bool {
+        self.exists_in(query.caller.kernel()) && self.when.matches(query)
     }
 }
 
@@ -221,7 +221,7 @@ impl fmt::Display for Rule {
         write!(
             f,
             "{}: {} ({errno}, since Linux {}",
-            self.id, self.sentence, self.since
+            self.id, self.description, self.since
         )?;
         match self.until {
             Some(until) => write!(f, " and before {until})"),
@@ -314,7 +314,7 @@ impl CloneFlags {
     /// ```
     pub fn verdict(self, call: Call, exit_signal: u32, caller: &Caller) -> Verdict {
         Verdict {
-            rule: self.broken_rules(call, exit_signal, caller).next(),
+            rule: self.violated_rules(call, exit_signal, caller).next(),
         }
     }
 
@@ -324,34 +324,18 @@ impl CloneFlags {
     /// use rawthread::flags::{Call, Caller, CloneFlags};
     /// let flags = CloneFlags::NEWNS | CloneFlags::FS | CloneFlags::THREAD;
     /// let ids: Vec<_> = flags
-    ///     .broken_rules(Call::Clone3, 0, &Caller::unprivileged())
+    ///     .violated_rules(Call::Clone3, 0, &Caller::unprivileged())
     ///     .map(|rule| rule.id)
     ///     .collect();
     /// assert_eq!(ids, ["D1", "D3", "F1"]);
     /// ```
-    pub fn broken_rules(
+    pub fn violated_rules(
         self,
         call: Call,
         exit_signal: u32,
         caller: &Caller,
     ) -> impl Iterator<Item = &'static Rule> {
-        let asked = Asked::new(self, call, exit_signal, caller);
-        RULES.iter().filter(move |rule| rule.applies(&asked))
-    }
-
-    /// For tests: the verdict if the rule `without` did not exist.
-    #[doc(hidden)]
-    pub fn verdict_without(
-        self,
-        without: &Rule,
-        call: Call,
-        exit_signal: u32,
-        caller: &Caller,
-    ) -> Verdict {
-        Verdict {
-            rule: self
-                .broken_rules(call, exit_signal, caller)
-                .find(|rule| rule.id != without.id),
-        }
+        let query = Query::new(self, call, exit_signal, caller);
+        RULES.iter().filter(move |rule| rule.matches(&query))
     }
 }

@@ -1,29 +1,28 @@
 //! What the kernel keeps for each task that a thread which serves many could leave changed.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
-use super::arch::{syscall0, syscall4, syscall5};
-use super::errno::Errno;
-use super::sched::{self, Attributes};
+use super::arch::{syscall0, syscall5};
+use super::sched::{self, SchedAttr};
 use super::task;
 
 /// What a new thread inherits from its spawner, beside the signal mask and the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Traits {
+pub(crate) struct InheritedAttrs {
     affinity: [u64; 16],
-    scheduling: Attributes,
+    scheduling: SchedAttr,
     effective_user: u32,
     effective_group: u32,
 }
 
-impl Traits {
+impl InheritedAttrs {
     /// The calling thread's; `None` where they cannot be told (more than 1024 processors, an
     /// emulator): then threads are not to be reused.
     pub(crate) fn current() -> Option<Self> {
         let mut affinity = [0; 16];
-        sched::affinity(0, &mut affinity).ok()?;
+        sched::get_affinity(0, &mut affinity).ok()?;
         Some(Self {
             affinity,
-            scheduling: attributes().ok()?,
+            scheduling: sched::get_attributes().ok()?,
             // SAFETY: no arguments, no memory.
             effective_user: unsafe { syscall0(libc::SYS_geteuid) } as u32,
             // SAFETY: no arguments, no memory.
@@ -32,24 +31,9 @@ impl Traits {
     }
 }
 
-fn attributes() -> Result<Attributes, Errno> {
-    let mut attributes = Attributes::default();
-    // SAFETY: the kernel writes at most the size it is told.
-    let returned = unsafe {
-        syscall4(
-            libc::SYS_sched_getattr,
-            0,
-            core::ptr::from_mut(&mut attributes) as usize,
-            size_of::<Attributes>(),
-            0,
-        )
-    };
-    Errno::check(returned).map(|_| attributes)
-}
-
 /// Whether the calling thread shares directory and descriptors with the process's first thread
 /// (`kcmp(2)`). False where the kernel does not tell.
-pub(crate) fn shares_files_and_directory() -> bool {
+pub(crate) fn shares_fs_and_files() -> bool {
     const KCMP_FILES: usize = 2;
     const KCMP_FS: usize = 3;
     let (pid, tid) = (task::pid() as usize, task::tid() as usize);

@@ -5,7 +5,7 @@ use core::ffi::CStr;
 
 use super::arch::{syscall0, syscall1, syscall2, syscall3, syscall4};
 use super::errno::Errno;
-use super::file::{self, Descriptor};
+use super::file::{self, OwnedFd};
 
 /// `CAP_SYS_ADMIN`, as a bit number of [`capabilities`].
 pub(crate) const CAP_SYS_ADMIN: u32 = 21;
@@ -37,7 +37,7 @@ pub(crate) fn kernel_release() -> ([u8; 65], usize) {
 }
 
 /// The calling thread's real and effective uid, and its effective gid.
-pub(crate) fn ids() -> (u32, u32, u32) {
+pub(crate) fn uid_euid_egid() -> (u32, u32, u32) {
     // SAFETY: no arguments, no memory.
     unsafe {
         (
@@ -76,7 +76,7 @@ pub(crate) fn scheduling_policy() -> i32 {
 }
 
 /// What a symbolic link says, in up to 64 bytes; zeros behind.
-pub(crate) fn link(path: &CStr) -> Result<[u8; 64], Errno> {
+pub(crate) fn readlink(path: &CStr) -> Result<[u8; 64], Errno> {
     let mut text = [0u8; 64];
     // SAFETY: the path ends in NUL; the kernel writes at most the buffer's length.
     let returned = unsafe {
@@ -93,15 +93,15 @@ pub(crate) fn link(path: &CStr) -> Result<[u8; 64], Errno> {
 
 /// Whether the namespace at this link belongs to the caller's user namespace or one below it, so
 /// that the caller's capabilities hold there; false if it cannot be asked.
-pub(crate) fn governs(namespace: &CStr) -> bool {
+pub(crate) fn owns_namespace(namespace: &CStr) -> bool {
     // `NS_GET_USERNS`, ioctl_ns(2): EPERM if the owner is neither.
     const NS_GET_USERNS: usize = 0xb701;
-    let Ok(link) = file::open_to_read(namespace) else {
+    let Ok(link) = file::open(namespace, libc::O_RDONLY) else {
         return false;
     };
     // SAFETY: this request takes no argument and returns a new descriptor.
-    let returned = unsafe { syscall3(libc::SYS_ioctl, link.number() as usize, NS_GET_USERNS, 0) };
+    let returned = unsafe { syscall3(libc::SYS_ioctl, link.as_raw() as usize, NS_GET_USERNS, 0) };
     Errno::check(returned)
-        .map(|fd| Descriptor::adopt(fd as i32))
+        .map(|fd| OwnedFd::from_raw(fd as i32))
         .is_ok()
 }

@@ -1,6 +1,6 @@
 //! Models of `thread`: who frees a slot and a result, who ends a scope, who is collected by a set.
 
-use super::{Watched, check};
+use super::{RaceCell, explore};
 use crate::thread::queue::Queue;
 use crate::thread::scope::Ledger;
 use crate::thread::state::{self, Detached};
@@ -13,17 +13,17 @@ use loom::thread;
 struct Packet {
     state: AtomicU32,
     /// 0: none yet; 1: there; 2: taken or dropped.
-    result: Watched,
+    result: RaceCell,
     /// 0: in use; 1: in the cache.
-    slot: Watched,
+    slot: RaceCell,
 }
 
 impl Packet {
     fn new() -> Arc<Self> {
         Arc::new(Self {
             state: AtomicU32::new(0),
-            result: Watched::new(0),
-            slot: Watched::new(0),
+            result: RaceCell::new(0),
+            slot: RaceCell::new(0),
         })
     }
 
@@ -69,7 +69,7 @@ impl Packet {
 
 #[test]
 fn a_dropped_handle_and_its_thread_free_slot_and_result_once() {
-    check(4, || {
+    explore(4, || {
         let packet = Packet::new();
         let thread = thread::spawn({
             let packet = packet.clone();
@@ -83,7 +83,7 @@ fn a_dropped_handle_and_its_thread_free_slot_and_result_once() {
 
 #[test]
 fn a_joiner_takes_slot_and_result_from_a_thread_that_is_done() {
-    check(4, || {
+    explore(4, || {
         let packet = Packet::new();
         let thread = thread::spawn({
             let packet = packet.clone();
@@ -108,7 +108,7 @@ fn a_joiner_takes_slot_and_result_from_a_thread_that_is_done() {
 fn a_scope_ends_after_its_last_thread() {
     struct Scope {
         ledger: Ledger,
-        done: [Watched; 2],
+        done: [RaceCell; 2],
     }
     #[allow(unsafe_code, reason = "as a thread does")]
     fn leave(scope: &Scope, number: usize) {
@@ -116,10 +116,10 @@ fn a_scope_ends_after_its_last_thread() {
         // SAFETY: entered by who made this thread.
         unsafe { Ledger::leave(&raw const scope.ledger) };
     }
-    check(3, || {
+    explore(3, || {
         let scope = Arc::new(Scope {
             ledger: Ledger::new(),
-            done: [Watched::new(0), Watched::new(0)],
+            done: [RaceCell::new(0), RaceCell::new(0)],
         });
         scope.ledger.enter();
         let first = thread::spawn({
@@ -149,13 +149,13 @@ fn a_set_collects_every_thread_once() {
     struct Set {
         queue: Queue,
         next: [AtomicU32; 3],
-        done: [Watched; 3],
+        done: [RaceCell; 3],
     }
-    check(3, || {
+    explore(3, || {
         let set = Arc::new(Set {
             queue: Queue::new(),
             next: [0; 3].map(AtomicU32::new),
-            done: [0; 3].map(Watched::new),
+            done: [0; 3].map(RaceCell::new),
         });
         let threads = [1, 2].map(|number| {
             let set = set.clone();

@@ -18,13 +18,13 @@ use super::{CloneFlags, FlagInfo};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ParseFlagsError {
     /// The bad word's first bytes: there may be no heap to keep all of them.
-    word: [u8; Self::KEPT],
+    word: [u8; Self::MAX_WORD],
     len: u8,
-    why: Why,
+    reason: ErrorReason,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Why {
+enum ErrorReason {
     Unknown,
     Signal,
     Number,
@@ -32,19 +32,19 @@ enum Why {
 }
 
 impl ParseFlagsError {
-    const KEPT: usize = 40;
+    const MAX_WORD: usize = 40;
 
-    fn new(word: &str, why: Why) -> Self {
-        let mut len = word.len().min(Self::KEPT);
+    fn new(word: &str, reason: ErrorReason) -> Self {
+        let mut len = word.len().min(Self::MAX_WORD);
         while !word.is_char_boundary(len) {
             len -= 1;
         }
-        let mut kept = [0; Self::KEPT];
+        let mut kept = [0; Self::MAX_WORD];
         kept[..len].copy_from_slice(&word.as_bytes()[..len]);
         Self {
             word: kept,
             len: len as u8,
-            why,
+            reason,
         }
     }
 
@@ -64,7 +64,7 @@ impl fmt::Debug for ParseFlagsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ParseFlagsError")
             .field("word", &self.word())
-            .field("why", &self.why)
+            .field("reason", &self.reason)
             .finish()
     }
 }
@@ -72,20 +72,20 @@ impl fmt::Debug for ParseFlagsError {
 impl fmt::Display for ParseFlagsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = self.word();
-        match self.why {
-            Why::Unknown => write!(
+        match self.reason {
+            ErrorReason::Unknown => write!(
                 f,
                 "no clone flag is called {word:?}: expected names such as CLONE_VM or vm, or a number, joined by | or ,"
             ),
-            Why::Signal => write!(
+            ErrorReason::Signal => write!(
                 f,
                 "{word} is a signal, not a flag: give the exit signal on its own"
             ),
-            Why::Number => write!(
+            ErrorReason::Number => write!(
                 f,
                 "{word:?} is not a number of at most 64 bits: expected decimal, or hexadecimal after 0x"
             ),
-            Why::Empty => write!(
+            ErrorReason::Empty => write!(
                 f,
                 "a flag is missing: expected names such as CLONE_VM or vm joined by | or , and 0 for none"
             ),
@@ -135,32 +135,34 @@ pub fn signal_number(word: &str) -> Option<u32> {
 }
 
 /// The number that `word` is, if it starts with a digit.
-fn number(word: &str) -> Option<Result<u64, ParseFlagsError>> {
+fn parse_number(word: &str) -> Option<Result<u64, ParseFlagsError>> {
     if !word.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
     }
     let parsed = match word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
         Some(digits) if !digits.starts_with('+') => u64::from_str_radix(digits, 16),
-        Some(_) => return Some(Err(ParseFlagsError::new(word, Why::Number))),
+        Some(_) => return Some(Err(ParseFlagsError::new(word, ErrorReason::Number))),
         None => word.parse(),
     };
-    Some(parsed.map_err(|_| ParseFlagsError::new(word, Why::Number)))
+    Some(parsed.map_err(|_| ParseFlagsError::new(word, ErrorReason::Number)))
 }
 
 /// The words of a set, trimmed.
-fn words(text: &str) -> impl Iterator<Item = &str> {
+fn split_words(text: &str) -> impl Iterator<Item = &str> {
     text.split(['|', ',']).map(str::trim)
 }
 
-fn flag(word: &str) -> Result<CloneFlags, ParseFlagsError> {
-    if let Some(number) = number(word) {
+fn parse_flag(word: &str) -> Result<CloneFlags, ParseFlagsError> {
+    if let Some(number) = parse_number(word) {
         return number.map(CloneFlags::from_bits_retain);
     }
     match FlagInfo::ALL.iter().find(|info| info.is_named(word)) {
         Some(info) => Ok(info.flag),
-        None if word.is_empty() => Err(ParseFlagsError::new(word, Why::Empty)),
-        None if signal_number(word).is_some() => Err(ParseFlagsError::new(word, Why::Signal)),
-        None => Err(ParseFlagsError::new(word, Why::Unknown)),
+        None if word.is_empty() => Err(ParseFlagsError::new(word, ErrorReason::Empty)),
+        None if signal_number(word).is_some() => {
+            Err(ParseFlagsError::new(word, ErrorReason::Signal))
+        }
+        None => Err(ParseFlagsError::new(word, ErrorReason::Unknown)),
     }
 }
 
@@ -182,7 +184,7 @@ impl FromStr for CloneFlags {
     type Err = ParseFlagsError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        words(text).try_fold(Self::empty(), |set, word| Ok(set | flag(word)?))
+        split_words(text).try_fold(Self::empty(), |set, word| Ok(set | parse_flag(word)?))
     }
 }
 
@@ -202,10 +204,10 @@ impl CloneFlags {
     /// ```
     pub fn parse_legacy(text: &str) -> Result<(Self, u32), ParseFlagsError> {
         let mut word_of_clone = 0;
-        for word in words(text) {
+        for word in split_words(text) {
             word_of_clone |= match signal_number(word) {
                 Some(signal) => u64::from(signal),
-                None => flag(word)?.bits(),
+                None => parse_flag(word)?.bits(),
             };
         }
         Ok(Self::from_legacy(word_of_clone))
@@ -231,7 +233,7 @@ impl fmt::Display for CloneFlags {
             write!(f, "{between}{}", info.name)?;
             between = "|";
         }
-        match self.unnamed() {
+        match self.unknown_bits() {
             0 => Ok(()),
             rest => write!(f, "{between}{rest:#x}"),
         }

@@ -5,16 +5,16 @@
 
 use crate::error::{Error, Limit};
 use crate::flags::{Caller, Fact};
-use crate::sys::text::{self, Lines, Path};
-use crate::sys::{Errno, cgroup, limits, rights, signal};
+use crate::sys::procfs::{self, FixedPath, LineReader};
+use crate::sys::{Errno, cgroup, credentials, limits, signal};
 
 /// For a task that clone could not make; `None` if nothing was seen near.
-pub(super) fn task(errno: Errno) -> Option<Error> {
+pub(super) fn clone_error(errno: Errno) -> Option<Error> {
     match errno {
-        Errno::EAGAIN => match Use::nearest() {
-            Some(near) if near.is_near() => Some(near.error(errno)),
+        Errno::EAGAIN => match Usage::closest() {
+            Some(near) if near.is_nearly_full() => Some(near.error(errno)),
             // The one EAGAIN that is no limit's (kernel/sched/core.c, sched_fork).
-            _ if Caller::current().is(Fact::DeadlineWithoutReset) => Some(Error::refused(
+            _ if Caller::current().has_fact(Fact::DeadlineWithoutReset) => Some(Error::refused(
                 "a thread under SCHED_DEADLINE cannot make others",
                 "Set SCHED_FLAG_RESET_ON_FORK; see sched(7).",
                 errno,
@@ -27,47 +27,47 @@ pub(super) fn task(errno: Errno) -> Option<Error> {
 }
 
 /// For a mapping of `bytes` that could not be made or divided for want of memory.
-pub(super) fn memory(errno: Errno, bytes: usize) -> Error {
+pub(super) fn map_error(errno: Errno, bytes: usize) -> Error {
     mapping_limit(errno, bytes).unwrap_or_else(|| Error::at_limit(Limit::Memory, None, errno))
 }
 
-/// For `pthread_create`, which says EAGAIN for memory as well; `None` as [`task`].
+/// For `pthread_create`, which says EAGAIN for memory as well; `None` as [`clone_error`].
 #[cfg(feature = "hosted")]
-pub(super) fn libc_thread(errno: Errno) -> Option<Error> {
-    let full = Use::nearest().filter(|near| near.left == 0);
+pub(super) fn pthread_error(errno: Errno) -> Option<Error> {
+    let full = Usage::closest().filter(|near| near.left == 0);
     // A thread on given memory has libc allocate a vector of TLS blocks: little.
     let bytes = crate::sys::memory::page_size();
     match full {
         Some(full) => Some(full.error(errno)),
-        None => mapping_limit(errno, bytes).or_else(|| task(errno)),
+        None => mapping_limit(errno, bytes).or_else(|| clone_error(errno)),
     }
 }
 
-/// The limit on tasks that is nearest to being full.
-struct Use {
+/// The limit on tasks that is closest to being full.
+struct Usage {
     limit: Limit,
     value: u64,
     /// How many more tasks it allows, as seen now.
     left: u64,
 }
 
-impl Use {
+impl Usage {
     fn error(&self, errno: Errno) -> Error {
         Error::at_limit(self.limit, Some(self.value), errno)
     }
 
     /// Full, or so nearly that tasks which ended meanwhile explain the rest.
-    fn is_near(&self) -> bool {
+    fn is_nearly_full(&self) -> bool {
         self.left <= self.value / 8
     }
 
-    fn nearest() -> Option<Self> {
-        let mut nearest: Option<Self> = None;
+    fn closest() -> Option<Self> {
+        let mut closest: Option<Self> = None;
         let mut consider = |limit, value: u64, left: u64| {
-            if nearest.as_ref().is_none_or(|other| left < other.left) {
-                nearest = Some(Self { limit, value, left });
+            if closest.as_ref().is_none_or(|other| left < other.left) {
+                closest = Some(Self { limit, value, left });
             }
-            nearest.as_ref().is_some_and(|nearest| nearest.left == 0)
+            closest.as_ref().is_some_and(|closest| closest.left == 0)
         };
 
         // The cheap looks first: the walk through /proc takes microseconds a process.
@@ -75,38 +75,39 @@ impl Use {
         cgroup::for_each_pids(|max, current| {
             full |= consider(Limit::CgroupPids, max, max.saturating_sub(current));
         });
-        let machine = tasks_of_the_machine();
-        if let (Some(max), Some(tasks)) =
-            (limits::number_in(c"/proc/sys/kernel/threads-max"), machine)
-        {
+        let machine = system_tasks();
+        if let (Some(max), Some(tasks)) = (
+            limits::read_number(c"/proc/sys/kernel/threads-max"),
+            machine,
+        ) {
             full |= consider(Limit::ThreadsMax, max, max.saturating_sub(tasks));
         }
         if full {
-            return nearest;
+            return closest;
         }
 
-        let process_limit = process_limit();
-        let seen = process_limit.and_then(tasks_of_the_user);
-        if let (Some(max), Some(tasks)) = (process_limit, seen) {
+        let nproc_limit = nproc_limit();
+        let seen = nproc_limit.and_then(user_tasks);
+        if let (Some(max), Some(tasks)) = (nproc_limit, seen) {
             consider(Limit::Processes, max, max.saturating_sub(tasks));
         }
-        if let Some(max) = limits::number_in(c"/proc/sys/kernel/pid_max") {
-            consider(Limit::PidMax, max, free_ids(max));
+        if let Some(max) = limits::read_number(c"/proc/sys/kernel/pid_max") {
+            consider(Limit::PidMax, max, free_pids(max));
         }
-        if let (Some(max), None) = (process_limit, seen) {
+        if let (Some(max), None) = (nproc_limit, seen) {
             // The user's tasks in other pid namespaces count as well and cannot be seen; that
             // there are enough of them is the last explanation left.
             let left = machine.map_or(0, |tasks| max.saturating_sub(tasks));
             consider(Limit::Processes, max, left);
         }
-        nearest
+        closest
     }
 }
 
 /// All tasks there are: the number behind the slash in `0.20 0.18 0.12 1/80 11206`, see
 /// proc_loadavg(5).
-fn tasks_of_the_machine() -> Option<u64> {
-    let mut lines = Lines::of(c"/proc/loadavg")?;
+fn system_tasks() -> Option<u64> {
+    let mut lines = LineReader::of(c"/proc/loadavg")?;
     let mut parts = lines.next()?.split(|byte| *byte == b'/');
     limits::parse_number(parts.nth(1)?)
 }
@@ -116,29 +117,29 @@ fn tasks_of_the_machine() -> Option<u64> {
     clippy::unnecessary_cast,
     reason = "musl's constants are of another type"
 )]
-fn process_limit() -> Option<u64> {
-    limits::resource(libc::RLIMIT_NPROC as u32)
-        .filter(|_| !Caller::current().is(Fact::ExemptFromProcessLimit))
+fn nproc_limit() -> Option<u64> {
+    limits::rlimit(libc::RLIMIT_NPROC as u32)
+        .filter(|_| !Caller::current().has_fact(Fact::ExemptFromProcessLimit))
 }
 
 /// The tasks of the caller's real user; `None` where there may be others that cannot be seen.
 ///
 /// Stops at `enough`.
-fn tasks_of_the_user(enough: u64) -> Option<u64> {
+fn user_tasks(enough: u64) -> Option<u64> {
     /// include/linux/proc_ns.h, PROC_PID_INIT_INO.
     const FIRST_NAMESPACE: &[u8] = b"pid:[4026531836]";
-    if !rights::link(c"/proc/self/ns/pid")
+    if !credentials::readlink(c"/proc/self/ns/pid")
         .ok()?
         .starts_with(FIRST_NAMESPACE)
     {
         return None;
     }
-    let (uid, ..) = rights::ids();
+    let (uid, ..) = credentials::uid_euid_egid();
     let mut tasks = 0;
     // Other users' processes may be hidden (hidepid), the user's own never are.
-    text::for_each_number_in(c"/proc", |pid| {
+    procfs::for_each_numeric_entry(c"/proc", |pid| {
         if tasks < enough {
-            tasks += tasks_of(pid, uid.into()).unwrap_or(0);
+            tasks += process_threads(pid, uid.into()).unwrap_or(0);
         }
     })
     .ok()?;
@@ -146,24 +147,24 @@ fn tasks_of_the_user(enough: u64) -> Option<u64> {
 }
 
 /// How many threads process `pid` has; 0 if it is another user's, `None` if it is gone.
-fn tasks_of(pid: &[u8], uid: u64) -> Option<u64> {
-    let path = Path::new(&[b"/proc/", pid, b"/status"])?;
-    let mut lines = Lines::of(path.as_c_str()?)?;
+fn process_threads(pid: &[u8], uid: u64) -> Option<u64> {
+    let path = FixedPath::new(&[b"/proc/", pid, b"/status"])?;
+    let mut lines = LineReader::of(path.as_c_str()?)?;
     loop {
         let line = lines.next()?;
-        if let Some(owner) = text::number_behind(b"Uid:", line)
+        if let Some(owner) = procfs::parse_field(b"Uid:", line)
             && owner != uid
         {
             return Some(0);
         }
-        if let Some(threads) = text::number_behind(b"Threads:", line) {
+        if let Some(threads) = procfs::parse_field(b"Threads:", line) {
             return Some(threads);
         }
     }
 }
 
 /// How many ids the caller's pid namespace still has below `max`; many if more than a few.
-fn free_ids(max: u64) -> u64 {
+fn free_pids(max: u64) -> u64 {
     /// Ids below are not given out again after the first round (kernel/pid.c, RESERVED_PIDS).
     const RESERVED: u64 = 300;
     const FEW: usize = 64;
@@ -185,8 +186,8 @@ fn mapping_limit(errno: Errno, bytes: usize) -> Option<Error> {
     const PARTS: u64 = 4;
     // The one line that is no mapping of the process ([vsyscall]) counts into the margin.
     if let (Some(max), Some(lines)) = (
-        limits::number_in(c"/proc/sys/vm/max_map_count"),
-        Lines::of(c"/proc/self/maps").map(Lines::count),
+        limits::read_number(c"/proc/sys/vm/max_map_count"),
+        LineReader::of(c"/proc/self/maps").map(LineReader::count),
     ) && lines + PARTS >= max
     {
         return Some(Error::at_limit(Limit::MapCount, Some(max), errno));
@@ -198,17 +199,17 @@ fn mapping_limit(errno: Errno, bytes: usize) -> Option<Error> {
     ]
     .into_iter()
     .find_map(|(limit, resource, key)| {
-        let max = limits::resource(resource)?;
-        let used = kilobytes(key)?.saturating_mul(1024);
+        let max = limits::rlimit(resource)?;
+        let used = status_kb(key)?.saturating_mul(1024);
         (used.saturating_add(bytes as u64) > max).then(|| Error::at_limit(limit, Some(max), errno))
     })
 }
 
 /// What `/proc/self/status` says behind `key`, see proc_pid_status(5).
-fn kilobytes(key: &[u8]) -> Option<u64> {
-    let mut lines = Lines::of(c"/proc/self/status")?;
+fn status_kb(key: &[u8]) -> Option<u64> {
+    let mut lines = LineReader::of(c"/proc/self/status")?;
     loop {
-        if let Some(number) = text::number_behind(key, lines.next()?) {
+        if let Some(number) = procfs::parse_field(key, lines.next()?) {
             return Some(number);
         }
     }

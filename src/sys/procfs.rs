@@ -5,29 +5,29 @@ use core::ffi::CStr;
 
 use super::arch::syscall3;
 use super::errno::Errno;
-use super::file::{self, Descriptor};
+use super::file::{self, OwnedFd};
 use super::limits::parse_number;
 
 /// The lines of a file. Of a line longer than the buffer only its beginning is told.
-pub(crate) struct Lines {
-    file: Descriptor,
+pub(crate) struct LineReader {
+    file: OwnedFd,
     buffer: [u8; 1024],
     /// What was read and not told yet: `buffer[start..end]`.
     start: usize,
     end: usize,
     /// Whether the rest of a long line is still to be passed over.
-    cut: bool,
+    skip_rest: bool,
 }
 
-impl Lines {
+impl LineReader {
     /// `None` if the file cannot be opened.
     pub(crate) fn of(path: &CStr) -> Option<Self> {
         Some(Self {
-            file: file::open_to_read(path).ok()?,
+            file: file::open(path, libc::O_RDONLY).ok()?,
             buffer: [0; 1024],
             start: 0,
             end: 0,
-            cut: false,
+            skip_rest: false,
         })
     }
 
@@ -38,21 +38,21 @@ impl Lines {
             if let Some(len) = unread.iter().position(|byte| *byte == b'\n') {
                 let line = self.start..self.start + len;
                 self.start = line.end + 1;
-                if core::mem::take(&mut self.cut) {
+                if core::mem::take(&mut self.skip_rest) {
                     continue;
                 }
                 return Some(&self.buffer[line]);
             }
-            if self.cut {
+            if self.skip_rest {
                 self.end = self.start;
             }
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
             if self.end == self.buffer.len() {
-                (self.end, self.cut) = (0, true);
+                (self.end, self.skip_rest) = (0, true);
                 return Some(&self.buffer);
             }
-            match file::read(self.file.number(), &mut self.buffer[self.end..]) {
+            match file::read(self.file.as_raw(), &mut self.buffer[self.end..]) {
                 Ok(len @ 1..) => self.end += len,
                 // A last line without an end.
                 _ if self.end > 0 => {
@@ -75,12 +75,12 @@ impl Lines {
 }
 
 /// A path put together from pieces, with room for a NUL behind it.
-pub(crate) struct Path {
+pub(crate) struct FixedPath {
     bytes: [u8; 1024],
     len: usize,
 }
 
-impl Path {
+impl FixedPath {
     /// `None` if it is too long.
     pub(crate) fn new(pieces: &[&[u8]]) -> Option<Self> {
         let mut path = Self {
@@ -121,7 +121,10 @@ impl Path {
 }
 
 /// Calls `visit` with every entry of a directory whose name is a number, as `/proc` has them.
-pub(crate) fn for_each_number_in(path: &CStr, mut visit: impl FnMut(&[u8])) -> Result<(), Errno> {
+pub(crate) fn for_each_numeric_entry(
+    path: &CStr,
+    mut visit: impl FnMut(&[u8]),
+) -> Result<(), Errno> {
     /// `struct linux_dirent64` (getdents64(2)): inode, offset, then these at bytes 16 and 19.
     const LENGTH: usize = 16;
     const NAME: usize = 19;
@@ -133,7 +136,7 @@ pub(crate) fn for_each_number_in(path: &CStr, mut visit: impl FnMut(&[u8])) -> R
         let returned = unsafe {
             syscall3(
                 libc::SYS_getdents64,
-                directory.number() as usize,
+                directory.as_raw() as usize,
                 buffer.as_mut_ptr() as usize,
                 size,
             )
@@ -158,7 +161,7 @@ pub(crate) fn for_each_number_in(path: &CStr, mut visit: impl FnMut(&[u8])) -> R
 }
 
 /// The numbers behind `key` in a line such as `Uid:\t0\t0\t0\t0`; `None` for another line.
-pub(crate) fn number_behind(key: &[u8], line: &[u8]) -> Option<u64> {
+pub(crate) fn parse_field(key: &[u8], line: &[u8]) -> Option<u64> {
     parse_number(line.strip_prefix(key)?.trim_ascii_start())
 }
 
@@ -184,14 +187,14 @@ mod tests {
             let path = std::env::temp_dir().join(format!("lines-{}-{ended}", std::process::id()));
             std::fs::write(&path, text.join("\n") + if ended { "\n" } else { "" }).unwrap();
             let c_path = CString::new(path.to_str().unwrap()).unwrap();
-            let mut lines = Lines::of(&c_path).unwrap();
+            let mut lines = LineReader::of(&c_path).unwrap();
             for line in &text {
                 let told = lines.next().expect("a line for every line");
                 assert_eq!(told, &line.as_bytes()[..line.len().min(1024)]);
             }
             assert_eq!(lines.next(), None);
             assert_eq!(
-                Lines::of(&c_path).unwrap().count(),
+                LineReader::of(&c_path).unwrap().count(),
                 lengths.len() as u64,
                 "ended: {ended}"
             );
@@ -201,21 +204,21 @@ mod tests {
 
     #[test]
     fn a_path_that_is_too_long_is_refused() {
-        let mut path = Path::new(&[b"/", &[b'x'; 1000]]).unwrap();
+        let mut path = FixedPath::new(&[b"/", &[b'x'; 1000]]).unwrap();
         assert!(path.push(&[b'y'; 22]).is_some());
         assert!(path.push(b"z").is_none());
         assert_eq!(path.as_c_str().unwrap().count_bytes(), 1023);
         path.truncate(1);
         assert_eq!(path.as_c_str(), Some(c"/"));
-        assert!(Path::new(&[b"/a\0b"]).unwrap().as_c_str().is_none());
+        assert!(FixedPath::new(&[b"/a\0b"]).unwrap().as_c_str().is_none());
     }
 
     #[test]
     fn this_process_is_in_proc() {
         let mut found = false;
         let own = format!("{}", std::process::id());
-        for_each_number_in(c"/proc", |name| found |= name == own.as_bytes()).unwrap();
+        for_each_numeric_entry(c"/proc", |name| found |= name == own.as_bytes()).unwrap();
         assert!(found);
-        assert!(for_each_number_in(c"/proc/self/status", |_| ()).is_err());
+        assert!(for_each_numeric_entry(c"/proc/self/status", |_| ()).is_err());
     }
 }

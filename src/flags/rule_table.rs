@@ -25,7 +25,7 @@ use libc::{
     ENOSYS, EOPNOTSUPP, EPERM,
 };
 
-use super::rules::{Condition, Rule, SignalIs};
+use super::verdict::{Condition, ExitSignalClass, Rule};
 use super::{Call, CloneFlags as F, Fact, KernelVersion};
 
 const ALWAYS: Condition = Condition {
@@ -36,7 +36,7 @@ const ALWAYS: Condition = Condition {
     with: None,
     unless: None,
     exhausted: F::empty(),
-    signal: SignalIs::Anything,
+    signal: ExitSignalClass::Anything,
     unknown_flag: false,
 };
 /// Rules of clone3 alone.
@@ -51,24 +51,24 @@ const CLONE: Condition = Condition {
 };
 
 /// Every kind but user namespaces, whose capabilities serve for the others.
-const OTHER_NAMESPACES: F = F::NAMESPACES.difference(F::NEWUSER);
+const NON_USER_NAMESPACES: F = F::NAMESPACES.difference(F::NEWUSER);
 /// clone3's flags have no use for the bits of clone's signal, save the one that `NEWTIME` took.
 const SIGNAL_BITS: F = F::from_bits_retain(0x7f);
 
 impl Condition {
-    const fn all(mut self, flags: F) -> Self {
+    const fn requires_all(mut self, flags: F) -> Self {
         self.all = flags;
         self
     }
-    const fn any(mut self, flags: F) -> Self {
+    const fn requires_any(mut self, flags: F) -> Self {
         self.any = flags;
         self
     }
-    const fn none(mut self, flags: F) -> Self {
+    const fn forbids(mut self, flags: F) -> Self {
         self.none = flags;
         self
     }
-    const fn with(mut self, fact: Fact) -> Self {
+    const fn when(mut self, fact: Fact) -> Self {
         self.with = Some(fact);
         self
     }
@@ -76,11 +76,11 @@ impl Condition {
         self.unless = Some(fact);
         self
     }
-    const fn exhausted(mut self, namespaces: F) -> Self {
+    const fn quota_exhausted(mut self, namespaces: F) -> Self {
         self.exhausted = namespaces;
         self
     }
-    const fn signal(mut self, signal: SignalIs) -> Self {
+    const fn exit_signal(mut self, signal: ExitSignalClass) -> Self {
         self.signal = signal;
         self
     }
@@ -100,11 +100,11 @@ const fn rule(
     errno: i32,
     since: (u16, u16, u16),
     when: Condition,
-    sentence: &'static str,
+    description: &'static str,
 ) -> Rule {
     Rule {
         id,
-        sentence,
+        description,
         errno,
         since: version(since),
         until: None,
@@ -113,161 +113,161 @@ const fn rule(
 }
 
 /// A row that later kernels have dropped.
-const fn until(end: (u16, u16, u16), mut rule: Rule) -> Rule {
+const fn dropped_in(end: (u16, u16, u16), mut rule: Rule) -> Rule {
     rule.until = Some(version(end));
     rule
 }
 
 #[rustfmt::skip]
 pub(super) static RULES: [Rule; 67] = [
-    rule("S1", ENOSYS, (3, 5, 0), CLONE3.with(Fact::Clone3Filtered),
+    rule("S1", ENOSYS, (3, 5, 0), CLONE3.when(Fact::Clone3Filtered),
         "a sandbox answers that there is no clone3: use clone"),
-    rule("S2", EPERM, (3, 5, 0), ALWAYS.any(F::NAMESPACES).with(Fact::NamespacesFiltered),
+    rule("S2", EPERM, (3, 5, 0), ALWAYS.requires_any(F::NAMESPACES).when(Fact::NamespacesFiltered),
         "a sandbox refuses new namespaces"),
 
-    until((5, 3, 0), rule("A0", ENOSYS, (2, 0, 0), CLONE3,
+    dropped_in((5, 3, 0), rule("A0", ENOSYS, (2, 0, 0), CLONE3,
         "clone3 came with Linux 5.3")),
-    rule("A1", E2BIG, (5, 3, 0), CLONE3.with(Fact::ArgumentsBeyondPage),
+    rule("A1", E2BIG, (5, 3, 0), CLONE3.when(Fact::ArgumentsBeyondPage),
         "clone3's structure is larger than a page"),
-    rule("A2", EINVAL, (5, 3, 0), CLONE3.with(Fact::ArgumentsTooShort),
+    rule("A2", EINVAL, (5, 3, 0), CLONE3.when(Fact::ArgumentsTooShort),
         "clone3's structure is shorter than its first version, 64 bytes"),
-    rule("A3", EFAULT, (5, 3, 0), CLONE3.with(Fact::ArgumentsUnreadable),
+    rule("A3", EFAULT, (5, 3, 0), CLONE3.when(Fact::ArgumentsEfault),
         "clone3's structure cannot be read"),
-    rule("A4", E2BIG, (5, 3, 0), CLONE3.with(Fact::ArgumentsFromTheFuture),
+    rule("A4", E2BIG, (5, 3, 0), CLONE3.when(Fact::ArgumentsNonzeroTail),
         "clone3's structure asks for something that this kernel does not know"),
-    rule("A5", EINVAL, (5, 5, 0), CLONE3.with(Fact::SetTidMismatch),
+    rule("A5", EINVAL, (5, 5, 0), CLONE3.when(Fact::SetTidMismatch),
         "set_tid and set_tid_size go together, for at most 32 namespaces"),
-    rule("A6", EINVAL, (5, 3, 0), CLONE3.signal(SignalIs::BeyondByte),
+    rule("A6", EINVAL, (5, 3, 0), CLONE3.exit_signal(ExitSignalClass::BeyondByte),
         "the exit signal does not fit a byte"),
-    until((7, 1, 0), rule("A6b", EINVAL, (5, 3, 0), CLONE3.signal(SignalIs::Invalid),
+    dropped_in((7, 1, 0), rule("A6b", EINVAL, (5, 3, 0), CLONE3.exit_signal(ExitSignalClass::Invalid),
         "signals end at 64")),
-    rule("A7", EINVAL, (5, 7, 0), CLONE3.all(F::INTO_CGROUP).with(Fact::CgroupNotGiven),
+    rule("A7", EINVAL, (5, 7, 0), CLONE3.requires_all(F::INTO_CGROUP).when(Fact::CgroupNotGiven),
         "CLONE_INTO_CGROUP needs a descriptor in the structure's cgroup field"),
-    rule("A8", EFAULT, (5, 5, 0), CLONE3.with(Fact::SetTidUnreadable),
+    rule("A8", EFAULT, (5, 5, 0), CLONE3.when(Fact::SetTidEfault),
         "the array set_tid cannot be read"),
 
     rule("B1", EINVAL, (5, 3, 0), CLONE3.unknown_flag(),
         "a flag is not known to this kernel"),
-    rule("B2", EINVAL, (5, 3, 0), CLONE3.any(F::DETACHED.union(SIGNAL_BITS)),
+    rule("B2", EINVAL, (5, 3, 0), CLONE3.requires_any(F::DETACHED.union(SIGNAL_BITS)),
         "clone3 takes neither CLONE_DETACHED nor a signal among the flags"),
-    until((6, 3, 0), rule("B2b", EINVAL, (5, 3, 0), CLONE3.all(F::NEWTIME),
+    dropped_in((6, 3, 0), rule("B2b", EINVAL, (5, 3, 0), CLONE3.requires_all(F::NEWTIME),
         "CLONE_NEWTIME was refused by mistake")),
-    rule("B3", EINVAL, (5, 5, 0), CLONE3.all(F::SIGHAND.union(F::CLEAR_SIGHAND)),
+    rule("B3", EINVAL, (5, 5, 0), CLONE3.requires_all(F::SIGHAND.union(F::CLEAR_SIGHAND)),
         "signal handlers are either shared (CLONE_SIGHAND) or reset (CLONE_CLEAR_SIGHAND)"),
-    rule("B4", EINVAL, (5, 3, 0), CLONE3.any(F::THREAD.union(F::PARENT)).signal(SignalIs::Given),
+    rule("B4", EINVAL, (5, 3, 0), CLONE3.requires_any(F::THREAD.union(F::PARENT)).exit_signal(ExitSignalClass::Given),
         "clone3 takes no exit signal with CLONE_THREAD or CLONE_PARENT"),
-    rule("B5", EINVAL, (5, 4, 0), CLONE3.with(Fact::StackHalfGiven),
+    rule("B5", EINVAL, (5, 4, 0), CLONE3.when(Fact::StackIncomplete),
         "stack and stack_size go together"),
-    rule("B5b", EINVAL, (5, 4, 0), CLONE3.with(Fact::StackOutOfReach),
+    rule("B5b", EINVAL, (5, 4, 0), CLONE3.when(Fact::StackOutOfRange),
         "the stack is not in user space"),
 
-    rule("C1", EINVAL, (5, 2, 0), CLONE.all(F::PIDFD.union(F::PARENT_SETTID)),
+    rule("C1", EINVAL, (5, 2, 0), CLONE.requires_all(F::PIDFD.union(F::PARENT_SETTID)),
         "clone stores the pidfd where CLONE_PARENT_SETTID stores the tid: take one, or clone3"),
     rule("C1b", EINVAL, (5, 3, 0),
-        CLONE3.all(F::PIDFD.union(F::PARENT_SETTID)).with(Fact::PidfdOverTid),
+        CLONE3.requires_all(F::PIDFD.union(F::PARENT_SETTID)).when(Fact::PidfdOverTid),
         "pidfd and tid would be stored in the same word"),
-    rule("C2", EINVAL, (7, 1, 0), ALWAYS.signal(SignalIs::Invalid),
+    rule("C2", EINVAL, (7, 1, 0), ALWAYS.exit_signal(ExitSignalClass::Invalid),
         "signals end at 64"),
 
-    rule("D1", EINVAL, (2, 4, 19), ALWAYS.all(F::NEWNS.union(F::FS)),
+    rule("D1", EINVAL, (2, 4, 19), ALWAYS.requires_all(F::NEWNS.union(F::FS)),
         "a new mount namespace cannot share a root directory (CLONE_NEWNS with CLONE_FS)"),
-    rule("D2", EINVAL, (3, 9, 0), ALWAYS.all(F::NEWUSER.union(F::FS)),
+    rule("D2", EINVAL, (3, 9, 0), ALWAYS.requires_all(F::NEWUSER.union(F::FS)),
         "a new user namespace cannot share a root directory (CLONE_NEWUSER with CLONE_FS)"),
-    rule("D2b", EPERM, (3, 8, 0), ALWAYS.all(F::NEWUSER).with(Fact::UserNamespacesForbidden),
+    rule("D2b", EPERM, (3, 8, 0), ALWAYS.requires_all(F::NEWUSER).when(Fact::UserNamespacesForbidden),
         "kernel.unprivileged_userns_clone forbids user namespaces"),
-    rule("D3", EINVAL, (2, 5, 35), ALWAYS.all(F::THREAD).none(F::SIGHAND),
+    rule("D3", EINVAL, (2, 5, 35), ALWAYS.requires_all(F::THREAD).forbids(F::SIGHAND),
         "CLONE_THREAD needs CLONE_SIGHAND"),
-    rule("D4", EINVAL, (2, 6, 0), ALWAYS.all(F::SIGHAND).none(F::VM),
+    rule("D4", EINVAL, (2, 6, 0), ALWAYS.requires_all(F::SIGHAND).forbids(F::VM),
         "CLONE_SIGHAND needs CLONE_VM"),
-    rule("D5", EINVAL, (2, 6, 32), ALWAYS.all(F::PARENT).with(Fact::InitOfPidNamespace),
+    rule("D5", EINVAL, (2, 6, 32), ALWAYS.requires_all(F::PARENT).when(Fact::InitOfPidNamespace),
         "the init of a pid namespace has no siblings (CLONE_PARENT)"),
-    rule("D6", EINVAL, (3, 8, 0), ALWAYS.all(F::THREAD).any(F::NEWUSER.union(F::NEWPID)),
+    rule("D6", EINVAL, (3, 8, 0), ALWAYS.requires_all(F::THREAD).requires_any(F::NEWUSER.union(F::NEWPID)),
         "a thread group has one user namespace and one pid namespace"),
-    rule("D6b", EINVAL, (3, 8, 0), ALWAYS.all(F::THREAD).with(Fact::PendingPidNamespace),
+    rule("D6b", EINVAL, (3, 8, 0), ALWAYS.requires_all(F::THREAD).when(Fact::PendingPidNamespace),
         "the caller's children belong to another pid namespace, so they cannot be its threads"),
-    rule("D7", EINVAL, (5, 2, 0), CLONE.all(F::PIDFD.union(F::DETACHED)),
+    rule("D7", EINVAL, (5, 2, 0), CLONE.requires_all(F::PIDFD.union(F::DETACHED)),
         "CLONE_PIDFD cannot go with the old CLONE_DETACHED"),
-    until((6, 9, 0), rule("D8", EINVAL, (5, 2, 0), ALWAYS.all(F::PIDFD.union(F::THREAD)),
+    dropped_in((6, 9, 0), rule("D8", EINVAL, (5, 2, 0), ALWAYS.requires_all(F::PIDFD.union(F::THREAD)),
         "a thread had no pidfd")),
-    until((6, 2, 0), rule("D9", EINVAL, (5, 6, 0),
-        ALWAYS.any(F::THREAD.union(F::VM)).with(Fact::PendingTimeNamespace),
+    dropped_in((6, 2, 0), rule("D9", EINVAL, (5, 6, 0),
+        ALWAYS.requires_any(F::THREAD.union(F::VM)).when(Fact::PendingTimeNamespace),
         "the caller's children belong to another time namespace, so they could not share memory")),
-    rule("D10", EINVAL, (7, 1, 0), CLONE3.all(F::AUTOREAP).any(F::THREAD.union(F::PARENT)),
+    rule("D10", EINVAL, (7, 1, 0), CLONE3.requires_all(F::AUTOREAP).requires_any(F::THREAD.union(F::PARENT)),
         "CLONE_AUTOREAP is for children of the caller: no CLONE_THREAD, no CLONE_PARENT"),
-    rule("D10b", EINVAL, (7, 1, 0), CLONE3.all(F::AUTOREAP).signal(SignalIs::Given),
+    rule("D10b", EINVAL, (7, 1, 0), CLONE3.requires_all(F::AUTOREAP).exit_signal(ExitSignalClass::Given),
         "CLONE_AUTOREAP takes no exit signal"),
-    rule("D11", EINVAL, (7, 1, 0), ALWAYS.all(F::PARENT).with(Fact::Autoreaped),
+    rule("D11", EINVAL, (7, 1, 0), ALWAYS.requires_all(F::PARENT).when(Fact::Autoreaped),
         "a task made with CLONE_AUTOREAP has no siblings (CLONE_PARENT)"),
-    rule("D12", EINVAL, (7, 1, 0), CLONE3.all(F::NNP.union(F::THREAD)),
+    rule("D12", EINVAL, (7, 1, 0), CLONE3.requires_all(F::NNP.union(F::THREAD)),
         "no_new_privs is set for whole processes (CLONE_NNP with CLONE_THREAD)"),
-    rule("D13", EINVAL, (7, 1, 0), CLONE3.all(F::PIDFD_AUTOKILL).none(F::PIDFD),
+    rule("D13", EINVAL, (7, 1, 0), CLONE3.requires_all(F::PIDFD_AUTOKILL).forbids(F::PIDFD),
         "CLONE_PIDFD_AUTOKILL needs CLONE_PIDFD"),
-    rule("D13b", EINVAL, (7, 1, 0), CLONE3.all(F::PIDFD_AUTOKILL).none(F::AUTOREAP),
+    rule("D13b", EINVAL, (7, 1, 0), CLONE3.requires_all(F::PIDFD_AUTOKILL).forbids(F::AUTOREAP),
         "CLONE_PIDFD_AUTOKILL needs CLONE_AUTOREAP"),
     rule("D14", EPERM, (7, 1, 0),
-        CLONE3.all(F::PIDFD_AUTOKILL).none(F::NNP).unless(Fact::SysAdmin),
+        CLONE3.requires_all(F::PIDFD_AUTOKILL).forbids(F::NNP).unless(Fact::SysAdmin),
         "CLONE_PIDFD_AUTOKILL needs CLONE_NNP or CAP_SYS_ADMIN"),
 
-    rule("E1", ENOSPC, (4, 9, 0), ALWAYS.all(F::NEWUSER).exhausted(F::NEWUSER),
+    rule("E1", ENOSPC, (4, 9, 0), ALWAYS.requires_all(F::NEWUSER).quota_exhausted(F::NEWUSER),
         "user namespaces are nested too deep, or user.max_user_namespaces is reached"),
-    rule("E2", EPERM, (3, 9, 0), ALWAYS.all(F::NEWUSER).with(Fact::Chrooted),
+    rule("E2", EPERM, (3, 9, 0), ALWAYS.requires_all(F::NEWUSER).when(Fact::Chrooted),
         "a chrooted task makes no user namespaces"),
-    rule("E2b", EPERM, (3, 8, 0), ALWAYS.all(F::NEWUSER).with(Fact::UnmappedIds),
+    rule("E2b", EPERM, (3, 8, 0), ALWAYS.requires_all(F::NEWUSER).when(Fact::UnmappedIds),
         "the caller's uid or gid has no mapping in its own user namespace"),
     rule("E3", EAGAIN, (2, 4, 0),
-        ALWAYS.with(Fact::ProcessLimitReached).unless(Fact::ExemptFromProcessLimit),
+        ALWAYS.when(Fact::ProcessLimitReached).unless(Fact::ExemptFromProcessLimit),
         "RLIMIT_NPROC is reached"),
-    rule("E3b", EAGAIN, (2, 4, 0), ALWAYS.with(Fact::ThreadLimitReached),
+    rule("E3b", EAGAIN, (2, 4, 0), ALWAYS.when(Fact::ThreadLimitReached),
         "kernel.threads-max is reached"),
-    rule("E4", EAGAIN, (3, 14, 0), ALWAYS.with(Fact::DeadlineWithoutReset),
+    rule("E4", EAGAIN, (3, 14, 0), ALWAYS.when(Fact::DeadlineWithoutReset),
         "a SCHED_DEADLINE task needs reset-on-fork to make others"),
-    rule("E5", EAGAIN, (2, 6, 0), ALWAYS.all(F::FS).with(Fact::ExecInProgress),
+    rule("E5", EAGAIN, (2, 6, 0), ALWAYS.requires_all(F::FS).when(Fact::ExecInProgress),
         "what would be shared by CLONE_FS is held by an execve under way"),
-    rule("E5b", ENOMEM, (2, 0, 0), ALWAYS.with(Fact::OutOfMemory),
+    rule("E5b", ENOMEM, (2, 0, 0), ALWAYS.when(Fact::OutOfMemory),
         "there is no memory for the copies"),
 
     rule("F1", EPERM, (3, 8, 0),
-        ALWAYS.any(OTHER_NAMESPACES).none(F::NEWUSER).unless(Fact::SysAdmin),
+        ALWAYS.requires_any(NON_USER_NAMESPACES).forbids(F::NEWUSER).unless(Fact::SysAdmin),
         "new namespaces need CAP_SYS_ADMIN, or CLONE_NEWUSER with them"),
-    rule("F2", EINVAL, (2, 6, 19), ALWAYS.all(F::NEWIPC.union(F::SYSVSEM)),
+    rule("F2", EINVAL, (2, 6, 19), ALWAYS.requires_all(F::NEWIPC.union(F::SYSVSEM)),
         "semaphores of one IPC namespace cannot be undone from another (CLONE_NEWIPC with CLONE_SYSVSEM)"),
-    rule("F3", ENOSPC, (4, 9, 0), ALWAYS.exhausted(F::NEWNS.union(F::NEWUTS).union(F::NEWIPC)),
+    rule("F3", ENOSPC, (4, 9, 0), ALWAYS.quota_exhausted(F::NEWNS.union(F::NEWUTS).union(F::NEWIPC)),
         "user.max_mnt_namespaces, max_uts_namespaces or max_ipc_namespaces is reached"),
-    rule("F3b", EINVAL, (3, 8, 0), ALWAYS.all(F::NEWPID).with(Fact::PendingPidNamespace),
+    rule("F3b", EINVAL, (3, 8, 0), ALWAYS.requires_all(F::NEWPID).when(Fact::PendingPidNamespace),
         "the caller's children already belong to another pid namespace"),
     rule("F3c", ENOSPC, (4, 9, 0),
-        ALWAYS.exhausted(F::NEWPID.union(F::NEWCGROUP).union(F::NEWNET).union(F::NEWTIME)),
+        ALWAYS.quota_exhausted(F::NEWPID.union(F::NEWCGROUP).union(F::NEWNET).union(F::NEWTIME)),
         "pid namespaces are nested too deep, or user.max_pid_namespaces, max_cgroup_namespaces, max_net_namespaces or max_time_namespaces is reached"),
 
-    rule("G1", EPERM, (2, 6, 0), ALWAYS.all(F::SETTLS).with(Fact::ThreadPointerOutOfReach),
+    rule("G1", EPERM, (2, 6, 0), ALWAYS.requires_all(F::SETTLS).when(Fact::ThreadPointerOutOfRange),
         "the thread pointer is not in user space (x86-64 looks)"),
 
-    rule("H1", EINVAL, (5, 5, 0), CLONE3.with(Fact::SetTidOutOfRange),
+    rule("H1", EINVAL, (5, 5, 0), CLONE3.when(Fact::SetTidOutOfRange),
         "set_tid names a tid that cannot be, or more namespaces than there are"),
-    rule("H2", EPERM, (5, 5, 0), CLONE3.with(Fact::SetTid).unless(Fact::CheckpointRestore),
+    rule("H2", EPERM, (5, 5, 0), CLONE3.when(Fact::SetTid).unless(Fact::CheckpointRestore),
         "set_tid needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN over the pid namespace"),
-    rule("H3", EEXIST, (5, 5, 0), CLONE3.with(Fact::SetTidInUse),
+    rule("H3", EEXIST, (5, 5, 0), CLONE3.when(Fact::SetTidInUse),
         "a tid that set_tid names is in use"),
-    rule("H3b", EAGAIN, (2, 4, 0), ALWAYS.with(Fact::NoFreeTid),
+    rule("H3b", EAGAIN, (2, 4, 0), ALWAYS.when(Fact::NoFreeTid),
         "no tid is free"),
-    rule("H3c", ENOMEM, (2, 6, 24), ALWAYS.none(F::NEWPID).with(Fact::PidNamespaceDead),
+    rule("H3c", ENOMEM, (2, 6, 24), ALWAYS.forbids(F::NEWPID).when(Fact::PidNamespaceDead),
         "the pid namespace's init is dead"),
-    rule("H4", EMFILE, (5, 2, 0), ALWAYS.all(F::PIDFD).with(Fact::DescriptorTableFull),
+    rule("H4", EMFILE, (5, 2, 0), ALWAYS.requires_all(F::PIDFD).when(Fact::DescriptorTableFull),
         "there is no descriptor left for the pidfd"),
-    rule("H4b", EFAULT, (5, 2, 0), ALWAYS.all(F::PIDFD).with(Fact::PidfdUnwritable),
+    rule("H4b", EFAULT, (5, 2, 0), ALWAYS.requires_all(F::PIDFD).when(Fact::PidfdEfault),
         "the word for the pidfd cannot be written"),
 
-    rule("I1", EBADF, (5, 7, 0), CLONE3.all(F::INTO_CGROUP).with(Fact::CgroupNotV2),
+    rule("I1", EBADF, (5, 7, 0), CLONE3.requires_all(F::INTO_CGROUP).when(Fact::CgroupNotV2),
         "the descriptor is not one of a version 2 cgroup"),
-    rule("I1b", ENOENT, (5, 7, 0), CLONE3.all(F::INTO_CGROUP).with(Fact::CgroupRemoved),
+    rule("I1b", ENOENT, (5, 7, 0), CLONE3.requires_all(F::INTO_CGROUP).when(Fact::CgroupRemoved),
         "the cgroup was removed"),
-    rule("I1c", EACCES, (5, 7, 0), CLONE3.all(F::INTO_CGROUP).with(Fact::CgroupForbidden),
+    rule("I1c", EACCES, (5, 7, 0), CLONE3.requires_all(F::INTO_CGROUP).when(Fact::CgroupForbidden),
         "the caller may not put tasks into that cgroup"),
     rule("I1d", EOPNOTSUPP, (5, 7, 0),
-        CLONE3.all(F::INTO_CGROUP.union(F::THREAD)).with(Fact::CgroupOfOtherDomain),
+        CLONE3.requires_all(F::INTO_CGROUP.union(F::THREAD)).when(Fact::CgroupOfOtherDomain),
         "threads of one process stay in one cgroup domain"),
-    rule("I2", EAGAIN, (4, 3, 0), ALWAYS.with(Fact::CgroupFull),
+    rule("I2", EAGAIN, (4, 3, 0), ALWAYS.when(Fact::CgroupFull),
         "the cgroup's pids.max is reached"),
-    rule("I3", EINTR, (4, 14, 0), ALWAYS.with(Fact::FatalSignalPending),
+    rule("I3", EINTR, (4, 14, 0), ALWAYS.when(Fact::FatalSignalPending),
         "the caller is about to be killed"),
 ];

@@ -1,7 +1,7 @@
 //! A model of a thread that ends while another one calls `setuid` (glibc).
 
-use super::check;
-use crate::runtime::setxid::{SETXID, Seen, withdraw};
+use super::explore;
+use crate::runtime::setxid::{SETXID, SetxidMark, clear_tid_and_check};
 use loom::sync::Arc;
 use loom::sync::atomic::Ordering::{Acquire, Relaxed};
 use loom::sync::atomic::{AtomicI32, AtomicU32};
@@ -19,14 +19,14 @@ fn mark_and_read_tid(tid: &AtomicI32, mark: &AtomicU32) -> i32 {
 /// A signal accepted by a thread that does not look at its mark again would be waited for for ever.
 #[test]
 fn a_thread_that_saw_no_mark_is_sent_no_signal() {
-    check(4, || {
+    explore(4, || {
         let words = Arc::new((AtomicI32::new(1000), AtomicU32::new(0)));
         let leaver = thread::spawn({
             let words = words.clone();
-            move || withdraw(&words.0, &words.1)
+            move || clear_tid_and_check(&words.0, &words.1)
         });
         let signalled = mark_and_read_tid(&words.0, &words.1);
         let seen = leaver.join().unwrap();
-        assert!(seen == Seen::Marked || signalled == 0, "{seen:?}");
+        assert!(seen == SetxidMark::Set || signalled == 0, "{seen:?}");
     });
 }

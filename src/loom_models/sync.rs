@@ -1,7 +1,7 @@
 //! Models of `sync`, through its public types.
 
-use super::{Watched, check};
-use crate::sync::raw::{RawOnce, Verdict};
+use super::{RaceCell, explore};
+use crate::sync::raw::{Begin, RawOnce};
 use crate::sync::{
     Barrier, Condvar, LazyLock, Mutex, Once, OnceLock, RwLock, RwLockWriteGuard, Semaphore,
 };
@@ -33,8 +33,8 @@ fn join(threads: Vec<thread::JoinHandle<()>>) {
 /// RAWMUTEX-1 and RAWMUTEX-2: three threads, so that one sleeps while two meet.
 #[test]
 fn mutex() {
-    check(3, || {
-        let lock = Arc::new(Mutex::new(Watched::new(0)));
+    explore(3, || {
+        let lock = Arc::new(Mutex::new(RaceCell::new(0)));
         let others = in_threads(2, &lock, |lock| lock.lock().add(1));
         lock.lock().add(1);
         join(others);
@@ -44,8 +44,8 @@ fn mutex() {
 
 #[test]
 fn mutex_try_lock() {
-    check(3, || {
-        let lock = Arc::new(Mutex::new(Watched::new(0)));
+    explore(3, || {
+        let lock = Arc::new(Mutex::new(RaceCell::new(0)));
         let others = in_threads(2, &lock, |lock| {
             if let Ok(data) = lock.try_lock() {
                 data.add(1);
@@ -60,8 +60,8 @@ fn mutex_try_lock() {
 /// CONDVAR-1 and CONDVAR-2: the notification comes before, while or after the waiter falls asleep.
 #[test]
 fn condvar_notify_one() {
-    check(3, || {
-        let pair = Arc::new((Mutex::new(Watched::new(0)), Condvar::new()));
+    explore(3, || {
+        let pair = Arc::new((Mutex::new(RaceCell::new(0)), Condvar::new()));
         let others = in_threads(1, &pair, |(lock, changed)| {
             lock.lock().add(1);
             changed.notify_one();
@@ -77,8 +77,8 @@ fn condvar_notify_one() {
 /// Two waiters, one notification for both.
 #[test]
 fn condvar_notify_all() {
-    check(2, || {
-        let pair = Arc::new((Mutex::new(Watched::new(0)), Condvar::new()));
+    explore(2, || {
+        let pair = Arc::new((Mutex::new(RaceCell::new(0)), Condvar::new()));
         let others = in_threads(2, &pair, |(lock, changed)| {
             drop(changed.wait_while(lock.lock(), |data| data.get() == 0));
         });
@@ -92,8 +92,8 @@ fn condvar_notify_all() {
 /// Two waiters, two notifications for one each: a waiter that times out takes none of them along.
 #[test]
 fn condvar_timeout() {
-    check(2, || {
-        let pair = Arc::new((Mutex::new(Watched::new(0)), Condvar::new()));
+    explore(2, || {
+        let pair = Arc::new((Mutex::new(RaceCell::new(0)), Condvar::new()));
         let patient = in_threads(1, &pair, |(lock, changed)| {
             drop(changed.wait_while(lock.lock(), |data| data.get() == 0));
         });
@@ -112,8 +112,8 @@ fn condvar_timeout() {
 /// RAWRWLOCK-1 to RAWRWLOCK-4 with two writers and a reader.
 #[test]
 fn rwlock_writers() {
-    check(2, || {
-        let lock = Arc::new(RwLock::new(Watched::new(0)));
+    explore(2, || {
+        let lock = Arc::new(RwLock::new(RaceCell::new(0)));
         let writers = in_threads(2, &lock, |lock| lock.write().add(1));
         assert!(lock.read().get() <= 2);
         join(writers);
@@ -124,8 +124,8 @@ fn rwlock_writers() {
 /// RAWRWLOCK-1 to RAWRWLOCK-5 with two readers and a writer.
 #[test]
 fn rwlock_readers() {
-    check(2, || {
-        let lock = Arc::new(RwLock::new(Watched::new(0)));
+    explore(2, || {
+        let lock = Arc::new(RwLock::new(RaceCell::new(0)));
         let readers = in_threads(2, &lock, |lock| assert!(lock.read().get() <= 1));
         lock.write().add(1);
         join(readers);
@@ -135,8 +135,8 @@ fn rwlock_readers() {
 /// The readers that a writer shut out come in with its downgrade.
 #[test]
 fn rwlock_downgrade() {
-    check(2, || {
-        let lock = Arc::new(RwLock::new(Watched::new(0)));
+    explore(2, || {
+        let lock = Arc::new(RwLock::new(RaceCell::new(0)));
         let reader = in_threads(1, &lock, |lock| assert!(lock.read().get() <= 3));
         let writer = in_threads(1, &lock, |lock| lock.write().add(2));
         let own = lock.write();
@@ -153,8 +153,8 @@ fn rwlock_downgrade() {
 /// A reader that a downgrade should let in, while the former writer waits for it.
 #[test]
 fn rwlock_downgrade_lets_readers_in() {
-    check(3, || {
-        let pair = Arc::new((RwLock::new(Watched::new(0)), Semaphore::new(0)));
+    explore(3, || {
+        let pair = Arc::new((RwLock::new(RaceCell::new(0)), Semaphore::new(0)));
         let reader = in_threads(1, &pair, |(lock, came_in)| {
             drop(lock.read());
             came_in.release(1);
@@ -172,9 +172,9 @@ fn rwlock_downgrade_lets_readers_in() {
 /// ONCE-1 to ONCE-3: of three threads one initialises, all see it.
 #[test]
 fn once() {
-    check(3, || {
-        let shared = Arc::new((Once::new(), Watched::new(0)));
-        fn visit((once, data): &(Once, Watched)) {
+    explore(3, || {
+        let shared = Arc::new((Once::new(), RaceCell::new(0)));
+        fn visit((once, data): &(Once, RaceCell)) {
             once.call_once(|| data.add(1));
             assert_eq!(data.get(), 1);
         }
@@ -187,8 +187,8 @@ fn once() {
 /// ONCE-3: a thread that waits without offering a closure, before and during the run.
 #[test]
 fn once_wait() {
-    check(3, || {
-        let shared = Arc::new((Once::new(), Watched::new(0)));
+    explore(3, || {
+        let shared = Arc::new((Once::new(), RaceCell::new(0)));
         let others = in_threads(2, &shared, |(once, data)| {
             once.wait();
             assert_eq!(data.get(), 1);
@@ -202,12 +202,12 @@ fn once_wait() {
 /// is dropped poisons, as a panic would.
 #[test]
 fn once_poisoned() {
-    check(3, || {
-        let shared = Arc::new((RawOnce::new(), Watched::new(0)));
-        fn fail((once, data): &(RawOnce, Watched)) {
-            if let Verdict::Yours(turn) = once.ask(true) {
+    explore(3, || {
+        let shared = Arc::new((RawOnce::new(), RaceCell::new(0)));
+        fn fail((once, data): &(RawOnce, RaceCell)) {
+            if let Begin::Run(guard) = once.begin_or_wait(true) {
                 data.add(1);
-                drop(turn);
+                drop(guard);
             }
         }
         let others = in_threads(2, &shared, fail);
@@ -219,10 +219,10 @@ fn once_poisoned() {
 
 #[test]
 fn once_lock() {
-    check(3, || {
+    explore(3, || {
         let cell = Arc::new(OnceLock::new());
-        let setters = in_threads(2, &cell, |cell: &OnceLock<Watched>| {
-            let _ = cell.set(Watched::new(1));
+        let setters = in_threads(2, &cell, |cell: &OnceLock<RaceCell>| {
+            let _ = cell.set(RaceCell::new(1));
         });
         if let Some(value) = cell.get() {
             assert_eq!(value.get(), 1);
@@ -234,9 +234,9 @@ fn once_lock() {
 
 #[test]
 fn lazy_lock() {
-    type Lazy = LazyLock<Watched, Box<dyn FnOnce() -> Watched + Send>>;
-    check(3, || {
-        let lazy: Arc<Lazy> = Arc::new(LazyLock::new(Box::new(|| Watched::new(5))));
+    type Lazy = LazyLock<RaceCell, Box<dyn FnOnce() -> RaceCell + Send>>;
+    explore(3, || {
+        let lazy: Arc<Lazy> = Arc::new(LazyLock::new(Box::new(|| RaceCell::new(5))));
         let others = in_threads(2, &lazy, |lazy: &Lazy| assert_eq!(lazy.get(), 5));
         assert_eq!(lazy.get(), 5);
         join(others);
@@ -246,13 +246,13 @@ fn lazy_lock() {
 /// BARRIER-1: what was done before the barrier is seen behind it, and one thread leads.
 #[test]
 fn barrier() {
-    check(3, || {
+    explore(3, || {
         let shared = Arc::new((
             Barrier::new(2),
-            [Watched::new(0), Watched::new(0)],
+            [RaceCell::new(0), RaceCell::new(0)],
             Mutex::new(0),
         ));
-        fn visit((barrier, data, leaders): &(Barrier, [Watched; 2], Mutex<u32>), mine: usize) {
+        fn visit((barrier, data, leaders): &(Barrier, [RaceCell; 2], Mutex<u32>), mine: usize) {
             data[mine].add(1);
             if barrier.wait().is_leader() {
                 *leaders.lock() += 1;
@@ -269,9 +269,9 @@ fn barrier() {
 /// BARRIER-1 again: two rounds.
 #[test]
 fn barrier_again() {
-    check(2, || {
-        let shared = Arc::new((Barrier::new(2), Watched::new(0)));
-        fn visit((barrier, data): &(Barrier, Watched)) {
+    explore(2, || {
+        let shared = Arc::new((Barrier::new(2), RaceCell::new(0)));
+        fn visit((barrier, data): &(Barrier, RaceCell)) {
             if barrier.wait().is_leader() {
                 data.add(1);
             }
@@ -287,7 +287,7 @@ fn barrier_again() {
 /// BARRIER-2: four threads on a barrier for two, so that two rounds overlap. Nobody is left behind.
 #[test]
 fn barrier_overlap() {
-    check(2, || {
+    explore(2, || {
         let barrier = Arc::new(Barrier::new(2));
         let others = in_threads(3, &barrier, |barrier| {
             barrier.wait();
@@ -300,9 +300,9 @@ fn barrier_overlap() {
 /// SEMAPHORE-1: one permit, as a lock.
 #[test]
 fn semaphore_as_lock() {
-    check(3, || {
-        let shared = Arc::new((Semaphore::new(1), Watched::new(0)));
-        fn visit((semaphore, data): &(Semaphore, Watched)) {
+    explore(3, || {
+        let shared = Arc::new((Semaphore::new(1), RaceCell::new(0)));
+        fn visit((semaphore, data): &(Semaphore, RaceCell)) {
             let _permit = semaphore.acquire();
             data.add(1);
         }
@@ -320,13 +320,13 @@ fn semaphore_two_sleepers() {
     fn take(semaphore: &Semaphore) {
         semaphore.acquire().forget();
     }
-    check(3, || {
+    explore(3, || {
         let semaphore = Arc::new(Semaphore::new(0));
         let takers = in_threads(2, &semaphore, take);
         semaphore.release(2);
         join(takers);
     });
-    check(3, || {
+    explore(3, || {
         let semaphore = Arc::new(Semaphore::new(0));
         let takers = in_threads(2, &semaphore, take);
         semaphore.release(1);
@@ -338,7 +338,7 @@ fn semaphore_two_sleepers() {
 /// SEMAPHORE-1 with a sleeper that gives up: the other one still gets its permit.
 #[test]
 fn semaphore_timeout() {
-    check(2, || {
+    explore(2, || {
         let semaphore = Arc::new(Semaphore::new(0));
         let patient = in_threads(1, &semaphore, |semaphore| semaphore.acquire().forget());
         let hasty = in_threads(1, &semaphore, |semaphore| {

@@ -1,6 +1,6 @@
 //! Models of `thread::warm`: who gets what an idle thread is given.
 
-use super::check;
+use super::explore;
 use crate::thread::warm::bed::{Bed, Given};
 use crate::thread::warm::futex_bed::FutexBed;
 use core::time::Duration;
@@ -73,7 +73,7 @@ const FOR_EVER: Duration = Duration::MAX;
 /// thread lies down for the next.
 #[test]
 fn an_idle_thread_gets_all_it_is_given() {
-    check(3, || {
+    explore(3, || {
         let idle = Idle::new();
         let thread = thread::spawn({
             let idle = idle.clone();
@@ -96,7 +96,7 @@ fn an_idle_thread_gets_all_it_is_given() {
 /// A thread whose time is over when it is given a task: one of the two knows, and the other too.
 #[test]
 fn a_task_is_taken_or_refused() {
-    check(3, || {
+    explore(3, || {
         let idle = Idle::new();
         let thread = thread::spawn({
             let idle = idle.clone();

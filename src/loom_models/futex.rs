@@ -18,7 +18,7 @@ use loom::sync::{Arc, Condvar, Mutex};
 
 struct Sleeper {
     word: usize,
-    bed: Arc<Condvar>,
+    condvar: Arc<Condvar>,
 }
 
 loom::lazy_static! {
@@ -37,13 +37,16 @@ pub(crate) fn wait(
     if deadline.is_some() {
         return Err(TimedOut);
     }
-    let bed = Arc::new(Condvar::new());
+    let condvar = Arc::new(Condvar::new());
     queue.push(Sleeper {
         word: core::ptr::from_ref(word).addr(),
-        bed: bed.clone(),
+        condvar: condvar.clone(),
     });
-    while queue.iter().any(|sleeper| Arc::ptr_eq(&sleeper.bed, &bed)) {
-        queue = bed.wait(queue).unwrap();
+    while queue
+        .iter()
+        .any(|sleeper| Arc::ptr_eq(&sleeper.condvar, &condvar))
+    {
+        queue = condvar.wait(queue).unwrap();
     }
     Ok(())
 }
@@ -55,7 +58,7 @@ pub(crate) fn wake(word: *const AtomicU32, count: u32) -> usize {
         let Some(next) = queue.iter().position(|sleeper| sleeper.word == word.addr()) else {
             break;
         };
-        queue.remove(next).bed.notify_one();
+        queue.remove(next).condvar.notify_one();
         woken += 1;
     }
     woken

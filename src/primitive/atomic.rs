@@ -1,6 +1,6 @@
 //! The one switch between the machine's atomics and loom's.
 //!
-//! Rooms whose protocols have a model in `src/models` take their atomics from here. In every
+//! Rooms whose protocols have a model in `src/loom_models` take their atomics from here. In every
 //! real build these are core's. In the models' build (`RUSTFLAGS="--cfg loom"`, this crate's own
 //! tests only) they are loom's, which try the interleavings and the stale reads that the memory
 //! model allows. The other half of the switch, the futex, is `sync::futex`: it needs system
@@ -8,39 +8,40 @@
 //!
 //! Two things differ with loom, and both are settled here rather than at each use:
 //!
-//! * its atomics are made at run time, so [`const_fn!`] drops the `const`;
-//! * a spin is only more of the same reads to it, so [`PATIENCE`] is 0.
+//! * its atomics are made at run time, so [`maybe_const_fn!`] drops the `const`;
+//! * a spin is only more of the same reads to it, so [`SPIN_LIMIT`] is 0.
 
 #[cfg(not(all(test, loom)))]
-mod chosen {
+mod imp {
     pub(crate) use core::hint::spin_loop;
     pub(crate) use core::sync::atomic;
 
     /// How long to wait with open eyes, in `spin_loop`s: some 30 µs, the price of waking an idle
     /// processor.
-    pub(crate) const PATIENCE: u32 = 1023;
+    pub(crate) const SPIN_LIMIT: u32 = 1023;
 
-    macro_rules! const_fn {
+    macro_rules! maybe_const_fn {
         ($(#[$meta:meta])* $vis:vis fn $($rest:tt)*) => {
             $(#[$meta])* $vis const fn $($rest)*
         };
     }
-    pub(crate) use const_fn;
+    pub(crate) use maybe_const_fn;
 }
 
 #[cfg(all(test, loom))]
-mod chosen {
+mod imp {
     pub(crate) use loom::hint::spin_loop;
     pub(crate) use loom::sync::atomic;
 
-    pub(crate) const PATIENCE: u32 = 0;
+    pub(crate) const SPIN_LIMIT: u32 = 0;
 
-    macro_rules! const_fn {
+    macro_rules! maybe_const_fn {
         ($(#[$meta:meta])* $vis:vis fn $($rest:tt)*) => {
             $(#[$meta])* $vis fn $($rest)*
         };
     }
-    pub(crate) use const_fn;
+    pub(crate) use maybe_const_fn;
 }
 
-pub(crate) use chosen::{PATIENCE, atomic, const_fn, spin_loop};
+pub(crate) use imp::atomic::*;
+pub(crate) use imp::{SPIN_LIMIT, maybe_const_fn, spin_loop};
