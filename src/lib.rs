@@ -37,7 +37,7 @@
 //! The crate is built in rooms; a room uses only the rooms below it
 //! (`tests/house_rules.rs` keeps it so). From the ground up:
 //!
-//! ROOMS: sys, primitive, flags, error, diagnosis, sync, stack, runtime, thread, process
+//! ROOMS: sys, primitive, flags, error, diagnosis, sync, arena, stack, runtime, thread, process
 
 #![no_std]
 
@@ -82,6 +82,8 @@ pub mod sync;
 #[allow(dead_code, reason = "the ground offers what the rooms above will use")]
 mod sys;
 
+#[allow(dead_code, reason = "each runtime uses a part of it")]
+mod arena;
 #[allow(dead_code, reason = "both runtimes use the same ground")]
 pub mod runtime;
 #[allow(dead_code, reason = "both runtimes use the same ground")]
@@ -93,10 +95,10 @@ pub use error::{Error, ErrorKind, Limit};
 pub use runtime::freestanding::start;
 #[cfg(feature = "hosted")]
 #[doc(hidden)]
-pub use runtime::hosted::host::testing;
+pub use runtime::hosted::libc_layout::testing;
 #[cfg(feature = "hosted")]
 pub use runtime::hosted::{
     host,
-    host::{Citizenship, Host},
+    libc_layout::{Host, Support},
 };
 pub use thread::*;

@@ -7,9 +7,9 @@ use super::ground::Ground;
 use crate::diagnosis;
 use crate::error::Error;
 use crate::flags::CloneFlags;
-use crate::runtime::{Current, Runtime, Slot, Words};
+use crate::runtime::{CloneTls, Rt, Runtime, Slot};
 use crate::stack::layout;
-use crate::stack::slot::{OCCUPIED, Taken};
+use crate::stack::slot::{ALIVE, Acquired};
 use crate::sys::clone::CloneArgs;
 use crate::sys::{Errno, memory};
 
@@ -88,7 +88,7 @@ pub(super) const SEAT_FLAGS: CloneFlags = CloneFlags::SETTLS
 /// before the slot goes back to the cache.
 pub(super) struct Seat {
     slot: Slot,
-    words: Words,
+    words: CloneTls,
     bottom: usize,
     state: *const AtomicU32,
 }
@@ -109,30 +109,30 @@ impl Seat {
     /// # Errors
     /// `Unsupported` where there are no thread identities; a limit; the size.
     pub(super) fn take(size: usize) -> Result<Self, Error> {
-        Current::ready()?;
+        Rt::ensure_init()?;
         let room = size
             .checked_add(STATE_ROOM)
-            .and_then(|size| size.checked_add(Current::headroom()))
+            .and_then(|size| size.checked_add(Rt::tcb_reserve()))
             .ok_or(TOO_LARGE)?;
-        let taken = Current::cache().take(room, memory::page_size());
+        let taken = Rt::cache().acquire(room, memory::page_size());
         let slot = match taken.map_err(|errno| match errno {
             Errno::EINVAL => TOO_LARGE,
             errno => diagnosis::map_error(errno, room),
         })? {
-            Taken::Ready(slot) => slot,
-            Taken::Blank(slot) => {
-                // SAFETY: a blank slot with guards, ours alone.
-                if let Err(error) = unsafe { Current::mint(slot) } {
-                    Current::cache().put_blank(slot);
+            Acquired::WithTcb(slot) => slot,
+            Acquired::Uninit(slot) => {
+                // SAFETY: an uninitialised slot with guards, ours alone.
+                if let Err(error) = unsafe { Rt::create_tcb(slot) } {
+                    Rt::cache().release_uninit(slot);
                     return Err(error);
                 }
                 slot
             }
         };
         // SAFETY: ours alone, vacant, and minted.
-        let words = unsafe { Current::prepare(slot) };
-        slot.clear_tid().store(OCCUPIED, Ordering::Relaxed);
-        let Some(state) = layout::place_below(words.stack_top, STATE_ROOM, STATE_ROOM) else {
+        let words = unsafe { Rt::prepare_clone(slot) };
+        slot.clear_tid().store(ALIVE, Ordering::Relaxed);
+        let Some(state) = layout::align_below(words.stack_top, STATE_ROOM, STATE_ROOM) else {
             unreachable!("a slot's stack lies above address 16");
         };
         let state = state as *mut AtomicU32;
@@ -166,15 +166,15 @@ impl Drop for Seat {
             FREE => {
                 self.slot.clear_tid().store(0, Ordering::Relaxed);
                 // SAFETY: prepared by `take`, and no child came to be.
-                unsafe { Current::abandon(self.slot) };
-                Current::cache().put(self.slot);
+                unsafe { Rt::cancel_clone(self.slot) };
+                Rt::cache().release(self.slot);
             }
-            LEFT => Current::cache().put(self.slot),
+            LEFT => Rt::cache().release(self.slot),
             // The child was killed, or became another program, amid its thread-locals: nobody can
             // tell in which state they are. The slot is given up, identity and all; but it must
             // not be known by the tid of a process that is gone.
             // SAFETY: as above; the child is gone.
-            _ => unsafe { Current::abandon(self.slot) },
+            _ => unsafe { Rt::cancel_clone(self.slot) },
         }
     }
 }
@@ -193,7 +193,7 @@ impl Sitter {
     /// The caller was cloned onto this seat, with its words.
     pub(super) unsafe fn sit(self) {
         // SAFETY: passed on.
-        unsafe { Current::begin(self.slot) };
+        unsafe { Rt::on_thread_start(self.slot) };
     }
 
     /// The child's last step but exit: destructors of thread-locals, and the identity as it was.
@@ -203,8 +203,8 @@ impl Sitter {
     pub(super) unsafe fn leave(self) {
         // SAFETY: passed on; the maker keeps the slot, and so the word, until the child is gone.
         unsafe {
-            Current::run_destructors(self.slot);
-            Current::leave(self.slot);
+            Rt::run_destructors(self.slot);
+            Rt::on_thread_exit(self.slot);
             (*self.state).store(LEFT, Ordering::Release);
         }
     }

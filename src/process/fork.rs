@@ -125,7 +125,7 @@ unsafe fn copy() -> Result<i32, Errno> {
 /// In a child that has its own copy of the memory, made without libc's `fork`: first thing.
 #[cfg(not(feature = "hosted"))]
 pub(super) fn notice() {
-    crate::runtime::freestanding::forked();
+    crate::runtime::freestanding::after_fork();
 }
 
 /// The hosted runtime looks for itself, when it is next asked for a thread.

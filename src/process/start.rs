@@ -64,7 +64,7 @@ impl<F: FnOnce() -> i32> Start<F> {
     /// For a child on `footing`, which has [`room`] for it.
     pub(super) fn own(f: F, gate: Option<ChildGate>, footing: Footing) -> Result<Self, Error> {
         let (bottom, top) = footing.stack();
-        let place = layout::place_below(top, size_of::<Packet<F>>(), align::<F>());
+        let place = layout::align_below(top, size_of::<Packet<F>>(), align::<F>());
         let Some(packet) = place.filter(|place| *place > bottom) else {
             return Err(Error::invalid_input(
                 "the child's stack does not hold its closure",
@@ -131,7 +131,7 @@ impl<F: FnOnce() -> i32> Start<F> {
                         // SAFETY: the child's copy, taken once: this branch does not return.
                         let f = unsafe { ManuallyDrop::take(f) };
                         #[cfg(not(feature = "hosted"))]
-                        crate::runtime::freestanding::forked();
+                        crate::runtime::freestanding::after_fork();
                         let code = run(f, *gate);
                         task::exit_group(code)
                     }

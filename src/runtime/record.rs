@@ -1,6 +1,6 @@
 //! The record of a thread: what others know it by, for as long as anybody does.
 //!
-//! Records live in a permanent table: an `unpark` through a handle of a thread long gone finds a
+//! Records live in an arena: an `unpark` through a handle of a thread long gone finds a
 //! record, and a name is readable as long as a handle exists.
 #![allow(unsafe_code, reason = "shares records by counted pointers")]
 
@@ -10,26 +10,26 @@ use core::num::NonZeroU64;
 use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use super::{Current, Runtime};
+use super::{Rt, Runtime};
+use crate::arena::{Arena, ArenaEntry, FreeList, Zeroable};
 use crate::diagnosis;
 use crate::error::Error;
 use crate::primitive::atomic as primitive;
-use crate::stack::table::{Cell, List, Node, Table};
 use crate::sys::futex::{self, Deadline, Sharing};
 use crate::sys::{Errno, task};
 
 /// One thread's record.
 ///
 /// Invariants:
-/// * RECORD-1: `refs` counts the [`Shared`] values of this record; at 0 it is on the free list.
-/// * RECORD-2: `id`, `name` are written only by who took the record from the free list, before anybody
-///   else can reach it.
-pub(crate) struct Record {
+/// * RECORD-1: `refs` counts the [`ThreadRef`] values of this record; at 0 it is on the free list.
+/// * RECORD-2: `id`, `name` are written only by who took the record from the free list, before
+///   anybody else can reach it.
+pub(crate) struct ThreadInner {
     refs: AtomicUsize,
     id: AtomicU64,
     /// The tid that the kernel gave; 0 until known.
     tid: AtomicI32,
-    /// See [`Record::park`].
+    /// See [`ThreadInner::park`].
     parker: AtomicU32,
     /// Who still uses the thread's slot: `thread::state` reads and writes it.
     state: primitive::AtomicU32,
@@ -38,17 +38,17 @@ pub(crate) struct Record {
     /// The slot the thread runs on; null for threads that are not of this crate's making.
     slot: AtomicPtr<()>,
     /// The newest of the thread's thread-locals; see [`super::locals`].
-    locals: AtomicPtr<()>,
+    tls_values: AtomicPtr<()>,
     name: UnsafeCell<Name>,
 }
 
 // SAFETY: plain fields follow RECORD-2.
-unsafe impl Sync for Record {}
+unsafe impl Sync for ThreadInner {}
 // SAFETY: zero is a record without references, name, slot.
-unsafe impl Cell for Record {}
+unsafe impl Zeroable for ThreadInner {}
 
-static RECORDS: Table<Record> = Table::new();
-static FREE: List = List::new();
+static RECORDS: Arena<ThreadInner> = Arena::new();
+static FREE: FreeList = FreeList::new();
 
 /// Values of the parker word.
 ///
@@ -61,7 +61,7 @@ const EMPTY: u32 = 0;
 const NOTIFIED: u32 = 1;
 const PARKED: u32 = u32::MAX;
 
-impl Record {
+impl ThreadInner {
     pub(crate) fn id(&self) -> NonZeroU64 {
         NonZeroU64::new(self.id.load(Ordering::Relaxed)).unwrap_or(NonZeroU64::MAX)
     }
@@ -80,7 +80,7 @@ impl Record {
 
     /// In the child of a fork, the caller's own record: who used its tid in the parent is not here
     /// and will never say that it is done.
-    pub(crate) fn forget_pins(&self) {
+    pub(crate) fn reset_pins(&self) {
         self.state.fetch_and(STATE_FLAGS, Ordering::Relaxed);
     }
 
@@ -105,8 +105,8 @@ impl Record {
         self.slot.store(slot, Ordering::Relaxed);
     }
 
-    pub(crate) fn locals(&self) -> &AtomicPtr<()> {
-        &self.locals
+    pub(crate) fn tls_values(&self) -> &AtomicPtr<()> {
+        &self.tls_values
     }
 
     pub(crate) fn name(&self) -> Option<&str> {
@@ -116,7 +116,7 @@ impl Record {
 
     /// Sleeps until there is a token, and takes it; the calling thread must be this record's.
     ///
-    /// Acquire on taking pairs with [`Record::unpark`]'s Release: what was written before an
+    /// Acquire on taking pairs with [`ThreadInner::unpark`]'s Release: what was written before an
     /// unpark is visible after the park that it ends.
     pub(crate) fn park(&self, deadline: Option<Deadline>) {
         // NOTIFIED -> EMPTY, or EMPTY -> PARKED: one subtraction does both.
@@ -151,42 +151,42 @@ impl Record {
 /// The bits of the state word that are no count of pins.
 pub(crate) const STATE_FLAGS: u32 = 31;
 
-/// The table could not grow, which it does by as much as it has.
-fn table_failed(errno: Errno) -> Error {
-    diagnosis::map_error(errno, RECORDS.growth())
+/// The arena could not grow, which it does by as much as it has.
+fn alloc_error(errno: Errno) -> Error {
+    diagnosis::map_error(errno, RECORDS.next_chunk_bytes())
 }
 
 /// A counted reference to a record.
-pub(crate) struct Shared(&'static Node<Record>);
+pub(crate) struct ThreadRef(&'static ArenaEntry<ThreadInner>);
 
-impl Shared {
+impl ThreadRef {
     /// A record for a thread that is about to be made.
     ///
     /// # Errors
     /// ENOMEM.
     pub(crate) fn new(name: Name) -> Result<Self, Error> {
-        let node = match FREE.pop(&RECORDS) {
-            Some(node) => node,
-            None => RECORDS.fresh().map_err(table_failed)?,
+        let entry = match FREE.pop(&RECORDS) {
+            Some(entry) => entry,
+            None => RECORDS.alloc().map_err(alloc_error)?,
         };
         // SAFETY: RECORD-2: the record is on no list and nobody refers to it.
-        unsafe { *node.name.get() = name };
-        node.id.store(next_id(), Ordering::Relaxed);
-        node.tid.store(0, Ordering::Relaxed);
-        node.parker.store(EMPTY, Ordering::Relaxed);
-        node.state.store(0, Ordering::Relaxed);
-        node.slot.store(ptr::null_mut(), Ordering::Relaxed);
-        node.locals.store(ptr::null_mut(), Ordering::Relaxed);
-        node.set_stack(0, 0);
-        node.refs.store(1, Ordering::Relaxed);
-        Ok(Self(node))
+        unsafe { *entry.name.get() = name };
+        entry.id.store(next_id(), Ordering::Relaxed);
+        entry.tid.store(0, Ordering::Relaxed);
+        entry.parker.store(EMPTY, Ordering::Relaxed);
+        entry.state.store(0, Ordering::Relaxed);
+        entry.slot.store(ptr::null_mut(), Ordering::Relaxed);
+        entry.tls_values.store(ptr::null_mut(), Ordering::Relaxed);
+        entry.set_stack(0, 0);
+        entry.refs.store(1, Ordering::Relaxed);
+        Ok(Self(entry))
     }
 
     /// The address under which a runtime remembers it, and the reference with it.
     pub(crate) fn into_raw(self) -> *mut () {
-        let node = self.0;
+        let entry = self.0;
         core::mem::forget(self);
-        ptr::from_ref(node).cast_mut().cast()
+        ptr::from_ref(entry).cast_mut().cast()
     }
 
     /// Takes the reference back.
@@ -194,29 +194,29 @@ impl Shared {
     /// # Safety
     /// `raw` came from `into_raw`, and its reference was not taken back yet.
     pub(crate) unsafe fn from_raw(raw: *mut ()) -> Self {
-        // SAFETY: a node is permanent.
-        Self(unsafe { &*raw.cast::<Node<Record>>() })
+        // SAFETY: an entry is permanent.
+        Self(unsafe { &*raw.cast::<ArenaEntry<ThreadInner>>() })
     }
 
     /// One more reference to the record behind an address.
     ///
     /// # Safety
     /// `raw` came from `into_raw`, and its reference was not taken back yet.
-    pub(crate) unsafe fn another(raw: *mut ()) -> Self {
+    pub(crate) unsafe fn clone_raw(raw: *mut ()) -> Self {
         // SAFETY: passed on; the clone is the caller's, the original stays where it is.
         let original = core::mem::ManuallyDrop::new(unsafe { Self::from_raw(raw) });
         Self::clone(&original)
     }
 }
 
-impl core::ops::Deref for Shared {
-    type Target = Record;
-    fn deref(&self) -> &Record {
+impl core::ops::Deref for ThreadRef {
+    type Target = ThreadInner;
+    fn deref(&self) -> &ThreadInner {
         self.0
     }
 }
 
-impl Clone for Shared {
+impl Clone for ThreadRef {
     fn clone(&self) -> Self {
         // Relaxed: the caller has a reference already. An overflow would need 2^63 handles.
         self.0.refs.fetch_add(1, Ordering::Relaxed);
@@ -224,7 +224,7 @@ impl Clone for Shared {
     }
 }
 
-impl Drop for Shared {
+impl Drop for ThreadRef {
     fn drop(&mut self) {
         // Release: our uses before the count; Acquire by the last: everybody's uses before reuse.
         if self.0.refs.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -240,19 +240,19 @@ impl Drop for Shared {
 /// # Errors
 /// ENOMEM; what was mapped until then stays.
 pub(crate) fn reserve(n: usize) -> Result<(), Error> {
-    let held = List::new();
+    let held = FreeList::new();
     let mut outcome = Ok(());
     for _ in 0..n {
-        match FREE.pop(&RECORDS).map_or_else(|| RECORDS.fresh(), Ok) {
-            Ok(node) => held.push(node),
+        match FREE.pop(&RECORDS).map_or_else(|| RECORDS.alloc(), Ok) {
+            Ok(entry) => held.push(entry),
             Err(errno) => {
-                outcome = Err(table_failed(errno));
+                outcome = Err(alloc_error(errno));
                 break;
             }
         }
     }
-    while let Some(node) = held.pop(&RECORDS) {
-        FREE.push(node);
+    while let Some(entry) = held.pop(&RECORDS) {
+        FREE.push(entry);
     }
     outcome
 }
@@ -261,58 +261,58 @@ pub(crate) fn reserve(n: usize) -> Result<(), Error> {
 ///
 /// # Panics
 /// Without memory for a record.
-pub(crate) fn current() -> Shared {
-    let raw = Current::current();
+pub(crate) fn current() -> ThreadRef {
+    let raw = Rt::current();
     if !raw.is_null() {
         // SAFETY: the runtime holds the reference for as long as it returns the address.
-        return unsafe { Shared::another(raw) };
+        return unsafe { ThreadRef::clone_raw(raw) };
     }
-    let record = match Shared::new(foreign_name()) {
+    let record = match ThreadRef::new(native_name()) {
         Ok(record) => record,
         Err(error) => panic!("no record for the current thread: {error}"),
     };
-    record.set_tid(Current::tid());
-    Current::set_current(record.clone().into_raw());
+    record.set_tid(Rt::tid());
+    Rt::set_current(record.clone().into_raw());
     record
 }
 
 /// The calling thread's record if it has one: asking takes no memory.
 #[cfg(feature = "panic-thread")]
-pub(crate) fn known() -> Option<Shared> {
-    let raw = Current::current();
+pub(crate) fn try_current() -> Option<ThreadRef> {
+    let raw = Rt::current();
     // SAFETY: as in `current`.
-    (!raw.is_null()).then(|| unsafe { Shared::another(raw) })
+    (!raw.is_null()).then(|| unsafe { ThreadRef::clone_raw(raw) })
 }
 
-/// The record behind an address that [`Current::current`] returned.
+/// The record behind an address that [`Rt::current`] returned.
 ///
 /// # Safety
 /// The calling thread's record, used no longer than the thread lives.
-pub(super) unsafe fn behind(raw: *mut ()) -> &'static Record {
+pub(super) unsafe fn from_raw_ref(raw: *mut ()) -> &'static ThreadInner {
     // SAFETY: a record is permanent memory.
-    unsafe { &*raw.cast::<Node<Record>>() }
+    unsafe { &*raw.cast::<ArenaEntry<ThreadInner>>() }
 }
 
 /// The calling thread's record, for use by the thread itself; makes one if it has none yet.
 ///
 /// # Panics
 /// Without memory for a record, or for libc's memory of it.
-pub(crate) fn own() -> &'static Record {
-    if Current::current().is_null() {
+pub(crate) fn current_ref() -> &'static ThreadInner {
+    if Rt::current().is_null() {
         drop(current());
     }
-    let raw = Current::current();
+    let raw = Rt::current();
     assert!(!raw.is_null(), "no memory to remember the thread's record");
     // SAFETY: just asked.
-    unsafe { behind(raw) }
+    unsafe { from_raw_ref(raw) }
 }
 
-/// In the child of a fork: see [`Record::forget_pins`].
+/// In the child of a fork: see [`ThreadInner::reset_pins`].
 pub(crate) fn after_fork() {
-    let raw = Current::current();
+    let raw = Rt::current();
     if !raw.is_null() {
         // SAFETY: the runtime holds the reference for as long as it returns the address.
-        unsafe { Shared::another(raw) }.forget_pins();
+        unsafe { ThreadRef::clone_raw(raw) }.reset_pins();
     }
 }
 
@@ -320,35 +320,35 @@ pub(crate) fn after_fork() {
 ///
 /// A signal handler that came first and asked for the thread has made one, as for a thread of
 /// others' making: it is let go.
-pub(crate) fn begin(raw: *mut ()) {
-    release_foreign(Current::current());
-    Current::set_current(raw);
+pub(crate) fn install_at_start(raw: *mut ()) {
+    drop_native(Rt::current());
+    Rt::set_current(raw);
 }
 
 /// Lets go of the record of a thread that this crate did not make, at its end. Its thread-locals
 /// are dropped first.
-pub(crate) fn release_foreign(raw: *mut ()) {
+pub(crate) fn drop_native(raw: *mut ()) {
     if !raw.is_null() {
         // SAFETY: the runtime gives back what `current` stored for the calling thread.
-        let record = unsafe { behind(raw) };
-        if !record.locals().load(Ordering::Relaxed).is_null() {
+        let record = unsafe { from_raw_ref(raw) };
+        if !record.tls_values().load(Ordering::Relaxed).is_null() {
             // Destructors may ask who they run on, and for other thread-locals.
-            Current::set_current(raw);
-            super::locals::run_of(record);
-            Current::set_current(ptr::null_mut());
+            Rt::set_current(raw);
+            super::tls_values::run_dtors_for(record);
+            Rt::set_current(ptr::null_mut());
         }
         // SAFETY: the runtime gives back what `current` stored.
-        drop(unsafe { Shared::from_raw(raw) });
+        drop(unsafe { ThreadRef::from_raw(raw) });
     }
 }
 
 /// The name of a thread that this crate did not make.
-fn foreign_name() -> Name {
+fn native_name() -> Name {
     #[cfg(feature = "std")]
     if let Some(name) = std::thread::current().name() {
         return Name::new(name).unwrap_or(Name::NONE);
     }
-    if Current::tid() == task::pid() {
+    if Rt::tid() == task::pid() {
         return Name::new("main").unwrap_or(Name::NONE);
     }
     Name::NONE
@@ -360,30 +360,30 @@ fn next_id() -> u64 {
 }
 
 /// Longest name that is kept without an allocator, in bytes.
-const INLINE: usize = 64;
+const INLINE_CAP: usize = 64;
 
 /// A thread's name: inline while it is short, on the heap where there is one.
 pub(crate) struct Name {
     len: usize,
     /// The first `len - 1` bytes are a str's; the others were never written.
-    inline: [MaybeUninit<u8>; INLINE],
+    inline: [MaybeUninit<u8>; INLINE_CAP],
     #[cfg(feature = "alloc")]
-    long: Option<alloc::boxed::Box<str>>,
+    heap: Option<alloc::boxed::Box<str>>,
 }
 
 impl Name {
     /// No name.
     pub(crate) const NONE: Self = Self {
         len: 0,
-        inline: [MaybeUninit::uninit(); INLINE],
+        inline: [MaybeUninit::uninit(); INLINE_CAP],
         #[cfg(feature = "alloc")]
-        long: None,
+        heap: None,
     };
 
     /// Keeps a copy of `name`; `None` if it is too long for a program without an allocator.
     pub(crate) fn new(name: &str) -> Option<Self> {
         let mut kept = Self::NONE;
-        if name.len() < INLINE {
+        if name.len() < INLINE_CAP {
             for (place, byte) in kept.inline.iter_mut().zip(name.as_bytes()) {
                 place.write(*byte);
             }
@@ -393,7 +393,7 @@ impl Name {
         }
         #[cfg(feature = "alloc")]
         {
-            kept.long = Some(name.into());
+            kept.heap = Some(name.into());
             Some(kept)
         }
         #[cfg(not(feature = "alloc"))]
@@ -402,8 +402,8 @@ impl Name {
 
     pub(crate) fn as_str(&self) -> Option<&str> {
         #[cfg(feature = "alloc")]
-        if let Some(long) = &self.long {
-            return Some(long);
+        if let Some(heap) = &self.heap {
+            return Some(heap);
         }
         // SAFETY: `new` copied exactly these bytes from a str.
         let text = || unsafe {
@@ -434,7 +434,7 @@ mod tests {
             let text: String =
                 "é".chars().cycle().take(len / 2).collect::<String>() + &"x".repeat(len % 2);
             let Some(name) = Name::new(&text) else {
-                assert!(len >= INLINE && cfg!(not(feature = "alloc")));
+                assert!(len >= INLINE_CAP && cfg!(not(feature = "alloc")));
                 continue;
             };
             assert_eq!(name.as_str(), Some(&*text));

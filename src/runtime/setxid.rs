@@ -1,5 +1,5 @@
 //! The leaver's part in its race with `setuid` (glibc), by itself so that a loom model can run it;
-//! `hosted::leave` has the whole protocol.
+//! `hosted::exit` has the whole protocol.
 
 use crate::primitive::atomic::{AtomicI32, AtomicU32, Ordering};
 

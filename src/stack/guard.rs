@@ -15,18 +15,18 @@ use crate::sys::{Errno, file, memory};
 /// | value | meaning |
 /// |---|---|
 /// | `UNKNOWN` | nobody asked yet |
-/// | `LIGHT` | installed once, and the kernel itself could not read the guarded byte |
-/// | `PROTECT` | refused or pretended: use `mprotect` |
+/// | `MADVISE` | installed once, and the kernel itself could not read the guarded byte |
+/// | `MPROTECT` | refused or pretended: use `mprotect` |
 ///
 /// Relaxed: every thread that asks finds the same answer.
 static METHOD: AtomicU8 = AtomicU8::new(UNKNOWN);
 const UNKNOWN: u8 = 0;
-const LIGHT: u8 = 1;
-const PROTECT: u8 = 2;
+const MADVISE: u8 = 1;
+const MPROTECT: u8 = 2;
 
 /// The longest range that is guarded by marking its pages: marks take 1/512 of it in page tables,
 /// and time. Longer ones are worth their map entries.
-const LONGEST_LIGHT: usize = 1 << 20;
+const MADVISE_MAX_LEN: usize = 1 << 20;
 
 /// Makes `[address, address + len)` fault on any touch. Whole pages; `len` may be 0.
 ///
@@ -39,7 +39,7 @@ pub(crate) unsafe fn install(address: *mut u8, len: usize) -> Result<(), Errno> 
     if len == 0 {
         return Ok(());
     }
-    if method() == LIGHT && len <= LONGEST_LIGHT {
+    if method() == MADVISE && len <= MADVISE_MAX_LEN {
         // SAFETY: the caller gives the range up.
         match unsafe { memory::madvise(address, len, memory::MADV_GUARD_INSTALL) } {
             Ok(()) => return Ok(()),
@@ -63,7 +63,7 @@ pub(crate) unsafe fn remove(address: *mut u8, len: usize) -> Result<(), Errno> {
     if len == 0 {
         return Ok(());
     }
-    if method() == LIGHT && len <= LONGEST_LIGHT {
+    if method() == MADVISE && len <= MADVISE_MAX_LEN {
         // SAFETY: the range is guarded or empty; removing only makes it accessible.
         unsafe { memory::madvise(address, len, memory::MADV_GUARD_REMOVE)? };
     }
@@ -73,14 +73,18 @@ pub(crate) unsafe fn remove(address: *mut u8, len: usize) -> Result<(), Errno> {
 }
 
 /// Whether guards cost no map entries here.
-pub(crate) fn is_light() -> bool {
-    method() == LIGHT
+pub(crate) fn uses_madvise() -> bool {
+    method() == MADVISE
 }
 
 fn method() -> u8 {
     match METHOD.load(Ordering::Relaxed) {
         UNKNOWN => {
-            let found = if works_by_effect() { LIGHT } else { PROTECT };
+            let found = if probe_guard_install() {
+                MADVISE
+            } else {
+                MPROTECT
+            };
             METHOD.store(found, Ordering::Relaxed);
             found
         }
@@ -89,7 +93,7 @@ fn method() -> u8 {
 }
 
 /// Installs a guard on a page of its own and asks the kernel to read it.
-fn works_by_effect() -> bool {
+fn probe_guard_install() -> bool {
     let page = memory::page_size();
     let Ok(probe) = memory::map(page) else {
         return false;

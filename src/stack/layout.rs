@@ -6,10 +6,10 @@ pub(crate) const DEFAULT_STACK: usize = 2 * 1024 * 1024;
 /// The parts of one slot, in bytes, from its lowest address up:
 ///
 /// ```text
-/// | fence | signal stack | guard | stack: grows down, libc's or our TCB at its top |
+/// | lower guard | signal stack | guard | stack: grows down, libc's or our TCB at its top |
 /// ```
 ///
-/// The *fence* keeps a signal handler that overflows the alternate signal stack out of the slot
+/// The *lower guard* keeps a signal handler that overflows the alternate signal stack out of the slot
 /// below; the *guard* stops the stack itself.
 ///
 /// Invariants, for every value of this type:
@@ -17,7 +17,7 @@ pub(crate) const DEFAULT_STACK: usize = 2 * 1024 * 1024;
 /// * LAYOUT-2: `total()` does not overflow and is at most `isize::MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
-    fence: usize,
+    lower_guard: usize,
     signal_stack: usize,
     guard: usize,
     stack: usize,
@@ -35,13 +35,13 @@ impl Layout {
         debug_assert!(page.is_power_of_two());
         let round = |bytes: usize| bytes.checked_next_multiple_of(page);
         let layout = Self {
-            fence: if signal_stack == 0 { 0 } else { page },
+            lower_guard: if signal_stack == 0 { 0 } else { page },
             signal_stack: round(signal_stack)?,
             guard: round(guard)?,
             stack: round(stack.max(page))?,
         };
         let total = layout
-            .fence
+            .lower_guard
             .checked_add(layout.signal_stack)?
             .checked_add(layout.guard)?
             .checked_add(layout.stack)?;
@@ -50,27 +50,30 @@ impl Layout {
 
     /// Bytes from the slot's lowest address to its end.
     pub(crate) const fn total(&self) -> usize {
-        self.fence + self.signal_stack + self.guard + self.stack
+        self.lower_guard + self.signal_stack + self.guard + self.stack
     }
 
-    /// Offset and length of the fence; length 0 if there is none.
-    pub(crate) const fn fence(&self) -> (usize, usize) {
-        (0, self.fence)
+    /// Offset and length of the lower guard; length 0 if there is none.
+    pub(crate) const fn lower_guard(&self) -> (usize, usize) {
+        (0, self.lower_guard)
     }
 
     /// Offset and length of the alternate signal stack.
     pub(crate) const fn signal_stack(&self) -> (usize, usize) {
-        (self.fence, self.signal_stack)
+        (self.lower_guard, self.signal_stack)
     }
 
     /// Offset and length of the guard; length 0 if there is none.
     pub(crate) const fn guard(&self) -> (usize, usize) {
-        (self.fence + self.signal_stack, self.guard)
+        (self.lower_guard + self.signal_stack, self.guard)
     }
 
     /// Offset and length of the stack with the TCB at its top.
     pub(crate) const fn stack(&self) -> (usize, usize) {
-        (self.fence + self.signal_stack + self.guard, self.stack)
+        (
+            self.lower_guard + self.signal_stack + self.guard,
+            self.stack,
+        )
     }
 }
 
@@ -95,7 +98,7 @@ pub(crate) fn class_index(class: usize) -> usize {
 }
 
 /// More than the index of the largest class.
-pub(crate) const CLASSES: usize = (usize::BITS as usize - 16) * 4;
+pub(crate) const SIZE_CLASSES: usize = (usize::BITS as usize - 16) * 4;
 
 /// Rounds a guard size up to its class: nothing, or a power of two of pages. Few sizes, so that
 /// idle slots find their next thread; guards take no memory.
@@ -115,11 +118,11 @@ pub(crate) fn guard_index(pages: usize) -> usize {
 }
 
 /// More than the index of the largest class of guards, with pages of 4 KiB or more.
-pub(crate) const GUARDS: usize = usize::BITS as usize - 12 + 1;
+pub(crate) const GUARD_CLASSES: usize = usize::BITS as usize - 12 + 1;
 
 /// Where, from the top down, a value of this size and alignment begins below `top`; `None` if the
 /// address space ends first.
-pub(crate) fn place_below(top: usize, size: usize, align: usize) -> Option<usize> {
+pub(crate) fn align_below(top: usize, size: usize, align: usize) -> Option<usize> {
     debug_assert!(align.is_power_of_two());
     Some(top.checked_sub(size)? & !(align - 1))
 }
@@ -156,7 +159,7 @@ mod tests {
             };
             let mut end = 0;
             for (offset, len) in [
-                layout.fence(),
+                layout.lower_guard(),
                 layout.signal_stack(),
                 layout.guard(),
                 layout.stack(),
@@ -168,7 +171,7 @@ mod tests {
             assert_eq!(end, layout.total());
             assert!(layout.stack().1 >= stack.max(1));
             assert!(layout.guard().1 >= guard && layout.signal_stack().1 >= signal);
-            assert_eq!(layout.fence().1 == 0, signal == 0);
+            assert_eq!(layout.lower_guard().1 == 0, signal == 0);
         }
     }
 
@@ -192,7 +195,7 @@ mod tests {
                 "{size} -> {class}"
             );
             assert_eq!(size_class(class), Some(class), "a class is its own class");
-            assert!(class_index(class) < CLASSES);
+            assert!(class_index(class) < SIZE_CLASSES);
         }
         let mut class = 64 * 1024;
         while let Some(next) = size_class(class + 1) {
@@ -213,7 +216,7 @@ mod tests {
             assert!(class >= guard && class.is_multiple_of(PAGE));
             assert!(class == 0 || class / 2 < guard.next_multiple_of(PAGE));
             assert_eq!(guard_class(class, PAGE), Some(class));
-            assert!(guard_index(class / PAGE) < GUARDS);
+            assert!(guard_index(class / PAGE) < GUARD_CLASSES);
         }
         assert_eq!(guard_class(PAGE, PAGE), Some(PAGE));
         assert_eq!(guard_class(usize::MAX, PAGE), None);
@@ -224,9 +227,9 @@ mod tests {
         for (index, size) in numbers().take(20_000).enumerate() {
             let align = 1 << (index % 13);
             let top = 0x7fff_0000_0000 + index * 16;
-            let at = place_below(top, size, align).unwrap();
+            let at = align_below(top, size, align).unwrap();
             assert!(at.is_multiple_of(align) && at + size <= top && top - at < size + align);
         }
-        assert_eq!(place_below(100, 101, 8), None);
+        assert_eq!(align_below(100, 101, 8), None);
     }
 }

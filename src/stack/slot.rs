@@ -7,57 +7,57 @@
 //!   its handle. Its plain fields are written only while one party holds it.
 //! * SLOT-2: a slot in use goes back to the cache once, by the last of thread and handle to let go
 //!   (`thread/state.rs` knows which). The thread may then still be on its way out.
-//! * SLOT-3: whoever takes a slot from the cache waits until its `clear_tid` word is 0 before touching
-//!   its memory: until then the dying thread still stands on it. The kernel clears the word as the
-//!   last thing it does with that memory (kernel/fork.c, `mm_release`), by a plain store, but after
-//!   an atomic with the order of a full barrier (kernel/exit.c, `do_exit`: `signal->live`): who
-//!   loads the 0 with Acquire sees all that the thread wrote, also on AArch64.
+//! * SLOT-3: whoever takes a slot from the cache waits until its `clear_tid` word is 0 before
+//!   touching its memory: until then the dying thread still stands on it. The kernel clears the
+//!   word as the last thing it does with that memory (kernel/fork.c, `mm_release`), by a plain
+//!   store, but after an atomic with the order of a full barrier (kernel/exit.c, `do_exit`:
+//!   `signal->live`): who loads the 0 with Acquire sees all that the thread wrote, also on AArch64.
 #![allow(unsafe_code, reason = "shares plain fields under the invariants above")]
 
 use core::cell::UnsafeCell;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-use super::layout::{self, CLASSES, GUARDS, Layout};
-use super::slab::{self, Region};
-use super::table::{Cell, List, Node, Table};
+use super::layout::{self, GUARD_CLASSES, Layout, SIZE_CLASSES};
+use super::region::{self, Region};
+use crate::arena::{Arena, ArenaEntry, FreeList, Zeroable};
 use crate::sys::{Errno, memory, sched};
 
 /// The control words of one slot, in memory that outlasts the slot's mapping.
-pub(crate) struct Slot<I> {
+pub(crate) struct Slot<T> {
     /// The `CLONE_CHILD_CLEARTID` word.
     ///
     /// | value | meaning |
     /// |---|---|
     /// | 0 | no kernel thread stands on this slot |
-    /// | `OCCUPIED` | a thread was or is being cloned onto it, or is on its way out |
+    /// | `ALIVE` | a thread was or is being cloned onto it, or is on its way out |
     clear_tid: AtomicU32,
     /// The record of the thread on it, for the overflow report; null when idle.
-    occupant: AtomicPtr<()>,
+    current_record: AtomicPtr<()>,
     region: UnsafeCell<Region>,
-    identity: UnsafeCell<I>,
+    tcb: UnsafeCell<T>,
 }
 
 /// See [`Slot`]'s truth table.
-pub(crate) const OCCUPIED: u32 = 1;
+pub(crate) const ALIVE: u32 = 1;
 
-// SAFETY: the plain fields are shared under SLOT-1; `I` holds addresses that may move between threads
-// with the slot (each runtime's identity says so).
-unsafe impl<I: Cell> Sync for Slot<I> {}
+// SAFETY: the plain fields are shared under SLOT-1; `T` holds addresses that may move between threads
+// with the slot (each runtime's TCB says so).
+unsafe impl<T: Zeroable> Sync for Slot<T> {}
 // SAFETY: a zero slot has null addresses and a zero layout, which nobody dereferences.
-unsafe impl<I: Cell> Cell for Slot<I> {}
+unsafe impl<T: Zeroable> Zeroable for Slot<T> {}
 
-impl<I: Cell> Slot<I> {
+impl<T: Zeroable> Slot<T> {
     pub(crate) fn clear_tid(&self) -> &AtomicU32 {
         &self.clear_tid
     }
 
-    pub(crate) fn occupant(&self) -> *mut () {
-        self.occupant.load(Ordering::Acquire)
+    pub(crate) fn current_record(&self) -> *mut () {
+        self.current_record.load(Ordering::Acquire)
     }
 
-    pub(crate) fn set_occupant(&self, record: *mut ()) {
-        self.occupant.store(record, Ordering::Release);
+    pub(crate) fn set_current_record(&self, record: *mut ()) {
+        self.current_record.store(record, Ordering::Release);
     }
 
     /// The slot's memory. Written once, before the slot is first offered to anybody.
@@ -66,50 +66,50 @@ impl<I: Cell> Slot<I> {
         unsafe { *self.region.get() }
     }
 
-    /// The identity that the runtime keeps on the slot.
-    pub(crate) fn identity(&self) -> *mut I {
-        self.identity.get()
+    /// The TCB that the runtime keeps on the slot.
+    pub(crate) fn tcb(&self) -> *mut T {
+        self.tcb.get()
     }
 
     /// Whether the kernel is done with the last thread on this slot. Acquire: what that thread
     /// wrote is visible.
-    pub(crate) fn is_vacant(&self) -> bool {
+    pub(crate) fn has_exited(&self) -> bool {
         self.clear_tid.load(Ordering::Acquire) == 0
     }
 }
 
 /// A held slot: on no list.
-pub(crate) type Held<I> = &'static Node<Slot<I>>;
+pub(crate) type SlotRef<T> = &'static ArenaEntry<Slot<T>>;
 
-/// What [`Cache::take`] found.
-pub(crate) enum Taken<I: Cell> {
-    /// A slot that already has an identity.
-    Ready(Held<I>),
+/// What [`Cache::acquire`] found.
+pub(crate) enum Acquired<T: Zeroable> {
+    /// A slot that already has a TCB.
+    WithTcb(SlotRef<T>),
     /// A slot with guards and nothing else.
-    Blank(Held<I>),
+    Uninit(SlotRef<T>),
 }
 
 /// All slots of the process and the lists of idle ones.
-pub(crate) struct Cache<I> {
-    table: Table<Slot<I>>,
-    /// Idle slots with an identity, by the classes of stack and guard: all on a list are alike.
-    ready: [[List; GUARDS]; CLASSES],
-    /// Mapped slots of the default guard's size, without guards and identity.
-    blank: [List; CLASSES],
+pub(crate) struct Cache<T> {
+    arena: Arena<Slot<T>>,
+    /// Idle slots with a TCB, by the classes of stack and guard: all on a list are alike.
+    idle: [[FreeList; GUARD_CLASSES]; SIZE_CLASSES],
+    /// Mapped slots of the default guard's size, without guards and TCB.
+    uninit: [FreeList; SIZE_CLASSES],
     /// Control words without memory.
-    bare: List,
+    unmapped: FreeList,
 }
 
 /// How many slots still being left by their thread a taker looks past.
-const LOOK_PAST: usize = 4;
+const MAX_SKIPPED: usize = 4;
 
-impl<I: Cell> Cache<I> {
+impl<T: Zeroable> Cache<T> {
     pub(crate) const fn new() -> Self {
         Self {
-            table: Table::new(),
-            ready: [const { [const { List::new() }; GUARDS] }; CLASSES],
-            blank: [const { List::new() }; CLASSES],
-            bare: List::new(),
+            arena: Arena::new(),
+            idle: [const { [const { FreeList::new() }; GUARD_CLASSES] }; SIZE_CLASSES],
+            uninit: [const { FreeList::new() }; SIZE_CLASSES],
+            unmapped: FreeList::new(),
         }
     }
 
@@ -117,37 +117,37 @@ impl<I: Cell> Cache<I> {
     ///
     /// # Errors
     /// EINVAL: no address space could hold it. ENOMEM: no memory, map entry or address space.
-    pub(crate) fn take(&self, stack: usize, guard: usize) -> Result<Taken<I>, Errno> {
+    pub(crate) fn acquire(&self, stack: usize, guard: usize) -> Result<Acquired<T>, Errno> {
         let wanted = layout_for(stack, guard).ok_or(Errno::EINVAL)?;
-        if let Some(slot) = self.take_idle(&wanted) {
-            return Ok(Taken::Ready(slot));
+        if let Some(slot) = self.acquire_idle(&wanted) {
+            return Ok(Acquired::WithTcb(slot));
         }
-        self.take_blank(wanted).map(Taken::Blank)
+        self.acquire_uninit(wanted).map(Acquired::Uninit)
     }
 
-    fn take_idle(&self, wanted: &Layout) -> Option<Held<I>> {
+    fn acquire_idle(&self, wanted: &Layout) -> Option<SlotRef<T>> {
         let list = self.list_for(wanted);
-        let mut passed = [const { None::<Held<I>> }; LOOK_PAST];
+        let mut skipped = [const { None::<SlotRef<T>> }; MAX_SKIPPED];
         let mut count = 0;
         let mut found = None;
-        while count < LOOK_PAST {
-            let Some(slot) = list.pop(&self.table) else {
+        while count < MAX_SKIPPED {
+            let Some(slot) = list.pop(&self.arena) else {
                 break;
             };
             debug_assert!(slot.region().layout() == wanted);
-            if slot.is_vacant() {
+            if slot.has_exited() {
                 found = Some(slot);
                 break;
             }
-            passed[count] = Some(slot);
+            skipped[count] = Some(slot);
             count += 1;
         }
         // A thread that let go of its slot is a few instructions from its end: sooner gone than
-        // another slot is mapped and given an identity.
-        if let (None, Some(slot)) = (found, passed[0]) {
-            found = wait_until_vacant(&slot.clear_tid).then_some(slot);
+        // another slot is mapped and given a TCB.
+        if let (None, Some(slot)) = (found, skipped[0]) {
+            found = spin_until_exited(&slot.clear_tid).then_some(slot);
         }
-        for slot in passed.into_iter().flatten().rev() {
+        for slot in skipped.into_iter().flatten().rev() {
             if !found.is_some_and(|found| ptr::eq(found, slot)) {
                 list.push(slot);
             }
@@ -155,113 +155,116 @@ impl<I: Cell> Cache<I> {
         found
     }
 
-    fn take_blank(&self, wanted: Layout) -> Result<Held<I>, Errno> {
-        let blank = &self.blank[layout::class_index(wanted.stack().1)];
+    fn acquire_uninit(&self, wanted: Layout) -> Result<SlotRef<T>, Errno> {
+        let uninit = &self.uninit[layout::class_index(wanted.stack().1)];
         let plain = wanted.guard().1 == default_guard();
-        let reused = if plain { blank.pop(&self.table) } else { None };
+        let reused = if plain { uninit.pop(&self.arena) } else { None };
         let slot = match reused {
             Some(slot) => slot,
             None => {
                 // A quarter of what there is already, so that a process of few threads maps
                 // little and one of many maps seldom.
                 let count = if plain {
-                    (self.table.len() / 4).clamp(1, 64)
+                    (self.arena.len() / 4).clamp(1, 64)
                 } else {
                     1
                 };
                 let mut first = None;
-                slab::map(wanted, count, |region| {
-                    let slot = match self.bare.pop(&self.table) {
+                region::map(wanted, count, |region| {
+                    let slot = match self.unmapped.pop(&self.arena) {
                         Some(slot) => slot,
-                        None => self.table.fresh()?,
+                        None => self.arena.alloc()?,
                     };
                     // SAFETY: nobody else has seen this cell.
                     unsafe { *slot.region.get() = region };
                     if first.is_none() {
                         first = Some(slot);
                     } else {
-                        blank.push(slot);
+                        uninit.push(slot);
                     }
                     Ok(())
                 })?;
                 first.ok_or(Errno::ENOMEM)?
             }
         };
-        // SAFETY: a blank slot is this caller's alone by SLOT-1 and its memory holds nothing.
+        // SAFETY: an uninitialised slot is this caller's alone by SLOT-1 and its memory holds
+        // nothing.
         if let Err(errno) = unsafe { slot.region().install_guards() } {
-            self.put_blank(slot);
+            self.release_uninit(slot);
             return Err(errno);
         }
         Ok(slot)
     }
 
-    /// Gives an idle slot with an identity back. Its last thread may still be leaving (SLOT-3).
-    pub(crate) fn put(&self, slot: Held<I>) {
-        slot.occupant.store(ptr::null_mut(), Ordering::Relaxed);
+    /// Gives an idle slot with a TCB back. Its last thread may still be leaving (SLOT-3).
+    pub(crate) fn release(&self, slot: SlotRef<T>) {
+        slot.current_record
+            .store(ptr::null_mut(), Ordering::Relaxed);
         self.list_for(slot.region().layout()).push(slot);
     }
 
-    /// Gives idle slots with an identity back that were collected on a list of the caller's.
-    pub(crate) fn put_all(&self, held: &List) {
-        while let Some(slot) = held.pop(&self.table) {
-            self.put(slot);
+    /// Gives idle slots with a TCB back that were collected on a list of the caller's.
+    pub(crate) fn release_all(&self, held: &FreeList) {
+        while let Some(slot) = held.pop(&self.arena) {
+            self.release(slot);
         }
     }
 
-    /// Takes the identity off every idle slot by `retire` and gives the memory to the system; a
-    /// slot that keeps its identity loses what its stack holds.
-    pub(crate) fn give_back(&self, retire: unsafe fn(Held<I>) -> bool) {
-        let kept = List::new();
-        for list in self.ready.iter().flatten() {
-            while let Some(slot) = list.pop(&self.table) {
-                // SAFETY: the slot is ours alone by SLOT-1, vacant by SLOT-3, and was on a list of slots
-                // with identities.
-                if slot.is_vacant() && unsafe { retire(slot) } {
+    /// Takes the TCB off every idle slot by `destroy_tcb` and gives the memory to the system; a
+    /// slot that keeps its TCB loses what its stack holds.
+    pub(crate) fn trim(&self, destroy_tcb: unsafe fn(SlotRef<T>) -> bool) {
+        let kept = FreeList::new();
+        for list in self.idle.iter().flatten() {
+            while let Some(slot) = list.pop(&self.arena) {
+                // SAFETY: the slot is ours alone by SLOT-1, vacant by SLOT-3, and was on a list of
+                // slots with TCBs.
+                if slot.has_exited() && unsafe { destroy_tcb(slot) } {
                     // SAFETY: nothing is on the slot any more.
                     unsafe { slot.region().discard() };
-                    self.put_blank(slot);
+                    self.release_uninit(slot);
                 } else {
                     kept.push(slot);
                 }
             }
         }
-        self.put_all(&kept);
+        self.release_all(&kept);
     }
 
-    /// Gives a slot back that got no identity.
-    pub(crate) fn put_blank(&self, slot: Held<I>) {
-        slot.occupant.store(ptr::null_mut(), Ordering::Relaxed);
+    /// Gives a slot back that got no TCB.
+    pub(crate) fn release_uninit(&self, slot: SlotRef<T>) {
+        slot.current_record
+            .store(ptr::null_mut(), Ordering::Relaxed);
         let region = slot.region();
         if region.layout().guard().1 == default_guard() {
-            self.blank[layout::class_index(region.layout().stack().1)].push(slot);
+            self.uninit[layout::class_index(region.layout().stack().1)].push(slot);
         } else {
             // SAFETY: no thread ran on it and the caller held it alone (SLOT-1).
             unsafe { region.unmap() };
-            self.bare.push(slot);
+            self.unmapped.push(slot);
         }
     }
 
-    fn list_for(&self, layout: &Layout) -> &List {
+    fn list_for(&self, layout: &Layout) -> &FreeList {
         let pages = layout.guard().1 / memory::page_size();
-        &self.ready[layout::class_index(layout.stack().1)][layout::guard_index(pages)]
+        &self.idle[layout::class_index(layout.stack().1)][layout::guard_index(pages)]
     }
 
     /// Every slot there ever was.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Held<I>> + '_ {
-        self.table.iter()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = SlotRef<T>> + '_ {
+        self.arena.iter()
     }
 
-    /// Forgets all idle slots: for a forked child, where no libc list knows their identities. The
+    /// Forgets all idle slots: for a forked child, where no libc list knows their TCBs. The
     /// address space they take there is a copy nobody touches.
-    pub(crate) fn forget(&self) {
-        self.ready
+    pub(crate) fn clear_after_fork(&self) {
+        self.idle
             .iter()
             .flatten()
-            .chain(&self.blank)
-            .chain([&self.bare])
+            .chain(&self.uninit)
+            .chain([&self.unmapped])
             // An untouched page of lists stays so.
             .filter(|list| !list.is_empty())
-            .for_each(List::forget);
+            .for_each(FreeList::clear);
     }
 }
 
@@ -273,8 +276,8 @@ fn layout_for(stack: usize, guard: usize) -> Option<Layout> {
     Layout::new(class, guard, signal_stack_size(), page)
 }
 
-/// Bytes that [`Cache::take`] maps for a slot of these sizes.
-pub(crate) fn bytes(stack: usize, guard: usize) -> Option<usize> {
+/// Bytes that [`Cache::acquire`] maps for a slot of these sizes.
+pub(crate) fn mapping_size(stack: usize, guard: usize) -> Option<usize> {
     Some(layout_for(stack, guard)?.total())
 }
 
@@ -308,7 +311,7 @@ const fn signal_stack_size() -> usize {
 }
 
 /// Waits a bounded time for a leaving thread to be gone; false if it still is not.
-pub(crate) fn wait_until_vacant(clear_tid: &AtomicU32) -> bool {
+pub(crate) fn spin_until_exited(clear_tid: &AtomicU32) -> bool {
     for _ in 0..64 {
         for _ in 0..32 {
             if clear_tid.load(Ordering::Acquire) == 0 {

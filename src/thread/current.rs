@@ -5,7 +5,7 @@ use core::num::NonZeroU64;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
 
-use crate::runtime::record::{self, Shared};
+use crate::runtime::record::{self, ThreadRef};
 use crate::sys::sched;
 
 /// A handle to a thread: to name it, tell it apart, and unpark it.
@@ -17,14 +17,14 @@ use crate::sys::sched;
 /// assert_eq!(me.id(), rawthread::current().id());
 /// ```
 #[derive(Clone)]
-pub struct Thread(Shared);
+pub struct Thread(ThreadRef);
 
 impl Thread {
-    pub(super) fn from_record(record: Shared) -> Self {
+    pub(super) fn from_record(record: ThreadRef) -> Self {
         Self(record)
     }
 
-    pub(super) fn record(&self) -> &Shared {
+    pub(super) fn record(&self) -> &ThreadRef {
         &self.0
     }
 

@@ -94,7 +94,7 @@ fn end(info: &PanicInfo<'_>) -> ! {
 fn report(info: &PanicInfo<'_>) {
     let (tid, message) = (task::tid(), info.message());
     // There may be no memory for a record, and that may be what the panic is about.
-    let record = record::known();
+    let record = record::try_current();
     let name = match &record {
         Some(record) => record.name().unwrap_or("<unnamed>"),
         None if tid == task::pid() => "main",

@@ -5,21 +5,21 @@ use super::packet::{self, Head};
 use super::setup::Setup;
 use super::state;
 use super::watch::Watch;
-use crate::runtime::record::{self, Shared};
-use crate::runtime::{Current, Runtime};
+use crate::runtime::record::{self, ThreadRef};
+use crate::runtime::{Rt, Runtime};
 use crate::sys::signal::{self, SigSet};
 use crate::sys::{arch, task};
 
 /// Where every thread begins.
 ///
 /// The steps, and what each makes impossible:
-/// 1. `begin`: the kernel knows the thread's rseq area, robust list and signal stack.
+/// 1. `on_thread_start`: the kernel knows the thread's rseq area, robust list and signal stack.
 /// 2. Signal mask and set-up, whose failure skips to step 4. The closure runs; a panic ends here,
 ///    in the packet. Its result is in the packet.
 /// 3. `complete`: from here a dropped handle no longer leaves the result to this thread.
 /// 4. Destructors of thread-locals. After them no thread-local may be used.
-/// 5. `leave`: signals blocked, thread-locals fresh for the next thread. After it no code of the
-///    program runs here, and no function of libc.
+/// 5. `on_thread_exit`: signals blocked, thread-locals fresh for the next thread. After it no code
+///    of the program runs here, and no function of libc.
 /// 6. The reference to the record is let go: `current` is gone.
 /// 7. `done`: a joiner may take the result and give the slot to the cache, whose next taker waits
 ///    for step 9. After it nothing of the slot but the stack is touched.
@@ -31,7 +31,7 @@ use crate::sys::{arch, task};
 pub(super) unsafe extern "C" fn thread(argument: *mut u8) -> ! {
     // SAFETY: this is the new thread's first step, on its slot, which the packet names.
     unsafe {
-        Current::begin(packet::slot_of(argument.cast()));
+        Rt::on_thread_start(packet::slot_of(argument.cast()));
         live(argument.cast())
     }
 }
@@ -58,11 +58,11 @@ unsafe fn live(head: *mut Head) -> ! {
     let guard = AbortOnUnwind;
     // SAFETY: by the contract; the head stays until `done`.
     let (slot, record, watch) = unsafe { (packet::slot_of(head), (*head).record, (*head).watch) };
-    record::begin(record);
+    record::install_at_start(record);
     // SAFETY: as above.
     let shared = packet::record_of(unsafe { &*head });
     // The spawner stores it too, perhaps later than this thread asks.
-    shared.set_tid(Current::tid());
+    shared.set_tid(Rt::tid());
     // SAFETY: as above.
     if let Some(comm) = unsafe { &(*head).comm } {
         task::set_name(comm);
@@ -88,8 +88,8 @@ unsafe fn live(head: *mut Head) -> ! {
     }
     // SAFETY: the closure has ended; the destructors have run before `leave`.
     unsafe {
-        Current::run_destructors(slot);
-        Current::leave(slot);
+        Rt::run_destructors(slot);
+        Rt::on_thread_exit(slot);
     }
     core::mem::forget(guard);
     // SAFETY: the packet and watch of this thread, which has left.
@@ -103,7 +103,7 @@ unsafe fn live(head: *mut Head) -> ! {
 /// of the end yet.
 unsafe fn let_go(head: *mut Head, watch: Option<Watch>) -> ! {
     // SAFETY: the packet's reference, let go once; a record is permanent memory.
-    let shared = unsafe { Shared::from_raw((*head).record) };
+    let shared = unsafe { ThreadRef::from_raw((*head).record) };
     let release = state::done(shared.state());
     state::wait_unpinned(shared.state());
     // The handle may be gone, so the record may go with this reference.
@@ -143,7 +143,7 @@ pub(super) unsafe fn end_by_panic(head: *mut Head) -> ! {
             let _ = state::complete(packet::record_of(&*head).state());
         }
         watch.panicked();
-        Current::leave(slot);
+        Rt::on_thread_exit(slot);
         if let Some(task) = task {
             super::warm::let_go(task);
         }

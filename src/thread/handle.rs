@@ -12,8 +12,8 @@ use super::patience;
 use super::spawn::{Spawned, wait_until_gone};
 use super::state::{self, Detached};
 use crate::runtime::Slot;
-use crate::runtime::record::Shared;
-use crate::stack::slab::Region;
+use crate::runtime::record::ThreadRef;
+use crate::stack::region::Region;
 use crate::sys::futex::Deadline;
 
 // Invariants:
@@ -48,7 +48,7 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    fn record(&self) -> &Shared {
+    fn record(&self) -> &ThreadRef {
         self.thread.record()
     }
 
@@ -219,7 +219,7 @@ impl<T> JoinHandle<T> {
     /// ```
     pub fn is_finished(&self) -> bool {
         state::is_done(self.record().state())
-            && (self.stands_on_its_slot() || self.slot().is_vacant())
+            && (self.stands_on_its_slot() || self.slot().has_exited())
     }
 
     /// The thread's id in the kernel (`gettid(2)`), known as soon as the handle exists. The kernel

@@ -8,7 +8,7 @@ use super::signals::Signal;
 use super::state;
 use crate::error::{Error, Operation};
 use crate::runtime::record;
-use crate::runtime::{Current, Runtime};
+use crate::runtime::{Rt, Runtime};
 use crate::sys::file::OwnedFd;
 use crate::sys::{Errno, memory, sched, signal, task, wait};
 
@@ -259,7 +259,7 @@ pub fn stack_usage() -> usize {
     let here = core::ptr::from_ref(core::hint::black_box(&here)) as usize;
     let (low, top) = record::current().stack();
     let (low, top) = if top == 0 {
-        Current::foreign_stack()
+        Rt::native_stack()
     } else {
         (low, top)
     };

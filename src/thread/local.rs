@@ -33,8 +33,8 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use crate::runtime::locals::{self, Found};
 use crate::runtime::record;
+use crate::runtime::tls_values::{self, Lookup};
 
 /// Declares thread-locals: `static`s of type [`Local`](crate::local::Local), in the notation of
 /// `std::thread_local!`.
@@ -162,22 +162,22 @@ impl<T: 'static> Local<T> {
     /// ```
     pub fn try_with<R>(&'static self, f: impl FnOnce(&T) -> R) -> Result<R, AccessError> {
         let value = self.value_or(None)?;
-        // SAFETY: the value stays until the thread's end (LOCALS-2 of `runtime::locals`), and is not
+        // SAFETY: the value stays until the thread's end (LOCALS-2 of `runtime::tls_values`), and is not
         // moved; the reference ends with this call.
         Ok(f(unsafe { value.as_ref() }))
     }
 
     /// The thread's value; made of `given`, if there is one, or by `init`.
     fn value_or(&'static self, given: Option<&mut Option<T>>) -> Result<NonNull<T>, AccessError> {
-        let record = record::own();
+        let record = record::current_ref();
         let key = core::ptr::from_ref(self).addr();
         // SAFETY: the key is this `static`'s address, which no other value has (`_own_address`),
         // so all that is under it is a `T`. The same for the calls below.
-        let look = || unsafe { locals::find::<T>(record, key) };
+        let look = || unsafe { tls_values::find::<T>(record, key) };
         match look() {
-            Found::Alive(value) => return Ok(value),
-            Found::Gone => return Err(AccessError),
-            Found::Nothing => {}
+            Lookup::Alive(value) => return Ok(value),
+            Lookup::Destroyed => return Err(AccessError),
+            Lookup::Uninit => {}
         }
         let fresh = match given.and_then(Option::take) {
             Some(value) => value,
@@ -187,14 +187,14 @@ impl<T: 'static> Local<T> {
         // std. Nobody holds a reference to the earlier one, for no `with` is under way in which
         // it was handed out.
         match look() {
-            Found::Alive(value) => {
+            Lookup::Alive(value) => {
                 // SAFETY: as just argued.
                 drop(unsafe { core::mem::replace(&mut *value.as_ptr(), fresh) });
                 Ok(value)
             }
-            Found::Gone => Err(AccessError),
+            Lookup::Destroyed => Err(AccessError),
             // SAFETY: as above; the record is the calling thread's.
-            Found::Nothing => match unsafe { locals::insert(record, key, fresh) } {
+            Lookup::Uninit => match unsafe { tls_values::insert(record, key, fresh) } {
                 Ok(value) => Ok(value),
                 Err(errno) => panic!("no memory for a thread-local: {errno:?}"),
             },

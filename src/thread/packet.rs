@@ -6,7 +6,7 @@ use core::mem::{ManuallyDrop, MaybeUninit};
 use super::setup::Setup;
 use super::watch::Watch;
 use crate::runtime::Slot;
-use crate::runtime::record::Record;
+use crate::runtime::record::ThreadInner;
 use crate::sys::signal::SigSet;
 
 /// What a thread's closure left: its value, or the payload of the panic that ended it.
@@ -229,7 +229,7 @@ pub(super) fn catch<T>(closure: impl FnOnce() -> T) -> Result<T> {
 }
 
 /// For the `Thread` of a packet's record.
-pub(super) fn record_of(head: &Head) -> &Record {
+pub(super) fn record_of(head: &Head) -> &ThreadInner {
     // SAFETY: the packet holds a reference to its record, which is permanent memory.
-    unsafe { &*head.record.cast::<crate::stack::table::Node<Record>>() }
+    unsafe { &*head.record.cast::<crate::arena::ArenaEntry<ThreadInner>>() }
 }

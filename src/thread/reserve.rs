@@ -2,10 +2,10 @@
 
 use super::builder::default_stack_size;
 use super::spawn;
+use crate::arena::FreeList;
 use crate::error::Error;
-use crate::runtime::{Current, Runtime, record};
+use crate::runtime::{Rt, Runtime, record};
 use crate::stack::slot;
-use crate::stack::table::List;
 
 /// Prepares memory, identities and records for `n` threads of the default size, so that the next
 /// `n` spawns neither map memory nor have libc lay anything out, and can fail only in `clone`.
@@ -33,10 +33,10 @@ pub fn reserve(n: usize) -> Result<(), Error> {
             "Reserve at most 4194304; what the machine allows is in /proc/sys/kernel/pid_max.",
         ));
     }
-    Current::ready()?;
+    Rt::ensure_init()?;
     // Any small packet fits into what the size class rounds up.
-    let room = default_stack_size().saturating_add(Current::headroom());
-    let held = List::new();
+    let room = default_stack_size().saturating_add(Rt::tcb_reserve());
+    let held = FreeList::new();
     // One after the other: all at once would save 3 of the 13 system calls that each costs, and
     // need as many tasks at a time, which a limit may not allow.
     let mut outcome = Ok(());
@@ -49,7 +49,7 @@ pub fn reserve(n: usize) -> Result<(), Error> {
             }
         }
     }
-    Current::cache().put_all(&held);
+    Rt::cache().release_all(&held);
     // After the slots: where those meet a limit, no memory goes to records.
     outcome.and_then(|()| record::reserve(n))
 }
@@ -67,8 +67,8 @@ pub fn reserve(n: usize) -> Result<(), Error> {
 /// rawthread::spawn(|| ()).join().unwrap();
 /// ```
 pub fn trim() {
-    if Current::ready().is_ok() {
+    if Rt::ensure_init().is_ok() {
         super::warm::end_idle();
-        Current::cache().give_back(Current::retire);
+        Rt::cache().trim(Rt::destroy_tcb);
     }
 }

@@ -14,11 +14,11 @@ use super::patience;
 use super::queue::Queue;
 use super::spawn::{self as launch, Spawned};
 use super::watch::Watch;
+use crate::arena::{Arena, ArenaEntry, FreeList, Zeroable};
 use crate::diagnosis;
 use crate::error::Error;
 use crate::primitive::atomic::AtomicU32 as Link;
-use crate::runtime::record::Shared;
-use crate::stack::table::{Cell, List, Node, Table};
+use crate::runtime::record::ThreadRef;
 
 /// What a set and its threads share. Permanent memory, counted: a thread that outlives its set
 /// still finds the queue it was told of.
@@ -37,7 +37,7 @@ pub(super) struct Member {
     /// In the queue: who entered before. Among the collected: who comes after.
     next: Link,
     let_go: AtomicBool,
-    block: AtomicPtr<Node<Block>>,
+    block: AtomicPtr<ArenaEntry<Block>>,
     /// The thread's handle, in parts.
     record: AtomicPtr<()>,
     head: AtomicPtr<Head>,
@@ -48,29 +48,29 @@ pub(super) struct Member {
 }
 
 // SAFETY: zero is an empty queue without references.
-unsafe impl Cell for Block {}
+unsafe impl Zeroable for Block {}
 // SAFETY: zero is a member of nothing.
-unsafe impl Cell for Member {}
+unsafe impl Zeroable for Member {}
 
-static BLOCKS: Table<Block> = Table::new();
-static FREE_BLOCKS: List = List::new();
-static MEMBERS: Table<Member> = Table::new();
-static FREE_MEMBERS: List = List::new();
+static BLOCKS: Arena<Block> = Arena::new();
+static FREE_BLOCKS: FreeList = FreeList::new();
+static MEMBERS: Arena<Member> = Arena::new();
+static FREE_MEMBERS: FreeList = FreeList::new();
 
-fn take<T: Cell>(
-    table: &'static Table<T>,
-    free: &List,
-) -> core::result::Result<&'static Node<T>, Error> {
-    match free.pop(table) {
+fn take<T: Zeroable>(
+    arena: &'static Arena<T>,
+    free: &FreeList,
+) -> core::result::Result<&'static ArenaEntry<T>, Error> {
+    match free.pop(arena) {
         Some(node) => Ok(node),
-        None => table
-            .fresh()
-            .map_err(|errno| diagnosis::map_error(errno, table.growth())),
+        None => arena
+            .alloc()
+            .map_err(|errno| diagnosis::map_error(errno, arena.next_chunk_bytes())),
     }
 }
 
 impl Block {
-    fn new() -> core::result::Result<&'static Node<Self>, Error> {
+    fn new() -> core::result::Result<&'static ArenaEntry<Self>, Error> {
         let block = take(&BLOCKS, &FREE_BLOCKS)?;
         block.queue.reset();
         block.refs.store(1, Ordering::Relaxed);
@@ -78,7 +78,7 @@ impl Block {
     }
 
     /// Lets one reference go. Release and Acquire: everybody's uses come before its next life.
-    fn unref(this: &'static Node<Self>) {
+    fn unref(this: &'static ArenaEntry<Self>) {
         if this.refs.fetch_sub(1, Ordering::AcqRel) == 1 {
             FREE_BLOCKS.push(this);
         }
@@ -86,7 +86,9 @@ impl Block {
 }
 
 impl Member {
-    fn new(block: &'static Node<Block>) -> core::result::Result<&'static Node<Self>, Error> {
+    fn new(
+        block: &'static ArenaEntry<Block>,
+    ) -> core::result::Result<&'static ArenaEntry<Self>, Error> {
         let member = take(&MEMBERS, &FREE_MEMBERS)?;
         member.let_go.store(false, Ordering::Relaxed);
         let address = ptr::from_ref(block).cast_mut();
@@ -97,18 +99,18 @@ impl Member {
     }
 
     /// The set, or the thread: uses the member no more. Release and Acquire as for blocks.
-    fn let_go(this: &'static Node<Self>) {
+    fn let_go(this: &'static ArenaEntry<Self>) {
         if this.let_go.swap(true, Ordering::AcqRel) {
             FREE_MEMBERS.push(this);
         }
     }
 
     /// Thread: has ended; tells the set, if there still is one.
-    pub(super) fn done(this: &'static Node<Self>) {
+    pub(super) fn done(this: &'static ArenaEntry<Self>) {
         let block = this.block.load(Ordering::Relaxed);
         // SAFETY: blocks are permanent, and this thread's reference keeps it this set's.
-        let block: &'static Node<Block> = unsafe { &*block };
-        block.queue.enter(this.number(), &this.next);
+        let block: &'static ArenaEntry<Block> = unsafe { &*block };
+        block.queue.enter(this.id(), &this.next);
         Self::let_go(this);
         Block::unref(block);
     }
@@ -137,7 +139,7 @@ impl Member {
 /// ```
 pub struct JoinSet<T> {
     /// From the first spawn on.
-    block: Option<&'static Node<Block>>,
+    block: Option<&'static ArenaEntry<Block>>,
     /// Collected but not yet joined: the number of the first to have ended; 0 for none.
     ended: u32,
     /// The newest of all members; 0 for none.
@@ -301,7 +303,7 @@ impl<T> JoinSet<T> {
         if self.ended == 0 {
             return None;
         }
-        let member = MEMBERS.node(self.ended);
+        let member = MEMBERS.entry(self.ended);
         self.ended = member.next.load(Ordering::Relaxed);
         // The thread has entered the queue, so it is done: this does not wait, but for the kernel
         // to be off a stack of the caller's own.
@@ -327,7 +329,7 @@ impl<T> JoinSet<T> {
     }
 
     /// Enters a new thread among all members.
-    fn insert(&mut self, member: &'static Node<Member>, spawned: Spawned<T>) {
+    fn insert(&mut self, member: &'static ArenaEntry<Member>, spawned: Spawned<T>) {
         member
             .record
             .store(spawned.record.into_raw(), Ordering::Relaxed);
@@ -338,32 +340,32 @@ impl<T> JoinSet<T> {
         member.newer.store(0, Ordering::Relaxed);
         member.older.store(self.newest, Ordering::Relaxed);
         if self.newest != 0 {
-            let older = MEMBERS.node(self.newest);
-            older.newer.store(member.number(), Ordering::Relaxed);
+            let older = MEMBERS.entry(self.newest);
+            older.newer.store(member.id(), Ordering::Relaxed);
         }
-        self.newest = member.number();
+        self.newest = member.id();
         self.len += 1;
     }
 
     /// Takes a thread out of all members, lets go of its place, and makes its parts a handle.
-    fn remove(&mut self, member: &'static Node<Member>) -> JoinHandle<T> {
+    fn remove(&mut self, member: &'static ArenaEntry<Member>) -> JoinHandle<T> {
         let (newer, older) = (
             member.newer.load(Ordering::Relaxed),
             member.older.load(Ordering::Relaxed),
         );
         match newer {
             0 => self.newest = older,
-            newer => MEMBERS.node(newer).older.store(older, Ordering::Relaxed),
+            newer => MEMBERS.entry(newer).older.store(older, Ordering::Relaxed),
         }
         if older != 0 {
-            MEMBERS.node(older).newer.store(newer, Ordering::Relaxed);
+            MEMBERS.entry(older).newer.store(newer, Ordering::Relaxed);
         }
         self.len -= 1;
         // SAFETY: `insert` left the parts of a `Spawned<T>` of this set's type; the member is
         // taken out here, so they are put together once.
         let handle = unsafe {
             JoinHandle::new(Spawned {
-                record: Shared::from_raw(member.record.load(Ordering::Relaxed)),
+                record: ThreadRef::from_raw(member.record.load(Ordering::Relaxed)),
                 head: NonNull::new_unchecked(member.head.load(Ordering::Relaxed)),
                 result: NonNull::new_unchecked(member.result.load(Ordering::Relaxed).cast()),
             })
@@ -377,7 +379,7 @@ impl<T> JoinSet<T> {
 fn oldest_first(mut last: u32) -> u32 {
     let mut first = 0;
     while last != 0 {
-        let member = MEMBERS.node(last);
+        let member = MEMBERS.entry(last);
         let before = member.next.load(Ordering::Relaxed);
         member.next.store(first, Ordering::Relaxed);
         first = last;
@@ -393,7 +395,7 @@ impl<T> Drop for JoinSet<T> {
         impl<T> Detach<'_, T> {
             fn all(&mut self) {
                 while self.0.newest != 0 {
-                    drop(self.0.remove(MEMBERS.node(self.0.newest)));
+                    drop(self.0.remove(MEMBERS.entry(self.0.newest)));
                 }
                 if let Some(block) = self.0.block.take() {
                     Block::unref(block);

@@ -11,10 +11,10 @@ use super::setup::{Setup, Steps};
 use crate::diagnosis;
 use crate::error::{Error, Operation};
 use crate::flags::{CloneFlags, Preset};
-use crate::runtime::record::Shared;
-use crate::runtime::{Current, Identity, Runtime, Slot, Words};
+use crate::runtime::record::ThreadRef;
+use crate::runtime::{CloneTls, Rt, Runtime, Slot, Tcb};
 use crate::stack::layout;
-use crate::stack::slot::{self, OCCUPIED, Taken};
+use crate::stack::slot::{self, ALIVE, Acquired};
 use crate::sys::futex::{self, Deadline, Sharing};
 use crate::sys::signal::{self, SigSet};
 use crate::sys::{Errno, clone};
@@ -24,7 +24,7 @@ const FLAGS: CloneFlags = Preset::RAWTHREAD.flags;
 
 /// A thread that runs.
 pub(super) struct Spawned<T> {
-    pub(super) record: Shared,
+    pub(super) record: ThreadRef,
     /// Of the packet, in the slot or on the heap.
     pub(super) head: NonNull<Head>,
     /// In the packet.
@@ -76,11 +76,11 @@ struct Unborn<'a> {
     slot: Slot,
     /// Whether the runtime makes the thread, because the slot has no identity yet.
     launch: bool,
-    record: Shared,
+    record: ThreadRef,
     head: NonNull<Head>,
     /// Lowest address for frames.
     low: usize,
-    words: Words,
+    words: CloneTls,
     private: CloneFlags,
     retry: Retry,
     steps: &'a mut Steps,
@@ -96,22 +96,22 @@ struct Stillborn {
 impl<'a> Unborn<'a> {
     /// Takes a record and a slot, and prepares both for a packet of this kind.
     fn new(options: Options<'a>, kind: &'static Kind) -> core::result::Result<Self, Error> {
-        Current::ready()?;
+        Rt::ensure_init()?;
         let comm = options.name.comm();
-        let record = Shared::new(options.name)?;
+        let record = ThreadRef::new(options.name)?;
         let room = options
             .stack_size
             .checked_add(kind.size + kind.align)
-            .and_then(|bytes| bytes.checked_add(Current::headroom()))
+            .and_then(|bytes| bytes.checked_add(Rt::tcb_reserve()))
             .ok_or(ABSURD_SIZE)?;
         let align = kind.align.max(16);
-        let launchable = Current::LAUNCH_ROOM.is_some_and(|room| kind.size + align <= room)
+        let launchable = Rt::INLINE_PACKET_MAX.is_some_and(|room| kind.size + align <= room)
             && options.private.is_empty()
             && options.stack.is_none();
         let (slot, launch) = match find(room, options.guard_size)? {
-            Taken::Ready(slot) => (slot, false),
-            Taken::Blank(slot) if launchable && Current::can_launch() => (slot, true),
-            Taken::Blank(slot) => (mint(slot)?, false),
+            Acquired::WithTcb(slot) => (slot, false),
+            Acquired::Uninit(slot) if launchable && Rt::can_create_and_run() => (slot, true),
+            Acquired::Uninit(slot) => (mint(slot)?, false),
         };
         if !options.private.is_empty() {
             PRIVATE.store(true, Ordering::Relaxed);
@@ -119,20 +119,20 @@ impl<'a> Unborn<'a> {
         // The thread's own reference.
         let thread_record = record.clone().into_raw();
         record.set_slot(ptr::from_ref(slot).cast_mut().cast());
-        slot.set_occupant(thread_record);
+        slot.set_current_record(thread_record);
 
         let (stack, len) = slot.region().stack();
         let stack = stack as usize;
         let words = if launch {
-            Words {
+            CloneTls {
                 stack_top: stack + len,
-                ..Words::default()
+                ..CloneTls::default()
             }
         } else {
             // SAFETY: the slot is ours alone, vacant, and minted.
-            unsafe { Current::prepare(slot) }
+            unsafe { Rt::prepare_clone(slot) }
         };
-        let head = match layout::place_below(words.stack_top, kind.size, align) {
+        let head = match layout::align_below(words.stack_top, kind.size, align) {
             Some(packet) if packet > stack => packet as *mut Head,
             _ => unreachable!("the slot was chosen to hold the packet"),
         };
@@ -159,7 +159,7 @@ impl<'a> Unborn<'a> {
             // SAFETY: above `stack`, so not null.
             head: unsafe { NonNull::new_unchecked(head) },
             low,
-            words: Words {
+            words: CloneTls {
                 stack_top: top,
                 ..words
             },
@@ -173,7 +173,7 @@ impl<'a> Unborn<'a> {
     ///
     /// # Safety
     /// The packet has its closure, for which [`spawn`]'s contract holds.
-    unsafe fn bear(self) -> core::result::Result<Shared, Stillborn> {
+    unsafe fn bear(self) -> core::result::Result<ThreadRef, Stillborn> {
         let (slot, head) = (self.slot, self.head.as_ptr());
         let setup = Setup::new(self.steps);
         // SAFETY: there is no thread yet that could use the head.
@@ -184,7 +184,7 @@ impl<'a> Unborn<'a> {
             });
             ((*head).mask, (*head).record)
         };
-        slot.clear_tid().store(OCCUPIED, Ordering::Relaxed);
+        slot.clear_tid().store(ALIVE, Ordering::Relaxed);
         let request = clone::CloneArgs {
             flags: FLAGS.difference(self.private).bits(),
             stack: self.low,
@@ -200,7 +200,7 @@ impl<'a> Unborn<'a> {
         // `entry::thread` takes the packet; the words outlive the thread by SLOT-3 and TCB-2.
         let cloned = self.retry.run(|| unsafe {
             if self.launch {
-                Current::launch(slot, entry::launched, head.cast())
+                Rt::create_and_run(slot, entry::launched, head.cast())
             } else {
                 clone::clone_onto_stack(&request, entry::thread, head.cast())
             }
@@ -231,9 +231,9 @@ impl<'a> Unborn<'a> {
                     if self.launch {
                         minted = false;
                     } else {
-                        Current::abandon(slot);
+                        Rt::cancel_clone(slot);
                     }
-                    drop(Shared::from_raw(thread_record));
+                    drop(ThreadRef::from_raw(thread_record));
                 }
                 match errno {
                     Errno::EAGAIN | Errno::ENOMEM => diagnosis::clone_error(errno),
@@ -253,9 +253,9 @@ impl Stillborn {
     /// Returns the slot, from which the closure was taken.
     fn give_back(self) -> Error {
         if self.minted {
-            Current::cache().put(self.slot);
+            Rt::cache().release(self.slot);
         } else {
-            Current::cache().put_blank(self.slot);
+            Rt::cache().release_uninit(self.slot);
         }
         self.error
     }
@@ -290,7 +290,7 @@ const ABSURD_SIZE: Error = Error::invalid_input(
 /// By SLOT-2: the caller is the last of thread and handle.
 unsafe fn release_slot(head: *mut Head) {
     // SAFETY: the head is there until the slot is taken again.
-    Current::cache().put(unsafe { super::packet::slot_of(head) });
+    Rt::cache().release(unsafe { super::packet::slot_of(head) });
 }
 
 /// Sleeps until the kernel is done with the slot's thread; false if the deadline came first.
@@ -303,7 +303,7 @@ pub(super) fn wait_until_gone(slot: Slot, deadline: Option<Deadline>) -> bool {
         }
         // The kernel's wake is a shared one, and a wake is only a hint to look again.
         if futex::wait(word, value, deadline, Sharing::Shared).is_err() {
-            return slot.is_vacant();
+            return slot.has_exited();
         }
     }
 }
@@ -311,28 +311,28 @@ pub(super) fn wait_until_gone(slot: Slot, deadline: Option<Deadline>) -> bool {
 /// A vacant slot with an identity.
 pub(super) fn take(stack: usize, guard: usize) -> core::result::Result<Slot, Error> {
     match find(stack, guard)? {
-        Taken::Ready(slot) => Ok(slot),
-        Taken::Blank(slot) => mint(slot),
+        Acquired::WithTcb(slot) => Ok(slot),
+        Acquired::Uninit(slot) => mint(slot),
     }
 }
 
 /// A vacant slot.
-fn find(stack: usize, guard: usize) -> core::result::Result<Taken<Identity>, Error> {
-    Current::cache()
-        .take(stack, guard)
+fn find(stack: usize, guard: usize) -> core::result::Result<Acquired<Tcb>, Error> {
+    Rt::cache()
+        .acquire(stack, guard)
         .map_err(|errno| match errno {
             Errno::EINVAL => ABSURD_SIZE,
-            errno => diagnosis::map_error(errno, slot::bytes(stack, guard).unwrap_or(stack)),
+            errno => diagnosis::map_error(errno, slot::mapping_size(stack, guard).unwrap_or(stack)),
         })
 }
 
-/// Gives a blank slot an identity.
+/// Gives an uninitialised slot an identity.
 fn mint(slot: Slot) -> core::result::Result<Slot, Error> {
-    // SAFETY: a blank slot with guards, ours alone.
-    match unsafe { Current::mint(slot) } {
+    // SAFETY: an uninitialised slot with guards, ours alone.
+    match unsafe { Rt::create_tcb(slot) } {
         Ok(()) => Ok(slot),
         Err(error) => {
-            Current::cache().put_blank(slot);
+            Rt::cache().release_uninit(slot);
             Err(error)
         }
     }

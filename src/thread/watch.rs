@@ -6,7 +6,7 @@
 
 use super::scope::Ledger;
 use super::set::Member;
-use crate::stack::table::Node;
+use crate::arena::ArenaEntry;
 
 /// Whom a thread tells, once, as the last thing it does.
 ///
@@ -18,7 +18,7 @@ pub(super) enum Watch {
     /// The scope it was spawned in, which lives until it was told by every thread of it.
     Scope(*const Ledger),
     /// The set it was spawned in, or what such a set left behind.
-    Set(&'static Node<Member>),
+    Set(&'static ArenaEntry<Member>),
 }
 
 impl Watch {

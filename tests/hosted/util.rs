@@ -16,7 +16,7 @@ pub(crate) const HOST: &str = "RAWTHREAD_TEST_HOST";
 static ASSUME: extern "C" fn() = {
     extern "C" fn assume() {
         let first = match std::env::var(HOST).as_deref() {
-            Ok("guest") => rawthread::testing::assume_guest(),
+            Ok("guest") => rawthread::testing::assume_partial(),
             Ok("unsupported") => rawthread::testing::assume_unsupported(),
             _ => true,
         };
@@ -28,7 +28,7 @@ static ASSUME: extern "C" fn() = {
 /// Whether raw threads are full citizens; says so where they are not.
 pub(crate) fn full() -> bool {
     let host = rawthread::host().unwrap();
-    let full = host.citizenship() == rawthread::Citizenship::Full;
+    let full = host.support() == rawthread::Support::Full;
     if !full {
         println!("SKIP: {host}");
     }

@@ -5,7 +5,7 @@
 //! no formatting, nothing but its arguments and the stack.
 #![allow(unsafe_code, reason = "writes addresses into the program's own data")]
 
-use super::image;
+use super::tls_image;
 use crate::sys::memory;
 
 const DT_NULL: usize = 0;
@@ -30,20 +30,20 @@ struct Rela {
     addend: usize,
 }
 
-/// Relocates the program that `vector`, its auxiliary vector, describes, if it was moved; then
+/// Relocates the program that `auxv`, its auxiliary vector, describes, if it was moved; then
 /// takes the right to write away from what nobody but its loader writes.
 ///
 /// A static program can have no relocation but relative ones, for a symbol that was not found at
 /// link time is never found; and those of C's `ifunc`s (`R_X86_64_IRELATIVE`), which are left out.
 ///
 /// # Safety
-/// `vector` is the process's auxiliary vector; this is the first thing the process does, once.
+/// `auxv` is the process's auxiliary vector; this is the first thing the process does, once.
 #[inline(never)]
-pub(super) unsafe fn program(vector: *const [u64; 2]) {
+pub(super) unsafe fn relocate_self(auxv: *const [u64; 2]) {
     let (mut headers, mut count, mut page) = (0, 0, 1);
-    let mut pair = vector;
+    let mut pair = auxv;
     // SAFETY: the vector ends in AT_NULL; AT_PHDR and AT_PHNUM describe the program's headers; what
-    // the dynamic section says of a table is true of the program as it was linked, and `moved` is
+    // the dynamic section says of a table is true of the program as it was linked, and `load_bias` is
     // where that program lies.
     unsafe {
         while (*pair)[0] != libc::AT_NULL {
@@ -55,13 +55,13 @@ pub(super) unsafe fn program(vector: *const [u64; 2]) {
             }
             pair = pair.wrapping_add(1);
         }
-        let moved = image::moved_by(headers, count);
+        let load_bias = tls_image::load_bias(headers, count);
         let mut relro = core::ptr::null::<libc::Elf64_Phdr>();
         let mut header = headers as *const libc::Elf64_Phdr;
         while count > 0 {
-            if (*header).p_type == libc::PT_DYNAMIC && moved != 0 {
-                let dynamic = moved.wrapping_add((*header).p_vaddr as usize);
-                by_dynamic_section(dynamic as *const [usize; 2], moved);
+            if (*header).p_type == libc::PT_DYNAMIC && load_bias != 0 {
+                let dynamic = load_bias.wrapping_add((*header).p_vaddr as usize);
+                apply_dynamic(dynamic as *const [usize; 2], load_bias);
             }
             if (*header).p_type == libc::PT_GNU_RELRO {
                 relro = header;
@@ -72,7 +72,7 @@ pub(super) unsafe fn program(vector: *const [u64; 2]) {
         if !relro.is_null() {
             // The linker sees to it that the first page holds nothing else; of where the last one
             // ends this machine may have a larger idea.
-            let start = moved.wrapping_add((*relro).p_vaddr as usize);
+            let start = load_bias.wrapping_add((*relro).p_vaddr as usize);
             let end = start.wrapping_add((*relro).p_memsz as usize) & page.wrapping_neg();
             let start = start & page.wrapping_neg();
             // Where a sandbox forbids it, and where no whole page is left, the program is no worse
@@ -83,18 +83,18 @@ pub(super) unsafe fn program(vector: *const [u64; 2]) {
 }
 
 /// # Safety
-/// `dynamic` is the program's dynamic section; the program was moved by `moved`.
-unsafe fn by_dynamic_section(dynamic: *const [usize; 2], moved: usize) {
+/// `dynamic` is the program's dynamic section; the program was moved by `load_bias`.
+unsafe fn apply_dynamic(dynamic: *const [usize; 2], load_bias: usize) {
     let (mut rela, mut rela_len, mut relr, mut relr_len) = (0, 0, 0, 0);
     let mut entry = dynamic;
-    // SAFETY: as in `program`.
+    // SAFETY: as in `relocate_self`.
     unsafe {
         while (*entry)[0] != DT_NULL {
             let value = (*entry)[1];
             match (*entry)[0] {
-                DT_RELA => rela = moved.wrapping_add(value),
+                DT_RELA => rela = load_bias.wrapping_add(value),
                 DT_RELASZ => rela_len = value,
-                DT_RELR => relr = moved.wrapping_add(value),
+                DT_RELR => relr = load_bias.wrapping_add(value),
                 DT_RELRSZ => relr_len = value,
                 _ => {}
             }
@@ -104,12 +104,16 @@ unsafe fn by_dynamic_section(dynamic: *const [usize; 2], moved: usize) {
         while at < rela.wrapping_add(rela_len) {
             let entry = at as *const Rela;
             if (*entry).info == RELATIVE {
-                let place = moved.wrapping_add((*entry).offset) as *mut usize;
-                *place = moved.wrapping_add((*entry).addend);
+                let place = load_bias.wrapping_add((*entry).offset) as *mut usize;
+                *place = load_bias.wrapping_add((*entry).addend);
             }
             at = at.wrapping_add(size_of::<Rela>());
         }
-        by_bitmaps(relr as *const usize, relr_len / size_of::<usize>(), moved);
+        apply_relr(
+            relr as *const usize,
+            relr_len / size_of::<usize>(),
+            load_bias,
+        );
     }
 }
 
@@ -117,25 +121,25 @@ unsafe fn by_dynamic_section(dynamic: *const [usize; 2], moved: usize) {
 /// those said before. Each place holds an address that is to be moved.
 ///
 /// # Safety
-/// The table has `count` words and describes the program, which was moved by `moved`.
-unsafe fn by_bitmaps(table: *const usize, count: usize, moved: usize) {
+/// The table has `count` words and describes the program, which was moved by `load_bias`.
+unsafe fn apply_relr(table: *const usize, count: usize, load_bias: usize) {
     const PLACES: usize = usize::BITS as usize - 1;
     let mut next = core::ptr::null_mut::<usize>();
     let mut index = 0;
     while index < count {
-        // SAFETY: as in `program`.
+        // SAFETY: as in `relocate_self`.
         unsafe {
             let word = *table.wrapping_add(index);
             if word & 1 == 0 {
-                let place = moved.wrapping_add(word) as *mut usize;
-                *place = (*place).wrapping_add(moved);
+                let place = load_bias.wrapping_add(word) as *mut usize;
+                *place = (*place).wrapping_add(load_bias);
                 next = place.wrapping_add(1);
             } else {
                 let mut bit = 0;
                 while bit < PLACES {
                     if word >> (bit + 1) & 1 == 1 {
                         let place = next.wrapping_add(bit);
-                        *place = (*place).wrapping_add(moved);
+                        *place = (*place).wrapping_add(load_bias);
                     }
                     bit += 1;
                 }
@@ -157,7 +161,7 @@ mod tests {
         for (index, place) in places.iter_mut().enumerate() {
             *place = index;
         }
-        let moved = places.as_ptr() as usize;
+        let load_bias = places.as_ptr() as usize;
         let rela = [
             Rela {
                 offset: 8,
@@ -173,18 +177,18 @@ mod tests {
         // Place 3; of the 63 after it the first and the last; of the next 63 the second.
         let relr = [3 * 8, 1 | 1 << 1 | 1usize << 63, 1 | 1 << 2];
         let dynamic = [
-            [DT_RELA, (rela.as_ptr() as usize).wrapping_sub(moved)],
+            [DT_RELA, (rela.as_ptr() as usize).wrapping_sub(load_bias)],
             [DT_RELASZ, size_of_val(&rela)],
-            [DT_RELR, (relr.as_ptr() as usize).wrapping_sub(moved)],
+            [DT_RELR, (relr.as_ptr() as usize).wrapping_sub(load_bias)],
             [DT_RELRSZ, size_of_val(&relr)],
             [DT_NULL, 0],
         ];
         // SAFETY: every place lies in `places`.
-        unsafe { by_dynamic_section(dynamic.as_ptr(), moved) };
+        unsafe { apply_dynamic(dynamic.as_ptr(), load_bias) };
         for (index, place) in places.iter().enumerate() {
             let expected = match index {
-                1 => moved + 0x1000,
-                3 | 4 | 66 | 68 => moved + index,
+                1 => load_bias + 0x1000,
+                3 | 4 | 66 | 68 => load_bias + index,
                 _ => index,
             };
             assert_eq!(*place, expected, "place {index}");

@@ -43,9 +43,9 @@ use core::ffi::{CStr, c_char};
 use core::fmt;
 use core::sync::atomic::{AtomicPtr, Ordering, compiler_fence};
 
-use super::{adopt_main, image, relocate, symbols};
+use super::{builtins, init_main_thread, relocate, tls_image};
 use crate::error::Error;
-use crate::runtime::locals;
+use crate::runtime::tls_values;
 use crate::sys::{file, limits, task};
 
 /// Names the function that a program without libc begins with: `fn() -> i32`, whose result is the
@@ -76,7 +76,7 @@ macro_rules! entry {
 /// thread.
 ///
 /// From it upwards: argc, argv, 0, envp, 0, the auxiliary vector.
-static STACK: AtomicPtr<usize> = AtomicPtr::new((&raw const EMPTY).cast_mut().cast());
+static INITIAL_STACK: AtomicPtr<usize> = AtomicPtr::new((&raw const EMPTY).cast_mut().cast());
 static EMPTY: [usize; 3] = [0; 3];
 
 unsafe extern "C" {
@@ -104,12 +104,12 @@ unsafe extern "C" fn __rawthread_begin(stack: *const usize) -> ! {
         while *word != 0 {
             word = word.wrapping_add(1);
         }
-        let vector = word.wrapping_add(1).cast::<[u64; 2]>();
-        refuse_a_dynamic_loader(vector);
-        relocate::program(vector);
+        let auxv = word.wrapping_add(1).cast::<[u64; 2]>();
+        reject_dynamic_loader(auxv);
+        relocate::relocate_self(auxv);
         // Addresses in the program's data are good from here on.
         compiler_fence(Ordering::SeqCst);
-        run(stack, vector)
+        run(stack, auxv)
     }
 }
 
@@ -117,17 +117,17 @@ unsafe extern "C" fn __rawthread_begin(stack: *const usize) -> ! {
 /// has relocated it and knows of libraries that nobody will start: it would crash further on.
 ///
 /// # Safety
-/// `vector` is the auxiliary vector. Used before relocation, so it must not need any.
-unsafe fn refuse_a_dynamic_loader(mut vector: *const [u64; 2]) {
+/// `auxv` is the auxiliary vector. Used before relocation, so it must not need any.
+unsafe fn reject_dynamic_loader(mut auxv: *const [u64; 2]) {
     loop {
         // SAFETY: the vector ends in AT_NULL, where this stops.
-        match unsafe { *vector } {
+        match unsafe { *auxv } {
             [libc::AT_NULL, _] | [libc::AT_BASE, 0] => return,
             [libc::AT_BASE, _] => {
                 let _ = write(2, b"fatal: not a static program: link with -static-pie\n");
                 exit(127);
             }
-            _ => vector = vector.wrapping_add(1),
+            _ => auxv = auxv.wrapping_add(1),
         }
     }
 }
@@ -135,19 +135,19 @@ unsafe fn refuse_a_dynamic_loader(mut vector: *const [u64; 2]) {
 /// # Safety
 /// As [`__rawthread_begin`], and the program is relocated.
 #[inline(never)]
-unsafe fn run(stack: *const usize, vector: *const [u64; 2]) -> ! {
-    STACK.store(stack.cast_mut(), Ordering::Relaxed);
+unsafe fn run(stack: *const usize, auxv: *const [u64; 2]) -> ! {
+    INITIAL_STACK.store(stack.cast_mut(), Ordering::Relaxed);
     // SAFETY: the vector stays where it is; the process has one thread, and no code that uses
     // thread-locals has run.
-    let adopted = unsafe {
-        limits::set_auxv(vector);
-        adopt_main()
+    let initialized = unsafe {
+        limits::set_auxv(auxv);
+        init_main_thread()
     };
-    if adopted.is_err() {
+    if initialized.is_err() {
         let _ = write(2, b"fatal: no memory for the main thread's control block\n");
         exit(127);
     }
-    symbols::set_canary(image::get().map_or(0, |image| image.canary));
+    builtins::set_canary(tls_image::get().map_or(0, |image| image.canary));
     // SAFETY: the linker's two symbols are the ends of one array of functions, which expect these
     // arguments; `entry!` made the main function.
     let status = unsafe {
@@ -159,7 +159,7 @@ unsafe fn run(stack: *const usize, vector: *const [u64; 2]) -> ! {
         }
         __rawthread_main()
     };
-    locals::run();
+    tls_values::run_dtors();
     exit(status)
 }
 
@@ -175,7 +175,7 @@ unsafe fn environment(stack: *const usize) -> *const usize {
 /// Lowest address and end of the main thread's stack: the kernel lets it grow to RLIMIT_STACK.
 /// Zeroes if it may grow without limit: then there is no telling what below it is stack.
 pub(super) fn main_stack() -> (usize, usize) {
-    let top = STACK.load(Ordering::Relaxed).addr();
+    let top = INITIAL_STACK.load(Ordering::Relaxed).addr();
     match limits::rlimit(libc::RLIMIT_STACK as _) {
         Some(limit) => (top.saturating_sub(limit as usize), top),
         None => (0, 0),
@@ -199,9 +199,9 @@ pub fn exit(status: i32) -> ! {
 /// let verbose = rawthread::start::args().any(|argument| argument == c"-v");
 /// ```
 #[must_use]
-pub fn args() -> Strings {
-    let stack = STACK.load(Ordering::Relaxed).cast_const();
-    Strings(stack.wrapping_add(1).cast())
+pub fn args() -> CStrIter {
+    let stack = INITIAL_STACK.load(Ordering::Relaxed).cast_const();
+    CStrIter(stack.wrapping_add(1).cast())
 }
 
 /// The environment as the kernel gave it: `NAME=value` each.
@@ -210,10 +210,10 @@ pub fn args() -> Strings {
 /// let count = rawthread::start::env().count();
 /// ```
 #[must_use]
-pub fn env() -> Strings {
-    let stack = STACK.load(Ordering::Relaxed).cast_const();
+pub fn env() -> CStrIter {
+    let stack = INITIAL_STACK.load(Ordering::Relaxed).cast_const();
     // SAFETY: the initial stack, stored before `main`.
-    Strings(unsafe { environment(stack) }.cast())
+    CStrIter(unsafe { environment(stack) }.cast())
 }
 
 /// The value of the environment's first `name`.
@@ -245,14 +245,14 @@ pub fn auxv(key: u64) -> Option<usize> {
 /// let first: Option<&core::ffi::CStr> = rawthread::start::args().next();
 /// ```
 #[derive(Clone, Debug)]
-pub struct Strings(*const *const c_char);
+pub struct CStrIter(*const *const c_char);
 
 // SAFETY: the strings stay for good, and nobody writes to them.
-unsafe impl Send for Strings {}
+unsafe impl Send for CStrIter {}
 // SAFETY: as above.
-unsafe impl Sync for Strings {}
+unsafe impl Sync for CStrIter {}
 
-impl Iterator for Strings {
+impl Iterator for CStrIter {
     type Item = &'static CStr;
 
     fn next(&mut self) -> Option<&'static CStr> {

@@ -1,147 +1,153 @@
 //! Raw clones as citizens of a libc process.
 //!
 //! A thread needs a thread control block that the libc made and has in its lists, or `errno`,
-//! malloc, thread-locals, setuid and dlopen break. No libc hands one out, so each slot's identity
-//! is *minted* once: libc creates an ordinary thread on the slot's memory (the *seed*), whose
+//! malloc, thread-locals, setuid and dlopen break. No libc hands one out, so each slot's TCB
+//! is created once: libc creates an ordinary thread on the slot's memory (the *donor*), whose
 //! kernel thread leaves while its TCB stays. Every spawn on that slot is then one raw clone that
-//! takes the TCB over. Where libc is known well enough, the seed itself is the slot's first
+//! takes the TCB over. Where libc is known well enough, the donor itself is the slot's first
 //! thread (a *launch*), and a first spawn costs one kernel thread, not two.
 //!
-//! * [`host`]: which libc this is, where its private words lie, how far we may go (citizenship).
-//! * [`mint`] makes seeds.
-//! * [`leave`]: the way out, and in, that setuid and its family can live with.
-//! * [`loader`]: asking for the loaded modules beside forks.
-//! * [`locals`]: thread-locals fresh for the next thread; [`keys`]: pthread keys' destructors.
-//! * [`snapshot`]: the same in static programs; [`static_tls`]: in libraries that came later.
-//! * [`overflow`]: the report of a stack overflow; [`retire`]: the end of an identity.
+//! * [`libc_layout`]: which libc this is, where its private words lie, how far we may go (support).
+//! * [`donor`] makes donors.
+//! * [`exit`]: the way out, and in, that setuid and its family can live with.
+//! * [`modules`]: asking for the loaded modules beside forks.
+//! * [`tls_reset`]: thread-locals fresh for the next thread; [`pthread_keys`]: pthread keys'
+//!   destructors.
+//! * [`tls_snapshot`]: the same in static programs; [`unreported_tls`]: in libraries that came later.
+//! * [`overflow`]: the report of a stack overflow; [`destroy`]: the end of a TCB.
 #![allow(unsafe_code, reason = "stands between the kernel and libc")]
 
-pub(crate) mod host;
-pub(crate) mod keys;
-mod leave;
-mod loader;
-pub(crate) mod locals;
-pub(crate) mod mint;
+mod destroy;
+pub(crate) mod donor;
+mod exit;
+pub(crate) mod libc_layout;
+mod modules;
 pub(crate) mod overflow;
-mod retire;
-mod snapshot;
-mod static_tls;
+pub(crate) mod pthread_keys;
 mod symbols;
+pub(crate) mod tls_reset;
+mod tls_snapshot;
+mod unreported_tls;
 
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicI32, AtomicU32};
 
-use super::{Runtime, Slot, Words};
+use super::{CloneTls, Runtime, Slot};
+use crate::arena::Zeroable;
 use crate::error::Error;
 use crate::stack::slot::Cache;
-use crate::stack::table::Cell;
 use crate::sys::arch::{self, ChildEntry};
 use crate::sys::{Errno, signal, task};
-use host::{Citizenship, Host};
+use libc_layout::{Host, Support};
 
 /// The hosted runtime.
 #[derive(Debug)]
 pub(crate) struct Hosted;
 
-/// What minting leaves on a slot. All addresses lie in the slot, which outlives them.
+/// What `create_tcb` leaves on a slot. All addresses lie in the slot, which outlives them.
 ///
-/// Invariants of a minted identity:
-/// * TCB-1: `thread_pointer` is a TCB that libc made and has in its lists, whose kernel thread is gone.
+/// Invariants of such a TCB:
+/// * TCB-1: `thread_pointer` is a TCB that libc made and has in its lists, whose kernel thread is
+///   gone.
 /// * TCB-2: `tid_field` is the word of that TCB in which libc keeps the thread's tid.
-/// * TCB-3: nothing above the seed's saved frame, in guests above `stack_top`, is used by frames of raw
-///   threads.
+/// * TCB-3: nothing above the donor's saved frame, in guests above `stack_top`, is used by frames
+///   of raw threads.
 #[derive(Debug)]
-pub(crate) struct Identity {
+pub(crate) struct Tcb {
     thread_pointer: *mut u8,
     tid_field: *const AtomicI32,
     /// The word with libc's SETXID mark; null where we are only guests.
-    mark_word: *const AtomicU32,
+    cancelhandling: *const AtomicU32,
     robust_head: *mut u8,
     stack_top: usize,
-    /// The seed's saved stack pointer (see `arch::save_context`); 0 where we are only guests.
+    /// The donor's saved stack pointer (see `arch::save_context`); 0 where we are only guests.
     frame: usize,
-    /// What libc had registered as the seed's clear-tid word; null if unknown.
+    /// What libc had registered as the donor's clear-tid word; null if unknown.
     libc_clear_tid: *mut u32,
-    /// libc's handle of the seed.
+    /// libc's handle of the donor.
     pthread: libc::pthread_t,
-    /// The seed's tid while it lives.
-    seed_tid: i32,
-    /// What the seed goes on to do instead of leaving at once (see `mint::launch`).
-    launch: Option<(ChildEntry, *mut u8)>,
+    /// The donor's tid while it lives.
+    donor_tid: i32,
+    /// What the donor goes on to do instead of leaving at once (see `donor::create_and_run`).
+    on_donor: Option<(ChildEntry, *mut u8)>,
 }
 
 // SAFETY: all-zero bytes are null addresses and zeroes; access follows SLOT-1 of `stack::slot`.
-unsafe impl Cell for Identity {}
+unsafe impl Zeroable for Tcb {}
 // SAFETY: the addresses are used by whoever holds the slot; none belongs to a particular thread.
-unsafe impl Sync for Identity {}
+unsafe impl Sync for Tcb {}
 
-static CACHE: Cache<Identity> = Cache::new();
+static CACHE: Cache<Tcb> = Cache::new();
 
 impl Runtime for Hosted {
-    type Identity = Identity;
+    type Tcb = Tcb;
 
-    fn cache() -> &'static Cache<Identity> {
+    fn cache() -> &'static Cache<Tcb> {
         &CACHE
     }
 
-    fn ready() -> Result<(), Error> {
-        mint::after_fork()?;
-        host::get().map(drop)
+    fn ensure_init() -> Result<(), Error> {
+        donor::detect_fork()?;
+        libc_layout::get_or_probe().map(drop)
     }
 
-    fn headroom() -> usize {
-        mint::headroom()
+    fn tcb_reserve() -> usize {
+        donor::tcb_reserve()
     }
 
-    unsafe fn mint(slot: Slot) -> Result<(), Error> {
+    unsafe fn create_tcb(slot: Slot) -> Result<(), Error> {
         // SAFETY: passed on.
-        unsafe { mint::mint(slot) }
+        unsafe { donor::create_tcb(slot) }
     }
 
-    unsafe fn retire(slot: Slot) -> bool {
+    unsafe fn destroy_tcb(slot: Slot) -> bool {
         // SAFETY: passed on.
-        unsafe { retire::retire(slot) }
+        unsafe { destroy::destroy_tcb(slot) }
     }
 
-    const LAUNCH_ROOM: Option<usize> = Some(mint::LAUNCH_ROOM);
+    const INLINE_PACKET_MAX: Option<usize> = Some(donor::INLINE_PACKET_MAX);
 
-    fn can_launch() -> bool {
-        // A seed must take its snapshot before any handler of the program runs on it.
-        !is_guest() && !snapshot::is_needed()
+    fn can_create_and_run() -> bool {
+        // A donor must take its snapshot before any handler of the program runs on it.
+        !is_partial() && !tls_snapshot::is_needed()
     }
 
-    unsafe fn launch(slot: Slot, entry: ChildEntry, argument: *mut u8) -> Result<i32, Errno> {
+    unsafe fn create_and_run(
+        slot: Slot,
+        entry: ChildEntry,
+        argument: *mut u8,
+    ) -> Result<i32, Errno> {
         // SAFETY: passed on.
-        unsafe { mint::launch(slot, entry, argument) }
+        unsafe { donor::create_and_run(slot, entry, argument) }
     }
 
-    unsafe fn prepare(slot: Slot) -> Words {
-        // SAFETY: the slot is the caller's alone (SLOT-1) and minted.
-        let identity = unsafe { &*slot.identity() };
-        leave::before_clone();
-        Words {
-            tls: identity.thread_pointer as usize,
-            parent_tid: identity.tid_field as usize,
+    unsafe fn prepare_clone(slot: Slot) -> CloneTls {
+        // SAFETY: the slot is the caller's alone (SLOT-1) and has a TCB.
+        let tcb = unsafe { &*slot.tcb() };
+        exit::wait_setxid_before_clone();
+        CloneTls {
+            tls: tcb.thread_pointer as usize,
+            parent_tid: tcb.tid_field as usize,
             // Nothing above a parked frame is touched; guests have none.
-            stack_top: match identity.frame {
-                0 => identity.stack_top,
+            stack_top: match tcb.frame {
+                0 => tcb.stack_top,
                 frame => frame & !0xf,
             },
         }
     }
 
     /// The kernel stores a tid only when clone succeeds: there is nothing to undo.
-    unsafe fn abandon(_slot: Slot) {}
+    unsafe fn cancel_clone(_slot: Slot) {}
 
-    unsafe fn begin(slot: Slot) {
+    unsafe fn on_thread_start(slot: Slot) {
         // SAFETY: the slot belongs to the calling thread now.
-        let identity = unsafe { &*slot.identity() };
+        let tcb = unsafe { &*slot.tcb() };
         // SAFETY: the TCB is ours by TCB-1 and the calling thread runs on it.
         unsafe {
-            host::register_rseq(identity.thread_pointer);
-            register_robust_list(identity.robust_head);
+            libc_layout::register_rseq(tcb.thread_pointer);
+            register_robust_list(tcb.robust_head);
         }
-        locals::use_global_locale();
+        tls_reset::use_global_locale();
         // SAFETY: passed on.
         unsafe { install_signal_stack(slot) };
     }
@@ -149,42 +155,42 @@ impl Runtime for Hosted {
     unsafe fn run_destructors(_slot: Slot) {
         // SAFETY: the closure has ended; libc's destructors belong to the calling thread.
         unsafe {
-            super::locals::run();
-            locals::run_destructors();
-            if keys::run_destructors() {
+            super::tls_values::run_dtors();
+            tls_reset::run_destructors();
+            if pthread_keys::run_destructors() {
                 // They may have made thread-locals with destructors. A pthread loses those; here
-                // they would run at the end of the identity's next thread.
-                locals::run_destructors();
+                // they would run at the end of the TCB's next thread.
+                tls_reset::run_destructors();
             }
             // What those made of ours must not outlive the record.
-            super::locals::run();
+            super::tls_values::run_dtors();
         }
     }
 
-    unsafe fn leave(slot: Slot) {
+    unsafe fn on_thread_exit(slot: Slot) {
         // SAFETY: passed on.
-        unsafe { leave::leave(slot) };
+        unsafe { exit::on_thread_exit(slot) };
     }
 
-    unsafe fn renew(slot: Slot) -> bool {
+    unsafe fn reset_for_reuse(slot: Slot) -> bool {
         // SAFETY: passed on; the slot is the calling thread's.
         unsafe {
-            leave::renew(slot);
+            exit::reset_for_reuse(slot);
             // The task may have had one of its own, whose memory goes with it.
             install_signal_stack(slot);
-            holds_no_robust_mutex((*slot.identity()).robust_head)
+            holds_no_robust_mutex((*slot.tcb()).robust_head)
         }
     }
 
-    fn epoch() -> u32 {
-        mint::epoch()
+    fn fork_generation() -> u32 {
+        donor::fork_generation()
     }
 
     fn tid() -> i32 {
-        host::own_tid()
+        libc_layout::cached_tid()
     }
 
-    fn foreign_stack() -> (usize, usize) {
+    fn native_stack() -> (usize, usize) {
         let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
         let (mut low, mut len) = (core::ptr::null_mut(), 0);
         // SAFETY: the functions fill what they are given, in this order.
@@ -200,11 +206,11 @@ impl Runtime for Hosted {
     }
 
     fn current() -> *mut () {
-        keys::current()
+        pthread_keys::current()
     }
 
     fn set_current(record: *mut ()) {
-        keys::set_current(record);
+        pthread_keys::set_current(record);
     }
 }
 
@@ -212,7 +218,7 @@ impl Runtime for Hosted {
 /// The slot belongs to the calling thread.
 unsafe fn install_signal_stack(slot: Slot) {
     let (base, len) = slot.region().signal_stack();
-    // SAFETY: the signal stack is this slot's and nobody uses it (REGION-1 of `stack::slab`).
+    // SAFETY: the signal stack is this slot's and nobody uses it (REGION-1 of `stack::region`).
     let installed = unsafe { signal::set_alternate_stack(base, len) };
     debug_assert!(installed.is_ok());
 }
@@ -259,16 +265,19 @@ unsafe fn holds_no_robust_mutex(head: *mut u8) -> bool {
 /// # Ok::<(), rawthread::Error>(())
 /// ```
 pub fn host() -> Result<&'static Host, Error> {
-    host::get()
+    libc_layout::get_or_probe()
 }
 
 /// Whether nothing private of libc may be written.
-fn is_guest() -> bool {
-    !matches!(host::get().map(Host::citizenship), Ok(Citizenship::Full))
+fn is_partial() -> bool {
+    !matches!(
+        libc_layout::get_or_probe().map(Host::support),
+        Ok(Support::Full)
+    )
 }
 
 /// The calling thread's TCB.
-fn tcb() -> *mut u8 {
+fn thread_pointer() -> *mut u8 {
     arch::thread_pointer()
 }
 

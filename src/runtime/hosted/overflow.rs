@@ -7,12 +7,12 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use super::CACHE;
-use crate::runtime::record::Record;
-use crate::stack::table::Node;
+use crate::arena::ArenaEntry;
+use crate::runtime::record::ThreadInner;
 use crate::sys::file;
 
 /// What handled SIGSEGV and SIGBUS before us; null until installed. Never freed.
-static BEFORE: [AtomicPtr<libc::sigaction>; 2] = [
+static PREVIOUS: [AtomicPtr<libc::sigaction>; 2] = [
     AtomicPtr::new(ptr::null_mut()),
     AtomicPtr::new(ptr::null_mut()),
 ];
@@ -27,19 +27,21 @@ pub(super) fn install() {
         return;
     }
     for (index, signal) in SIGNALS.into_iter().enumerate() {
-        let mut before = MaybeUninit::<libc::sigaction>::zeroed();
+        let mut previous = MaybeUninit::<libc::sigaction>::zeroed();
         // SAFETY: asks for the current action; the place is large enough.
-        if unsafe { libc::sigaction(signal, ptr::null(), before.as_mut_ptr()) } != 0 {
+        if unsafe { libc::sigaction(signal, ptr::null(), previous.as_mut_ptr()) } != 0 {
             continue;
         }
         // SAFETY: the call above filled it.
-        let before = unsafe { before.assume_init() };
-        if before.sa_sigaction == libc::SIG_IGN {
+        let previous = unsafe { previous.assume_init() };
+        if previous.sa_sigaction == libc::SIG_IGN {
             continue;
         }
-        let Some(kept) = keep(before) else { continue };
-        BEFORE[index].store(kept, Ordering::Release);
-        let mut action = before;
+        let Some(kept) = leak_action(previous) else {
+            continue;
+        };
+        PREVIOUS[index].store(kept, Ordering::Release);
+        let mut action = previous;
         action.sa_sigaction = handler as *const () as usize;
         action.sa_flags |= libc::SA_SIGINFO | libc::SA_ONSTACK;
         action.sa_flags &= !libc::SA_RESETHAND;
@@ -49,7 +51,7 @@ pub(super) fn install() {
 }
 
 /// Puts the action where a handler may read it for ever.
-fn keep(action: libc::sigaction) -> Option<*mut libc::sigaction> {
+fn leak_action(action: libc::sigaction) -> Option<*mut libc::sigaction> {
     let page = crate::sys::memory::map(crate::sys::memory::page_size()).ok()?;
     let place = page.cast::<libc::sigaction>().as_ptr();
     // SAFETY: a fresh page.
@@ -66,14 +68,14 @@ unsafe extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *
         report_if_overflow(address);
     }
     // SAFETY: passed on.
-    unsafe { pass_on(signal, info, context) };
+    unsafe { chain(signal, info, context) };
 }
 
 /// Ends the process with a message if `address` is in the guard of a thread of ours.
 fn report_if_overflow(address: usize) {
     let hit = CACHE.iter().find(|slot| {
         // Occupied first: a slot that is only being mapped has no region to read yet.
-        if slot.occupant().is_null() {
+        if slot.current_record().is_null() {
             return false;
         }
         let (guard, len) = slot.region().guard();
@@ -81,7 +83,7 @@ fn report_if_overflow(address: usize) {
     });
     let Some(slot) = hit else { return };
     // SAFETY: the occupant is a record, which is permanent memory.
-    let record: &Record = unsafe { &*slot.occupant().cast::<Node<Record>>() };
+    let record: &ThreadInner = unsafe { &*slot.current_record().cast::<ArenaEntry<ThreadInner>>() };
     for part in [
         "\nthread '",
         record.name().unwrap_or("<unnamed>"),
@@ -97,20 +99,22 @@ fn report_if_overflow(address: usize) {
 ///
 /// # Safety
 /// The arguments are the handler's own.
-unsafe fn pass_on(signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
+unsafe fn chain(signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
     let index = usize::from(signal == libc::SIGBUS);
     // SAFETY: written once, never freed.
-    let before = unsafe { BEFORE[index].load(Ordering::Acquire).as_ref() };
-    match before {
-        Some(before) if before.sa_sigaction != libc::SIG_DFL => {
-            type Plain = extern "C" fn(i32);
-            type Full = extern "C" fn(i32, *mut libc::siginfo_t, *mut c_void);
+    let previous = unsafe { PREVIOUS[index].load(Ordering::Acquire).as_ref() };
+    match previous {
+        Some(previous) if previous.sa_sigaction != libc::SIG_DFL => {
+            type HandlerFn = extern "C" fn(i32);
+            type SigactionFn = extern "C" fn(i32, *mut libc::siginfo_t, *mut c_void);
             // SAFETY: the action was in force, so its handler has the type its flags say.
             unsafe {
-                if before.sa_flags & libc::SA_SIGINFO != 0 {
-                    core::mem::transmute::<usize, Full>(before.sa_sigaction)(signal, info, context);
+                if previous.sa_flags & libc::SA_SIGINFO != 0 {
+                    core::mem::transmute::<usize, SigactionFn>(previous.sa_sigaction)(
+                        signal, info, context,
+                    );
                 } else {
-                    core::mem::transmute::<usize, Plain>(before.sa_sigaction)(signal);
+                    core::mem::transmute::<usize, HandlerFn>(previous.sa_sigaction)(signal);
                 }
             }
         }

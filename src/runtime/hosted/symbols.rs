@@ -23,17 +23,17 @@ const NAMES: [&CStr; 10] = [
     c"__hwasan_init",
 ];
 
-/// Their addresses, null until [`look_up`]. Relaxed: every thread stores the same, and a seed, the
-/// only reader, is made afterwards.
+/// Their addresses, null until [`resolve_all`]. Relaxed: every thread stores the same, and a donor,
+/// the only reader, is made afterwards.
 #[cfg(not(all(target_env = "gnu", target_feature = "crt-static")))]
 static FOUND: [AtomicPtr<c_void>; NAMES.len()] =
     [const { AtomicPtr::new(ptr::null_mut()) }; NAMES.len()];
 
-/// Asks the loader for every symbol that [`find`] knows.
+/// Asks the loader for every symbol that [`get`] knows.
 ///
-/// In the thread that wants one, never in a seed: dlsym(3) takes a lock that is held while a
-/// library's constructors run, and one of those may wait for the seed.
-pub(super) fn look_up() {
+/// In the thread that wants one, never in a donor: dlsym(3) takes a lock that is held while a
+/// library's constructors run, and one of those may wait for the donor.
+pub(super) fn resolve_all() {
     #[cfg(not(all(target_env = "gnu", target_feature = "crt-static")))]
     for (name, place) in NAMES.iter().zip(&FOUND) {
         // SAFETY: the name ends in NUL; RTLD_DEFAULT needs no handle.
@@ -44,7 +44,7 @@ pub(super) fn look_up() {
 
 /// The address of a symbol of the process's libc; null if it has none of that name.
 #[cfg(not(all(target_env = "gnu", target_feature = "crt-static")))]
-pub(super) fn find(name: &CStr) -> *mut c_void {
+pub(super) fn get(name: &CStr) -> *mut c_void {
     let index = NAMES.iter().position(|symbol| *symbol == name);
     index.map_or(ptr::null_mut(), |index| {
         FOUND[index].load(Ordering::Relaxed)
@@ -54,7 +54,7 @@ pub(super) fn find(name: &CStr) -> *mut c_void {
 /// The address of a symbol of the program's libc; null if it was not linked or is not one of the
 /// few that a static program is asked for.
 #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
-pub(super) fn find(name: &CStr) -> *mut c_void {
+pub(super) fn get(name: &CStr) -> *mut c_void {
     use crate::sys::arch;
     let mut addresses = [0; arch::LIBC_SYMBOLS.len()];
     arch::weak_libc_symbols(&mut addresses);
@@ -70,7 +70,7 @@ pub(super) fn find(name: &CStr) -> *mut c_void {
 /// `F` must be the function's type: a plain `extern "C"` function pointer.
 pub(super) unsafe fn function<F: Copy>(name: &CStr) -> Option<F> {
     const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
-    let address = find(name);
+    let address = get(name);
     // SAFETY: a non-null symbol of the type that the caller vouches for.
     (!address.is_null()).then(|| unsafe { core::mem::transmute_copy::<*mut c_void, F>(&address) })
 }

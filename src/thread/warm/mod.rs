@@ -40,10 +40,10 @@ use super::packet::{Head, Packet, Start, record_of};
 use super::spawn::{Spawned, may_be_private};
 use super::state;
 use super::watch::Watch;
+use crate::arena::{Arena, ArenaEntry, FreeList, Zeroable};
 use crate::error::Error;
-use crate::runtime::record::{Name, Record, Shared};
-use crate::runtime::{Current, Runtime, Slot};
-use crate::stack::table::{Cell, List, Node, Table};
+use crate::runtime::record::{Name, ThreadInner, ThreadRef};
+use crate::runtime::{Rt, Runtime, Slot};
 use crate::sync::futex;
 use crate::sys::inherited::{self, InheritedAttrs};
 use crate::sys::{signal, task};
@@ -71,7 +71,7 @@ struct Idle {
     tid: AtomicI32,
     /// What the thread was born with, and still has.
     traits: UnsafeCell<Option<InheritedAttrs>>,
-    epoch: AtomicU32,
+    fork_generation: AtomicU32,
     /// Where it waits for a task.
     bed: ChosenBed,
 }
@@ -80,11 +80,11 @@ struct Idle {
 unsafe impl Sync for Idle {}
 // SAFETY: zero bytes are null, `None` or zero-filled traits that nobody reads before
 // `wait_for_task` wrote them, and a bed that nobody lies in.
-unsafe impl Cell for Idle {}
+unsafe impl Zeroable for Idle {}
 
-static CELLS: Table<Idle> = Table::new();
-static FREE: List = List::new();
-static IDLE: List = List::new();
+static CELLS: Arena<Idle> = Arena::new();
+static FREE: FreeList = FreeList::new();
+static IDLE: FreeList = FreeList::new();
 
 /// How long a thread waits for a task, in nanoseconds.
 static IDLE_TIME: AtomicU64 = AtomicU64::new(10_000_000_000);
@@ -125,8 +125,8 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    Current::ready()?;
-    let record = Shared::new(Name::NONE)?;
+    Rt::ensure_init()?;
+    let record = ThreadRef::new(Name::NONE)?;
     let start = Start {
         release: release::<F, T>,
         setup: ptr::null(),
@@ -140,7 +140,7 @@ where
         Ok(packet) => packet,
         Err(error) => {
             // SAFETY: the packet's reference, which went with it.
-            drop(unsafe { Shared::from_raw(record_of_task) });
+            drop(unsafe { ThreadRef::from_raw(record_of_task) });
             return Err(error);
         }
     };
@@ -153,7 +153,7 @@ where
             Err(error) => {
                 // SAFETY: no thread took it: closure and reference are still in the packet.
                 let closure = unsafe {
-                    drop(Shared::from_raw(record_of_task));
+                    drop(ThreadRef::from_raw(record_of_task));
                     let closure = packet.read().into_closure();
                     packets::free(packet);
                     closure
@@ -220,7 +220,7 @@ fn give_to_idle(head: *mut Head) -> Option<Slot> {
     }
     let wanted = InheritedAttrs::current()?;
     while let Some(idle) = IDLE.pop(&CELLS) {
-        if idle.epoch.load(Ordering::Relaxed) != Current::epoch() {
+        if idle.fork_generation.load(Ordering::Relaxed) != Rt::fork_generation() {
             // A thread of the process that this one was forked from.
             continue;
         }
@@ -242,7 +242,7 @@ fn give_to_idle(head: *mut Head) -> Option<Slot> {
 }
 
 /// Gives something to an idle thread; false if it is leaving and will not take it.
-fn give(idle: &'static Node<Idle>, what: Given) -> bool {
+fn give(idle: &'static ArenaEntry<Idle>, what: Given) -> bool {
     let given = idle.bed.give(what);
     if !given {
         FREE.push(idle);
@@ -273,9 +273,9 @@ unsafe fn give_to_new(head: *mut Head) -> Result<Slot, Error> {
 
 /// The life of a warm thread: its first task, then whatever it is given.
 fn work(first: *mut Head) {
-    let own = Current::current();
+    let own = Rt::current();
     // SAFETY: the record of the thread itself, which lives as long as this function.
-    let shared = unsafe { &*own.cast::<Node<Record>>() };
+    let shared = unsafe { &*own.cast::<ArenaEntry<ThreadInner>>() };
     // SAFETY: the thread runs on that slot.
     let slot: Slot = unsafe { &*shared.slot().cast() };
     let thread = entry::running();
@@ -284,7 +284,7 @@ fn work(first: *mut Head) {
     loop {
         // SAFETY: the task was given to this thread alone.
         let retire = unsafe { run(task, thread, slot) };
-        slot.set_occupant(own);
+        slot.set_current_record(own);
         let fresh = !retire
             && born.is_some()
             && InheritedAttrs::current() == born
@@ -293,7 +293,7 @@ fn work(first: *mut Head) {
             Some(next) => task = next,
             None => {
                 // The thread's own end needs its own record.
-                Current::set_current(own);
+                Rt::set_current(own);
                 return;
             }
         }
@@ -301,7 +301,7 @@ fn work(first: *mut Head) {
 }
 
 /// Notes where a task runs: its spawner and its thread both do, whoever comes first.
-fn set_place(record: &Record, slot: Slot) {
+fn set_place(record: &ThreadInner, slot: Slot) {
     record.set_slot(ptr::from_ref(slot).cast_mut().cast());
     let (low, len) = slot.region().stack();
     record.set_stack(low as usize, low as usize + len);
@@ -315,8 +315,8 @@ fn set_place(record: &Record, slot: Slot) {
 unsafe fn run(head: *mut Head, thread: *mut Head, slot: Slot) -> bool {
     // SAFETY: the packet is whole until `task_done`.
     let (mask, comm, record) = unsafe { ((*head).mask, (*head).comm, (*head).record) };
-    Current::set_current(record);
-    slot.set_occupant(record);
+    Rt::set_current(record);
+    slot.set_current_record(record);
     // SAFETY: as above.
     let shared = record_of(unsafe { &*head });
     set_place(shared, slot);
@@ -336,8 +336,8 @@ unsafe fn run(head: *mut Head, thread: *mut Head, slot: Slot) -> bool {
             state::Result::Keep => {}
             state::Result::Drop => ((*head).kind.drop_result)(head),
         }
-        Current::run_destructors(slot);
-        Current::renew(slot)
+        Rt::run_destructors(slot);
+        Rt::reset_for_reuse(slot)
     };
     mem::forget(guard);
     // SAFETY: the task has ended.
@@ -351,7 +351,7 @@ unsafe fn run(head: *mut Head, thread: *mut Head, slot: Slot) -> bool {
 /// `head` is the packet of the task that the calling thread ran, which is complete; called once.
 pub(super) unsafe fn let_go(head: *mut Head) -> bool {
     // SAFETY: the packet's reference, let go once; a record is permanent memory.
-    let shared = unsafe { Shared::from_raw((*head).record) };
+    let shared = unsafe { ThreadRef::from_raw((*head).record) };
     let done = state::task_done(shared.state());
     if done.wake {
         futex::wake_one(shared.state());
@@ -368,11 +368,12 @@ pub(super) unsafe fn let_go(head: *mut Head) -> bool {
 
 /// Offers the calling thread to spawners and sleeps; `None` if it is to end.
 fn wait_for_task(slot: Slot, traits: Option<InheritedAttrs>) -> Option<*mut Head> {
-    let idle = FREE.pop(&CELLS).map_or_else(|| CELLS.fresh(), Ok).ok()?;
+    let idle = FREE.pop(&CELLS).map_or_else(|| CELLS.alloc(), Ok).ok()?;
     idle.slot
         .store(ptr::from_ref(slot).cast_mut().cast(), Ordering::Relaxed);
-    idle.tid.store(Current::tid(), Ordering::Relaxed);
-    idle.epoch.store(Current::epoch(), Ordering::Relaxed);
+    idle.tid.store(Rt::tid(), Ordering::Relaxed);
+    idle.fork_generation
+        .store(Rt::fork_generation(), Ordering::Relaxed);
     // SAFETY: WORKER-1: the cell is this thread's until it is pushed.
     unsafe { *idle.traits.get() = traits };
     idle.bed.make();

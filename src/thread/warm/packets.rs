@@ -4,10 +4,10 @@
 
 use super::Packet;
 #[cfg(not(feature = "alloc"))]
+use crate::arena::block_alloc;
+#[cfg(not(feature = "alloc"))]
 use crate::diagnosis;
 use crate::error::Error;
-#[cfg(not(feature = "alloc"))]
-use crate::runtime::rooms;
 
 /// Puts a packet where it may stay.
 ///
@@ -33,16 +33,17 @@ pub(super) unsafe fn free<F, T>(packet: *mut Packet<F, T>) {
 #[repr(C)]
 struct Housed<F, T> {
     packet: Packet<F, T>,
-    home: rooms::Home,
+    home: block_alloc::Storage,
 }
 
-/// Puts a packet where it may stay: a cell of the rooms' table, or pages of its own if it is large.
+/// Puts a packet where it may stay: an entry of the arena of blocks, or pages of its own if it is
+/// large.
 ///
 /// # Errors
 /// There is no memory for it; the closure is dropped.
 #[cfg(not(feature = "alloc"))]
 pub(super) fn put<F: FnOnce() -> T, T>(packet: Packet<F, T>) -> Result<*mut Packet<F, T>, Error> {
-    match rooms::take::<Housed<F, T>>() {
+    match block_alloc::alloc::<Housed<F, T>>() {
         Ok((place, home)) => {
             // SAFETY: the room is large and aligned enough, and nobody else's.
             unsafe { place.write(Housed { packet, home }) };
@@ -63,5 +64,5 @@ pub(super) fn put<F: FnOnce() -> T, T>(packet: Packet<F, T>) -> Result<*mut Pack
 pub(super) unsafe fn free<F, T>(packet: *mut Packet<F, T>) {
     let housed = packet.cast::<Housed<F, T>>();
     // SAFETY: `put` wrote it there; a packet drops nothing by itself.
-    unsafe { rooms::give_back(packet.cast(), (*housed).home) };
+    unsafe { block_alloc::dealloc(packet.cast(), (*housed).home) };
 }

@@ -8,7 +8,7 @@ use alloc::string::ToString;
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicI32, Ordering};
 
-use rawthread::{Builder, Citizenship, JoinSet};
+use rawthread::{Builder, JoinSet, Support};
 
 /// The C library's malloc.
 struct Malloc;
@@ -97,11 +97,11 @@ extern "C" fn raw_call(body: Body, argument: *mut c_void) -> c_int {
 
 /// Prints the host; 1 for a full citizen, 0 for a guest, -1 where there are no threads.
 #[unsafe(no_mangle)]
-extern "C" fn raw_citizenship() -> c_int {
+extern "C" fn raw_support() -> c_int {
     match rawthread::host() {
         Ok(host) => {
             say(&host.to_string());
-            (host.citizenship() == Citizenship::Full).into()
+            (host.support() == Support::Full).into()
         }
         Err(error) => {
             say(&error.to_string());

@@ -1,4 +1,4 @@
-/* Raw threads as threads of a C program, whatever its C library: `main full` or `main guest`, as
+/* Raw threads as threads of a C program, whatever its C library: `main full` or `main partial`, as
  * they are to be here. Prints each check; ends with 1 at the first that fails. */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,7 +19,7 @@
 typedef int body(void *);
 int raw_run(int threads, body *, void *argument);
 int raw_call(body *, void *argument);
-int raw_citizenship(void);
+int raw_support(void);
 void raw_trim(void);
 bool raw_rust(void);
 
@@ -356,7 +356,7 @@ int main(int argc, char **argv)
 	alarm(60);
 	CHECK(argc == 2);
 	bool full = !strcmp(argv[1], "full");
-	CHECK(raw_citizenship() == full);
+	CHECK(raw_support() == full);
 	CHECK(raw_rust());
 	did("results, names, sets, locks, programs");
 	check_locals();

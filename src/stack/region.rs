@@ -40,7 +40,7 @@ impl Region {
         (self.base.wrapping_add(offset), len)
     }
 
-    /// Installs the fence and the guard.
+    /// Installs the lower guard and the guard.
     ///
     /// # Errors
     /// ENOMEM at `vm.max_map_count`, where guards cost map entries.
@@ -48,11 +48,11 @@ impl Region {
     /// # Safety
     /// The region must be the caller's alone and hold nothing.
     pub(crate) unsafe fn install_guards(&self) -> Result<(), Errno> {
-        let (fence, fence_len) = self.part(self.layout.fence());
+        let (lower_guard, lower_guard_len) = self.part(self.layout.lower_guard());
         let (guard, guard_len) = self.guard();
         // SAFETY: both ranges are inside the region by REGION-1.
         unsafe {
-            guard::install(fence, fence_len)?;
+            guard::install(lower_guard, lower_guard_len)?;
             guard::install(guard, guard_len)
         }
     }
@@ -81,7 +81,7 @@ impl Region {
     }
 }
 
-/// Maps `count` regions side by side and hands each to `take`; at least one, or the error.
+/// Maps `count` regions side by side and hands each to `on_region`; at least one, or the error.
 ///
 /// Side by side in one mapping they cost one map entry together. Where the address space or a
 /// limit does not hold them all, one alone is tried.
@@ -91,7 +91,7 @@ impl Region {
 pub(crate) fn map(
     layout: Layout,
     count: usize,
-    mut take: impl FnMut(Region) -> Result<(), Errno>,
+    mut on_region: impl FnMut(Region) -> Result<(), Errno>,
 ) -> Result<(), Errno> {
     let total = layout.total();
     let several = total
@@ -111,7 +111,7 @@ pub(crate) fn map(
             base: base.wrapping_add(index * total),
             layout,
         };
-        if let Err(errno) = take(region) {
+        if let Err(errno) = on_region(region) {
             // Nobody knows of this region and those after it.
             // SAFETY: as just said.
             let _ = unsafe { memory::unmap(region.base, total * (count - index)) };

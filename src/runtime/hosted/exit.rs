@@ -7,7 +7,7 @@
 //! ends without running the handler leaves setuid waiting for ever; a thread that setuid cannot
 //! see keeps its old ids.
 //!
-//! NPTL's own threads say EXITING in that word first. A parked identity cannot: setuid passes over
+//! NPTL's own threads say EXITING in that word first. A parked TCB cannot: setuid passes over
 //! a TCB that says so, and if the next thread were cloned onto it before setuid came to the
 //! spawner, that thread would keep the old ids. So the order here is another, and needs no bit.
 //!
@@ -16,93 +16,94 @@
 //! 1. *tid := 0* (leaver), then look at the mark.
 //! 2. setuid: *mark* first, then read the tid.
 //!
-//! Both touch the mark by a read-modify-write, so one of them comes first ([`setxid::clear_tid_and_check`] has
-//! the orderings). Either the leaver sees the mark, and waits: the handler runs here, or setuid
-//! reads 0, signals nobody and takes the mark away when it is done. Or it does not see the mark,
-//! and then setuid reads 0. In no case is a signal accepted that the handler does not see.
+//! Both touch the mark by a read-modify-write, so one of them comes first
+//! ([`setxid::clear_tid_and_check`] has the orderings). Either the leaver sees the mark, and waits:
+//! the handler runs here, or setuid reads 0, signals nobody and takes the mark away when it is
+//! done. Or it does not see the mark, and then setuid reads 0. In no case is a signal accepted that
+//! the handler does not see.
 //!
 //! # The way in
 //!
-//! A spawner holds the identity, then waits until *its own* mark is clear, then clones.
+//! A spawner holds the TCB, then waits until *its own* mark is clear, then clones.
 //!
 //! * Its mark was set: when it is clear, the spawner has the new ids, and its child with it. This
-//!   wait is needed where the identity's last thread has answered and cleared the identity's mark
+//!   wait is needed where the TCB's last thread has answered and cleared the TCB's mark
 //!   in this very setuid: nobody would ask there again.
 //! * Its mark was clear, and setuid sets it later: then no handler has run yet in that setuid, so
-//!   the identity's mark is or will be set, too, and stays until its new thread answers. The
+//!   the TCB's mark is or will be set, too, and stays until its new thread answers. The
 //!   kernel copies the ids early in clone and stores the tid late; if setuid reads 0 in between,
 //!   it also waits for the spawner, which answers when clone has returned and the tid is there;
 //!   and as it signalled somebody it goes round again.
-//! * Whether the mark was set by a setuid in which the last thread of the identity answered is seen
+//! * Whether the mark was set by a setuid in which the last thread of the TCB answered is seen
 //!   without a fence: that answer, that thread's end and the taking of the slot are in order.
 #![allow(unsafe_code, reason = "ends threads")]
 
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
-use super::{host, keys, locals};
+use super::{libc_layout, pthread_keys, tls_reset};
 use crate::runtime::Slot;
 use crate::runtime::setxid::{self, SETXID, SetxidMark};
 use crate::sys::sched;
 use crate::sys::signal::{self, SigSet};
 
-/// See [`Runtime::leave`](crate::runtime::Runtime::leave).
-pub(super) unsafe fn leave(slot: Slot) {
+/// See [`Runtime::on_thread_exit`](crate::runtime::Runtime::on_thread_exit).
+pub(super) unsafe fn on_thread_exit(slot: Slot) {
     // SAFETY: passed on.
-    unsafe { renew(slot) };
+    unsafe { reset_for_reuse(slot) };
     // SAFETY: the slot is the calling thread's.
-    let identity = unsafe { &*slot.identity() };
+    let tcb = unsafe { &*slot.tcb() };
     // From here no function of libc may be called: its locks know owners by the tid.
     // SAFETY: TCB-2; the mark word is of the same TCB.
     unsafe {
-        match identity.mark_word.as_ref() {
-            Some(mark_word) => depart(&*identity.tid_field, mark_word),
-            None => (*identity.tid_field).store(0, Ordering::Release),
+        match tcb.cancelhandling.as_ref() {
+            Some(cancelhandling) => leave_setxid(&*tcb.tid_field, cancelhandling),
+            None => (*tcb.tid_field).store(0, Ordering::Release),
         }
     }
 }
 
-/// See [`Runtime::renew`](crate::runtime::Runtime::renew).
-pub(super) unsafe fn renew(slot: Slot) {
+/// See [`Runtime::reset_for_reuse`](crate::runtime::Runtime::reset_for_reuse).
+pub(super) unsafe fn reset_for_reuse(slot: Slot) {
     // From here no handler of the application runs on this thread, so thread-locals can be put
     // back under its feet.
     signal::block(SigSet::ALL_BUT_LIBC);
     // SAFETY: destructors have run and no user code follows; the slot is the calling thread's.
     unsafe {
-        locals::refresh(slot);
-        host::forget_scheduling((*slot.identity()).thread_pointer);
+        tls_reset::reset_tls(slot);
+        libc_layout::invalidate_sched_cache((*slot.tcb()).thread_pointer);
     }
-    keys::clear();
+    pthread_keys::reset();
     // The next task may run on this very kernel thread, without a start of its own.
-    locals::use_global_locale();
+    tls_reset::use_global_locale();
 }
 
 /// The way out: step 1 and the wait. Signal 33 must be open.
-pub(super) fn depart(tid_field: &AtomicI32, mark_word: &AtomicU32) {
-    if setxid::clear_tid_and_check(tid_field, mark_word) == SetxidMark::Set {
-        await_unmarked(mark_word);
+pub(super) fn leave_setxid(tid_field: &AtomicI32, cancelhandling: &AtomicU32) {
+    if setxid::clear_tid_and_check(tid_field, cancelhandling) == SetxidMark::Set {
+        wait_setxid_clear(cancelhandling);
     }
 }
 
 /// Waits until no setuid expects anything of the calling thread, whose word this is. Signal 33
 /// must be open.
-fn await_unmarked(mark_word: &AtomicU32) {
-    while mark_word.load(Ordering::Acquire) & SETXID != 0 {
+fn wait_setxid_clear(cancelhandling: &AtomicU32) {
+    while cancelhandling.load(Ordering::Acquire) & SETXID != 0 {
         // The handler interrupts this very thread, or setuid ends without it: either is soon.
         sched::yield_now();
     }
 }
 
 /// The wait of the way in.
-pub(super) fn before_clone() {
-    if let Some(mark_word) = host::own_mark_word() {
-        await_unmarked(mark_word);
+pub(super) fn wait_setxid_before_clone() {
+    if let Some(cancelhandling) = libc_layout::current_cancelhandling() {
+        wait_setxid_clear(cancelhandling);
     }
 }
 
 /// In the child of a fork: a setuid that ran in the parent's other threads will never come back
 /// for the mark that it left on the caller.
-pub(super) fn forget_setuid() {
-    if let Some(mark_word) = host::own_mark_word() {
-        mark_word.fetch_and(!SETXID, Ordering::Relaxed);
+pub(super) fn clear_setxid_after_fork() {
+    if let Some(cancelhandling) = libc_layout::current_cancelhandling() {
+        cancelhandling.fetch_and(!SETXID, Ordering::Relaxed);
     }
 }

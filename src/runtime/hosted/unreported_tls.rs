@@ -17,11 +17,11 @@ use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{loader, locals, mint, symbols, tcb};
+use super::{donor, modules, symbols, thread_pointer, tls_reset};
 use crate::runtime::Slot;
 
 /// The public part of a module's description (link.h). Read under the loader's lock, as
-/// [`loader::each_module`]'s visitors are called: it guards the chain against coming and going.
+/// [`modules::for_each_module`]'s visitors are called: it guards the chain against coming and going.
 #[repr(C)]
 struct LinkMap {
     base: usize,
@@ -33,14 +33,14 @@ struct LinkMap {
 
 /// What debuggers find the chain by, up to there (`struct r_debug` of link.h).
 #[repr(C)]
-struct Debug {
+struct RDebug {
     version: i32,
-    first: *const LinkMap,
+    head: *const LinkMap,
 }
 
 /// What the loader keeps of a module's thread-locals, in the order in which every glibc from 2.17
 /// to 2.42 has it; of another order nothing is found.
-struct Words {
+struct LinkMapTls {
     image: usize,
     image_len: usize,
     block_len: usize,
@@ -51,7 +51,7 @@ struct Words {
     module: usize,
 }
 
-impl Words {
+impl LinkMapTls {
     const LEN: usize = 7 * size_of::<usize>();
 
     /// # Safety
@@ -74,8 +74,8 @@ impl Words {
     }
 
     /// Whether they are of this module.
-    fn describe(&self, info: &libc::dl_phdr_info, tls: &libc::Elf64_Phdr) -> bool {
-        self.image == locals::image(info, tls) as usize
+    fn matches(&self, info: &libc::dl_phdr_info, tls: &libc::Elf64_Phdr) -> bool {
+        self.image == tls_reset::image(info, tls) as usize
             && self.image_len == tls.p_filesz as usize
             && self.block_len == tls.p_memsz as usize
             && self.align == tls.p_align as usize
@@ -86,49 +86,49 @@ impl Words {
 /// Where the block with this offset lies in the calling thread.
 #[cfg(target_arch = "x86_64")]
 fn block_at(offset: usize) -> usize {
-    (tcb() as usize).wrapping_sub(offset)
+    (thread_pointer() as usize).wrapping_sub(offset)
 }
 
 /// Where the block with this offset lies in the calling thread.
 #[cfg(target_arch = "aarch64")]
 fn block_at(offset: usize) -> usize {
-    (tcb() as usize).wrapping_add(offset)
+    (thread_pointer() as usize).wrapping_add(offset)
 }
 
 /// The part of `stack` that static TLS of the thread at its top lies in: it ends at the thread
 /// pointer.
 #[cfg(target_arch = "x86_64")]
-fn area(stack: Range<usize>) -> Range<usize> {
-    stack.start..tcb() as usize
+fn static_tls_range(stack: Range<usize>) -> Range<usize> {
+    stack.start..thread_pointer() as usize
 }
 
 /// The part of `stack` that static TLS of the thread at its top lies in: two words above the
 /// thread pointer it begins.
 #[cfg(target_arch = "aarch64")]
-fn area(stack: Range<usize>) -> Range<usize> {
-    tcb() as usize + 16..stack.end
+fn static_tls_range(stack: Range<usize>) -> Range<usize> {
+    thread_pointer() as usize + 16..stack.end
 }
 
 /// Finds the blocks of the calling thread that the loader does not tell, module by module.
-pub(super) struct Blocks {
-    /// Distance of [`Words`] from the start of a link_map.
-    place: usize,
+pub(super) struct UnreportedBlocks {
+    /// Distance of [`LinkMapTls`] from the start of a link_map.
+    fields_offset: usize,
     /// The rest of the chain, as the modules come in its order; null at its end, `None` until it is
     /// needed.
     rest: Option<*const LinkMap>,
-    area: Range<usize>,
+    static_tls: Range<usize>,
 }
 
-impl Blocks {
+impl UnreportedBlocks {
     /// For one walk over the modules, by the thread of this slot.
     pub(super) fn new(slot: Slot) -> Self {
         let (base, len) = slot.region().stack();
-        // SAFETY: the slot is the calling thread's, which has an identity.
-        let frames = unsafe { (*slot.identity()).stack_top };
+        // SAFETY: the slot is the calling thread's, which has a TCB.
+        let frames = unsafe { (*slot.tcb()).stack_top };
         Self {
-            place: place(),
+            fields_offset: fields_offset(),
             rest: None,
-            area: area(frames..base as usize + len - mint::LAUNCH_ROOM),
+            static_tls: static_tls_range(frames..base as usize + len - donor::INLINE_PACKET_MAX),
         }
     }
 
@@ -136,71 +136,72 @@ impl Blocks {
     /// TLS area.
     ///
     /// # Safety
-    /// For visitors of one walk of [`loader::each_module`] only, which began after `self`.
+    /// For visitors of one walk of [`modules::for_each_module`] only, which began after `self`.
     pub(super) unsafe fn find(
         &mut self,
         info: &libc::dl_phdr_info,
         tls: &libc::Elf64_Phdr,
     ) -> Option<*mut u8> {
-        if self.place == NOWHERE {
+        if self.fields_offset == NOT_FOUND {
             return None;
         }
         // SAFETY: of the chain: its first never goes, and others were found in this walk, under the
         // lock that keeps them.
-        let map = unsafe { seek(self.rest.unwrap_or_else(first), info) };
+        let map = unsafe { find_link_map(self.rest.unwrap_or_else(link_map_head), info) };
         self.rest = Some(map);
         if map.is_null() {
             return None;
         }
         // SAFETY: all link_maps are of one type, and in one of them the words were found at this
         // place; glibc's loader makes no others. They are words of the C type, so aligned.
-        let words = unsafe { Words::read(map as usize + self.place) };
+        let words = unsafe { LinkMapTls::read(map as usize + self.fields_offset) };
         let block = block_at(words.offset);
-        let fits = self.area.contains(&block) && words.block_len <= self.area.end - block;
+        let fits =
+            self.static_tls.contains(&block) && words.block_len <= self.static_tls.end - block;
         // The loader's marks for "no offset" (0, -1, -2) lie outside of the area.
-        (fits && words.describe(info, tls)).then(|| ptr::with_exposed_provenance_mut(block))
+        (fits && words.matches(info, tls)).then(|| ptr::with_exposed_provenance_mut(block))
     }
 }
 
-/// Distance of [`Words`] from the start of a link_map.
+/// Distance of [`LinkMapTls`] from the start of a link_map.
 ///
 /// | value | meaning |
 /// |---|---|
 /// | `UNKNOWN` | nobody has looked |
-/// | `NOWHERE` | not found: another libc, a static program, or a glibc that has them elsewhere |
+/// | `NOT_FOUND` | not found: another libc, a static program, or a glibc that has them elsewhere |
 /// | else | the distance in bytes |
 ///
 /// Relaxed: every thread finds the same.
-static PLACE: AtomicUsize = AtomicUsize::new(UNKNOWN);
+static FIELDS_OFFSET: AtomicUsize = AtomicUsize::new(UNKNOWN);
 const UNKNOWN: usize = usize::MAX;
-const NOWHERE: usize = 0;
+const NOT_FOUND: usize = 0;
 
-fn place() -> usize {
-    match PLACE.load(Ordering::Relaxed) {
+fn fields_offset() -> usize {
+    match FIELDS_OFFSET.load(Ordering::Relaxed) {
         UNKNOWN => {
-            let mut place = NOWHERE;
-            if !first().is_null() {
-                loader::each_module(look, ptr::from_mut(&mut place).cast());
+            let mut fields_offset = NOT_FOUND;
+            if !link_map_head().is_null() {
+                modules::for_each_module(locate_fields, ptr::from_mut(&mut fields_offset).cast());
             }
-            PLACE.store(place, Ordering::Relaxed);
-            place
+            FIELDS_OFFSET.store(fields_offset, Ordering::Relaxed);
+            fields_offset
         }
-        place => place,
+        fields_offset => fields_offset,
     }
 }
 
 /// The first of the chain, the program's own; null where there is no such chain.
-fn first() -> *const LinkMap {
-    let debug = symbols::find(c"_r_debug").cast::<Debug>();
+fn link_map_head() -> *const LinkMap {
+    let debug = symbols::get(c"_r_debug").cast::<RDebug>();
     // SAFETY: the loader's variable of this type; its first word pair never changes after the start.
-    unsafe { debug.as_ref() }.map_or(ptr::null(), |debug| debug.first)
+    unsafe { debug.as_ref() }.map_or(ptr::null(), |debug| debug.head)
 }
 
 /// The module's link_map, from `map` on; null if there is none.
 ///
 /// # Safety
 /// `map` is of the chain or null, and the loader's lock is held.
-unsafe fn seek(mut map: *const LinkMap, info: &libc::dl_phdr_info) -> *const LinkMap {
+unsafe fn find_link_map(mut map: *const LinkMap, info: &libc::dl_phdr_info) -> *const LinkMap {
     // SAFETY: the chain's pointers are valid under the lock.
     while let Some(this) = unsafe { map.as_ref() } {
         if this.base == info.dlpi_addr as usize && this.name == info.dlpi_name {
@@ -215,25 +216,30 @@ unsafe fn seek(mut map: *const LinkMap, info: &libc::dl_phdr_info) -> *const Lin
 ///
 /// From the front, and the first that fit end the search: where they are part of the link_map, no
 /// byte behind it is read.
-unsafe extern "C" fn look(info: *mut libc::dl_phdr_info, _size: usize, data: *mut c_void) -> i32 {
-    // SAFETY: the loader passes a valid description; the data is `place` above.
-    let (info, place) = unsafe { (&*info, &mut *data.cast::<usize>()) };
-    let (Some(tls), Some((block, _))) = (locals::tls_header(info), locals::block_of(info)) else {
+unsafe extern "C" fn locate_fields(
+    info: *mut libc::dl_phdr_info,
+    _size: usize,
+    data: *mut c_void,
+) -> i32 {
+    // SAFETY: the loader passes a valid description; the data is `fields_offset` above.
+    let (info, fields_offset) = unsafe { (&*info, &mut *data.cast::<usize>()) };
+    let (Some(tls), Some((block, _))) = (tls_reset::tls_header(info), tls_reset::block_of(info))
+    else {
         return 0;
     };
     // SAFETY: a visitor is called under the lock.
-    let map = unsafe { seek(first(), info) };
+    let map = unsafe { find_link_map(link_map_head(), info) };
     if map.is_null() {
         return 0;
     }
     // SAFETY: as above.
     let readable = unsafe { readable_end(map) } - map as usize;
     let mut at = size_of::<LinkMap>();
-    while at + Words::LEN <= readable {
+    while at + LinkMapTls::LEN <= readable {
         // SAFETY: readable, by the line above; a link_map is aligned for pointers.
-        let words = unsafe { Words::read(map as usize + at) };
-        if words.describe(info, tls) && block_at(words.offset) == block as usize {
-            *place = at;
+        let words = unsafe { LinkMapTls::read(map as usize + at) };
+        if words.matches(info, tls) && block_at(words.offset) == block as usize {
+            *fields_offset = at;
             return 1;
         }
         at += size_of::<usize>();
@@ -243,9 +249,9 @@ unsafe extern "C" fn look(info: *mut libc::dl_phdr_info, _size: usize, data: *mu
 
 /// An address up to which all bytes from `map` on are readable.
 ///
-/// The smallest page has 4 KiB, so in each 4 KiB that hold one readable byte all are. That is so where
-/// a link_map begins, and where a name begins; if one of the chain does in the 4 KiB after these,
-/// they are readable, too. (A link_map of the start has about 1.2 KiB, its neighbours follow.)
+/// The smallest page has 4 KiB, so in each 4 KiB that hold one readable byte all are. That is so
+/// where a link_map begins, and where a name begins; if one of the chain does in the 4 KiB after
+/// these, they are readable, too. (A link_map of the start has about 1.2 KiB, its neighbours follow.)
 ///
 /// # Safety
 /// `map` is of the chain, and the loader's lock is held.
@@ -253,7 +259,7 @@ unsafe fn readable_end(map: *const LinkMap) -> usize {
     const SMALLEST_PAGE: usize = 4096;
     let end = (map as usize | (SMALLEST_PAGE - 1)) + 1;
     let following = end..end + SMALLEST_PAGE;
-    let mut other = first();
+    let mut other = link_map_head();
     // SAFETY: the chain's pointers are valid under the lock.
     while let Some(this) = unsafe { other.as_ref() } {
         if following.contains(&(other as usize)) || following.contains(&(this.name as usize)) {

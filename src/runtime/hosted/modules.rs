@@ -17,8 +17,8 @@ use crate::sys::futex::{self, Sharing};
 ///
 /// | bits | meaning |
 /// |---|---|
-/// | low 16 | `ASKING`: how many threads are inside `dl_iterate_phdr` |
-/// | high 16 | `FORK`: how many are in `fork`, or wait there for the askers to come out |
+/// | low 16 | `READER`: how many threads are inside `dl_iterate_phdr` |
+/// | high 16 | `FORKER`: how many are in `fork`, or wait there for the askers to come out |
 ///
 /// Nobody goes in while the high half is not 0. A fork goes on when the low half is 0; in the
 /// child, whose only thread is the one that forked, the word is 0 again.
@@ -26,30 +26,30 @@ use crate::sys::futex::{self, Sharing};
 /// Orderings: none is needed for data; the loader's lock protects that. Acquire and Release keep
 /// what is inside from being moved out.
 static WORD: AtomicU32 = AtomicU32::new(0);
-const ASKING: u32 = 1;
-const FORK: u32 = 1 << 16;
+const READER: u32 = 1;
+const FORKER: u32 = 1 << 16;
 
 pub(super) type Visitor =
     unsafe extern "C" fn(*mut libc::dl_phdr_info, libc::size_t, *mut c_void) -> i32;
 
 /// Calls `visit` for each module until it returns something else than 0; no module comes or goes
 /// meanwhile.
-pub(super) fn each_module(visit: Visitor, data: *mut c_void) {
-    enter();
+pub(super) fn for_each_module(visit: Visitor, data: *mut c_void) {
+    read_lock();
     // SAFETY: the callers' visitors take the data that they pass with them.
     unsafe { libc::dl_iterate_phdr(Some(visit), data) };
-    leave();
+    read_unlock();
 }
 
-fn enter() {
+fn read_lock() {
     let mut word = WORD.load(Ordering::Relaxed);
     loop {
-        if word >= FORK {
+        if word >= FORKER {
             let _ = futex::wait(&WORD, word, None, Sharing::Private);
             word = WORD.load(Ordering::Relaxed);
             continue;
         }
-        match WORD.compare_exchange_weak(word, word + ASKING, Ordering::Acquire, Ordering::Relaxed)
+        match WORD.compare_exchange_weak(word, word + READER, Ordering::Acquire, Ordering::Relaxed)
         {
             Ok(_) => return,
             Err(now) => word = now,
@@ -57,10 +57,10 @@ fn enter() {
     }
 }
 
-fn leave() {
-    let before = WORD.fetch_sub(ASKING, Ordering::Release);
+fn read_unlock() {
+    let before = WORD.fetch_sub(READER, Ordering::Release);
     // The last to come out while a fork waits.
-    if before >= FORK && (before - ASKING).is_multiple_of(FORK) {
+    if before >= FORKER && (before - READER).is_multiple_of(FORKER) {
         wake();
     }
 }
@@ -79,7 +79,7 @@ static REGISTER: Operation = Operation {
 ///
 /// # Errors
 /// ENOMEM.
-pub(super) fn take_care_of_forks() -> Result<(), Error> {
+pub(super) fn register_atfork() -> Result<(), Error> {
     // SAFETY: the handlers take no arguments and touch only `WORD`.
     match unsafe { libc::pthread_atfork(Some(before_fork), Some(in_parent), Some(in_child)) } {
         0 => Ok(()),
@@ -88,21 +88,21 @@ pub(super) fn take_care_of_forks() -> Result<(), Error> {
 }
 
 unsafe extern "C" fn before_fork() {
-    let mut word = WORD.fetch_add(FORK, Ordering::Acquire) + FORK;
-    while !word.is_multiple_of(FORK) {
+    let mut word = WORD.fetch_add(FORKER, Ordering::Acquire) + FORKER;
+    while !word.is_multiple_of(FORKER) {
         let _ = futex::wait(&WORD, word, None, Sharing::Private);
         word = WORD.load(Ordering::Acquire);
     }
 }
 
 unsafe extern "C" fn in_parent() {
-    WORD.fetch_sub(FORK, Ordering::Release);
+    WORD.fetch_sub(FORKER, Ordering::Release);
     wake();
 }
 
 unsafe extern "C" fn in_child() {
     WORD.store(0, Ordering::Relaxed);
-    super::leave::forget_setuid();
-    super::mint::forget_examiner();
+    super::exit::clear_setxid_after_fork();
+    super::donor::reset_probe_lock();
     crate::runtime::record::after_fork();
 }

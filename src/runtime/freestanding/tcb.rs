@@ -2,8 +2,8 @@
 //! it, and the words this crate keeps for each thread.
 //!
 //! ```text
-//! x86-64 (variant II):  | TLS block | thread pointer → Header: self, ..., canary at 0x28 | Control |
-//! AArch64 (variant I):  | Control | thread pointer → 16 bytes | padding to p_align | TLS block |
+//! x86-64 (variant II):  | TLS block | thread pointer → Header: self, ..., canary at 0x28 | ThreadData |
+//! AArch64 (variant I):  | ThreadData | thread pointer → 16 bytes | padding to p_align | TLS block |
 //! ```
 #![allow(unsafe_code, reason = "writes control blocks")]
 
@@ -12,12 +12,12 @@ use core::ptr;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::{AtomicI32, AtomicPtr};
 
-use super::image::Image;
+use super::tls_image::TlsImage;
 
 /// What this crate keeps for each thread.
 #[repr(C, align(16))]
 #[derive(Debug, Default)]
-pub(super) struct Control {
+pub(super) struct ThreadData {
     /// The kernel stores it before the thread runs.
     pub(super) tid: AtomicI32,
     pub(super) record: AtomicPtr<()>,
@@ -34,7 +34,7 @@ pub(super) struct Control {
 #[cfg(target_arch = "x86_64")]
 #[repr(C)]
 struct Header {
-    itself: *mut u8,
+    self_ptr: *mut u8,
     reserved: [usize; 4],
     canary: usize,
     pointer_guard: usize,
@@ -46,77 +46,78 @@ const HEADER: usize = size_of::<Header>().next_multiple_of(16);
 const HEADER: usize = 16;
 
 /// Bytes below the end of a stack that all this takes at most.
-pub(super) fn room(image: &Image) -> usize {
-    image.block_len + 2 * image.align.max(16) + HEADER + size_of::<Control>()
+pub(super) fn size(image: &TlsImage) -> usize {
+    image.block_len + 2 * image.align.max(16) + HEADER + size_of::<ThreadData>()
 }
 
 /// Thread pointer and highest address for frames, for a control block that ends at or below `end`.
 #[cfg(target_arch = "x86_64")]
-pub(super) fn place(end: usize, image: &Image) -> (usize, usize) {
+pub(super) fn layout_tcb(end: usize, image: &TlsImage) -> (usize, usize) {
     // The block ends at the thread pointer, which is aligned as the segment asks: then an offset
     // from it is aligned as it was in the image.
-    let pointer = (end - HEADER - size_of::<Control>()) & !(image.align.max(16) - 1);
+    let pointer = (end - HEADER - size_of::<ThreadData>()) & !(image.align.max(16) - 1);
     (pointer, (pointer - block_offset(image)) & !0xf)
 }
 
 /// Thread pointer and highest address for frames, for a control block that ends at or below `end`.
 #[cfg(target_arch = "aarch64")]
-pub(super) fn place(end: usize, image: &Image) -> (usize, usize) {
+pub(super) fn layout_tcb(end: usize, image: &TlsImage) -> (usize, usize) {
     let pointer = (end - block_offset(image) - image.block_len) & !(image.align.max(16) - 1);
-    (pointer, (pointer - size_of::<Control>()) & !0xf)
+    (pointer, (pointer - size_of::<ThreadData>()) & !0xf)
 }
 
 /// Distance between the thread pointer and the block's first byte: what the linker used for its
-/// offsets. Below on x86-64, above on AArch64. The smallest that leaves the first byte `skew`
-/// beyond a multiple of `align`, and has room for the block, or the header, in between.
+/// offsets. Below on x86-64, above on AArch64. The smallest that leaves the first byte
+/// `align_remainder` beyond a multiple of `align`, and has room for the block, or the header, in
+/// between.
 #[cfg(target_arch = "x86_64")]
-fn block_offset(image: &Image) -> usize {
-    let end = image.skew + image.block_len;
+fn block_offset(image: &TlsImage) -> usize {
+    let end = image.align_remainder + image.block_len;
     image.block_len + (end.wrapping_neg() & (image.align - 1))
 }
 
 /// Distance between the thread pointer and the block's first byte.
 #[cfg(target_arch = "aarch64")]
-fn block_offset(image: &Image) -> usize {
-    HEADER + (image.skew.wrapping_sub(HEADER) & (image.align - 1))
+fn block_offset(image: &TlsImage) -> usize {
+    HEADER + (image.align_remainder.wrapping_sub(HEADER) & (image.align - 1))
 }
 
 #[cfg(target_arch = "x86_64")]
-fn block(pointer: *mut u8, image: &Image) -> *mut u8 {
+fn block(pointer: *mut u8, image: &TlsImage) -> *mut u8 {
     pointer.wrapping_sub(block_offset(image))
 }
 
 #[cfg(target_arch = "aarch64")]
-fn block(pointer: *mut u8, image: &Image) -> *mut u8 {
+fn block(pointer: *mut u8, image: &TlsImage) -> *mut u8 {
     pointer.wrapping_add(block_offset(image))
 }
 
 #[cfg(target_arch = "x86_64")]
-fn control(pointer: *mut u8) -> *mut Control {
+fn thread_data(pointer: *mut u8) -> *mut ThreadData {
     pointer.wrapping_add(HEADER).cast()
 }
 
 #[cfg(target_arch = "aarch64")]
-fn control(pointer: *mut u8) -> *mut Control {
-    pointer.wrapping_sub(size_of::<Control>()).cast()
+fn thread_data(pointer: *mut u8) -> *mut ThreadData {
+    pointer.wrapping_sub(size_of::<ThreadData>()).cast()
 }
 
 /// The control words of the thread with this thread pointer.
-pub(super) fn of(pointer: *mut u8) -> &'static Control {
-    // SAFETY: every thread pointer of this runtime was made by `place` and written by `write`; the
-    // words are atomics in memory that outlives the threads that use them.
-    unsafe { &*control(pointer) }
+pub(super) fn data_of(pointer: *mut u8) -> &'static ThreadData {
+    // SAFETY: every thread pointer of this runtime was made by `layout_tcb` and written by `write`;
+    // the words are atomics in memory that outlives the threads that use them.
+    unsafe { &*thread_data(pointer) }
 }
 
 /// Writes a fresh TLS block and control words.
 ///
 /// # Safety
-/// `pointer` came from [`place`] with this image; the memory is writable and nobody uses it.
-pub(super) unsafe fn write(pointer: *mut u8, image: &Image) {
+/// `pointer` came from [`layout_tcb`] with this image; the memory is writable and nobody uses it.
+pub(super) unsafe fn write(pointer: *mut u8, image: &TlsImage) {
     // SAFETY: passed on.
     unsafe {
-        refresh(pointer, image);
-        control(pointer).write(Control::default());
+        reset_tls(pointer, image);
+        thread_data(pointer).write(ThreadData::default());
         write_header(pointer, image);
     }
 }
@@ -125,7 +126,7 @@ pub(super) unsafe fn write(pointer: *mut u8, image: &Image) {
 ///
 /// # Safety
 /// As [`write`], but for the control words, which may be in use.
-pub(super) unsafe fn refresh(pointer: *mut u8, image: &Image) {
+pub(super) unsafe fn reset_tls(pointer: *mut u8, image: &TlsImage) {
     let block = block(pointer, image);
     // SAFETY: the caller vouches for the memory; the image is part of the program.
     unsafe {
@@ -139,9 +140,9 @@ pub(super) unsafe fn refresh(pointer: *mut u8, image: &Image) {
 }
 
 #[cfg(target_arch = "x86_64")]
-unsafe fn write_header(pointer: *mut u8, image: &Image) {
+unsafe fn write_header(pointer: *mut u8, image: &TlsImage) {
     let header = Header {
-        itself: pointer,
+        self_ptr: pointer,
         reserved: [0; 4],
         canary: image.canary,
         pointer_guard: 0,
@@ -152,7 +153,7 @@ unsafe fn write_header(pointer: *mut u8, image: &Image) {
 
 /// AArch64 code takes its canary from a global, `__stack_chk_guard`: nothing is kept here.
 #[cfg(target_arch = "aarch64")]
-unsafe fn write_header(pointer: *mut u8, _image: &Image) {
+unsafe fn write_header(pointer: *mut u8, _image: &TlsImage) {
     // SAFETY: as in `write`.
     unsafe { pointer.cast::<[usize; 2]>().write([0; 2]) };
 }

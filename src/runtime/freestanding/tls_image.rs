@@ -6,12 +6,12 @@ use core::cell::UnsafeCell;
 use core::ptr;
 use core::sync::atomic::Ordering;
 
-use super::ADOPTED;
+use super::INITIALIZED;
 use crate::sys::limits;
 
 /// What a thread's TLS block starts as.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Image {
+pub(super) struct TlsImage {
     pub(super) start: *const u8,
     pub(super) image_len: usize,
     /// At least `image_len`; the rest is zero.
@@ -20,41 +20,41 @@ pub(super) struct Image {
     pub(super) align: usize,
     /// What the segment's address was linked as, modulo `align`: not 0 where a linker aligns it by
     /// no more than a page, as lld does.
-    pub(super) skew: usize,
+    pub(super) align_remainder: usize,
     /// The stack protector's secret, from `AT_RANDOM`: the same in every thread.
     pub(super) canary: usize,
 }
 
-struct Kept(UnsafeCell<Image>);
-// SAFETY: written by `find` while the process has one thread and `ADOPTED` is 0; only read after.
-unsafe impl Sync for Kept {}
+struct SyncCell(UnsafeCell<TlsImage>);
+// SAFETY: written by `find` while the process has one thread and `INITIALIZED` is 0; only read after.
+unsafe impl Sync for SyncCell {}
 
-static IMAGE: Kept = Kept(UnsafeCell::new(Image {
+static IMAGE: SyncCell = SyncCell(UnsafeCell::new(TlsImage {
     start: ptr::null(),
     image_len: 0,
     block_len: 0,
     align: 1,
-    skew: 0,
+    align_remainder: 0,
     canary: 0,
 }));
 
-/// The image, once the main thread was adopted.
-pub(super) fn get() -> Option<Image> {
-    // SAFETY: ADOPTED (Acquire) was set after the image was written.
-    (ADOPTED.load(Ordering::Acquire) == 1).then(|| unsafe { *IMAGE.0.get() })
+/// The image, once the main thread was initialized.
+pub(super) fn get() -> Option<TlsImage> {
+    // SAFETY: INITIALIZED (Acquire) was set after the image was written.
+    (INITIALIZED.load(Ordering::Acquire) == 1).then(|| unsafe { *IMAGE.0.get() })
 }
 
 /// Finds the image through the auxiliary vector and keeps it.
 ///
 /// `None` without program headers.
-pub(super) fn find() -> Option<Image> {
+pub(super) fn find() -> Option<TlsImage> {
     let address = limits::getauxval(libc::AT_PHDR)?;
     let count = limits::getauxval(libc::AT_PHNUM)?;
     let random = limits::getauxval(libc::AT_RANDOM).unwrap_or(0) as *const usize;
     // SAFETY: the kernel says that the program's headers are there.
     let headers = unsafe { core::slice::from_raw_parts(address as *const libc::Elf64_Phdr, count) };
     // SAFETY: as above.
-    let moved = unsafe { moved_by(address, count) };
+    let load_bias = unsafe { load_bias(address, count) };
     let tls = headers.iter().find(|header| header.p_type == libc::PT_TLS);
     // A zero byte first keeps string functions from leaking the canary.
     let canary = if random.is_null() {
@@ -64,24 +64,24 @@ pub(super) fn find() -> Option<Image> {
         unsafe { random.read_unaligned() & !0xff }
     };
     let image = tls.map_or(
-        Image {
+        TlsImage {
             start: ptr::NonNull::dangling().as_ptr(),
             image_len: 0,
             block_len: 0,
             align: 1,
-            skew: 0,
+            align_remainder: 0,
             canary,
         },
-        |tls| Image {
-            start: moved.wrapping_add(tls.p_vaddr as usize) as *const u8,
+        |tls| TlsImage {
+            start: load_bias.wrapping_add(tls.p_vaddr as usize) as *const u8,
             image_len: tls.p_filesz as usize,
             block_len: tls.p_memsz as usize,
             align: (tls.p_align as usize).max(1),
-            skew: tls.p_vaddr as usize & (tls.p_align as usize).max(1).wrapping_sub(1),
+            align_remainder: tls.p_vaddr as usize & (tls.p_align as usize).max(1).wrapping_sub(1),
             canary,
         },
     );
-    // SAFETY: one thread, not adopted yet (the contract of `adopt_main`).
+    // SAFETY: one thread, not initialized yet (the contract of `init_main_thread`).
     unsafe { *IMAGE.0.get() = image };
     Some(image)
 }
@@ -96,10 +96,10 @@ pub(super) fn find() -> Option<Image> {
 ///
 /// # Safety
 /// There are `count` program headers at `address`.
-pub(super) unsafe fn moved_by(address: usize, count: usize) -> usize {
+pub(super) unsafe fn load_bias(address: usize, count: usize) -> usize {
     const ELF_HEADER: usize = size_of::<libc::Elf64_Ehdr>();
     let headers = address as *const libc::Elf64_Phdr;
-    let mut moved = 0;
+    let mut load_bias = 0;
     let mut index = 0;
     while index < count {
         // SAFETY: inside the table.
@@ -108,9 +108,9 @@ pub(super) unsafe fn moved_by(address: usize, count: usize) -> usize {
             return address.wrapping_sub(header.p_vaddr as usize);
         }
         if header.p_type == libc::PT_LOAD && header.p_offset == 0 {
-            moved = address.wrapping_sub(ELF_HEADER + header.p_vaddr as usize);
+            load_bias = address.wrapping_sub(ELF_HEADER + header.p_vaddr as usize);
         }
         index += 1;
     }
-    moved
+    load_bias
 }

@@ -1,8 +1,8 @@
 //! Fresh thread-locals in static programs, where libc's and the program's are one block.
 //!
 //! In a dynamic program libc's thread-locals are a module of their own, which is left alone
-//! (`locals`). In a static glibc program they lie among the program's, and the module's image is
-//! not what a new thread finds: libc has set some before. So each seed keeps a copy of the block
+//! (`tls_reset`). In a static glibc program they lie among the program's, and the module's image is
+//! not what a new thread finds: libc has set some before. So each donor keeps a copy of the block
 //! as it finds it, and at the end of each thread libc lets go of what hangs on its own (malloc's
 //! cache and arena, the resolver's state), as it does at the end of a pthread; then the copy is
 //! written back.
@@ -12,7 +12,7 @@ use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
-use super::{loader, locals, mint, symbols, tcb};
+use super::{donor, modules, symbols, thread_pointer, tls_reset};
 use crate::runtime::Slot;
 
 /// Length of the block in bytes: 0 in a dynamic program, `UNKNOWN` until somebody looked.
@@ -27,7 +27,7 @@ pub(super) fn is_needed() -> bool {
 }
 
 /// Bytes that a slot's copy takes, between its TCB and the room for a launch.
-pub(super) fn room() -> usize {
+pub(super) fn storage_size() -> usize {
     len().next_multiple_of(64)
 }
 
@@ -37,7 +37,7 @@ fn len() -> usize {
         UNKNOWN => {
             // One field of the block that is found: offset and length.
             let mut found = (0isize, 0usize);
-            loader::each_module(visit, ptr::from_mut(&mut found).cast());
+            modules::for_each_module(find_block, ptr::from_mut(&mut found).cast());
             OFFSET.store(found.0, Ordering::Relaxed);
             LEN.store(found.1, Ordering::Release);
             found.1
@@ -47,52 +47,57 @@ fn len() -> usize {
 }
 
 /// Looks for a module that holds both this function and errno.
-unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _size: usize, data: *mut c_void) -> i32 {
+unsafe extern "C" fn find_block(
+    info: *mut libc::dl_phdr_info,
+    _size: usize,
+    data: *mut c_void,
+) -> i32 {
     // SAFETY: the loader passes a valid description; the data is `found` above.
     let (info, found) = unsafe { (&*info, &mut *data.cast::<(isize, usize)>()) };
-    let own = visit as *const () as usize;
-    let Some((block, len)) = locals::block_of(info) else {
+    let own = find_block as *const () as usize;
+    let Some((block, len)) = tls_reset::block_of(info) else {
         return 0;
     };
     // SAFETY: a pure look-up.
     let errno = unsafe { libc::__errno_location() } as usize;
-    if (block as usize..block as usize + len).contains(&errno) && locals::is_in_module(info, own) {
-        *found = (block as isize - tcb() as isize, len);
+    if (block as usize..block as usize + len).contains(&errno) && tls_reset::is_in_module(info, own)
+    {
+        *found = (block as isize - thread_pointer() as isize, len);
         return 1;
     }
     0
 }
 
 /// The place for a slot's copy.
-fn place(slot: Slot) -> *mut u8 {
+fn storage(slot: Slot) -> *mut u8 {
     let (base, len) = slot.region().stack();
-    base.wrapping_add(len - mint::LAUNCH_ROOM - room())
+    base.wrapping_add(len - donor::INLINE_PACKET_MAX - storage_size())
 }
 
 /// The calling thread's block.
 fn block() -> *mut u8 {
-    tcb().wrapping_offset(OFFSET.load(Ordering::Relaxed))
+    thread_pointer().wrapping_offset(OFFSET.load(Ordering::Relaxed))
 }
 
-/// Keeps what the calling thread, a seed that has done nothing yet, found.
+/// Keeps what the calling thread, a donor that has done nothing yet, found.
 ///
 /// # Safety
-/// The slot is the calling seed's, and libc was not told of the copy's room.
-pub(super) unsafe fn take(slot: Slot) {
+/// The slot is the calling donor's, and libc was not told of the copy's room.
+pub(super) unsafe fn capture(slot: Slot) {
     // SAFETY: the block is the calling thread's; the place is the slot's.
-    unsafe { ptr::copy_nonoverlapping(block(), place(slot), len()) };
+    unsafe { ptr::copy_nonoverlapping(block(), storage(slot), len()) };
 }
 
 /// Has libc let go of what hangs on the calling thread's block, and writes the copy back.
 ///
 /// # Safety
 /// The slot is the calling thread's and has a copy; no code that uses thread-locals follows.
-pub(super) unsafe fn put_back(slot: Slot) {
+pub(super) unsafe fn restore(slot: Slot) {
     // SAFETY: the type of `__libc_thread_freeres`; glibc calls it where no user code follows.
     unsafe {
         if let Some(release) = symbols::function::<extern "C" fn()>(c"__libc_thread_freeres") {
             release();
         }
-        ptr::copy_nonoverlapping(place(slot), block(), len());
+        ptr::copy_nonoverlapping(storage(slot), block(), len());
     }
 }

@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{Ordering, fence};
 
-use super::{host, loader, snapshot, static_tls, symbols};
+use super::{libc_layout, modules, symbols, tls_snapshot, unreported_tls};
 use crate::runtime::Slot;
 
 /// glibc's runner of C++ and Rust thread-local destructors; musl has none and needs none.
@@ -19,7 +19,7 @@ pub(super) fn find_destructors() -> Option<unsafe extern "C" fn()> {
 /// # Safety
 /// The thread's closure has ended.
 pub(super) unsafe fn run_destructors() {
-    if let Some(call) = host::known().and_then(|host| host.facts.call_tls_destructors) {
+    if let Some(call) = libc_layout::try_get().and_then(|host| host.layout.call_tls_destructors) {
         // SAFETY: runs what this thread registered, each once.
         unsafe { call() };
     }
@@ -43,32 +43,37 @@ pub(super) fn use_global_locale() {
 /// # Safety
 /// The slot is the calling thread's. No code that uses thread-locals of other modules runs on this
 /// thread any more, signal handlers included.
-pub(super) unsafe fn refresh(slot: Slot) {
+pub(super) unsafe fn reset_tls(slot: Slot) {
     // SAFETY: public functions on the calling thread.
     unsafe {
         super::pthread_setcancelstate(super::CANCEL_ENABLE, ptr::null_mut());
         super::pthread_setcanceltype(super::CANCEL_DEFERRED, ptr::null_mut());
         *libc::__errno_location() = 0;
     }
-    if snapshot::is_needed() {
-        // SAFETY: the seed took one.
-        unsafe { snapshot::put_back(slot) };
-    } else if host::known().is_some_and(|host| host.facts.refresh_locals) {
-        let mut untold = static_tls::Blocks::new(slot);
-        loader::each_module(refresh_module, ptr::from_mut(&mut untold).cast());
+    if tls_snapshot::is_needed() {
+        // SAFETY: the donor took one.
+        unsafe { tls_snapshot::restore(slot) };
+    } else if libc_layout::try_get().is_some_and(|host| host.layout.can_reset_tls) {
+        let mut unreported = unreported_tls::UnreportedBlocks::new(slot);
+        modules::for_each_module(reset_module, ptr::from_mut(&mut unreported).cast());
     }
 }
 
 const LC_GLOBAL_LOCALE: libc::locale_t = usize::MAX as libc::locale_t;
 
 /// Writes one module's initial image back; the loader's lock keeps the module loaded meanwhile.
-unsafe extern "C" fn refresh_module(
+unsafe extern "C" fn reset_module(
     info: *mut libc::dl_phdr_info,
     _size: usize,
     data: *mut c_void,
 ) -> i32 {
-    // SAFETY: the loader passes a valid description; the data is `untold` above.
-    let (info, untold) = unsafe { (&*info, &mut *data.cast::<static_tls::Blocks>()) };
+    // SAFETY: the loader passes a valid description; the data is `unreported` above.
+    let (info, unreported) = unsafe {
+        (
+            &*info,
+            &mut *data.cast::<unreported_tls::UnreportedBlocks>(),
+        )
+    };
     let Some(tls) = tls_header(info) else {
         return 0;
     };
@@ -82,10 +87,10 @@ unsafe extern "C" fn refresh_module(
             }
         }
         None => {
-            // SAFETY: this is a visitor of the walk that `untold` was made for.
-            if let Some(block) = unsafe { untold.find(info, tls) } {
+            // SAFETY: this is a visitor of the walk that `unreported` was made for.
+            if let Some(block) = unsafe { unreported.find(info, tls) } {
                 // SAFETY: as above.
-                unsafe { write_settled_image(info, tls, block) };
+                unsafe { write_image_vs_loader(info, tls, block) };
             }
         }
     }
@@ -102,13 +107,13 @@ unsafe extern "C" fn refresh_module(
 ///
 /// # Safety
 /// As [`write_image`]; only the loader may write to the block meanwhile.
-unsafe fn write_settled_image(info: &libc::dl_phdr_info, tls: &libc::Elf64_Phdr, block: *mut u8) {
+unsafe fn write_image_vs_loader(info: &libc::dl_phdr_info, tls: &libc::Elf64_Phdr, block: *mut u8) {
     loop {
         // SAFETY: passed on.
         unsafe { write_image(info, tls, block) };
         fence(Ordering::SeqCst);
         // SAFETY: passed on.
-        if unsafe { begins_with_image(info, tls, block) } {
+        if unsafe { matches_image(info, tls, block) } {
             break;
         }
     }
@@ -128,7 +133,7 @@ unsafe fn write_image(info: &libc::dl_phdr_info, tls: &libc::Elf64_Phdr, block: 
 
 /// # Safety
 /// As [`write_image`].
-unsafe fn begins_with_image(
+unsafe fn matches_image(
     info: &libc::dl_phdr_info,
     tls: &libc::Elf64_Phdr,
     block: *const u8,
@@ -166,25 +171,25 @@ pub(super) fn block_of(info: &libc::dl_phdr_info) -> Option<(*mut u8, usize)> {
 
 /// Whether the address lies in the module.
 pub(super) fn is_in_module(info: &libc::dl_phdr_info, address: usize) -> bool {
-    loads(info).any(|header| span(info, header).contains(&address))
+    load_segments(info).any(|header| segment_range(info, header).contains(&address))
 }
 
-fn loads(info: &libc::dl_phdr_info) -> impl Iterator<Item = &libc::Elf64_Phdr> {
+fn load_segments(info: &libc::dl_phdr_info) -> impl Iterator<Item = &libc::Elf64_Phdr> {
     headers(info)
         .iter()
         .filter(|header| header.p_type == libc::PT_LOAD)
 }
 
-fn span(info: &libc::dl_phdr_info, header: &libc::Elf64_Phdr) -> core::ops::Range<usize> {
+fn segment_range(info: &libc::dl_phdr_info, header: &libc::Elf64_Phdr) -> core::ops::Range<usize> {
     let start = (info.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize);
     start..start + header.p_memsz as usize
 }
 
 /// Calls `visit(start, end)` for each writable segment of the module that `pthread_key_create` is
 /// in: libc, or in a static program the program itself.
-pub(super) fn each_writable_segment_of_libc(mut visit: impl FnMut(usize, usize)) {
+pub(super) fn for_each_libc_data_segment(mut visit: impl FnMut(usize, usize)) {
     let mut visitor: &mut dyn FnMut(usize, usize) = &mut visit;
-    loader::each_module(visit_if_libc, ptr::from_mut(&mut visitor).cast());
+    modules::for_each_module(visit_if_libc, ptr::from_mut(&mut visitor).cast());
 }
 
 unsafe extern "C" fn visit_if_libc(
@@ -194,16 +199,16 @@ unsafe extern "C" fn visit_if_libc(
 ) -> i32 {
     // SAFETY: the loader passes a valid description; the data is `visitor` above.
     let (info, visit) = unsafe { (&*info, &mut *data.cast::<&mut dyn FnMut(usize, usize)>()) };
-    let inside = symbols::find(c"pthread_key_create") as usize;
+    let inside = symbols::get(c"pthread_key_create") as usize;
     let inside = if inside == 0 {
         libc::pthread_key_create as *const () as usize
     } else {
         inside
     };
     if is_in_module(info, inside) {
-        for header in loads(info).filter(|header| header.p_flags & libc::PF_W != 0) {
-            let span = span(info, header);
-            visit(span.start, span.end);
+        for header in load_segments(info).filter(|header| header.p_flags & libc::PF_W != 0) {
+            let range = segment_range(info, header);
+            visit(range.start, range.end);
         }
     }
     0

@@ -6,7 +6,7 @@ use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use super::host;
+use super::libc_layout;
 use crate::error::{Error, Operation};
 use crate::sys::Errno;
 
@@ -50,7 +50,7 @@ impl KeyTable {
 
     fn search(keys: &[libc::pthread_key_t; 3], probes: &[Destructor; 3]) -> Option<Self> {
         let mut found = None;
-        super::locals::each_writable_segment_of_libc(|start, end| {
+        super::tls_reset::for_each_libc_data_segment(|start, end| {
             for stride in [8usize, 16] {
                 let offset = |index: usize| keys[index] as usize * stride;
                 // Where key 0's destructor would lie if `address` were the first probe's.
@@ -88,7 +88,7 @@ impl KeyTable {
     }
 
     /// Whether no key from this one on was ever created.
-    fn ends_at(self, key: u32) -> bool {
+    fn is_past_end(self, key: u32) -> bool {
         if self.stride != 16 {
             return false;
         }
@@ -114,13 +114,13 @@ const ROUNDS: usize = 4;
 /// # Safety
 /// The thread's closure has ended.
 pub(super) unsafe fn run_destructors() -> bool {
-    let Some(table) = host::known().and_then(|host| host.facts.keys) else {
+    let Some(table) = libc_layout::try_get().and_then(|host| host.layout.keys) else {
         return false;
     };
     let mut any = false;
     for _ in 0..ROUNDS {
         let mut again = false;
-        take_values(Some(table), |key, value| {
+        drain_values(Some(table), |key, value| {
             if let Some(destructor) = table.destructor(key) {
                 // SAFETY: the one that was registered for such values.
                 unsafe { destructor(value) };
@@ -137,20 +137,23 @@ pub(super) unsafe fn run_destructors() -> bool {
 
 /// Leaves the calling thread without values, as a new thread is: what destructors set in their
 /// last round, or nobody destroyed, is lost as it is at a pthread's end.
-pub(super) fn clear() {
-    take_values(host::known().and_then(|host| host.facts.keys), |_, _| ());
+pub(super) fn reset() {
+    drain_values(
+        libc_layout::try_get().and_then(|host| host.layout.keys),
+        |_, _| (),
+    );
     set_current(ptr::null_mut());
 }
 
-/// Sets every value of the calling thread but its record to null and hands it to `take`.
-fn take_values(table: Option<KeyTable>, mut take: impl FnMut(u32, *mut c_void)) {
-    let own = CURRENT.load(Ordering::Relaxed);
+/// Sets every value of the calling thread but its record to null and hands it to `on_value`.
+fn drain_values(table: Option<KeyTable>, mut on_value: impl FnMut(u32, *mut c_void)) {
+    let record_key = RECORD_KEY.load(Ordering::Relaxed);
     let max = match table {
         Some(KeyTable { stride: 16, .. }) => KEYS_MAX_GLIBC,
         _ => KEYS_MAX_OTHER,
     };
-    for key in (0..max).take_while(|key| !table.is_some_and(|table| table.ends_at(*key))) {
-        if key == own {
+    for key in (0..max).take_while(|key| !table.is_some_and(|table| table.is_past_end(*key))) {
+        if key == record_key {
             continue;
         }
         // SAFETY: asking for a key that does not exist gives null in every libc.
@@ -158,13 +161,13 @@ fn take_values(table: Option<KeyTable>, mut take: impl FnMut(u32, *mut c_void)) 
         if !value.is_null() {
             // SAFETY: the key has a value, so it exists; null is what a new thread would see.
             unsafe { libc::pthread_setspecific(key as libc::pthread_key_t, ptr::null()) };
-            take(key, value);
+            on_value(key, value);
         }
     }
 }
 
 /// The key under which every thread finds its record; `NO_KEY` until the first is asked for.
-static CURRENT: AtomicU32 = AtomicU32::new(NO_KEY);
+static RECORD_KEY: AtomicU32 = AtomicU32::new(NO_KEY);
 const NO_KEY: u32 = u32::MAX;
 
 static KEY: Operation = Operation {
@@ -174,17 +177,17 @@ static KEY: Operation = Operation {
 };
 
 /// Creates the key if there is none yet.
-pub(super) fn create_current() -> Result<(), Error> {
-    if CURRENT.load(Ordering::Acquire) != NO_KEY {
+pub(super) fn create_record_key() -> Result<(), Error> {
+    if RECORD_KEY.load(Ordering::Acquire) != NO_KEY {
         return Ok(());
     }
     let mut key: libc::pthread_key_t = 0;
     // SAFETY: the destructor takes what `set_current` stores.
-    let made = unsafe { libc::pthread_key_create(&mut key, Some(forget_foreign)) };
+    let made = unsafe { libc::pthread_key_create(&mut key, Some(native_thread_dtor)) };
     if made != 0 {
         return Err(Error::from_operation(&KEY, Errno::new(made)));
     }
-    if CURRENT
+    if RECORD_KEY
         .compare_exchange(NO_KEY, key as u32, Ordering::Release, Ordering::Relaxed)
         .is_err()
     {
@@ -195,12 +198,12 @@ pub(super) fn create_current() -> Result<(), Error> {
 }
 
 /// libc calls this at the end of its own threads; raw threads let go of their record themselves.
-unsafe extern "C" fn forget_foreign(record: *mut c_void) {
-    crate::runtime::record::release_foreign(record.cast());
+unsafe extern "C" fn native_thread_dtor(record: *mut c_void) {
+    crate::runtime::record::drop_native(record.cast());
 }
 
 pub(super) fn current() -> *mut () {
-    match CURRENT.load(Ordering::Relaxed) {
+    match RECORD_KEY.load(Ordering::Relaxed) {
         NO_KEY => ptr::null_mut(),
         // SAFETY: the key exists for good.
         key => unsafe { libc::pthread_getspecific(key as libc::pthread_key_t) }.cast(),
@@ -210,8 +213,8 @@ pub(super) fn current() -> *mut () {
 pub(super) fn set_current(record: *mut ()) {
     // Acquire: libc's own note that the key exists goes with it, or libc would refuse the value.
     // Who has stored one has seen that note, so `current` needs none.
-    let key = match CURRENT.load(Ordering::Acquire) {
-        NO_KEY if create_current().is_ok() => CURRENT.load(Ordering::Acquire),
+    let key = match RECORD_KEY.load(Ordering::Acquire) {
+        NO_KEY if create_record_key().is_ok() => RECORD_KEY.load(Ordering::Acquire),
         key => key,
     };
     if key != NO_KEY {

@@ -9,31 +9,31 @@ use core::fmt;
 use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, Ordering};
 
-use super::keys::KeyTable;
-use super::{mint, symbols, tcb};
+use super::pthread_keys::KeyTable;
+use super::{donor, symbols, thread_pointer};
 use crate::error::Error;
 use crate::sys::{Errno, arch, memory, task};
 
 /// How well threads of this crate fit into the process.
 ///
 /// ```
-/// use rawthread::Citizenship;
+/// use rawthread::Support;
 ///
-/// match rawthread::host()?.citizenship() {
-///     Citizenship::Full => println!("as good as pthreads"),
-///     Citizenship::Guest => println!("setuid does not reach rawthreads"),
+/// match rawthread::host()?.support() {
+///     Support::Full => println!("as good as pthreads"),
+///     Support::Partial => println!("setuid does not reach rawthreads"),
 ///     _ => println!("something between"),
 /// }
 /// # Ok::<(), rawthread::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Citizenship {
+pub enum Support {
     /// Everything that works in a pthread works in a rawthread: setuid, fork, dlopen included.
     Full,
     /// malloc, errno, thread-locals, locks and stdio work; setuid and `pthread_kill` do not reach
     /// rawthreads, and musl does not hand on the robust mutexes that they leave locked.
-    Guest,
+    Partial,
 }
 
 /// The C library that hosts the process, from [`host()`](crate::host). Feature `hosted`.
@@ -46,45 +46,45 @@ pub enum Citizenship {
 pub struct Host {
     libc: &'static str,
     version: Option<&'static str>,
-    citizenship: Citizenship,
+    support: Support,
     reason: &'static str,
-    pub(super) facts: Facts,
+    pub(super) layout: LibcLayout,
 }
 
 /// Where libc keeps what we need; offsets are from the thread pointer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Facts {
+pub(super) struct LibcLayout {
     pub(super) tid_offset: isize,
     /// Where `pthread_t`, taken as an address, points.
     handle_offset: isize,
     /// What libc registers for its threads with set_robust_list and as clear-tid word.
-    pub(super) robust_head: Place,
-    pub(super) clear_tid: Place,
+    pub(super) robust_head: TcbOffset,
+    pub(super) clear_tid: TcbOffset,
     /// The word with the SETXID mark; 0 in guests.
-    pub(super) mark_offset: isize,
+    pub(super) cancelhandling_offset: isize,
     /// The word in which glibc notes that it knows the thread's scheduling; only where it is
     /// found and may be written.
-    pub(super) scheduling_offset: Option<isize>,
+    pub(super) sched_cache_offset: Option<isize>,
     pub(super) rseq: Option<Rseq>,
     pub(super) call_tls_destructors: Option<unsafe extern "C" fn()>,
     pub(super) keys: Option<KeyTable>,
     /// Whether thread-local images may be written back (not under a sanitizer).
-    pub(super) refresh_locals: bool,
+    pub(super) can_reset_tls: bool,
 }
 
 /// A place at a fixed distance from each thread pointer, if there is one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place(Option<isize>);
+pub(super) struct TcbOffset(Option<isize>);
 
-impl Place {
+impl TcbOffset {
     /// The place of the calling thread, given its address; null or an error: there is none.
     fn find<T>(address: Result<*mut T, Errno>) -> Self {
         let address = address.ok().filter(|address| !address.is_null());
-        Self(address.map(|address| address as isize - tcb() as isize))
+        Self(address.map(|address| address as isize - thread_pointer() as isize))
     }
 
     /// The same place of another thread; null if there is none.
-    pub(super) fn of(self, thread_pointer: *mut u8) -> *mut u8 {
+    pub(super) fn in_tcb(self, thread_pointer: *mut u8) -> *mut u8 {
         self.0.map_or(ptr::null_mut(), |offset| {
             thread_pointer.wrapping_offset(offset)
         })
@@ -125,11 +125,11 @@ impl Host {
     /// How well rawthreads fit in.
     ///
     /// ```
-    /// println!("{:?}", rawthread::host()?.citizenship());
+    /// println!("{:?}", rawthread::host()?.support());
     /// # Ok::<(), rawthread::Error>(())
     /// ```
-    pub fn citizenship(&self) -> Citizenship {
-        self.citizenship
+    pub fn support(&self) -> Support {
+        self.support
     }
 
     /// Why it is that.
@@ -148,7 +148,7 @@ impl fmt::Debug for Host {
         f.debug_struct("Host")
             .field("libc", &self.libc)
             .field("version", &self.version)
-            .field("citizenship", &self.citizenship)
+            .field("support", &self.support)
             .field("reason", &self.reason)
             .finish_non_exhaustive()
     }
@@ -160,7 +160,7 @@ impl fmt::Display for Host {
         write!(
             f,
             "{} {version}: {:?} ({})",
-            self.libc, self.citizenship, self.reason
+            self.libc, self.support, self.reason
         )
     }
 }
@@ -173,50 +173,50 @@ static HOST: AtomicPtr<Host> = AtomicPtr::new(ptr::null_mut());
 /// | value | meaning |
 /// |---|---|
 /// | 0 | decide by looking |
-/// | `GUEST` | be a guest whatever is found |
+/// | `PARTIAL` | partial support, whatever is found |
 /// | `UNSUPPORTED` | make no threads |
 ///
 /// Relaxed: tests set it before they make threads.
-static ASSUME: AtomicU8 = AtomicU8::new(0);
-const GUEST: u8 = 1;
+static TEST_OVERRIDE: AtomicU8 = AtomicU8::new(0);
+const PARTIAL: u8 = 1;
 const UNSUPPORTED: u8 = 2;
 
 /// Switches for tests; they only make less of what is found.
 #[doc(hidden)]
 pub mod testing {
-    use super::{ASSUME, GUEST, UNSUPPORTED, known};
+    use super::{PARTIAL, TEST_OVERRIDE, UNSUPPORTED, try_get};
     use core::sync::atomic::Ordering;
 
-    /// Be a guest, if nothing was decided yet; whether it was not.
-    pub fn assume_guest() -> bool {
-        ASSUME.store(GUEST, Ordering::Relaxed);
-        known().is_none()
+    /// Assume partial support, if nothing was decided yet; whether it was not.
+    pub fn assume_partial() -> bool {
+        TEST_OVERRIDE.store(PARTIAL, Ordering::Relaxed);
+        try_get().is_none()
     }
 
     /// Be where no threads can be made, if nothing was decided yet; whether it was not.
     pub fn assume_unsupported() -> bool {
-        ASSUME.store(UNSUPPORTED, Ordering::Relaxed);
-        known().is_none()
+        TEST_OVERRIDE.store(UNSUPPORTED, Ordering::Relaxed);
+        try_get().is_none()
     }
 }
 
 /// The host, if it was looked at already.
-pub(super) fn known() -> Option<&'static Host> {
+pub(super) fn try_get() -> Option<&'static Host> {
     // SAFETY: a non-null value was published by `publish` and is never freed. Acquire pairs with
     // its Release.
     unsafe { HOST.load(Ordering::Acquire).as_ref() }
 }
 
-/// The host; the first call makes a seed to look at it from inside.
-pub(super) fn get() -> Result<&'static Host, Error> {
-    match known() {
+/// The host; the first call makes a donor to look at it from inside.
+pub(super) fn get_or_probe() -> Result<&'static Host, Error> {
+    match try_get() {
         Some(host) => Ok(host),
-        None if ASSUME.load(Ordering::Relaxed) == UNSUPPORTED => Err(ASSUMED_UNSUPPORTED),
-        None => mint::first(),
+        None if TEST_OVERRIDE.load(Ordering::Relaxed) == UNSUPPORTED => Err(OVERRIDDEN_UNSUPPORTED),
+        None => donor::init(),
     }
 }
 
-const ASSUMED_UNSUPPORTED: Error = Error::unsupported(
+const OVERRIDDEN_UNSUPPORTED: Error = Error::unsupported(
     "a test asked for a process in which no threads can be made",
     "Do not call the crate's hidden test switches.",
     None,
@@ -233,7 +233,7 @@ pub(super) fn publish(host: Host) -> Result<&'static Host, Error> {
     unsafe { page.write(host) };
     // Release: the value before the pointer.
     let _ = HOST.compare_exchange(ptr::null_mut(), page, Ordering::Release, Ordering::Relaxed);
-    known().ok_or(Error::unsupported(
+    try_get().ok_or(Error::unsupported(
         "the host could not be remembered",
         "Report this.",
         None,
@@ -246,7 +246,7 @@ pub(super) fn publish(host: Host) -> Result<&'static Host, Error> {
 ///
 /// # Errors
 /// `Unsupported`: the tid is not found where every libc keeps one.
-pub(super) fn examine(limit: usize) -> Result<Host, Error> {
+pub(super) fn probe(limit: usize) -> Result<Host, Error> {
     let base = super::pthread_address();
     let window = limit.saturating_sub(base as usize).min(TID_WINDOW);
     let tid_field = find_tid(base, window).ok_or(Error::unsupported(
@@ -254,13 +254,13 @@ pub(super) fn examine(limit: usize) -> Result<Host, Error> {
         "Use std::thread here, and report the libc's name and version.",
         None,
     ))?;
-    let from_tcb = |address: *const u8| address as isize - tcb() as isize;
+    let from_tcb = |address: *const u8| address as isize - thread_pointer() as isize;
     let version = glibc_version();
-    let watch = |changed_by: fn(bool)| changed_word(base, window.min(WATCHED), changed_by);
+    let watch = |changed_by: fn(bool)| find_changed_word(base, window.min(WATCHED), changed_by);
     let (mark, reason) = match version {
-        _ if ASSUME.load(Ordering::Relaxed) == GUEST => (None, "asked to be a guest"),
+        _ if TEST_OVERRIDE.load(Ordering::Relaxed) == PARTIAL => (None, "asked for by a test"),
         None => (None, "not a glibc, or one that does not tell its version"),
-        Some(version) if !is_known_good(version) => {
+        Some(version) if !is_supported(version) => {
             (None, "the exit protocol of this glibc version is not known")
         }
         Some(_) => match watch(disable_cancellation) {
@@ -274,8 +274,8 @@ pub(super) fn examine(limit: usize) -> Result<Host, Error> {
             ),
         },
     };
-    let scheduling = watch(ask_scheduling)
-        .filter(|(_, bits)| mark.is_some() && *bits == SCHEDULING_KNOWN)
+    let sched_cache = watch(touch_sched_cache)
+        .filter(|(_, bits)| mark.is_some() && *bits == SCHED_CACHED)
         .map(|(word, _)| from_tcb(word));
     Ok(Host {
         libc: if version.is_some() {
@@ -284,23 +284,23 @@ pub(super) fn examine(limit: usize) -> Result<Host, Error> {
             "another libc"
         },
         version,
-        citizenship: if mark.is_some() {
-            Citizenship::Full
+        support: if mark.is_some() {
+            Support::Full
         } else {
-            Citizenship::Guest
+            Support::Partial
         },
         reason,
-        facts: Facts {
+        layout: LibcLayout {
             tid_offset: from_tcb(tid_field),
             handle_offset: from_tcb(base),
-            robust_head: Place::find(task::robust_list()),
-            clear_tid: Place::find(task::get_tid_address()),
-            mark_offset: mark.map_or(0, from_tcb),
-            scheduling_offset: scheduling,
+            robust_head: TcbOffset::find(task::robust_list()),
+            clear_tid: TcbOffset::find(task::get_tid_address()),
+            cancelhandling_offset: mark.map_or(0, from_tcb),
+            sched_cache_offset: sched_cache,
             rseq: find_rseq(),
-            call_tls_destructors: super::locals::find_destructors(),
+            call_tls_destructors: super::tls_reset::find_destructors(),
             keys: KeyTable::find(),
-            refresh_locals: !has_sanitizer(),
+            can_reset_tls: !has_sanitizer(),
         },
     })
 }
@@ -319,7 +319,7 @@ fn find_tid(base: *const u8, window: usize) -> Option<*const u8> {
 }
 
 /// The one word that `change(true)` changes, and which of its bits; `change(false)` undoes it.
-fn changed_word(base: *const u8, window: usize, change: fn(bool)) -> Option<(*const u8, u32)> {
+fn find_changed_word(base: *const u8, window: usize, change: fn(bool)) -> Option<(*const u8, u32)> {
     let mut before = [0u32; WATCHED / 4];
     for (place, word) in before.iter_mut().zip(words(base, window)) {
         *place = read(word);
@@ -356,9 +356,9 @@ fn disable_cancellation(disable: bool) {
 }
 
 /// The bits by which glibc says that the control block has the thread's policy and priority.
-const SCHEDULING_KNOWN: u32 = 0x60;
+const SCHED_CACHED: u32 = 0x60;
 
-fn ask_scheduling(ask: bool) {
+fn touch_sched_cache(ask: bool) {
     if ask {
         let (mut policy, mut out) = (0, core::mem::MaybeUninit::uninit());
         // SAFETY: the calling thread's handle; both places are writable, and as large as this libc's.
@@ -366,16 +366,16 @@ fn ask_scheduling(ask: bool) {
     }
 }
 
-/// Has libc ask the kernel for the scheduling of the next thread on this identity, instead of
+/// Has libc ask the kernel for the scheduling of the next thread on this TCB, instead of
 /// believing what it knows of the calling one.
 ///
 /// # Safety
 /// `thread_pointer` is the calling thread's TCB, and nobody else uses its handle.
-pub(super) unsafe fn forget_scheduling(thread_pointer: *mut u8) {
-    if let Some(offset) = known().and_then(|host| host.facts.scheduling_offset) {
+pub(super) unsafe fn invalidate_sched_cache(thread_pointer: *mut u8) {
+    if let Some(offset) = try_get().and_then(|host| host.layout.sched_cache_offset) {
         let word = thread_pointer.wrapping_offset(offset).cast::<u32>();
         // SAFETY: a word of the TCB, found by watching; libc writes it only for the handle's users.
-        unsafe { word.write(word.read() & !SCHEDULING_KNOWN) };
+        unsafe { word.write(word.read() & !SCHED_CACHED) };
     }
 }
 
@@ -384,14 +384,14 @@ fn words(base: *const u8, window: usize) -> impl Iterator<Item = *const u8> {
 }
 
 fn read(word: *const u8) -> u32 {
-    // SAFETY: inside the window, which the caller of `examine` vouches is mapped. Atomic, because
+    // SAFETY: inside the window, which the caller of `probe` vouches is mapped. Atomic, because
     // libc may write some of these words from other threads.
     unsafe { (*word.cast::<AtomicI32>()).load(Ordering::Relaxed) as u32 }
 }
 
 /// Versions whose exit protocol was read in source and tried: the mark is bit 0x40 of the word
 /// that the cancel state is bit 0 of.
-fn is_known_good(version: &str) -> bool {
+fn is_supported(version: &str) -> bool {
     let minor = version
         .strip_prefix("2.")
         .and_then(|rest| crate::sys::limits::parse_number(rest.as_bytes()));
@@ -411,8 +411,8 @@ fn glibc_version() -> Option<&'static str> {
 }
 
 fn find_rseq() -> Option<Rseq> {
-    let offset = symbols::find(c"__rseq_offset").cast::<isize>();
-    let size = symbols::find(c"__rseq_size").cast::<u32>();
+    let offset = symbols::get(c"__rseq_offset").cast::<isize>();
+    let size = symbols::get(c"__rseq_size").cast::<u32>();
     if offset.is_null() || size.is_null() {
         return None;
     }
@@ -434,7 +434,7 @@ fn has_sanitizer() -> bool {
         c"__hwasan_init",
     ]
     .iter()
-    .any(|name| !symbols::find(name).is_null())
+    .any(|name| !symbols::get(name).is_null())
 }
 
 /// Registers the calling thread's rseq area, which the kernel does not inherit.
@@ -449,7 +449,7 @@ pub(super) unsafe fn register_rseq(thread_pointer: *mut u8) {
     const CPU_ID_UNINITIALIZED: u32 = u32::MAX;
     const CPU_ID_REGISTRATION_FAILED: u32 = u32::MAX - 1;
 
-    let Some(rseq) = known().and_then(|host| host.facts.rseq) else {
+    let Some(rseq) = try_get().and_then(|host| host.layout.rseq) else {
         return;
     };
     let area = thread_pointer.wrapping_offset(rseq.offset);
@@ -472,26 +472,26 @@ pub(super) unsafe fn register_rseq(thread_pointer: *mut u8) {
 /// The word in which libc keeps the tid of a thread with this handle. For known hosts whose
 /// `pthread_t` is the address of libc's description of the thread: all that are full.
 pub(super) fn tid_field_of(handle: libc::pthread_t) -> *const AtomicI32 {
-    let offset = known().map_or(0, |host| host.facts.tid_offset - host.facts.handle_offset);
+    let offset = try_get().map_or(0, |host| host.layout.tid_offset - host.layout.handle_offset);
     (handle as *const u8).wrapping_offset(offset).cast()
 }
 
 /// The word with setuid's mark in the calling thread's TCB; none where we are only guests.
-pub(super) fn own_mark_word() -> Option<&'static AtomicU32> {
-    let host = known().filter(|host| host.citizenship == Citizenship::Full)?;
-    let word = arch::thread_pointer().wrapping_offset(host.facts.mark_offset);
+pub(super) fn current_cancelhandling() -> Option<&'static AtomicU32> {
+    let host = try_get().filter(|host| host.support == Support::Full)?;
+    let word = arch::thread_pointer().wrapping_offset(host.layout.cancelhandling_offset);
     // SAFETY: every thread has such a word in its TCB, which outlives it or is a slot's; the
     // reference does not leave the thread.
     Some(unsafe { &*word.cast::<AtomicU32>() })
 }
 
 /// The calling thread's tid as its TCB has it: no system call.
-pub(super) fn own_tid() -> i32 {
-    match known() {
+pub(super) fn cached_tid() -> i32 {
+    match try_get() {
         // SAFETY: every thread of the process has a TCB of this libc.
         Some(host) => unsafe {
             (*arch::thread_pointer()
-                .wrapping_offset(host.facts.tid_offset)
+                .wrapping_offset(host.layout.tid_offset)
                 .cast::<AtomicI32>())
             .load(Ordering::Relaxed)
         },

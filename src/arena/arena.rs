@@ -1,0 +1,355 @@
+//! Permanent entries: handed out, returned, never unmapped.
+//!
+//! An entry's address stays valid for the life of the process, so whoever looks late (a waker, the
+//! kernel clearing a tid word, a list walker that lost a race) finds an entry, if perhaps another's.
+//! Both the arena and its lists are lock-free: a `fork` at any instant leaves the child a
+//! consistent copy.
+#![allow(unsafe_code, reason = "hands out entries of memory it maps itself")]
+
+use core::marker::PhantomData;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+use crate::sys::{Errno, memory};
+
+/// Entries of the first chunk; each further chunk doubles the arena.
+const FIRST_CHUNK: usize = 64;
+/// 64 << 24 entries: far more than the kernel has thread ids (4,194,304).
+const CHUNKS: usize = 25;
+
+/// What the arena can hold: something that can start its life as zero bytes.
+///
+/// # Safety
+/// All-zero bytes must be a valid value, and shared references to it must be enough to use it.
+pub(crate) unsafe trait Zeroable: Sync + 'static {}
+
+/// One entry: the arena's part and the value.
+#[repr(C)]
+pub(crate) struct ArenaEntry<T> {
+    link: Link,
+    value: T,
+}
+
+/// What arenas and lists know of an entry. Their code is about links alone, so that there is one of
+/// it, whatever the entries hold.
+struct Link {
+    /// Id of the next entry on the list; 0 ends it.
+    next: AtomicU32,
+    /// The entry's id: its index + 1; written once before the entry is first handed out.
+    id: AtomicU32,
+}
+
+impl<T> core::ops::Deref for ArenaEntry<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> ArenaEntry<T> {
+    const SIZE: usize = size_of::<Self>();
+
+    /// What [`Arena::entry`] finds it by: never 0, and below 2^31.
+    pub(crate) fn id(&self) -> u32 {
+        self.link.id.load(Ordering::Relaxed)
+    }
+}
+
+/// An arena of entries that grows and never shrinks.
+pub(crate) struct Arena<T> {
+    chunks: Chunks,
+    entries: PhantomData<ArenaEntry<T>>,
+}
+
+impl<T: Zeroable> Arena<T> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            chunks: Chunks {
+                bases: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS],
+                used: AtomicU32::new(0),
+            },
+            entries: PhantomData,
+        }
+    }
+
+    /// An entry that was never handed out, all zero.
+    ///
+    /// # Errors
+    /// ENOMEM: no memory, map entry, or index is left.
+    pub(crate) fn alloc(&self) -> Result<&'static ArenaEntry<T>, Errno> {
+        let link = self.chunks.alloc(ArenaEntry::<T>::SIZE)?;
+        // SAFETY: memory for an entry; zero bytes are a valid value.
+        Ok(unsafe { link.cast().as_ref() })
+    }
+
+    /// The entry with this id, which must have been handed out.
+    pub(crate) fn entry(&self, id: u32) -> &'static ArenaEntry<T> {
+        let link = self.chunks.link(id, ArenaEntry::<T>::SIZE);
+        // SAFETY: the chunks hold entries of this type, and stay for ever.
+        unsafe { &*link.cast() }
+    }
+
+    /// How many entries were ever handed out.
+    pub(crate) fn len(&self) -> usize {
+        self.chunks.used.load(Ordering::Relaxed) as usize
+    }
+
+    /// Bytes that a [`Arena::alloc`] takes that finds no room.
+    pub(crate) fn next_chunk_bytes(&self) -> usize {
+        let bytes = self.len().max(FIRST_CHUNK) * ArenaEntry::<T>::SIZE;
+        bytes.next_multiple_of(memory::page_size())
+    }
+
+    /// Every entry handed out so far.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &'static ArenaEntry<T>> + '_ {
+        // An entry whose id is still 0 is being handed out right now.
+        (1..=self.chunks.used.load(Ordering::Acquire))
+            .filter(|id| {
+                let chunk = locate(*id as usize - 1).0;
+                let base = &self.chunks.bases[chunk];
+                !base.load(Ordering::Acquire).is_null()
+            })
+            .map(|id| self.entry(id))
+            .filter(|entry| entry.id() != 0)
+    }
+}
+
+/// The memory of an arena, whose entries all have the size that is given with each call.
+struct Chunks {
+    /// Each of [`chunk_len`] entries, or null: not mapped yet.
+    bases: [AtomicPtr<u8>; CHUNKS],
+    /// How many entries were ever handed out.
+    used: AtomicU32,
+}
+
+impl Chunks {
+    /// See [`Arena::alloc`].
+    fn alloc(&self, size: usize) -> Result<NonNull<Link>, Errno> {
+        let used = self.used.load(Ordering::Relaxed);
+        if used as usize >= FIRST_CHUNK << (CHUNKS - 1) {
+            return Err(Errno::ENOMEM);
+        }
+        // Map first and take the index after, so that a failure loses no index.
+        self.chunk(locate(used as usize).0, size)?;
+        let index = self.used.fetch_add(1, Ordering::Relaxed) as usize;
+        let (chunk, offset) = locate(index);
+        let base = self.chunk(chunk, size)?;
+        // SAFETY: `offset` is inside the chunk by `locate`; zero bytes are a valid link, with
+        // which every entry begins.
+        unsafe {
+            let link = base.add(offset * size).cast::<Link>();
+            link.as_ref().id.store(index as u32 + 1, Ordering::Relaxed);
+            Ok(link)
+        }
+    }
+
+    fn chunk(&self, index: usize, size: usize) -> Result<NonNull<u8>, Errno> {
+        let base = self.bases.get(index).ok_or(Errno::ENOMEM)?;
+        get_or_map(base, chunk_len(index) * size)
+    }
+
+    /// See [`Arena::entry`].
+    fn link(&self, id: u32, size: usize) -> *const Link {
+        let (chunk, offset) = locate(id as usize - 1);
+        let base = self.bases[chunk].load(Ordering::Acquire);
+        debug_assert!(!base.is_null());
+        base.wrapping_add(offset * size).cast()
+    }
+}
+
+/// The memory that `base` holds, or at least `len` bytes that are put there now.
+fn get_or_map(base: &AtomicPtr<u8>, len: usize) -> Result<NonNull<u8>, Errno> {
+    // Acquire pairs with the Release below: the kernel's zeroes are there.
+    if let Some(found) = NonNull::new(base.load(Ordering::Acquire)) {
+        return Ok(found);
+    }
+    let len = len.next_multiple_of(memory::page_size());
+    let mapped = memory::map(len)?;
+    match base.compare_exchange(
+        ptr::null_mut(),
+        mapped.as_ptr(),
+        Ordering::Release,
+        Ordering::Acquire,
+    ) {
+        Ok(_) => Ok(mapped),
+        Err(other) => {
+            // SAFETY: nobody saw our chunk.
+            let unmapped = unsafe { memory::unmap(mapped.as_ptr(), len) };
+            debug_assert!(unmapped.is_ok());
+            NonNull::new(other).ok_or(Errno::ENOMEM)
+        }
+    }
+}
+
+const fn chunk_len(index: usize) -> usize {
+    if index == 0 {
+        FIRST_CHUNK
+    } else {
+        FIRST_CHUNK << (index - 1)
+    }
+}
+
+/// Chunk and offset of an entry.
+const fn locate(index: usize) -> (usize, usize) {
+    if index < FIRST_CHUNK {
+        return (0, index);
+    }
+    let chunk = (index / FIRST_CHUNK).ilog2() as usize + 1;
+    (chunk, index - chunk_len(chunk))
+}
+
+/// A last-in first-out list of an arena's entries (Treiber's stack).
+///
+/// The head holds the id of the top entry in its low half (0: empty) and a count of pops in
+/// its high half. The count makes a head that went away and came back differ, so that a slow
+/// popper cannot install a stale `next` (the ABA problem); 2^32 pops within one popper's pause
+/// would be needed to fool it.
+pub(crate) struct FreeList(AtomicU64);
+
+impl FreeList {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Puts an entry on top. The caller must hold the entry alone: it is on no list.
+    pub(crate) fn push<T>(&self, entry: &'static ArenaEntry<T>) {
+        self.push_link(&entry.link);
+    }
+
+    fn push_link(&self, link: &Link) {
+        let id = u64::from(link.id.load(Ordering::Relaxed));
+        debug_assert_ne!(id, 0);
+        let mut head = self.0.load(Ordering::Relaxed);
+        loop {
+            link.next.store(head as u32, Ordering::Relaxed);
+            // Release: the popper sees the entry's link and whatever its value says.
+            match self.0.compare_exchange_weak(
+                head,
+                (head & !0xffff_ffff) | id,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// Takes the top entry.
+    pub(crate) fn pop<T: Zeroable>(&self, arena: &Arena<T>) -> Option<&'static ArenaEntry<T>> {
+        let link = self.pop_link(&arena.chunks, ArenaEntry::<T>::SIZE)?;
+        // SAFETY: the arena's chunks hold entries of this type, and stay for ever.
+        Some(unsafe { &*link.cast() })
+    }
+
+    fn pop_link(&self, chunks: &Chunks, size: usize) -> Option<*const Link> {
+        // Acquire pairs with push's Release.
+        let mut head = self.0.load(Ordering::Acquire);
+        loop {
+            let id = head as u32;
+            if id == 0 {
+                return None;
+            }
+            let link = chunks.link(id, size);
+            // May be stale when another popper won; then the count differs and we go round again.
+            // SAFETY: an id on a list is an entry's, and entries stay for ever.
+            let next = u64::from(unsafe { &*link }.next.load(Ordering::Relaxed));
+            let popped = (head >> 32).wrapping_add(1) << 32;
+            match self.0.compare_exchange_weak(
+                head,
+                popped | next,
+                Ordering::Acquire,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return Some(link),
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    /// Whether a pop would find nothing, at this instant.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.load(Ordering::Relaxed) as u32 == 0
+    }
+
+    /// Removes every entry: for a forked child, where they stand for nothing.
+    pub(crate) fn clear(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    struct Number(AtomicU32);
+    // SAFETY: zero is a valid AtomicU32, which works through shared references.
+    unsafe impl Zeroable for Number {}
+
+    #[test]
+    fn chunks_tile_the_indices() {
+        let mut expected = (0, 0);
+        for index in 0..100_000 {
+            let (chunk, offset) = locate(index);
+            assert_eq!((chunk, offset), expected);
+            expected = if offset + 1 == chunk_len(chunk) {
+                (chunk + 1, 0)
+            } else {
+                (chunk, offset + 1)
+            };
+        }
+    }
+
+    #[test]
+    fn next_chunk_bytes_is_what_the_next_chunk_takes() {
+        static ARENA: Arena<Number> = Arena::new();
+        let page = memory::page_size();
+        for chunk in 0..4 {
+            let bytes = (chunk_len(chunk) * ArenaEntry::<Number>::SIZE).next_multiple_of(page);
+            assert_eq!(ARENA.next_chunk_bytes(), bytes);
+            for _ in 0..chunk_len(chunk) {
+                ARENA.alloc().unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_gives_back_what_went_in_last_first() {
+        static ARENA: Arena<Number> = Arena::new();
+        let list = FreeList::new();
+        let entries: Vec<_> = (0..200).map(|_| ARENA.alloc().unwrap()).collect();
+        for entry in &entries {
+            list.push(*entry);
+        }
+        for entry in entries.iter().rev() {
+            assert!(ptr::eq(list.pop(&ARENA).unwrap(), *entry));
+        }
+        assert!(list.pop(&ARENA).is_none() && list.is_empty());
+        assert_eq!(ARENA.iter().count(), 200);
+    }
+
+    #[test]
+    fn no_node_is_ever_in_two_hands() {
+        static ARENA: Arena<Number> = Arena::new();
+        static LIST: FreeList = FreeList::new();
+        for _ in 0..4 {
+            LIST.push(ARENA.alloc().unwrap());
+        }
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..50_000 {
+                        if let Some(entry) = LIST.pop(&ARENA) {
+                            assert_eq!(entry.0.fetch_add(1, Ordering::Relaxed), 0, "held twice");
+                            entry.0.fetch_sub(1, Ordering::Relaxed);
+                            LIST.push(entry);
+                        }
+                    }
+                });
+            }
+        });
+        let left = core::iter::from_fn(|| LIST.pop(&ARENA)).count();
+        assert_eq!(left, 4);
+    }
+}

@@ -1,0 +1,16 @@
+//! Memory that is never freed, so that late readers are safe.
+//!
+//! A waker, the kernel clearing a tid word, or a list walker that lost a race may use an address
+//! after its user is gone: it finds an entry there, possibly of another user.
+//!
+//! * [`arena`]: permanent entries of one type, and lock-free free lists of them.
+//! * [`block_alloc`]: memory for one value of any type, without an allocator.
+
+#[expect(
+    clippy::module_inception,
+    reason = "the file is named for its type, as every other file of the layer"
+)]
+mod arena;
+pub(crate) mod block_alloc;
+
+pub(crate) use arena::{Arena, ArenaEntry, FreeList, Zeroable};

@@ -1,0 +1,98 @@
+//! The end of a TCB: its memory back to the system, its TCB out of libc's lists.
+//!
+//! libc laid the TCB out and only libc can take it down, at the end of the thread that it believes
+//! the donor still to be. So one last raw thread takes the TCB over, gives libc's clear-tid word
+//! back to the kernel, and continues in the donor's saved frame: the donor returns into libc, which
+//! runs its ordinary end, and `pthread_join` frees the rest.
+#![allow(unsafe_code, reason = "continues on another thread's frames")]
+
+use core::ptr;
+use core::sync::atomic::Ordering;
+
+use super::{Hosted, Tcb};
+use crate::flags::{CloneFlags, Preset};
+use crate::runtime::{Runtime, Slot};
+use crate::stack::slot::ALIVE;
+use crate::sys::signal::{self, SigSet};
+use crate::sys::{arch, clone, task};
+
+/// As a thread, but without a clear-tid word of ours: libc's takes its place.
+const FLAGS: CloneFlags = Preset::RAWTHREAD
+    .flags
+    .difference(CloneFlags::CHILD_CLEARTID);
+
+/// Takes the TCB off a slot; false, and nothing changed, where that cannot be done now.
+///
+/// # Safety
+/// The slot is the caller's alone, vacant, and has a TCB.
+pub(super) unsafe fn destroy_tcb(slot: Slot) -> bool {
+    // SAFETY: SLOT-1: the slot is the caller's.
+    let (pthread, frame, libc_clear_tid) = unsafe {
+        let tcb = &*slot.tcb();
+        (tcb.pthread, tcb.frame, tcb.libc_clear_tid)
+    };
+    if frame != 0 {
+        if libc_clear_tid.is_null() {
+            // A kernel that does not tell the word (no CHECKPOINT_RESTORE): join would wait for
+            // ever.
+            return false;
+        }
+        // SAFETY: passed on.
+        if !unsafe { resume_donor(slot) } {
+            return false;
+        }
+    }
+    // A guest's donor has ended long ago; a revived one is ending now.
+    // SAFETY: the donor was never joined or detached.
+    let joined = unsafe { libc::pthread_join(pthread, ptr::null_mut()) };
+    debug_assert_eq!(joined, 0);
+    // SAFETY: the slot is the caller's, and no TCB is on it any more.
+    unsafe { (&raw mut (*slot.tcb()).thread_pointer).write(ptr::null_mut()) };
+    slot.clear_tid().store(0, Ordering::Release);
+    true
+}
+
+/// Sends a thread onto the slot that continues as the donor.
+///
+/// # Safety
+/// As `destroy_tcb`; the TCB has a saved frame.
+unsafe fn resume_donor(slot: Slot) -> bool {
+    // SAFETY: passed on.
+    let clone_tls = unsafe { Hosted::prepare_clone(slot) };
+    let stack = slot.region().stack().0 as usize;
+    let request = clone::CloneArgs {
+        flags: FLAGS.bits(),
+        stack,
+        stack_size: clone_tls.stack_top - stack,
+        tls: clone_tls.tls,
+        parent_tid: clone_tls.parent_tid,
+        ..clone::CloneArgs::default()
+    };
+    slot.clear_tid().store(ALIVE, Ordering::Relaxed);
+    // The donor had the application's signals blocked, and its end expects no handlers.
+    let mask = signal::block(SigSet::ALL_BUT_LIBC);
+    let argument = ptr::from_ref(slot).cast_mut().cast();
+    // SAFETY: the stack below the donor's frames is unused, the slot outlives the thread.
+    let cloned = unsafe { clone::clone_onto_stack(&request, donor_continue, argument) };
+    signal::set_mask(mask);
+    if cloned.is_err() {
+        slot.clear_tid().store(0, Ordering::Relaxed);
+        // SAFETY: `prepare_clone` was called and no thread came to be.
+        unsafe { Hosted::cancel_clone(slot) };
+    }
+    cloned.is_ok()
+}
+
+/// # Safety
+/// `argument` is the slot that this thread was cloned onto, whose TCB has a saved frame.
+unsafe extern "C" fn donor_continue(argument: *mut u8) -> ! {
+    // SAFETY: `resume_donor` passed the slot's permanent cell.
+    let slot: Slot = unsafe { &*argument.cast() };
+    let tcb: *const Tcb = slot.tcb();
+    // SAFETY: libc's word lies in the TCB, which `pthread_join` frees after the kernel cleared it;
+    // the frame was saved by the donor and is resumed this once.
+    unsafe {
+        task::set_tid_address((*tcb).libc_clear_tid);
+        arch::restore_context((*tcb).frame)
+    }
+}
