@@ -366,7 +366,7 @@ mod the_rules_can_fail {
         );
         assert_eq!(reach("src/cellar/mod.rs", "").len(), 1, "an unlisted room");
         assert_none(&reach(
-            "src/thread/spawn.rs",
+            "src/thread/spawn/prepare.rs",
             "use crate::{flags, sys::Errno};",
         ));
         assert_none(&reach("src/sys/clone.rs", "// see crate::flags"));
@@ -376,14 +376,17 @@ mod the_rules_can_fail {
     #[test]
     fn on_stray_assembly() {
         let line = "    unsafe { asm!(\"nop\") }";
-        assert_eq!(stray_assembly(&file("src/thread/entry.rs", line)).len(), 1);
+        assert_eq!(
+            stray_assembly(&file("src/thread/spawn/entry.rs", line)).len(),
+            1
+        );
         assert_eq!(
             stray_assembly(&file("lab/src/main.rs", "naked_asm!(\"ret\")")).len(),
             1
         );
         assert_none(&stray_assembly(&file("src/sys/arch/x86_64.rs", line)));
         assert_none(&stray_assembly(&file(
-            "src/thread/entry.rs",
+            "src/thread/spawn/entry.rs",
             "// no asm! here",
         )));
     }

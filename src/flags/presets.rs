@@ -111,7 +111,7 @@ impl Preset {
         exit_signal: 0,
         call: Call::Clone3,
         description: "A thread of this crate: shares what a POSIX thread shares (by clone where clone3 is refused).",
-        source: "rawthread src/thread/spawn.rs",
+        source: "rawthread src/thread/spawn/prepare.rs",
     };
 
     /// A thread of Go's runtime (an M).

@@ -10,10 +10,10 @@
 //! by [`explore`]: the known bugs of this kind need one or two.
 
 pub(crate) mod futex;
+mod pool;
 mod setxid;
 mod sync;
 mod thread;
-mod warm;
 
 use loom::cell::UnsafeCell;
 

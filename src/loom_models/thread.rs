@@ -1,9 +1,9 @@
 //! Models of `thread`: who frees a slot and a result, who ends a scope, who is collected by a set.
 
 use super::{RaceCell, explore};
-use crate::thread::queue::Queue;
-use crate::thread::scope::Ledger;
-use crate::thread::state::{self, Detached};
+use crate::thread::join::completion_queue::CompletionQueue;
+use crate::thread::scope::ScopeData;
+use crate::thread::state::{self, DetachOutcome};
 use loom::sync::Arc;
 use loom::sync::atomic::AtomicU32;
 use loom::sync::atomic::Ordering::Relaxed;
@@ -40,14 +40,14 @@ impl Packet {
     /// What `entry` does after the closure.
     fn thread(&self) {
         self.result.set(1);
-        match state::complete(&self.state) {
-            state::Result::Keep => {}
-            state::Result::Drop => self.drop_result(),
+        match state::set_complete(&self.state) {
+            state::ResultOwner::Handle => {}
+            state::ResultOwner::Thread => self.drop_result(),
         }
         assert_eq!(self.slot.get(), 0, "destructors run on it");
-        match state::done(&self.state) {
-            state::Slot::Shared => {}
-            state::Slot::Release => self.put_slot(),
+        match state::set_done(&self.state) {
+            state::LastUser::No => {}
+            state::LastUser::Yes => self.put_slot(),
         }
     }
 
@@ -57,7 +57,7 @@ impl Packet {
             return;
         }
         self.drop_result();
-        if state::detach(&self.state) == Detached::Done {
+        if state::detach(&self.state) == DetachOutcome::Done {
             self.put_slot();
         }
     }
@@ -90,7 +90,7 @@ fn a_joiner_takes_slot_and_result_from_a_thread_that_is_done() {
             move || packet.thread()
         });
         // A pin that comes before the end is seen by it; one that comes after is refused.
-        if let Some(pin) = state::pin(&packet.state) {
+        if let Some(pin) = state::pin_tid(&packet.state) {
             drop(pin);
         }
         while !state::is_done(&packet.state) {
@@ -107,25 +107,25 @@ fn a_joiner_takes_slot_and_result_from_a_thread_that_is_done() {
 #[test]
 fn a_scope_ends_after_its_last_thread() {
     struct Scope {
-        ledger: Ledger,
+        data: ScopeData,
         done: [RaceCell; 2],
     }
     #[allow(unsafe_code, reason = "as a thread does")]
     fn leave(scope: &Scope, number: usize) {
         scope.done[number].set(1);
         // SAFETY: entered by who made this thread.
-        unsafe { Ledger::leave(&raw const scope.ledger) };
+        unsafe { ScopeData::decrement(&raw const scope.data) };
     }
     explore(3, || {
         let scope = Arc::new(Scope {
-            ledger: Ledger::new(),
+            data: ScopeData::new(),
             done: [RaceCell::new(0), RaceCell::new(0)],
         });
-        scope.ledger.enter();
+        scope.data.increment();
         let first = thread::spawn({
             let scope = scope.clone();
             move || {
-                scope.ledger.enter();
+                scope.data.increment();
                 let second = thread::spawn({
                     let scope = scope.clone();
                     move || leave(&scope, 1)
@@ -134,7 +134,7 @@ fn a_scope_ends_after_its_last_thread() {
                 second
             }
         });
-        scope.ledger.wait();
+        scope.data.wait();
         for done in &scope.done {
             assert_eq!(done.get(), 1);
             done.set(2);
@@ -147,13 +147,13 @@ fn a_scope_ends_after_its_last_thread() {
 #[test]
 fn a_set_collects_every_thread_once() {
     struct Set {
-        queue: Queue,
+        queue: CompletionQueue,
         next: [AtomicU32; 3],
         done: [RaceCell; 3],
     }
     explore(3, || {
         let set = Arc::new(Set {
-            queue: Queue::new(),
+            queue: CompletionQueue::new(),
             next: [0; 3].map(AtomicU32::new),
             done: [0; 3].map(RaceCell::new),
         });
@@ -161,12 +161,12 @@ fn a_set_collects_every_thread_once() {
             let set = set.clone();
             thread::spawn(move || {
                 set.done[number].set(1);
-                set.queue.enter(number as u32, &set.next[number]);
+                set.queue.push(number as u32, &set.next[number]);
             })
         });
         let mut left = 2;
         while left > 0 {
-            let mut last = set.queue.collect() as usize;
+            let mut last = set.queue.take_all() as usize;
             if last == 0 {
                 set.queue.wait();
             }

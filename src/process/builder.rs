@@ -2,19 +2,19 @@
 #![allow(unsafe_code, reason = "makes a process by hand")]
 
 use super::child::Child;
-use super::explain;
-use super::footing::{Footing, Seat};
-use super::gate::Gate;
-use super::ground::Ground;
+use super::child_entry::{self, Launch};
+use super::child_stack::{ChildStack, TcbStack};
+use super::clone_error;
+use super::guarded_stack::GuardedStack;
 use super::namespaces::{IdMaps, Namespaces};
-use super::start::{self, Start};
+use super::start_pipe::StartPipe;
 use crate::error::Error;
 use crate::flags::CloneFlags;
 use crate::sys::file::OwnedFd;
 use crate::sys::{Errno, arch, clone};
 
 /// The kernel's bound on the length of the `set_tid` array (nested pid namespaces).
-const TIDS: usize = 32;
+const MAX_SET_TID: usize = 32;
 
 /// What a child that shares memory stands on unless told otherwise: 256 KiB.
 const DEFAULT_STACK: usize = 256 * 1024;
@@ -48,12 +48,12 @@ pub struct Builder {
     /// `None`: if the kernel can.
     pidfd: Option<bool>,
     cgroup: Option<i32>,
-    tids: [i32; TIDS],
+    tids: [i32; MAX_SET_TID],
     tid_count: usize,
     maps: IdMaps,
     stack_size: usize,
     /// With `VM` only.
-    identity: bool,
+    own_tls: bool,
 }
 
 impl Builder {
@@ -69,11 +69,11 @@ impl Builder {
             exit_signal: None,
             pidfd: None,
             cgroup: None,
-            tids: [0; TIDS],
+            tids: [0; MAX_SET_TID],
             tid_count: 0,
             maps: IdMaps::default(),
             stack_size: DEFAULT_STACK,
-            identity: true,
+            own_tls: true,
         }
     }
 
@@ -168,7 +168,7 @@ impl Builder {
     /// assert!(taken.is_err());
     /// ```
     pub fn set_tid(mut self, tids: &[i32]) -> Self {
-        let kept = tids.len().min(TIDS);
+        let kept = tids.len().min(MAX_SET_TID);
         self.tids[..kept].copy_from_slice(&tids[..kept]);
         self.tid_count = tids.len();
         self
@@ -258,15 +258,15 @@ impl Builder {
     /// // Exactly these flags: what vfork asks for.
     /// let bare = Builder::new()
     ///     .flags(CloneFlags::VM | CloneFlags::VFORK)
-    ///     .identity(false);
+    ///     .own_tls(false);
     /// // SAFETY: the parent sleeps; the child touches nothing.
     /// let mut child = unsafe { bare.spawn(|| 3) }?;
     /// assert_eq!(child.wait()?.code(), Some(3));
     /// # Ok(())
     /// # }
     /// ```
-    pub fn identity(mut self, wanted: bool) -> Self {
-        self.identity = wanted;
+    pub fn own_tls(mut self, wanted: bool) -> Self {
+        self.own_tls = wanted;
         self
     }
 
@@ -322,24 +322,28 @@ impl Builder {
         F: FnOnce() -> i32,
     {
         let flags = self.checked_flags()?;
-        let gate = Gate::new(&self.maps, flags)?;
-        let child_gate = gate.as_ref().map(|gate| gate.child_side(flags));
-        let mut start = if flags.contains(CloneFlags::VM) {
-            let size = self.stack_size.saturating_add(start::room::<F>());
-            let footing = if self.identity {
-                Footing::Seat(Seat::take(size)?)
+        let start_pipe = StartPipe::new(&self.maps, flags)?;
+        let child_start_pipe = start_pipe
+            .as_ref()
+            .map(|start_pipe| start_pipe.child_side(flags));
+        let mut launch = if flags.contains(CloneFlags::VM) {
+            let size = self
+                .stack_size
+                .saturating_add(child_entry::args_size::<F>());
+            let stack = if self.own_tls {
+                ChildStack::WithTcb(TcbStack::acquire(size)?)
             } else {
-                Footing::Bare(Ground::new(size)?)
+                ChildStack::Plain(GuardedStack::new(size)?)
             };
-            Start::own(f, child_gate, footing)?
+            Launch::own_stack(f, child_start_pipe, stack)?
         } else {
-            Start::copy(f, child_gate)
+            Launch::fork(f, child_start_pipe)
         };
         let (mut pidfd, mut tid) = (-1i32, 0u32);
         let mut request = self.request(flags);
         request.pidfd = &raw mut pidfd as usize;
         request.parent_tid = &raw mut tid as usize;
-        start.complete(&mut request);
+        launch.fill_clone_args(&mut request);
         let made = loop {
             // Legacy clone takes one of these two words for the other.
             if request.flags & CloneFlags::PIDFD.bits() == 0 {
@@ -348,8 +352,8 @@ impl Builder {
             if request.flags & CloneFlags::PARENT_SETTID.bits() == 0 {
                 request.parent_tid = 0;
             }
-            // SAFETY: the caller's contract for `f`; `start` completed the request.
-            match unsafe { start.clone(&request) } {
+            // SAFETY: the caller's contract for `f`; `launch` completed the request.
+            match unsafe { launch.clone(&request) } {
                 // An old kernel, a sandbox or an emulator that knows no pidfd, or no descriptor
                 // left for one: it was not asked for, so it is not missed.
                 Err(
@@ -360,21 +364,21 @@ impl Builder {
                 other => break other,
             }
         };
-        let footing = start.finish(made.is_ok());
+        let stack = launch.into_stack(made.is_ok());
         let pid = made.map_err(|errno| {
-            let asked = explain::Asked {
+            let attempt = clone_error::CloneAttempt {
                 flags,
                 exit_signal: self.exit_signal_for(flags),
                 set_tid: self.tid_count > 0,
             };
-            explain::clone_failed(asked, errno)
+            clone_error::clone_failed(attempt, errno)
         })?;
         let pidfd = (pidfd >= 0).then(|| OwnedFd::from_raw(pidfd));
-        let mut child = Child::new(pid, pidfd).standing_on(footing);
+        let mut child = Child::new(pid, pidfd).with_stack(stack);
         if flags.contains(CloneFlags::PARENT) {
-            child = child.given_to_our_parent();
+            child = child.not_our_child();
         }
-        if let Some(gate) = gate {
+        if let Some(start_pipe) = start_pipe {
             if let Err(error) = self.maps.write(pid) {
                 // Not by closing the pipe: where the table is shared, the child might come to read
                 // only after its number has become another file's.
@@ -382,7 +386,7 @@ impl Builder {
                 let _ = child.wait();
                 return Err(error);
             }
-            gate.open(flags);
+            start_pipe.release(flags);
         }
         Ok(child)
     }
@@ -435,7 +439,7 @@ impl Builder {
             ));
         }
         self.maps.check(flags)?;
-        if self.tid_count > TIDS {
+        if self.tid_count > MAX_SET_TID {
             return Err(Error::refused(
                 "set_tid names more than 32 nested pid namespaces",
                 "Give one id for each namespace, the innermost first.",

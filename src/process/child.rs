@@ -4,7 +4,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use super::footing::Footing;
+use super::child_stack::ChildStack;
 use super::pipe::Pipe;
 use super::reaper;
 use super::status::ExitStatus;
@@ -47,7 +47,7 @@ static POLL: Operation = Operation {
 ///
 /// Always with `__WALL`: a child whose exit signal is not SIGCHLD is invisible without it, and it
 /// hides nothing. Runs in the reaper too: raw system calls only.
-pub(super) fn wait_raw(
+pub(super) fn waitid_once(
     pid: i32,
     pidfd: Option<&OwnedFd>,
     options: i32,
@@ -106,10 +106,10 @@ pub struct Child {
     pid: i32,
     pidfd: Option<OwnedFd>,
     /// What the child stands on, if it shares our memory and may still be there.
-    stack: Option<Footing>,
+    stack: Option<ChildStack>,
     status: Option<ExitStatus>,
     /// Whether this process is the parent: not for `CLONE_PARENT`.
-    ours: bool,
+    is_our_child: bool,
 }
 
 impl Child {
@@ -122,18 +122,18 @@ impl Child {
             pidfd,
             stack: None,
             status: None,
-            ours: true,
+            is_our_child: true,
         }
     }
 
-    pub(super) fn standing_on(mut self, stack: Option<Footing>) -> Self {
+    pub(super) fn with_stack(mut self, stack: Option<ChildStack>) -> Self {
         self.stack = stack;
         self
     }
 
     /// The child was given to our own parent.
-    pub(super) fn given_to_our_parent(mut self) -> Self {
-        self.ours = false;
+    pub(super) fn not_our_child(mut self) -> Self {
+        self.is_our_child = false;
         self
     }
 
@@ -344,7 +344,7 @@ impl Child {
         if self.status.is_some() {
             return Ok(self.status);
         }
-        if !self.ours {
+        if !self.is_our_child {
             return Err(Error::refused(
                 "a child made with CLONE_PARENT is this process's sibling, and only the common \
                  parent can wait for it",
@@ -352,7 +352,7 @@ impl Child {
                 Errno::new(libc::ECHILD),
             ));
         }
-        self.status = wait_raw(self.pid, self.pidfd.as_ref(), options)
+        self.status = waitid_once(self.pid, self.pidfd.as_ref(), options)
             .map_err(|errno| Error::from_operation(&WAIT, errno))?;
         if self.status.is_some() {
             self.stack = None;
@@ -364,17 +364,17 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         let stack = self.stack.take();
-        match self.ours.then(|| self.reap(libc::WNOHANG)) {
+        match self.is_our_child.then(|| self.reap(libc::WNOHANG)) {
             // Running: somebody must be there when it ends.
             Some(Ok(None)) => {
-                let _ = reaper::adopt(self.pid, self.pidfd.take(), stack);
+                let _ = reaper::reap_in_background(self.pid, self.pidfd.take(), stack);
             }
             // Reaped: nobody stands on the stack.
             Some(Ok(Some(_))) => drop(stack),
             // Not ours, or reaped by somebody else (by the kernel, where SIGCHLD is ignored).
             Some(Err(_)) | None => {
                 let gone = self.pidfd.as_ref().is_some_and(has_ended)
-                    || stack.as_ref().is_some_and(Footing::is_left);
+                    || stack.as_ref().is_some_and(ChildStack::has_exited);
                 if !gone {
                     // It may still stand there, and there is no way to learn when it leaves.
                     core::mem::forget(stack);

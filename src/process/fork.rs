@@ -5,7 +5,7 @@
 )]
 
 use super::child::Child;
-use super::explain;
+use super::clone_error;
 use crate::error::Error;
 use crate::flags::CloneFlags;
 use crate::sys::Errno;
@@ -71,13 +71,13 @@ pub enum Fork {
 /// ```
 pub unsafe fn fork() -> Result<Fork, Error> {
     // SAFETY: the caller's contract.
-    let pid = unsafe { copy() }.map_err(|errno| {
-        let asked = explain::Asked {
+    let pid = unsafe { fork_raw() }.map_err(|errno| {
+        let attempt = clone_error::CloneAttempt {
             flags: CloneFlags::empty(),
             exit_signal: libc::SIGCHLD as u32,
             set_tid: false,
         };
-        explain::clone_failed(asked, errno)
+        clone_error::clone_failed(attempt, errno)
     })?;
     if pid == 0 {
         return Ok(Fork::Child);
@@ -93,7 +93,7 @@ pub unsafe fn fork() -> Result<Fork, Error> {
 /// # Safety
 /// That of [`fork`].
 #[cfg(feature = "hosted")]
-unsafe fn copy() -> Result<i32, Errno> {
+unsafe fn fork_raw() -> Result<i32, Errno> {
     // SAFETY: the caller's contract; errno is this thread's.
     unsafe {
         match libc::fork() {
@@ -108,7 +108,7 @@ unsafe fn copy() -> Result<i32, Errno> {
 /// # Safety
 /// That of [`fork`].
 #[cfg(not(feature = "hosted"))]
-unsafe fn copy() -> Result<i32, Errno> {
+unsafe fn fork_raw() -> Result<i32, Errno> {
     let request = crate::sys::clone::CloneArgs {
         exit_signal: libc::SIGCHLD as u64,
         ..Default::default()
@@ -117,17 +117,17 @@ unsafe fn copy() -> Result<i32, Errno> {
     // contract.
     let pid = unsafe { crate::sys::clone::clone_fork(&request) }?;
     if pid == 0 {
-        notice();
+        after_fork_in_child();
     }
     Ok(pid)
 }
 
 /// In a child that has its own copy of the memory, made without libc's `fork`: first thing.
 #[cfg(not(feature = "hosted"))]
-pub(super) fn notice() {
+pub(super) fn after_fork_in_child() {
     crate::runtime::freestanding::after_fork();
 }
 
 /// The hosted runtime looks for itself, when it is next asked for a thread.
 #[cfg(feature = "hosted")]
-pub(super) fn notice() {}
+pub(super) fn after_fork_in_child() {}

@@ -10,23 +10,23 @@
 
 mod builder;
 mod child;
+mod child_entry;
+mod child_stack;
+mod clone_error;
 #[cfg(feature = "alloc")]
 mod command;
-mod explain;
-mod footing;
 mod fork;
-mod gate;
-mod ground;
+mod guarded_stack;
 mod namespaces;
 mod pipe;
 mod reaper;
-mod start;
+mod start_pipe;
 mod status;
 
 pub use builder::Builder;
 pub use child::Child;
 #[cfg(feature = "alloc")]
-pub use command::{BeforeExec, Command, Output, Resource, Stdio, Text};
+pub use command::{BeforeExec, Command, KernelStr, Output, Rlimit, Stdio};
 pub use fork::{Fork, fork};
 pub use namespaces::Namespaces;
 pub use pipe::Pipe;

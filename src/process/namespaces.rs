@@ -70,12 +70,12 @@ impl Namespaces {
 }
 
 /// The lines of one id map that a builder holds; the kernel allows more (340 since Linux 4.15).
-const LINES: usize = 8;
+const MAX_MAP_LINES: usize = 8;
 
 /// One of the two id maps of a user namespace, without a heap.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct IdMap {
-    lines: [(u32, u32, u32); LINES],
+    lines: [(u32, u32, u32); MAX_MAP_LINES],
     /// May count past the lines: then the map is refused at spawn.
     count: usize,
 }
@@ -93,7 +93,7 @@ impl IdMap {
     }
 
     fn check(&self) -> Result<(), Error> {
-        if self.count > LINES {
+        if self.count > MAX_MAP_LINES {
             return Err(Error::invalid_input(
                 "an id map of more than 8 lines",
                 "Join neighbouring ranges, or write /proc/PID/uid_map yourself.",
@@ -102,10 +102,10 @@ impl IdMap {
         Ok(())
     }
 
-    fn text(&self) -> Text {
-        let mut text = Text::default();
-        for (inside, outside, length) in &self.lines[..self.count.min(LINES)] {
-            // Three numbers of ten digits a line: Text has room for eight lines.
+    fn text(&self) -> StackString {
+        let mut text = StackString::default();
+        for (inside, outside, length) in &self.lines[..self.count.min(MAX_MAP_LINES)] {
+            // Three numbers of ten digits a line: StackString has room for eight lines.
             let _ = writeln!(text, "{inside} {outside} {length}");
         }
         text
@@ -181,7 +181,7 @@ impl IdMaps {
             Err(Errno::EPERM)
         };
         if written == Err(Errno::EPERM) {
-            write_file(pid, "setgroups", &Text::of("deny"))
+            write_file(pid, "setgroups", &StackString::of("deny"))
                 .map_err(|errno| Error::from_operation(&SETGROUPS, errno))?;
             written = write_file(pid, "gid_map", &text);
         }
@@ -189,8 +189,8 @@ impl IdMaps {
     }
 }
 
-fn write_file(pid: i32, name: &str, text: &Text) -> Result<(), Errno> {
-    let mut path = Text::default();
+fn write_file(pid: i32, name: &str, text: &StackString) -> Result<(), Errno> {
+    let mut path = StackString::default();
     let _ = write!(path, "/proc/{pid}/{name}\0");
     let path = core::ffi::CStr::from_bytes_until_nul(path.bytes()).map_err(|_| Errno::EINVAL)?;
     let file = file::open(path, libc::O_WRONLY)?;
@@ -198,13 +198,13 @@ fn write_file(pid: i32, name: &str, text: &Text) -> Result<(), Errno> {
 }
 
 /// A short text on the stack. What does not fit is cut; callers know that it fits.
-struct Text {
+struct StackString {
     bytes: [u8; Self::SIZE],
     len: usize,
 }
 
-impl Text {
-    const SIZE: usize = 40 * LINES;
+impl StackString {
+    const SIZE: usize = 40 * MAX_MAP_LINES;
 
     fn of(text: &str) -> Self {
         let mut new = Self::default();
@@ -217,7 +217,7 @@ impl Text {
     }
 }
 
-impl Default for Text {
+impl Default for StackString {
     fn default() -> Self {
         Self {
             bytes: [0; Self::SIZE],
@@ -226,7 +226,7 @@ impl Default for Text {
     }
 }
 
-impl core::fmt::Write for Text {
+impl core::fmt::Write for StackString {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
         let room = &mut self.bytes[self.len..];
         let fits = text.len().min(room.len());
@@ -247,11 +247,11 @@ mod tests {
     #[test]
     fn the_largest_map_fits_its_text() {
         let mut map = IdMap::default();
-        for _ in 0..LINES {
+        for _ in 0..MAX_MAP_LINES {
             map.add(u32::MAX, u32::MAX, u32::MAX);
         }
         assert!(map.check().is_ok());
-        assert_eq!(map.text().len, LINES * 33);
+        assert_eq!(map.text().len, MAX_MAP_LINES * 33);
         map.add(0, 0, 1);
         assert!(map.check().is_err());
     }

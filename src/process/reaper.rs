@@ -16,9 +16,9 @@
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
-use super::child::wait_raw;
-use super::footing::Footing;
-use super::ground::Ground;
+use super::child::waitid_once;
+use super::child_stack::ChildStack;
+use super::guarded_stack::GuardedStack;
 use crate::error::Error;
 use crate::flags::CloneFlags;
 use crate::sys::file::OwnedFd;
@@ -31,8 +31,8 @@ const STACK_SIZE: usize = 16 * 1024;
 struct Task {
     pid: i32,
     pidfd: Option<OwnedFd>,
-    stack: Option<Footing>,
-    own: (*mut u8, usize),
+    stack: Option<ChildStack>,
+    own_stack: (*mut u8, usize),
 }
 
 /// Starts a reaper for the child `pid`.
@@ -40,11 +40,15 @@ struct Task {
 /// # Errors
 /// No memory or no task left. Then pidfd and stack are leaked: the child still stands on that
 /// stack, and it becomes a zombie at its end until this process ends.
-pub(super) fn adopt(pid: i32, pidfd: Option<OwnedFd>, stack: Option<Footing>) -> Result<(), Error> {
+pub(super) fn reap_in_background(
+    pid: i32,
+    pidfd: Option<OwnedFd>,
+    stack: Option<ChildStack>,
+) -> Result<(), Error> {
     let stack = ManuallyDrop::new(stack);
-    let own = Ground::new(STACK_SIZE)?;
-    let bottom = own.bottom();
-    let task = (own.top() as usize - size_of::<Task>()) & !15;
+    let own_stack = GuardedStack::new(STACK_SIZE)?;
+    let bottom = own_stack.bottom();
+    let task = (own_stack.top() as usize - size_of::<Task>()) & !15;
     // SAFETY: `task` lies within the fresh mapping (a page is larger than a Task), aligned to 16.
     // `stack` is moved out of the ManuallyDrop here and not used again below.
     unsafe {
@@ -52,7 +56,7 @@ pub(super) fn adopt(pid: i32, pidfd: Option<OwnedFd>, stack: Option<Footing>) ->
             pid,
             pidfd,
             stack: core::ptr::read(&raw const *stack),
-            own: own.into_parts(),
+            own_stack: own_stack.into_parts(),
         });
     }
     let request = clone::CloneArgs {
@@ -68,30 +72,30 @@ pub(super) fn adopt(pid: i32, pidfd: Option<OwnedFd>, stack: Option<Footing>) ->
         ..clone::CloneArgs::default()
     };
     let mask = signal::set_mask(SigSet::ALL);
-    // SAFETY: a fresh stack with an aligned end; `reap` uses no thread pointer.
-    let made = unsafe { clone::clone_onto_stack(&request, reap, task as *mut u8) };
+    // SAFETY: a fresh stack with an aligned end; `reaper_main` uses no thread pointer.
+    let made = unsafe { clone::clone_onto_stack(&request, reaper_main, task as *mut u8) };
     signal::set_mask(mask);
     made.map(drop).map_err(|errno| {
         // SAFETY: no thread was made, so the task is ours again.
         let task = unsafe { (task as *mut Task).read() };
         core::mem::forget(task.stack);
-        if let Some(base) = NonNull::new(task.own.0) {
-            // SAFETY: the parts of `own`, whose only copy this is.
-            drop(unsafe { Ground::from_parts(base, task.own.1) });
+        if let Some(base) = NonNull::new(task.own_stack.0) {
+            // SAFETY: the parts of `own_stack`, whose only copy this is.
+            drop(unsafe { GuardedStack::from_parts(base, task.own_stack.1) });
         }
         Error::from_raw_os_error(errno.number())
     })
 }
 
 /// The reaper's life.
-unsafe extern "C" fn reap(task: *mut u8) -> ! {
-    // SAFETY: `adopt` wrote a Task there for this thread alone.
+unsafe extern "C" fn reaper_main(task: *mut u8) -> ! {
+    // SAFETY: `reap_in_background` wrote a Task there for this thread alone.
     let task = unsafe { task.cast::<Task>().read() };
-    let own = task.own;
-    let _ = wait_raw(task.pid, task.pidfd.as_ref(), 0);
+    let own_stack = task.own_stack;
+    let _ = waitid_once(task.pid, task.pidfd.as_ref(), 0);
     // After this the child has left its stack for good: the kernel lets go of a task's memory
     // before it reports the end.
     drop(task);
     // SAFETY: nothing of this stack is needed any more, and its mapping was this thread's.
-    unsafe { arch::unmap_and_exit_thread(own.0, own.1) }
+    unsafe { arch::unmap_and_exit_thread(own_stack.0, own_stack.1) }
 }

@@ -26,7 +26,7 @@ impl Builder {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn affinity(mut self, cpus: CpuSet) -> Self {
-        self.steps.set_affinity(cpus);
+        self.actions.set_affinity(cpus);
         self
     }
 
@@ -39,7 +39,7 @@ impl Builder {
     /// assert_eq!(refused.unwrap_err().kind(), ErrorKind::Os); // 1 to 99
     /// ```
     pub fn scheduling(mut self, scheduling: Scheduling) -> Self {
-        self.steps.set_scheduling(scheduling);
+        self.actions.set_scheduling(scheduling);
         self
     }
 
@@ -82,7 +82,7 @@ impl Builder {
         F: FnOnce() -> Result<(), E> + Send + 'static,
         E: Into<Error>,
     {
-        self.steps.add_before_start(|| f().map_err(Into::into));
+        self.actions.add_before_start(|| f().map_err(Into::into));
         self
     }
 
@@ -100,7 +100,7 @@ impl Builder {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn private_cwd(mut self) -> Self {
-        self.private = self.private.union(CloneFlags::FS);
+        self.unshared = self.unshared.union(CloneFlags::FS);
         self
     }
 
@@ -134,7 +134,7 @@ impl Builder {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub unsafe fn private_fds(mut self) -> Self {
-        self.private = self.private.union(CloneFlags::FILES);
+        self.unshared = self.unshared.union(CloneFlags::FILES);
         self
     }
 

@@ -5,11 +5,11 @@ use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
 
-use super::handle::JoinHandle;
-use super::setup::Steps;
+use super::join::exit_observer::ExitObserver;
+use super::join::handle::JoinHandle;
 use super::signals::SignalSet;
-use super::spawn as launch;
-use super::watch::Watch;
+use super::spawn::prepare;
+use super::spawn::setup::StartupActions;
 use crate::error::Error;
 use crate::flags::CloneFlags;
 use crate::runtime::record::Name;
@@ -26,10 +26,10 @@ pub(super) struct Options<'a> {
     /// Lowest address and length of the caller's own stack.
     pub(super) stack: Option<(usize, usize)>,
     /// What is not shared with the spawner although threads usually share it.
-    pub(super) private: CloneFlags,
+    pub(super) unshared: CloneFlags,
     pub(super) mask: Option<SigSet>,
-    pub(super) steps: &'a mut Steps,
-    pub(super) watch: Watch,
+    pub(super) actions: &'a mut StartupActions,
+    pub(super) observer: ExitObserver,
 }
 
 /// A thread to be: its name, its memory, what to do at a limit.
@@ -54,9 +54,9 @@ pub struct Builder {
     guard_size: Option<usize>,
     retry: Retry,
     pub(super) stack: Option<(usize, usize)>,
-    pub(super) private: CloneFlags,
+    pub(super) unshared: CloneFlags,
     pub(super) mask: Option<SignalSet>,
-    pub(super) steps: Steps,
+    pub(super) actions: StartupActions,
 }
 
 impl fmt::Debug for Builder {
@@ -98,9 +98,9 @@ impl Builder {
             guard_size: None,
             retry: Retry::NEVER,
             stack: None,
-            private: CloneFlags::empty(),
+            unshared: CloneFlags::empty(),
             mask: None,
-            steps: Steps::none(),
+            actions: StartupActions::none(),
         }
     }
 
@@ -240,12 +240,12 @@ impl Builder {
     {
         let options = self.options()?;
         // SAFETY: passed on.
-        let spawned = unsafe { launch::spawn(options, f)? };
+        let spawned = unsafe { prepare::spawn(options, f)? };
         Ok(JoinHandle::new(spawned))
     }
 
     pub(super) fn options(&mut self) -> Result<Options<'_>, Error> {
-        self.steps.check()?;
+        self.actions.check()?;
         if let Some((low, len)) = self.stack
             && (low == 0 || len < 4096 || low.checked_add(len).is_none())
         {
@@ -281,10 +281,10 @@ impl Builder {
             guard_size: self.guard_size.unwrap_or_else(slot::default_guard),
             retry: self.retry,
             stack: self.stack,
-            private: self.private,
+            unshared: self.unshared,
             mask: self.mask.map(SignalSet::kernel),
-            steps: &mut self.steps,
-            watch: Watch::Nobody,
+            actions: &mut self.actions,
+            observer: ExitObserver::None,
         })
     }
 }

@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use super::handle::JoinHandle;
+use super::join::handle::JoinHandle;
 use super::signals::Signal;
 use super::state;
 use crate::error::{Error, Operation};
@@ -107,8 +107,8 @@ impl<T> JoinHandle<T> {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn signal(&self, signal: Signal) -> Result<(), Error> {
-        self.keep_from_other_tasks();
-        self.pinned(&SIGNAL, |tid| {
+        self.retire_worker_after_task();
+        self.with_pinned_tid(&SIGNAL, |tid| {
             signal::send_to_thread(task::pid(), tid, signal.number())
         })
     }
@@ -126,7 +126,7 @@ impl<T> JoinHandle<T> {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn cpu_time(&self) -> Result<Duration, Error> {
-        self.pinned(&CPU_TIME, sched::thread_cpu_time)
+        self.with_pinned_tid(&CPU_TIME, sched::thread_cpu_time)
     }
 
     /// A descriptor for the thread that polls readable when it has ended
@@ -172,8 +172,8 @@ impl<T> JoinHandle<T> {
     fn open_pidfd(&self) -> Result<OwnedFd, Error> {
         const PIDFD_THREAD: u32 = libc::O_EXCL as u32;
         // The descriptor must become ready at the task's end.
-        self.keep_from_other_tasks();
-        self.pinned(&PIDFD, |tid| wait::pidfd_open(tid, PIDFD_THREAD))
+        self.retire_worker_after_task();
+        self.with_pinned_tid(&PIDFD, |tid| wait::pidfd_open(tid, PIDFD_THREAD))
             .map(OwnedFd::from_raw)
     }
 
@@ -198,21 +198,21 @@ impl<T> JoinHandle<T> {
     /// Has a thread of [`crate::warm`] end after this task: what was sent to it or opened for it
     /// must not reach the next one. A signal that comes when the task's last handler has run would
     /// wait for that.
-    fn keep_from_other_tasks(&self) {
-        if self.is_warm() {
-            state::retire(self.thread().record().state());
+    fn retire_worker_after_task(&self) {
+        if self.is_pooled() {
+            state::request_exit(self.thread().record().state());
         }
     }
 
     /// Runs `call` with the thread's tid while the thread cannot end.
-    fn pinned<R>(
+    fn with_pinned_tid<R>(
         &self,
         step: &'static Operation,
         call: impl FnOnce(i32) -> Result<R, Errno>,
     ) -> Result<R, Error> {
         let state = self.thread().record().state();
         let failed = |errno| Error::from_operation(step, errno);
-        let pin = state::pin(state).ok_or(failed(Errno::ESRCH))?;
+        let pin = state::pin_tid(state).ok_or(failed(Errno::ESRCH))?;
         let answer = call(self.tid());
         drop(pin);
         answer.map_err(failed)

@@ -161,14 +161,17 @@ impl<T: 'static> Local<T> {
     /// assert_eq!(LIMIT.try_with(|limit| limit * 2), Ok(20));
     /// ```
     pub fn try_with<R>(&'static self, f: impl FnOnce(&T) -> R) -> Result<R, AccessError> {
-        let value = self.value_or(None)?;
+        let value = self.get_or_init(None)?;
         // SAFETY: the value stays until the thread's end (LOCALS-2 of `runtime::tls_values`), and is not
         // moved; the reference ends with this call.
         Ok(f(unsafe { value.as_ref() }))
     }
 
     /// The thread's value; made of `given`, if there is one, or by `init`.
-    fn value_or(&'static self, given: Option<&mut Option<T>>) -> Result<NonNull<T>, AccessError> {
+    fn get_or_init(
+        &'static self,
+        given: Option<&mut Option<T>>,
+    ) -> Result<NonNull<T>, AccessError> {
         let record = record::current_ref();
         let key = core::ptr::from_ref(self).addr();
         // SAFETY: the key is this `static`'s address, which no other value has (`_own_address`),
@@ -202,9 +205,9 @@ impl<T: 'static> Local<T> {
     }
 
     /// Makes `value` the thread's value if it has none yet, else hands both to `store`.
-    fn put(&'static self, value: T, store: impl FnOnce(&T, T)) {
+    fn init_or_store(&'static self, value: T, store: impl FnOnce(&T, T)) {
         let mut given = Some(value);
-        match (self.value_or(Some(&mut given)), given) {
+        match (self.get_or_init(Some(&mut given)), given) {
             (Err(error), _) => panic!("{error}"),
             // SAFETY: as in `try_with`.
             (Ok(existing), Some(given)) => store(unsafe { existing.as_ref() }, given),
@@ -226,7 +229,7 @@ impl<T: 'static> Local<Cell<T>> {
     /// assert_eq!(LEVEL.get(), 2);
     /// ```
     pub fn set(&'static self, value: T) {
-        self.put(Cell::new(value), |cell, new| cell.set(new.into_inner()));
+        self.init_or_store(Cell::new(value), |cell, new| cell.set(new.into_inner()));
     }
 
     /// A copy of the thread's value.
@@ -320,7 +323,7 @@ impl<T: 'static> Local<RefCell<T>> {
     /// assert_eq!(NAME.take(), "io");
     /// ```
     pub fn set(&'static self, value: T) {
-        self.put(RefCell::new(value), |cell, new| {
+        self.init_or_store(RefCell::new(value), |cell, new| {
             cell.replace(new.into_inner());
         });
     }

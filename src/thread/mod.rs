@@ -1,44 +1,37 @@
 //! THREADS: spawn, join, and what is known of the thread one is in.
 //!
 //! * [`state`]: the one word that says who still uses a slot.
-//! * [`packet`]: closure and result, in the slot's own memory.
-//! * [`spawn`]: from a [`Builder`] to a kernel thread; [`entry`]: what that thread does, from its
-//!   first instruction to its last.
-//!   `end_by_panic`: how it ends where nothing unwinds.
-//! * [`setup`]: what is in force before the closure's first instruction.
-//! * [`watch`]: who is told of a thread's end: a [`scope`](mod@scope) or a [`set`],
-//!   whose [`queue`] it enters.
-//! * [`warm`]: threads that outlive their tasks.
+//! * [`spawn::packet`]: closure and result, in the slot's own memory.
+//! * [`spawn::prepare`]: from a [`Builder`] to a kernel thread;
+//!   [`spawn::entry`]: what that thread does, from its first instruction to its last.
+//!   `spawn::panic_handler`: how it ends where nothing unwinds.
+//! * [`spawn::setup`]: what is in force before the closure's first instruction.
+//! * [`join::exit_observer`]: who is told of a thread's end: a [`scope`](mod@scope) or a [`set`],
+//!   whose [`join::completion_queue`] it enters.
+//! * [`warm`], [`pool`]: threads that outlive their tasks.
 //! * [`local`]: thread-locals with destructors, with or without std.
-//! * [`builder`], [`attributes`], [`handle`], [`inspect`], [`park`], [`scope`](mod@scope): the
-//!   public face.
+//! * [`builder`], [`attributes`], [`join::handle`], [`inspect`], [`park`], [`scope`](mod@scope):
+//!   the public face.
 
 mod attributes;
 mod builder;
 mod cpu_set;
 mod current;
-#[cfg(feature = "panic-thread")]
-mod end_by_panic;
-mod entry;
-mod handle;
 mod inspect;
+pub(crate) mod join;
 pub mod local;
-mod packet;
 #[cfg(feature = "std")]
 mod panic_message;
 mod park;
-mod patience;
-pub(crate) mod queue;
+pub(crate) mod pool;
 mod reserve;
 mod scheduling;
 pub(crate) mod scope;
 mod set;
-mod setup;
 mod signals;
 mod spawn;
 pub(crate) mod state;
 pub mod warm;
-mod watch;
 
 pub use builder::{Builder, Retry, spawn};
 pub use cpu_set::CpuSet;
@@ -48,13 +41,10 @@ pub use current::sleep_until;
 pub use current::{
     Thread, ThreadId, available_parallelism, current, panicking, sleep, sleep_ms, yield_now,
 };
-pub use handle::JoinHandle;
 #[cfg(not(feature = "std"))]
 pub use inspect::Pidfd;
 pub use inspect::{StackInfo, stack_usage};
-#[cfg(not(feature = "std"))]
-pub use packet::Panicked;
-pub use packet::Result;
+pub use join::handle::JoinHandle;
 #[allow(deprecated, reason = "as above")]
 pub use park::{park, park_timeout, park_timeout_ms};
 pub use reserve::{reserve, trim};
@@ -62,6 +52,9 @@ pub use scheduling::Scheduling;
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use set::JoinSet;
 pub use signals::{Signal, SignalSet};
+#[cfg(not(feature = "std"))]
+pub use spawn::packet::Panicked;
+pub use spawn::packet::Result;
 
 /// std's own thread-locals, which rawthreads have like any other: what `std::thread` names, so that
 /// `use rawthread as thread;` finds it here too. Feature `std`.

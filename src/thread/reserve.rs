@@ -1,7 +1,7 @@
 //! Memory and identities ahead of time, and back when they are not needed.
 
 use super::builder::default_stack_size;
-use super::spawn;
+use super::spawn::prepare;
 use crate::arena::FreeList;
 use crate::error::Error;
 use crate::runtime::{Rt, Runtime, record};
@@ -41,7 +41,7 @@ pub fn reserve(n: usize) -> Result<(), Error> {
     // need as many tasks at a time, which a limit may not allow.
     let mut outcome = Ok(());
     for _ in 0..n {
-        match spawn::take(room, slot::default_guard()) {
+        match prepare::acquire_slot(room, slot::default_guard()) {
             Ok(slot) => held.push(slot),
             Err(error) => {
                 outcome = Err(error);
@@ -68,7 +68,7 @@ pub fn reserve(n: usize) -> Result<(), Error> {
 /// ```
 pub fn trim() {
     if Rt::ensure_init().is_ok() {
-        super::warm::end_idle();
+        super::pool::shutdown_idle();
         Rt::cache().trim(Rt::destroy_tcb);
     }
 }

@@ -7,11 +7,11 @@ use core::time::Duration;
 
 use super::builder::Builder;
 use super::current::Thread;
-use super::handle::JoinHandle;
-use super::packet::Result;
-use super::patience;
-use super::spawn as launch;
-use super::watch::Watch;
+use super::join::exit_observer::ExitObserver;
+use super::join::handle::JoinHandle;
+use super::join::spin;
+use super::spawn::packet::Result;
+use super::spawn::prepare;
 use crate::error::Error;
 use crate::primitive::atomic::{AtomicU32, Ordering};
 use crate::primitive::maybe_const_fn;
@@ -37,27 +37,27 @@ use crate::sync::futex;
 /// Orderings: leaving is a Release and the scope's look an Acquire, with only read-modify-writes
 /// between: all that every thread did happens before the scope ends.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct ScopeData {
     running: AtomicU32,
     /// Panics whose payload no join has taken.
-    unclaimed: AtomicU32,
+    unhandled_panics: AtomicU32,
 }
 
 /// Far above the kernel's highest possible number of threads, 2^22.
 const WAITING: u32 = 1 << 31;
 
-impl Ledger {
+impl ScopeData {
     maybe_const_fn! {
         pub(crate) fn new() -> Self {
             Self {
                 running: AtomicU32::new(0),
-                unclaimed: AtomicU32::new(0),
+                unhandled_panics: AtomicU32::new(0),
             }
         }
     }
 
     /// Spawner: one more thread. Relaxed by SCOPE-1.
-    pub(crate) fn enter(&self) {
+    pub(crate) fn increment(&self) {
         self.running.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -68,8 +68,8 @@ impl Ledger {
     /// woken in vain and sleeps on, as users of futexes must.
     ///
     /// # Safety
-    /// The ledger lives, and the caller has entered it and not yet left.
-    pub(crate) unsafe fn leave(this: *const Self) {
+    /// The scope lives, and the caller has entered it and not yet left.
+    pub(crate) unsafe fn decrement(this: *const Self) {
         // SAFETY: alive until the subtraction by the contract; only the address is used after.
         let running = unsafe { &raw const (*this).running };
         // SAFETY: as above.
@@ -81,35 +81,32 @@ impl Ledger {
 
     /// Thread: panicked. Relaxed: the joiner, or the scope, learns of it after this thread is done.
     pub(super) fn panicked(&self) {
-        self.unclaimed.fetch_add(1, Ordering::Relaxed);
+        self.unhandled_panics.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Joiner: took this result, and with it the payload of a panic.
-    fn claimed<T>(&self, result: Result<T>) -> Result<T> {
+    fn mark_handled<T>(&self, result: Result<T>) -> Result<T> {
         if result.is_err() {
-            self.unclaimed.fetch_sub(1, Ordering::Relaxed);
+            self.unhandled_panics.fetch_sub(1, Ordering::Relaxed);
         }
         result
     }
 
     /// Joiner: took the result, or was too early.
-    fn claimed_or_back<'scope, T>(
+    fn map_joined<'scope, T>(
         &'scope self,
         joined: core::result::Result<Result<T>, JoinHandle<T>>,
     ) -> core::result::Result<Result<T>, ScopedJoinHandle<'scope, T>> {
         match joined {
-            Ok(result) => Ok(self.claimed(result)),
-            Err(handle) => Err(ScopedJoinHandle {
-                handle,
-                ledger: self,
-            }),
+            Ok(result) => Ok(self.mark_handled(result)),
+            Err(handle) => Err(ScopedJoinHandle { handle, data: self }),
         }
     }
 
     /// Scope: sleeps until no thread is left.
     pub(crate) fn wait(&self) {
         let look = || self.running.load(Ordering::Acquire);
-        if patience::await_awake(|| look() == 0) {
+        if spin::spin_until(|| look() == 0) {
             return;
         }
         let mut value = self.running.fetch_or(WAITING, Ordering::Acquire) | WAITING;
@@ -134,7 +131,7 @@ impl Ledger {
 /// ```
 #[derive(Debug)]
 pub struct Scope<'scope, 'env: 'scope> {
-    ledger: Ledger,
+    data: ScopeData,
     /// Invariant: a scope can stand for no longer and no shorter one.
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
@@ -167,7 +164,7 @@ where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
     /// Waits also when `f` unwinds: its threads may hold what the unwinding is about to drop.
-    struct Wait<'a>(&'a Ledger);
+    struct Wait<'a>(&'a ScopeData);
     impl Drop for Wait<'_> {
         fn drop(&mut self) {
             self.0.wait();
@@ -175,14 +172,14 @@ where
     }
 
     let scope = Scope {
-        ledger: Ledger::new(),
+        data: ScopeData::new(),
         scope: PhantomData,
         env: PhantomData,
     };
-    let wait = Wait(&scope.ledger);
+    let wait = Wait(&scope.data);
     let result = f(&scope);
     drop(wait);
-    if scope.ledger.unclaimed.load(Ordering::Relaxed) > 0 {
+    if scope.data.unhandled_panics.load(Ordering::Relaxed) > 0 {
         panic!("a scoped thread panicked");
     }
     result
@@ -241,19 +238,19 @@ impl Builder {
         T: Send + 'scope,
     {
         let mut options = self.options()?;
-        let ledger = &scope.ledger;
-        options.watch = Watch::Scope(ledger);
-        ledger.enter();
+        let data = &scope.data;
+        options.observer = ExitObserver::Scope(data);
+        data.increment();
         // SAFETY: what `f` and its result borrow lives as long as 'scope, which ends after the
         // scope has waited for the thread to leave (SCOPE-2); a handle does not outlive 'scope.
-        match unsafe { launch::spawn(options, f) } {
+        match unsafe { prepare::spawn(options, f) } {
             Ok(spawned) => Ok(ScopedJoinHandle {
                 handle: JoinHandle::new(spawned),
-                ledger,
+                data,
             }),
             Err(error) => {
                 // SAFETY: entered above, and no thread came to be that could leave.
-                unsafe { Ledger::leave(ledger) };
+                unsafe { ScopeData::decrement(data) };
                 Err(error)
             }
         }
@@ -271,7 +268,7 @@ impl Builder {
 /// ```
 pub struct ScopedJoinHandle<'scope, T> {
     handle: JoinHandle<T>,
-    ledger: &'scope Ledger,
+    data: &'scope ScopeData,
 }
 
 impl<T> ScopedJoinHandle<'_, T> {
@@ -287,7 +284,7 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// });
     /// ```
     pub fn join(self) -> Result<T> {
-        self.ledger.claimed(self.handle.join())
+        self.data.mark_handled(self.handle.join())
     }
 
     /// [`ScopedJoinHandle::join`] if that need not wait, else the handle; as
@@ -304,8 +301,8 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// });
     /// ```
     pub fn try_join(self) -> core::result::Result<Result<T>, Self> {
-        let Self { handle, ledger } = self;
-        ledger.claimed_or_back(handle.try_join())
+        let Self { handle, data } = self;
+        data.map_joined(handle.try_join())
     }
 
     /// [`ScopedJoinHandle::join`] within `timeout`, else the handle; as
@@ -324,8 +321,8 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// });
     /// ```
     pub fn join_timeout(self, timeout: Duration) -> core::result::Result<Result<T>, Self> {
-        let Self { handle, ledger } = self;
-        ledger.claimed_or_back(handle.join_timeout(timeout))
+        let Self { handle, data } = self;
+        data.map_joined(handle.join_timeout(timeout))
     }
 
     /// [`ScopedJoinHandle::join`] until `deadline`, else the handle; as
@@ -348,8 +345,8 @@ impl<T> ScopedJoinHandle<'_, T> {
         self,
         deadline: std::time::Instant,
     ) -> core::result::Result<Result<T>, Self> {
-        let Self { handle, ledger } = self;
-        ledger.claimed_or_back(handle.join_deadline(deadline))
+        let Self { handle, data } = self;
+        data.map_joined(handle.join_deadline(deadline))
     }
 
     /// The thread this handle is of.

@@ -8,12 +8,12 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 use super::builder::Builder;
 use super::current::Thread;
-use super::handle::JoinHandle;
-use super::packet::{Head, Result};
-use super::patience;
-use super::queue::Queue;
-use super::spawn::{self as launch, Spawned};
-use super::watch::Watch;
+use super::join::completion_queue::CompletionQueue;
+use super::join::exit_observer::ExitObserver;
+use super::join::handle::JoinHandle;
+use super::join::spin;
+use super::spawn::packet::{PacketHeader, Result};
+use super::spawn::prepare::{self, RawHandle};
 use crate::arena::{Arena, ArenaEntry, FreeList, Zeroable};
 use crate::diagnosis;
 use crate::error::Error;
@@ -22,8 +22,8 @@ use crate::runtime::record::ThreadRef;
 
 /// What a set and its threads share. Permanent memory, counted: a thread that outlives its set
 /// still finds the queue it was told of.
-struct Block {
-    queue: Queue,
+struct SetShared {
+    queue: CompletionQueue,
     /// The set, and each thread that has not entered the queue yet.
     refs: AtomicU32,
 }
@@ -31,33 +31,33 @@ struct Block {
 /// One thread's place in a set. It has two owners, the set and the thread; the second to let go
 /// puts it on the free list.
 ///
-/// The fields but `next` and `let_go` are the set's, who writes them before the thread exists, or
+/// The fields but `queue_link` and `half_released` are the set's, who writes them before the thread exists, or
 /// never shows them to it; they are atomics, used Relaxed, so that cells can be shared.
-pub(super) struct Member {
+pub(super) struct SetEntry {
     /// In the queue: who entered before. Among the collected: who comes after.
-    next: Link,
-    let_go: AtomicBool,
-    block: AtomicPtr<ArenaEntry<Block>>,
+    queue_link: Link,
+    half_released: AtomicBool,
+    shared: AtomicPtr<ArenaEntry<SetShared>>,
     /// The thread's handle, in parts.
     record: AtomicPtr<()>,
-    head: AtomicPtr<Head>,
+    head: AtomicPtr<PacketHeader>,
     result: AtomicPtr<()>,
     /// Neighbours among all members of the set, by number; 0 for none.
-    newer: AtomicU32,
-    older: AtomicU32,
+    next: AtomicU32,
+    prev: AtomicU32,
 }
 
 // SAFETY: zero is an empty queue without references.
-unsafe impl Zeroable for Block {}
+unsafe impl Zeroable for SetShared {}
 // SAFETY: zero is a member of nothing.
-unsafe impl Zeroable for Member {}
+unsafe impl Zeroable for SetEntry {}
 
-static BLOCKS: Arena<Block> = Arena::new();
-static FREE_BLOCKS: FreeList = FreeList::new();
-static MEMBERS: Arena<Member> = Arena::new();
-static FREE_MEMBERS: FreeList = FreeList::new();
+static SETS: Arena<SetShared> = Arena::new();
+static FREE_SETS: FreeList = FreeList::new();
+static ENTRIES: Arena<SetEntry> = Arena::new();
+static FREE_ENTRIES: FreeList = FreeList::new();
 
-fn take<T: Zeroable>(
+fn alloc<T: Zeroable>(
     arena: &'static Arena<T>,
     free: &FreeList,
 ) -> core::result::Result<&'static ArenaEntry<T>, Error> {
@@ -69,50 +69,50 @@ fn take<T: Zeroable>(
     }
 }
 
-impl Block {
+impl SetShared {
     fn new() -> core::result::Result<&'static ArenaEntry<Self>, Error> {
-        let block = take(&BLOCKS, &FREE_BLOCKS)?;
-        block.queue.reset();
-        block.refs.store(1, Ordering::Relaxed);
-        Ok(block)
+        let shared = alloc(&SETS, &FREE_SETS)?;
+        shared.queue.reset();
+        shared.refs.store(1, Ordering::Relaxed);
+        Ok(shared)
     }
 
     /// Lets one reference go. Release and Acquire: everybody's uses come before its next life.
     fn unref(this: &'static ArenaEntry<Self>) {
         if this.refs.fetch_sub(1, Ordering::AcqRel) == 1 {
-            FREE_BLOCKS.push(this);
+            FREE_SETS.push(this);
         }
     }
 }
 
-impl Member {
+impl SetEntry {
     fn new(
-        block: &'static ArenaEntry<Block>,
+        shared: &'static ArenaEntry<SetShared>,
     ) -> core::result::Result<&'static ArenaEntry<Self>, Error> {
-        let member = take(&MEMBERS, &FREE_MEMBERS)?;
-        member.let_go.store(false, Ordering::Relaxed);
-        let address = ptr::from_ref(block).cast_mut();
-        member.block.store(address, Ordering::Relaxed);
+        let entry = alloc(&ENTRIES, &FREE_ENTRIES)?;
+        entry.half_released.store(false, Ordering::Relaxed);
+        let address = ptr::from_ref(shared).cast_mut();
+        entry.shared.store(address, Ordering::Relaxed);
         // Relaxed: the set's own reference keeps the count above 0.
-        block.refs.fetch_add(1, Ordering::Relaxed);
-        Ok(member)
+        shared.refs.fetch_add(1, Ordering::Relaxed);
+        Ok(entry)
     }
 
     /// The set, or the thread: uses the member no more. Release and Acquire as for blocks.
-    fn let_go(this: &'static ArenaEntry<Self>) {
-        if this.let_go.swap(true, Ordering::AcqRel) {
-            FREE_MEMBERS.push(this);
+    fn release_half(this: &'static ArenaEntry<Self>) {
+        if this.half_released.swap(true, Ordering::AcqRel) {
+            FREE_ENTRIES.push(this);
         }
     }
 
     /// Thread: has ended; tells the set, if there still is one.
     pub(super) fn done(this: &'static ArenaEntry<Self>) {
-        let block = this.block.load(Ordering::Relaxed);
+        let shared = this.shared.load(Ordering::Relaxed);
         // SAFETY: blocks are permanent, and this thread's reference keeps it this set's.
-        let block: &'static ArenaEntry<Block> = unsafe { &*block };
-        block.queue.enter(this.id(), &this.next);
-        Self::let_go(this);
-        Block::unref(block);
+        let shared: &'static ArenaEntry<SetShared> = unsafe { &*shared };
+        shared.queue.push(this.id(), &this.queue_link);
+        Self::release_half(this);
+        SetShared::unref(shared);
     }
 }
 
@@ -139,9 +139,9 @@ impl Member {
 /// ```
 pub struct JoinSet<T> {
     /// From the first spawn on.
-    block: Option<&'static ArenaEntry<Block>>,
+    shared: Option<&'static ArenaEntry<SetShared>>,
     /// Collected but not yet joined: the number of the first to have ended; 0 for none.
-    ended: u32,
+    finished_head: u32,
     /// The newest of all members; 0 for none.
     newest: u32,
     len: usize,
@@ -157,8 +157,8 @@ impl<T> JoinSet<T> {
     /// ```
     pub const fn new() -> Self {
         Self {
-            block: None,
-            ended: 0,
+            shared: None,
+            finished_head: 0,
             newest: 0,
             len: 0,
             handles: PhantomData,
@@ -237,24 +237,24 @@ impl<T> JoinSet<T> {
         T: Send + 'static,
     {
         let mut options = builder.options()?;
-        let block = match self.block {
-            Some(block) => block,
-            None => *self.block.insert(Block::new()?),
+        let shared = match self.shared {
+            Some(shared) => shared,
+            None => *self.shared.insert(SetShared::new()?),
         };
-        let member = Member::new(block)?;
-        options.watch = Watch::Set(member);
+        let entry = SetEntry::new(shared)?;
+        options.observer = ExitObserver::Set(entry);
         // SAFETY: 'static outlives every thread.
-        match unsafe { launch::spawn(options, f) } {
+        match unsafe { prepare::spawn(options, f) } {
             Ok(spawned) => {
                 let thread = Thread::from_record(spawned.record.clone());
-                self.insert(member, spawned);
+                self.insert(entry, spawned);
                 Ok(thread)
             }
             Err(error) => {
                 // No thread came to be that could let go of its half.
-                Member::let_go(member);
-                Member::let_go(member);
-                Block::unref(block);
+                SetEntry::release_half(entry);
+                SetEntry::release_half(entry);
+                SetShared::unref(shared);
                 Err(error)
             }
         }
@@ -280,9 +280,9 @@ impl<T> JoinSet<T> {
             if let Some(result) = self.try_join_next() {
                 return Some(result);
             }
-            let block = self.block.filter(|_| self.len > 0)?;
-            if !patience::await_awake(|| !block.queue.is_empty()) {
-                block.queue.wait();
+            let shared = self.shared.filter(|_| self.len > 0)?;
+            if !spin::spin_until(|| !shared.queue.is_empty()) {
+                shared.queue.wait();
             }
         }
     }
@@ -297,17 +297,17 @@ impl<T> JoinSet<T> {
     /// set.join_next().unwrap().unwrap();
     /// ```
     pub fn try_join_next(&mut self) -> Option<Result<T>> {
-        if self.ended == 0 {
-            self.ended = oldest_first(self.block?.queue.collect());
+        if self.finished_head == 0 {
+            self.finished_head = reverse(self.shared?.queue.take_all());
         }
-        if self.ended == 0 {
+        if self.finished_head == 0 {
             return None;
         }
-        let member = MEMBERS.entry(self.ended);
-        self.ended = member.next.load(Ordering::Relaxed);
+        let entry = ENTRIES.entry(self.finished_head);
+        self.finished_head = entry.queue_link.load(Ordering::Relaxed);
         // The thread has entered the queue, so it is done: this does not wait, but for the kernel
         // to be off a stack of the caller's own.
-        Some(self.remove(member).join())
+        Some(self.remove(entry).join())
     }
 
     /// Waits for all threads of the set and returns what they left, in the order in which they
@@ -329,59 +329,59 @@ impl<T> JoinSet<T> {
     }
 
     /// Enters a new thread among all members.
-    fn insert(&mut self, member: &'static ArenaEntry<Member>, spawned: Spawned<T>) {
-        member
+    fn insert(&mut self, entry: &'static ArenaEntry<SetEntry>, spawned: RawHandle<T>) {
+        entry
             .record
             .store(spawned.record.into_raw(), Ordering::Relaxed);
-        member.head.store(spawned.head.as_ptr(), Ordering::Relaxed);
-        member
+        entry.head.store(spawned.head.as_ptr(), Ordering::Relaxed);
+        entry
             .result
             .store(spawned.result.as_ptr().cast(), Ordering::Relaxed);
-        member.newer.store(0, Ordering::Relaxed);
-        member.older.store(self.newest, Ordering::Relaxed);
+        entry.next.store(0, Ordering::Relaxed);
+        entry.prev.store(self.newest, Ordering::Relaxed);
         if self.newest != 0 {
-            let older = MEMBERS.entry(self.newest);
-            older.newer.store(member.id(), Ordering::Relaxed);
+            let prev = ENTRIES.entry(self.newest);
+            prev.next.store(entry.id(), Ordering::Relaxed);
         }
-        self.newest = member.id();
+        self.newest = entry.id();
         self.len += 1;
     }
 
     /// Takes a thread out of all members, lets go of its place, and makes its parts a handle.
-    fn remove(&mut self, member: &'static ArenaEntry<Member>) -> JoinHandle<T> {
-        let (newer, older) = (
-            member.newer.load(Ordering::Relaxed),
-            member.older.load(Ordering::Relaxed),
+    fn remove(&mut self, entry: &'static ArenaEntry<SetEntry>) -> JoinHandle<T> {
+        let (next, prev) = (
+            entry.next.load(Ordering::Relaxed),
+            entry.prev.load(Ordering::Relaxed),
         );
-        match newer {
-            0 => self.newest = older,
-            newer => MEMBERS.entry(newer).older.store(older, Ordering::Relaxed),
+        match next {
+            0 => self.newest = prev,
+            next => ENTRIES.entry(next).prev.store(prev, Ordering::Relaxed),
         }
-        if older != 0 {
-            MEMBERS.entry(older).newer.store(newer, Ordering::Relaxed);
+        if prev != 0 {
+            ENTRIES.entry(prev).next.store(next, Ordering::Relaxed);
         }
         self.len -= 1;
-        // SAFETY: `insert` left the parts of a `Spawned<T>` of this set's type; the member is
+        // SAFETY: `insert` left the parts of a `RawHandle<T>` of this set's type; the member is
         // taken out here, so they are put together once.
         let handle = unsafe {
-            JoinHandle::new(Spawned {
-                record: ThreadRef::from_raw(member.record.load(Ordering::Relaxed)),
-                head: NonNull::new_unchecked(member.head.load(Ordering::Relaxed)),
-                result: NonNull::new_unchecked(member.result.load(Ordering::Relaxed).cast()),
+            JoinHandle::new(RawHandle {
+                record: ThreadRef::from_raw(entry.record.load(Ordering::Relaxed)),
+                head: NonNull::new_unchecked(entry.head.load(Ordering::Relaxed)),
+                result: NonNull::new_unchecked(entry.result.load(Ordering::Relaxed).cast()),
             })
         };
-        Member::let_go(member);
+        SetEntry::release_half(entry);
         handle
     }
 }
 
 /// Turns a list from the queue round; the number that entered first.
-fn oldest_first(mut last: u32) -> u32 {
+fn reverse(mut last: u32) -> u32 {
     let mut first = 0;
     while last != 0 {
-        let member = MEMBERS.entry(last);
-        let before = member.next.load(Ordering::Relaxed);
-        member.next.store(first, Ordering::Relaxed);
+        let entry = ENTRIES.entry(last);
+        let before = entry.queue_link.load(Ordering::Relaxed);
+        entry.queue_link.store(first, Ordering::Relaxed);
         first = last;
         last = before;
     }
@@ -395,10 +395,10 @@ impl<T> Drop for JoinSet<T> {
         impl<T> Detach<'_, T> {
             fn all(&mut self) {
                 while self.0.newest != 0 {
-                    drop(self.0.remove(MEMBERS.entry(self.0.newest)));
+                    drop(self.0.remove(ENTRIES.entry(self.0.newest)));
                 }
-                if let Some(block) = self.0.block.take() {
-                    Block::unref(block);
+                if let Some(shared) = self.0.shared.take() {
+                    SetShared::unref(shared);
                 }
             }
         }

@@ -10,7 +10,7 @@
 //! | all three | both let go; the slot is in the cache | nobody | nobody |
 //!
 //! Two bits are for [`super::warm`], whose threads outlive their tasks: `WAITING`, a joiner sleeps
-//! on this word and must be woken; `RETIRE`, the kernel thread must end after this task.
+//! on this word and must be woken; `EXIT_AFTER_TASK`, the kernel thread must end after this task.
 //!
 //! Each of these bits is set once and never cleared. The bits above them count *pins*: calls that
 //! use the thread's tid right now, for which the thread stays in the kernel a moment longer. Only a
@@ -29,34 +29,34 @@ const DETACHED: u32 = 1;
 const COMPLETE: u32 = 2;
 const DONE: u32 = 4;
 const WAITING: u32 = 8;
-const RETIRE: u32 = 16;
+const EXIT_AFTER_TASK: u32 = 16;
 const PIN: u32 = 32;
 const _: () = assert!(PIN == crate::runtime::record::STATE_FLAGS + 1);
 
 /// What the thread does with the result when its closure has ended.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Result {
+pub(crate) enum ResultOwner {
     /// A handle will take it.
-    Keep,
+    Handle,
     /// Nobody will: drop it here.
-    Drop,
+    Thread,
 }
 
 /// Whether the caller was the last user of the slot.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Slot {
+pub(crate) enum LastUser {
     /// The other one still uses it and will give it back.
-    Shared,
+    No,
     /// The caller gives it back.
-    Release,
+    Yes,
 }
 
 /// What the handle finds when it lets go of a result that was there.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Detached {
+pub(crate) enum DetachOutcome {
     /// The thread still runs its destructors and will give the slot back.
     Complete,
     /// The slot is the caller's to give back.
@@ -64,20 +64,20 @@ pub(crate) enum Detached {
 }
 
 /// Thread: the closure has ended and its result is written.
-pub(crate) fn complete(state: &AtomicU32) -> Result {
+pub(crate) fn set_complete(state: &AtomicU32) -> ResultOwner {
     if state.fetch_or(COMPLETE, Ordering::AcqRel) & DETACHED == 0 {
-        Result::Keep
+        ResultOwner::Handle
     } else {
-        Result::Drop
+        ResultOwner::Thread
     }
 }
 
 /// Thread: the last thing before it leaves.
-pub(crate) fn done(state: &AtomicU32) -> Slot {
+pub(crate) fn set_done(state: &AtomicU32) -> LastUser {
     if state.fetch_or(DONE, Ordering::AcqRel) & DETACHED == 0 {
-        Slot::Shared
+        LastUser::No
     } else {
-        Slot::Release
+        LastUser::Yes
     }
 }
 
@@ -94,34 +94,34 @@ pub(crate) fn try_detach_running(state: &AtomicU32) -> bool {
 }
 
 /// Handle: lets go after it has dropped the result.
-pub(crate) fn detach(state: &AtomicU32) -> Detached {
+pub(crate) fn detach(state: &AtomicU32) -> DetachOutcome {
     if state.fetch_or(DETACHED, Ordering::AcqRel) & DONE != 0 {
-        Detached::Done
+        DetachOutcome::Done
     } else {
-        Detached::Complete
+        DetachOutcome::Complete
     }
 }
 
 /// What a warm thread finds when it is done with a task.
 pub(crate) struct TaskDone {
-    pub(crate) slot: Slot,
+    pub(crate) last_user: LastUser,
     /// Somebody sleeps in [`wait`].
     pub(crate) wake: bool,
-    /// [`retire`] was called.
-    pub(crate) retire: bool,
+    /// [`request_exit`] was called.
+    pub(crate) exit_requested: bool,
 }
 
-/// Warm thread: as [`done`], for a task.
-pub(crate) fn task_done(state: &AtomicU32) -> TaskDone {
+/// Warm thread: as [`set_done`], for a task.
+pub(crate) fn set_task_done(state: &AtomicU32) -> TaskDone {
     let before = state.fetch_or(DONE, Ordering::AcqRel);
     TaskDone {
-        slot: if before & DETACHED == 0 {
-            Slot::Shared
+        last_user: if before & DETACHED == 0 {
+            LastUser::No
         } else {
-            Slot::Release
+            LastUser::Yes
         },
         wake: before & WAITING != 0,
-        retire: before & RETIRE != 0,
+        exit_requested: before & EXIT_AFTER_TASK != 0,
     }
 }
 
@@ -143,35 +143,35 @@ pub(crate) fn wait(state: &AtomicU32, deadline: Option<Deadline>) -> bool {
 
 /// Handle of a task: the kernel thread must not serve another task after this one. Relaxed: the
 /// bit alone matters, and the handle is not done with the task yet.
-pub(crate) fn retire(state: &AtomicU32) {
-    state.fetch_or(RETIRE, Ordering::Relaxed);
+pub(crate) fn request_exit(state: &AtomicU32) {
+    state.fetch_or(EXIT_AFTER_TASK, Ordering::Relaxed);
 }
 
 /// A use of the thread's tid; the thread cannot end meanwhile.
 #[must_use]
-pub(crate) struct Pin<'a>(&'a AtomicU32);
+pub(crate) struct TidPin<'a>(&'a AtomicU32);
 
 /// Handle: keeps the thread from ending; `None` if it is done already.
-pub(crate) fn pin(state: &AtomicU32) -> Option<Pin<'_>> {
+pub(crate) fn pin_tid(state: &AtomicU32) -> Option<TidPin<'_>> {
     // Relaxed: the count alone matters; that the thread reads it after setting DONE is argued in
-    // `wait_unpinned`.
+    // `wait_for_unpin`.
     let pinned = state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
         (now & DONE == 0).then_some(now.wrapping_add(PIN))
     });
-    // A `Pin` must not come to be, and be dropped, for a thread that is done.
-    pinned.is_ok().then(|| Pin(state))
+    // A `TidPin` must not come to be, and be dropped, for a thread that is done.
+    pinned.is_ok().then(|| TidPin(state))
 }
 
-impl Drop for Pin<'_> {
+impl Drop for TidPin<'_> {
     fn drop(&mut self) {
         // Release: the use of the tid before the thread's end.
         self.0.fetch_sub(PIN, Ordering::Release);
     }
 }
 
-/// Thread: returns when nobody uses its tid any more. After [`done`]: one word holds both DONE and
+/// Thread: returns when nobody uses its tid any more. After [`set_done`]: one word holds both DONE and
 /// the count, so every pin came before DONE and is seen here, and none comes after.
-pub(crate) fn wait_unpinned(state: &AtomicU32) {
+pub(crate) fn wait_for_unpin(state: &AtomicU32) {
     let mut tries = 0u32;
     while state.load(Ordering::Acquire) >= PIN {
         // The pin's holder is inside one system call. It may have a lower priority than this

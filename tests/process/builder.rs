@@ -89,7 +89,7 @@ fn the_stack_of_a_vm_child_has_a_guard_and_is_unmapped_after_wait() {
     let mut child = unsafe {
         Builder::new()
             .flags(CloneFlags::VM | CloneFlags::CLEAR_SIGHAND)
-            .identity(false)
+            .own_tls(false)
             .stack_size(64 * 1024)
             .spawn(|| dig(0) as i32)
     }

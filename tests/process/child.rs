@@ -121,7 +121,7 @@ fn many_dropped_children_leave_no_task_and_no_mapping() {
     };
     let round = || {
         let children: Vec<_> = (0..20)
-            .map(|_| sleeper(&Builder::new().flags(CloneFlags::VM).identity(false)))
+            .map(|_| sleeper(&Builder::new().flags(CloneFlags::VM).own_tls(false)))
             .collect();
         let pids: Vec<_> = children.iter().map(Child::pid).collect();
         drop(children);

@@ -3,7 +3,7 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use rawthread::ErrorKind;
-use rawthread::process::{BeforeExec, Command, Namespaces, Resource, Stdio};
+use rawthread::process::{BeforeExec, Command, Namespaces, Rlimit, Stdio};
 
 use crate::common::{self, Directory};
 use crate::util::{self, sh};
@@ -69,7 +69,7 @@ fn a_failure_names_its_step_and_leaves_no_child() {
         c.process_group(1);
     });
     check("prlimit64", libc::EINVAL, &|c| {
-        c.rlimit(Resource::Core, 1, 0);
+        c.rlimit(Rlimit::Core, 1, 0);
     });
     check("rt_sigaction", libc::EINVAL, &|c| {
         c.default_signal(rawthread::Signal::new(libc::SIGKILL).unwrap());

@@ -58,12 +58,12 @@ fn everything_works(identities: bool) {
             CloneFlags::VM | CloneFlags::VFORK,
             CloneFlags::VM | CloneFlags::FILES | CloneFlags::FS | CloneFlags::SIGHAND,
         ] {
-            for identity in [identities, false] {
+            for own_tls in [identities, false] {
                 let mut child = Builder::new()
                     .flags(flags)
-                    .identity(identity)
+                    .own_tls(own_tls)
                     .spawn(|| 3)
-                    .unwrap_or_else(|error| panic!("{flags:?} {identity}: {error}"));
+                    .unwrap_or_else(|error| panic!("{flags:?} {own_tls}: {error}"));
                 assert_eq!(child.wait().unwrap().code(), Some(3), "{flags:?}");
             }
         }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rawthread::process::{BeforeExec, Command, Namespaces, Resource};
+use rawthread::process::{BeforeExec, Command, Namespaces, Rlimit};
 
 use crate::common;
 use crate::util::{self, sh};
@@ -137,13 +137,13 @@ fn sessions_groups_limits_and_masks_are_set() {
     assert!(group[0] == group[1] && group[1] != group[2]);
     assert_eq!(
         sh("ulimit -n", |c| {
-            c.rlimit(Resource::OpenFiles, 33, 44);
+            c.rlimit(Rlimit::OpenFiles, 33, 44);
         }),
         "33"
     );
     assert_eq!(
         sh("ulimit -Hn", |c| {
-            c.rlimit(Resource::OpenFiles, 33, 44);
+            c.rlimit(Rlimit::OpenFiles, 33, 44);
         }),
         "44"
     );

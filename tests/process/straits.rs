@@ -99,10 +99,10 @@ fn stacks_are_freed_where_sigchld_is_ignored() {
     // SAFETY: no handler.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
     // Without either there is no telling a child that is gone from one that is not ours.
-    for (pidfd, identity) in [(true, true), (true, false), (false, true)] {
+    for (pidfd, own_tls) in [(true, true), (true, false), (false, true)] {
         let builder = Builder::new()
             .flags(CloneFlags::VM)
-            .identity(identity)
+            .own_tls(own_tls)
             .pidfd(pidfd);
         let turn = || {
             // SAFETY: the child only returns.
@@ -122,7 +122,7 @@ fn stacks_are_freed_where_sigchld_is_ignored() {
         // One stack is 64 pages.
         assert!(
             grown < 640,
-            "identity {identity}, pidfd {pidfd}: {grown} pages"
+            "identity {own_tls}, pidfd {pidfd}: {grown} pages"
         );
     }
 }
@@ -151,7 +151,7 @@ fn a_refused_child_never_passes_a_gate_in_a_shared_table() {
             let builder = Builder::new()
                 .flags(CloneFlags::VM | CloneFlags::FILES)
                 .namespaces(Namespaces::USER)
-                .identity(false)
+                .own_tls(false)
                 .uid_map(0, 0, 0);
             // SAFETY: the child would only count.
             let refused = unsafe {

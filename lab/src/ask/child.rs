@@ -19,7 +19,7 @@ where
 {
     let builder = Builder::new()
         .flags(flags)
-        .identity(false)
+        .own_tls(false)
         .exit_signal(signal);
     // SAFETY: the experiments' closures make raw system calls on numbers and atomics alone, and
     // own what they use; the experiment has one thread, which waits while the child runs.

@@ -84,7 +84,7 @@ fn by_builder(scene: &'static Scene) -> Result<End, Refusal> {
     let plan = scene.plan;
     let builder = Builder::new()
         .flags(plan.flags)
-        .identity(false)
+        .own_tls(false)
         .exit_signal(plan.exit_signal)
         .pidfd(plan.flags.contains(CloneFlags::PIDFD));
     // SAFETY: `act` makes raw system calls and touches memory that lives as long as the process;

@@ -40,19 +40,19 @@ const OWNER: u32 = !(COUNT | MARK);
 const OWNER_SHIFT: u32 = 10;
 
 /// A child that may change its ids in this memory; dropped once it has left.
-pub(super) struct Changing(());
+pub(super) struct DumpableGuard(());
 
-impl Changing {
+impl DumpableGuard {
     /// Before the child is made.
     pub(super) fn begin() -> Self {
-        let me = me();
+        let own = own_bits();
         loop {
-            // Acquire, here and below: pairs with `settle`, so that the mark is read after whoever
+            // Acquire, here and below: pairs with `unlock`, so that the mark is read after whoever
             // was last has put it back.
             let word = WORD.load(Ordering::Acquire);
             let (count, mark) = match word {
                 0 => (0, UNKNOWN),
-                word if word & OWNER != me => (0, word & MARK),
+                word if word & OWNER != own => (0, word & MARK),
                 word => (word & COUNT, word & MARK),
             };
             match count {
@@ -60,9 +60,9 @@ impl Changing {
                     let _ = futex::wait(&WORD, word, None, Sharing::Private);
                 }
                 0 => {
-                    if exchange(word, me | mark | BUSY) {
+                    if exchange(word, own | mark | BUSY) {
                         let mark = if mark == UNKNOWN { read() } else { mark };
-                        settle(me | mark | 1);
+                        unlock(own | mark | 1);
                         return Self(());
                     }
                 }
@@ -76,12 +76,12 @@ impl Changing {
     }
 }
 
-impl Drop for Changing {
+impl Drop for DumpableGuard {
     fn drop(&mut self) {
-        let me = me();
+        let own = own_bits();
         loop {
             let word = WORD.load(Ordering::Acquire);
-            if word & OWNER != me {
+            if word & OWNER != own {
                 // A process that shares this memory took the count over, and the mark with it.
                 return;
             }
@@ -90,7 +90,7 @@ impl Drop for Changing {
                 1 => {
                     if exchange(word, word | BUSY) {
                         put_back(word & MARK);
-                        settle(0);
+                        unlock(0);
                         return;
                     }
                 }
@@ -107,7 +107,7 @@ impl Drop for Changing {
     }
 }
 
-fn me() -> u32 {
+fn own_bits() -> u32 {
     (task::pid() as u32) << OWNER_SHIFT
 }
 
@@ -117,7 +117,7 @@ fn exchange(old: u32, new: u32) -> bool {
 }
 
 /// Ends `BUSY`. Release: what was read or put back comes before it.
-fn settle(word: u32) {
+fn unlock(word: u32) {
     WORD.store(word, Ordering::Release);
     futex::wake(WORD.as_ptr(), i32::MAX as u32, Sharing::Private);
 }

@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::ffi::CString;
 use alloc::vec::Vec;
 
-use super::menu::NUL;
+use super::before_exec::NUL_IN_STRING;
 use crate::error::Error;
 
 /// Where programs are looked for if the child has no `PATH`: what `confstr(_CS_PATH)` says.
@@ -47,7 +47,10 @@ impl Environment {
                 strings.push(join(name, value));
             }
         }
-        strings.into_iter().collect::<Option<_>>().ok_or(NUL)
+        strings
+            .into_iter()
+            .collect::<Option<_>>()
+            .ok_or(NUL_IN_STRING)
     }
 }
 
@@ -63,7 +66,7 @@ fn join(name: &[u8], value: &[u8]) -> Option<CString> {
 
 /// The paths under which `program` is looked for, in order, as `execvp(3)` has it: itself if it
 /// has a slash, else in each directory of the child's `PATH`.
-pub(super) fn candidates(
+pub(super) fn search_paths(
     program: &CString,
     environment: &[CString],
 ) -> Result<Vec<CString>, Error> {
@@ -85,7 +88,7 @@ pub(super) fn candidates(
                 candidate.push(b'/');
             }
             candidate.extend_from_slice(name);
-            CString::new(candidate).map_err(|_| NUL)
+            CString::new(candidate).map_err(|_| NUL_IN_STRING)
         })
         .collect()
 }
@@ -127,7 +130,7 @@ mod tests {
             .iter()
             .map(|text| CString::new(*text).unwrap())
             .collect();
-        candidates(&CString::new(program).unwrap(), &variables)
+        search_paths(&CString::new(program).unwrap(), &variables)
             .unwrap()
             .into_iter()
             .map(CString::into_bytes)

@@ -4,32 +4,32 @@
 //! |---|---|
 //! | `mod.rs` | [`Command`]: program, arguments, environment, descriptors, running it |
 //! | `settings.rs` | the rest of what it can set: ids, limits, signals, namespaces |
-//! | `launch.rs` | in the parent: clone, and how it went |
-//! | `inside.rs` | in the child: the steps, on the parent's memory |
-//! | `foothold.rs` | what it stands on there |
+//! | `spawn.rs` | in the parent: clone, and how it went |
+//! | `exec_child.rs` | in the child: the steps, on the parent's memory |
+//! | `exec_stack.rs` | what it stands on there |
 //! | `dumpable.rs` | in the parent: children that change ids leave it as it was |
 
+mod before_exec;
 mod dumpable;
 mod environment;
-mod foothold;
-mod inside;
-mod launch;
-mod menu;
+mod exec_child;
+mod exec_stack;
+mod kernel_str;
 mod output;
 mod settings;
+mod spawn;
 mod stdio;
-mod text;
 
 use alloc::ffi::CString;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::ffi::c_char;
 
+use self::before_exec::NUL_IN_STRING;
 use self::environment::Environment;
-use self::inside::{Gate, Move, Plan, Report};
-use self::launch::Birth;
-use self::menu::NUL;
+use self::exec_child::{ErrorReport, ExecPlan, FdMapping, StartLatch};
 use self::settings::Settings;
+use self::spawn::SpawnOptions;
 use self::stdio::{Descriptors, Source};
 use super::child::Child;
 use super::pipe::Pipe;
@@ -37,10 +37,10 @@ use super::status::ExitStatus;
 use crate::error::{Error, Operation};
 use crate::sys::file::{self, OwnedFd};
 
-pub use menu::{BeforeExec, Resource};
+pub use before_exec::{BeforeExec, Rlimit};
+pub use kernel_str::KernelStr;
 pub use output::Output;
 pub use stdio::Stdio;
-pub use text::Text;
 
 static PIPE: Operation = Operation {
     name: "pipe2",
@@ -115,7 +115,7 @@ pub struct Command {
     descriptors: Descriptors,
     settings: Settings,
     /// A text with a NUL in it was given.
-    unusable: bool,
+    has_nul: bool,
 }
 
 impl Command {
@@ -128,16 +128,16 @@ impl Command {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     #[must_use]
-    pub fn new(program: impl Text) -> Self {
+    pub fn new(program: impl KernelStr) -> Self {
         let mut command = Self {
             program: CString::default(),
             arguments: Vec::new(),
             environment: Environment::default(),
             descriptors: Descriptors::default(),
             settings: Settings::default(),
-            unusable: false,
+            has_nul: false,
         };
-        command.program = command.keep(&program);
+        command.program = command.checked_cstring(&program);
         command.arguments.push(command.program.clone());
         command
     }
@@ -149,8 +149,8 @@ impl Command {
     /// assert_eq!(Command::new("echo").arg("a b").output()?.stdout, b"a b\n");
     /// # Ok::<(), rawthread::Error>(())
     /// ```
-    pub fn arg(&mut self, argument: impl Text) -> &mut Self {
-        let argument = self.keep(&argument);
+    pub fn arg(&mut self, argument: impl KernelStr) -> &mut Self {
+        let argument = self.checked_cstring(&argument);
         self.arguments.push(argument);
         self
     }
@@ -162,7 +162,7 @@ impl Command {
     /// assert_eq!(Command::new("echo").args(["a", "b"]).output()?.stdout, b"a b\n");
     /// # Ok::<(), rawthread::Error>(())
     /// ```
-    pub fn args<A: Text>(&mut self, arguments: impl IntoIterator<Item = A>) -> &mut Self {
+    pub fn args<A: KernelStr>(&mut self, arguments: impl IntoIterator<Item = A>) -> &mut Self {
         for argument in arguments {
             self.arg(argument);
         }
@@ -177,8 +177,8 @@ impl Command {
     /// assert_eq!(output.stdout, b"other\n");
     /// # Ok::<(), rawthread::Error>(())
     /// ```
-    pub fn arg0(&mut self, argument: impl Text) -> &mut Self {
-        self.arguments[0] = self.keep(&argument);
+    pub fn arg0(&mut self, argument: impl KernelStr) -> &mut Self {
+        self.arguments[0] = self.checked_cstring(&argument);
         self
     }
 
@@ -190,9 +190,9 @@ impl Command {
     /// assert_eq!(output.stdout, b"1\n");
     /// # Ok::<(), rawthread::Error>(())
     /// ```
-    pub fn env(&mut self, name: impl Text, value: impl Text) -> &mut Self {
+    pub fn env(&mut self, name: impl KernelStr, value: impl KernelStr) -> &mut Self {
         self.environment
-            .set(name.bytes_for_kernel(), value.bytes_for_kernel());
+            .set(name.as_kernel_bytes(), value.as_kernel_bytes());
         self
     }
 
@@ -204,7 +204,7 @@ impl Command {
     /// assert_eq!(output.stdout, b"A=1\nB=2\n");
     /// # Ok::<(), rawthread::Error>(())
     /// ```
-    pub fn envs<N: Text, V: Text>(
+    pub fn envs<N: KernelStr, V: KernelStr>(
         &mut self,
         variables: impl IntoIterator<Item = (N, V)>,
     ) -> &mut Self {
@@ -222,8 +222,8 @@ impl Command {
     /// assert_eq!(output.stdout, b"none\n");
     /// # Ok::<(), rawthread::Error>(())
     /// ```
-    pub fn env_remove(&mut self, name: impl Text) -> &mut Self {
-        self.environment.remove(name.bytes_for_kernel());
+    pub fn env_remove(&mut self, name: impl KernelStr) -> &mut Self {
+        self.environment.remove(name.as_kernel_bytes());
         self
     }
 
@@ -353,23 +353,23 @@ impl Command {
     }
 
     /// `text` as the kernel takes it; remembers if it cannot.
-    fn keep(&mut self, text: &dyn Text) -> CString {
-        CString::new(text.bytes_for_kernel()).unwrap_or_else(|_| {
-            self.unusable = true;
+    fn checked_cstring(&mut self, text: &dyn KernelStr) -> CString {
+        CString::new(text.as_kernel_bytes()).unwrap_or_else(|_| {
+            self.has_nul = true;
             CString::default()
         })
     }
 
     /// `defaults`: what 0, 1 and 2 are if nothing was said of them; `pidfd` likewise.
     fn run(&self, defaults: Option<[Source; 3]>, pidfd: Option<bool>) -> Result<Child, Error> {
-        if self.unusable || !self.settings.is_usable() {
-            return Err(NUL);
+        if self.has_nul || !self.settings.is_nul_free() {
+            return Err(NUL_IN_STRING);
         }
         self.settings.check()?;
-        let connections = self.connect(defaults)?;
+        let fds = self.connect(defaults)?;
         let environment = self.environment.build()?;
-        let candidates = environment::candidates(&self.program, &environment)?;
-        let paths = pointers(&candidates);
+        let search_paths = environment::search_paths(&self.program, &environment)?;
+        let paths = pointers(&search_paths);
         let arguments = pointers(&self.arguments);
         let shell: Vec<_> = [c"sh".as_ptr(), core::ptr::null()]
             .into_iter()
@@ -377,16 +377,16 @@ impl Command {
             .map(Cell::new)
             .collect();
         let settings = &self.settings;
-        let mut plan = Plan {
+        let mut plan = ExecPlan {
             reset_handlers: false,
             default_signals: settings.default_signals,
             new_session: settings.new_session,
             process_group: settings.process_group,
             controlling_terminal: settings.controlling_terminal,
-            menu: &settings.menu,
+            before_exec: &settings.before_exec,
             root: settings.root.as_deref(),
             directory: settings.directory.as_deref(),
-            moves: &connections.moves,
+            fd_mappings: &fds.fd_mappings,
             close_from: settings.close_others.then_some(3),
             limits: &settings.limits,
             groups: settings.groups_to_set(),
@@ -396,36 +396,36 @@ impl Command {
                 .death_signal
                 .map(|signal| (signal, crate::sys::task::pid())),
             mask: settings.mask,
-            candidates: &paths[..candidates.len()],
+            search_paths: &paths[..search_paths.len()],
             arguments: &arguments,
             environment: &pointers(&environment),
             shell: &shell,
-            gate: Gate::new(!settings.maps.is_empty()),
-            report: Report::default(),
+            latch: StartLatch::new(!settings.maps.is_empty()),
+            report: ErrorReport::default(),
         };
-        let birth = Birth {
+        let options = SpawnOptions {
             namespaces: settings.namespaces.flags(),
             maps: &settings.maps,
             pidfd: settings.pidfd.or(pidfd),
             cgroup: settings.cgroup,
         };
-        let mut child = launch::launch(&mut plan, &birth)?;
-        [child.stdin, child.stdout, child.stderr] = connections.ours;
+        let mut child = spawn::spawn(&mut plan, &options)?;
+        [child.stdin, child.stdout, child.stderr] = fds.parent_ends;
         Ok(child)
     }
 
     /// Opens what the child's descriptors are to be connected to.
-    fn connect(&self, defaults: Option<[Source; 3]>) -> Result<Connections, Error> {
-        let mut connections = Connections::default();
+    fn connect(&self, defaults: Option<[Source; 3]>) -> Result<FdSetup, Error> {
+        let mut fds = FdSetup::default();
         for (number, Stdio(source)) in &self.descriptors.0 {
-            connections.add(*number, source)?;
+            fds.add(*number, source)?;
         }
         for (number, source) in (0..).zip(defaults.iter().flatten()) {
             if !self.descriptors.has(number) {
-                connections.add(number, source)?;
+                fds.add(number, source)?;
             }
         }
-        Ok(connections)
+        Ok(fds)
     }
 }
 
@@ -440,14 +440,14 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
 
 /// The parent's side of the child's descriptors.
 #[derive(Default)]
-struct Connections {
-    moves: Vec<Move>,
+struct FdSetup {
+    fd_mappings: Vec<FdMapping>,
     /// Closed in the parent once the child has its copies.
-    theirs: Vec<OwnedFd>,
-    ours: [Option<Pipe>; 3],
+    child_ends: Vec<OwnedFd>,
+    parent_ends: [Option<Pipe>; 3],
 }
 
-impl Connections {
+impl FdSetup {
     fn add(&mut self, to: i32, source: &Source) -> Result<(), Error> {
         let from = match source {
             // They may be closed in the parent, and then are in the child.
@@ -458,12 +458,12 @@ impl Connections {
             Source::Null => {
                 let null = file::open(c"/dev/null", libc::O_RDWR)
                     .map_err(|errno| Error::from_operation(&NULL, errno))?;
-                self.give(null)
+                self.add_child_end(null)
             }
             Source::Piped => {
                 let Some(ours) = usize::try_from(to)
                     .ok()
-                    .and_then(|to| self.ours.get_mut(to))
+                    .and_then(|to| self.parent_ends.get_mut(to))
                 else {
                     return Err(Error::invalid_input(
                         "a pipe for a descriptor other than 0, 1 or 2",
@@ -478,19 +478,19 @@ impl Connections {
                     (read, write)
                 };
                 *ours = Some(Pipe::new(kept));
-                self.give(given)
+                self.add_child_end(given)
             }
         };
-        self.moves.push(Move {
+        self.fd_mappings.push(FdMapping {
             from: Cell::new(from),
             to,
         });
         Ok(())
     }
 
-    fn give(&mut self, fd: OwnedFd) -> i32 {
+    fn add_child_end(&mut self, fd: OwnedFd) -> i32 {
         let number = fd.as_raw();
-        self.theirs.push(fd);
+        self.child_ends.push(fd);
         number
     }
 }

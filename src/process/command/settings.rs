@@ -4,8 +4,8 @@ use alloc::ffi::CString;
 use alloc::vec::Vec;
 
 use super::Command;
-use super::menu::{BeforeExec, Resource};
-use super::text::Text;
+use super::before_exec::{BeforeExec, Rlimit};
+use super::kernel_str::KernelStr;
 use crate::error::Error;
 use crate::process::namespaces::{IdMaps, Namespaces};
 use crate::sys::process::effective_uid;
@@ -20,7 +20,7 @@ pub(super) struct Settings {
     pub(super) new_session: bool,
     pub(super) process_group: Option<i32>,
     pub(super) controlling_terminal: Option<i32>,
-    pub(super) menu: Vec<BeforeExec>,
+    pub(super) before_exec: Vec<BeforeExec>,
     pub(super) root: Option<CString>,
     pub(super) directory: Option<CString>,
     pub(super) close_others: bool,
@@ -44,7 +44,7 @@ impl Default for Settings {
             new_session: false,
             process_group: None,
             controlling_terminal: None,
-            menu: Vec::new(),
+            before_exec: Vec::new(),
             root: None,
             directory: None,
             close_others: false,
@@ -62,8 +62,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    pub(super) fn is_usable(&self) -> bool {
-        self.menu.iter().all(BeforeExec::is_usable)
+    pub(super) fn is_nul_free(&self) -> bool {
+        self.before_exec.iter().all(BeforeExec::is_nul_free)
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
@@ -105,8 +105,8 @@ impl Command {
     /// assert_eq!(Command::new("pwd").current_dir("/proc").output()?.stdout, b"/proc\n");
     /// # Ok::<(), rawthread::Error>(())
     /// ```
-    pub fn current_dir(&mut self, path: impl Text) -> &mut Self {
-        self.settings.directory = Some(self.keep(&path));
+    pub fn current_dir(&mut self, path: impl KernelStr) -> &mut Self {
+        self.settings.directory = Some(self.checked_cstring(&path));
         self
     }
 
@@ -118,8 +118,8 @@ impl Command {
     /// let error = Command::new("true").chroot("/no/such").spawn().unwrap_err();
     /// assert_eq!(error.operation(), Some("chroot"));
     /// ```
-    pub fn chroot(&mut self, path: impl Text) -> &mut Self {
-        self.settings.root = Some(self.keep(&path));
+    pub fn chroot(&mut self, path: impl KernelStr) -> &mut Self {
+        self.settings.root = Some(self.checked_cstring(&path));
         self
     }
 
@@ -211,15 +211,15 @@ impl Command {
     /// Sets a resource's soft and hard limit in the child: `setrlimit(2)`.
     ///
     /// ```
-    /// # use rawthread::process::{Command, Resource};
+    /// # use rawthread::process::{Command, Rlimit};
     /// let status = Command::new("sh")
     ///     .args(["-c", "test $(ulimit -c) = 0"])
-    ///     .rlimit(Resource::Core, 0, 0)
+    ///     .rlimit(Rlimit::Core, 0, 0)
     ///     .status()?;
     /// assert!(status.success());
     /// # Ok::<(), rawthread::Error>(())
     /// ```
-    pub fn rlimit(&mut self, resource: Resource, soft: u64, hard: u64) -> &mut Self {
+    pub fn rlimit(&mut self, resource: Rlimit, soft: u64, hard: u64) -> &mut Self {
         self.settings.limits.push((resource.number(), soft, hard));
         self
     }
@@ -354,7 +354,7 @@ impl Command {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn before_exec(&mut self, step: BeforeExec) -> &mut Self {
-        self.settings.menu.push(step);
+        self.settings.before_exec.push(step);
         self
     }
 }

@@ -3,9 +3,9 @@
 
 use core::mem::ManuallyDrop;
 
-use super::footing::{Footing, Sitter};
+use super::child_stack::{ChildStack, ChildTcb};
 use super::fork;
-use super::gate::ChildGate;
+use super::start_pipe::StartPipeChild;
 use crate::error::Error;
 use crate::stack::layout;
 use crate::sys::{Errno, clone, task};
@@ -14,93 +14,95 @@ use crate::sys::{Errno, clone, task};
 const PANICKED: i32 = 101;
 
 /// What the child of a shared memory finds at the top of its stack.
-struct Packet<F> {
+struct ChildArgs<F> {
     f: F,
-    gate: Option<ChildGate>,
-    sitter: Option<Sitter>,
-    /// Where `CHILD_SETTID` and `CHILD_CLEARTID` point, if no seat has a word for them.
+    start_pipe: Option<StartPipeChild>,
+    child_tcb: Option<ChildTcb>,
+    /// Where `CHILD_SETTID` and `CHILD_CLEARTID` point, if no TCB stack has a word for them.
     tid: u32,
 }
 
 /// How the child gets to its closure.
-pub(super) enum Start<F> {
+pub(super) enum Launch<F> {
     /// It runs on from the caller's frame, in a copy of it.
-    Copy {
+    Fork {
         f: ManuallyDrop<F>,
-        gate: Option<ChildGate>,
+        start_pipe: Option<StartPipeChild>,
         tid: u32,
     },
     /// It starts on its own stack, with a packet there that holds the closure.
-    Own {
-        packet: *mut u8,
-        footing: Footing,
+    OwnStack {
+        args: *mut u8,
+        stack: ChildStack,
         f: core::marker::PhantomData<F>,
     },
 }
 
 /// Bytes that a start takes of the child's stack.
-pub(super) const fn room<F>() -> usize {
-    size_of::<Packet<F>>() + align::<F>()
+pub(super) const fn args_size<F>() -> usize {
+    size_of::<ChildArgs<F>>() + align::<F>()
 }
 
 const fn align<F>() -> usize {
-    if align_of::<Packet<F>>() > 16 {
-        align_of::<Packet<F>>()
+    if align_of::<ChildArgs<F>>() > 16 {
+        align_of::<ChildArgs<F>>()
     } else {
         16
     }
 }
 
-impl<F: FnOnce() -> i32> Start<F> {
+impl<F: FnOnce() -> i32> Launch<F> {
     /// For a child with a memory of its own.
-    pub(super) fn copy(f: F, gate: Option<ChildGate>) -> Self {
-        Self::Copy {
+    pub(super) fn fork(f: F, start_pipe: Option<StartPipeChild>) -> Self {
+        Self::Fork {
             f: ManuallyDrop::new(f),
-            gate,
+            start_pipe,
             tid: 0,
         }
     }
 
-    /// For a child on `footing`, which has [`room`] for it.
-    pub(super) fn own(f: F, gate: Option<ChildGate>, footing: Footing) -> Result<Self, Error> {
-        let (bottom, top) = footing.stack();
-        let place = layout::align_below(top, size_of::<Packet<F>>(), align::<F>());
-        let Some(packet) = place.filter(|place| *place > bottom) else {
+    /// For a child on `stack`, which has [`args_size`] for it.
+    pub(super) fn own_stack(
+        f: F,
+        start_pipe: Option<StartPipeChild>,
+        stack: ChildStack,
+    ) -> Result<Self, Error> {
+        let (bottom, top) = stack.bounds();
+        let place = layout::align_below(top, size_of::<ChildArgs<F>>(), align::<F>());
+        let Some(args) = place.filter(|place| *place > bottom) else {
             return Err(Error::invalid_input(
                 "the child's stack does not hold its closure",
                 "Ask for a larger stack, or capture less.",
             ));
         };
-        let packet = packet as *mut Packet<F>;
+        let args = args as *mut ChildArgs<F>;
         // SAFETY: inside the fresh stack, aligned.
         unsafe {
-            packet.write(Packet {
+            args.write(ChildArgs {
                 f,
-                gate,
-                sitter: footing.sitter(),
+                start_pipe,
+                child_tcb: stack.child_tcb(),
                 tid: 0,
             });
         }
-        Ok(Self::Own {
-            packet: packet.cast(),
-            footing,
+        Ok(Self::OwnStack {
+            args: args.cast(),
+            stack,
             f: core::marker::PhantomData,
         })
     }
 
     /// Fills in where the child starts and where the kernel stores what it is asked to.
-    pub(super) fn complete(&mut self, request: &mut clone::CloneArgs) {
+    pub(super) fn fill_clone_args(&mut self, request: &mut clone::CloneArgs) {
         match self {
-            Self::Copy { tid, .. } => request.child_tid = &raw mut *tid as usize,
-            Self::Own {
-                packet, footing, ..
-            } => {
-                // SAFETY: the packet was written by `own`.
-                request.child_tid = unsafe { &raw mut (*packet.cast::<Packet<F>>()).tid } as usize;
-                let bottom = footing.stack().0;
+            Self::Fork { tid, .. } => request.child_tid = &raw mut *tid as usize,
+            Self::OwnStack { args, stack, .. } => {
+                // SAFETY: the packet was written by `own_stack`.
+                request.child_tid = unsafe { &raw mut (*args.cast::<ChildArgs<F>>()).tid } as usize;
+                let bottom = stack.bounds().0;
                 request.stack = bottom;
-                request.stack_size = (*packet as usize - bottom) & !15;
-                footing.complete(request);
+                request.stack_size = (*args as usize - bottom) & !15;
+                stack.fill_clone_args(request);
             }
         }
     }
@@ -112,27 +114,25 @@ impl<F: FnOnce() -> i32> Start<F> {
     /// start, which has not moved since.
     pub(super) unsafe fn clone(&mut self, request: &clone::CloneArgs) -> Result<i32, Errno> {
         match self {
-            Self::Own {
-                packet, footing, ..
-            } => {
-                footing.occupy(true);
+            Self::OwnStack { args, stack, .. } => {
+                stack.set_in_use(true);
                 // SAFETY: the stack is fresh, ends below the packet, aligned to 16.
-                let made = unsafe { clone::clone_onto_stack(request, enter::<F>, *packet) };
+                let made = unsafe { clone::clone_onto_stack(request, child_main::<F>, *args) };
                 if made.is_err() {
-                    footing.occupy(false);
+                    stack.set_in_use(false);
                 }
                 made
             }
-            Self::Copy { f, gate, .. } => {
+            Self::Fork { f, start_pipe, .. } => {
                 // SAFETY: no VM, so the child has its own copy of this stack.
                 match unsafe { clone::clone_fork(request) }? {
                     0 => {
-                        fork::notice();
+                        fork::after_fork_in_child();
                         // SAFETY: the child's copy, taken once: this branch does not return.
                         let f = unsafe { ManuallyDrop::take(f) };
                         #[cfg(not(feature = "hosted"))]
                         crate::runtime::freestanding::after_fork();
-                        let code = run(f, *gate);
+                        let code = run(f, *start_pipe);
                         task::exit_group(code)
                     }
                     pid => Ok(pid),
@@ -143,52 +143,50 @@ impl<F: FnOnce() -> i32> Start<F> {
 
     /// After the last [`clone`](Self::clone): drops what is the caller's, returns what the child
     /// stands on.
-    pub(super) fn finish(self, made: bool) -> Option<Footing> {
+    pub(super) fn into_stack(self, made: bool) -> Option<ChildStack> {
         match self {
-            Self::Copy { f, .. } => {
+            Self::Fork { f, .. } => {
                 // The parent's copy; the child has its own.
                 drop(ManuallyDrop::into_inner(f));
                 None
             }
-            Self::Own {
-                packet, footing, ..
-            } => {
+            Self::OwnStack { args, stack, .. } => {
                 if !made {
                     // SAFETY: no child was made, so the packet is ours and as written.
-                    drop(unsafe { packet.cast::<Packet<F>>().read() });
+                    drop(unsafe { args.cast::<ChildArgs<F>>().read() });
                 }
-                made.then_some(footing)
+                made.then_some(stack)
             }
         }
     }
 }
 
 /// The life of a child on its own stack.
-unsafe extern "C" fn enter<F: FnOnce() -> i32>(packet: *mut u8) -> ! {
-    let packet = packet.cast::<Packet<F>>();
-    // SAFETY: `own` wrote a packet there for this child alone. The fields are moved out one by
+unsafe extern "C" fn child_main<F: FnOnce() -> i32>(args: *mut u8) -> ! {
+    let args = args.cast::<ChildArgs<F>>();
+    // SAFETY: `own_stack` wrote a packet there for this child alone. The fields are moved out one by
     // one because the kernel may still write `tid`.
-    let (f, gate, sitter) = unsafe {
+    let (f, start_pipe, child_tcb) = unsafe {
         (
-            (&raw const (*packet).f).read(),
-            (*packet).gate,
-            (*packet).sitter,
+            (&raw const (*args).f).read(),
+            (*args).start_pipe,
+            (*args).child_tcb,
         )
     };
-    if let Some(sitter) = sitter {
-        // SAFETY: this is the child's first step, on its seat.
-        unsafe { sitter.sit() };
+    if let Some(child_tcb) = child_tcb {
+        // SAFETY: this is the child's first step, on its TCB stack.
+        unsafe { child_tcb.enter() };
     }
-    let code = run(f, gate);
-    if let Some(sitter) = sitter {
+    let code = run(f, start_pipe);
+    if let Some(child_tcb) = child_tcb {
         // SAFETY: the closure is over; below is a raw system call.
-        unsafe { sitter.leave() };
+        unsafe { child_tcb.exit() };
     }
     task::exit_group(code)
 }
 
-/// Passes the gate and runs the closure; 101 if it panics.
-fn run<F: FnOnce() -> i32>(f: F, gate: Option<ChildGate>) -> i32 {
+/// Waits for the start pipe and runs the closure; 101 if it panics.
+fn run<F: FnOnce() -> i32>(f: F, start_pipe: Option<StartPipeChild>) -> i32 {
     /// Unwinding must not reach the frames below, which belong to the parent.
     struct Panicked;
     impl Drop for Panicked {
@@ -196,8 +194,8 @@ fn run<F: FnOnce() -> i32>(f: F, gate: Option<ChildGate>) -> i32 {
             task::exit_group(PANICKED);
         }
     }
-    if let Some(gate) = gate {
-        gate.pass();
+    if let Some(start_pipe) = start_pipe {
+        start_pipe.wait();
     }
     let guard = Panicked;
     let code = catch(f);

@@ -4,10 +4,9 @@
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::builder::{Options, Retry};
 use super::entry;
-use super::packet::{Head, Kind, Packet, Result, Start};
-use super::setup::{Setup, Steps};
+use super::packet::{Packet, PacketHeader, PacketVTable, Result, Start};
+use super::setup::{StartupActions, StartupHandshake};
 use crate::diagnosis;
 use crate::error::{Error, Operation};
 use crate::flags::{CloneFlags, Preset};
@@ -18,17 +17,18 @@ use crate::stack::slot::{self, ALIVE, Acquired};
 use crate::sys::futex::{self, Deadline, Sharing};
 use crate::sys::signal::{self, SigSet};
 use crate::sys::{Errno, clone};
+use crate::thread::builder::{Options, Retry};
 
 /// What every thread shares with its spawner, and what the kernel is to write for it.
 const FLAGS: CloneFlags = Preset::RAWTHREAD.flags;
 
 /// A thread that runs.
-pub(super) struct Spawned<T> {
-    pub(super) record: ThreadRef,
+pub(in crate::thread) struct RawHandle<T> {
+    pub(in crate::thread) record: ThreadRef,
     /// Of the packet, in the slot or on the heap.
-    pub(super) head: NonNull<Head>,
+    pub(in crate::thread) head: NonNull<PacketHeader>,
     /// In the packet.
-    pub(super) result: NonNull<Result<T>>,
+    pub(in crate::thread) result: NonNull<Result<T>>,
 }
 
 /// Makes a thread that runs `closure`.
@@ -37,34 +37,34 @@ pub(super) struct Spawned<T> {
 /// runs.
 ///
 /// # Errors
-/// See [`super::Builder::spawn`]. The closure is dropped; nothing else remains.
+/// See [`crate::thread::Builder::spawn`]. The closure is dropped; nothing else remains.
 ///
 /// # Safety
 /// Whatever the closure and its result borrow must outlive the thread and its result.
-pub(super) unsafe fn spawn<F, T>(
+pub(in crate::thread) unsafe fn spawn<F, T>(
     options: Options<'_>,
     closure: F,
-) -> core::result::Result<Spawned<T>, Error>
+) -> core::result::Result<RawHandle<T>, Error>
 where
     F: FnOnce() -> T,
 {
-    let unborn = Unborn::new(options, Packet::<F, T>::KIND)?;
-    let packet = unborn.head.as_ptr().cast::<Packet<F, T>>();
+    let prepared = PreparedThread::new(options, Packet::<F, T>::VTABLE)?;
+    let packet = prepared.head.as_ptr().cast::<Packet<F, T>>();
     // SAFETY: the place is for a packet of this kind, and nobody else knows it yet.
-    unsafe { Packet::put_closure(packet, closure) };
-    let head = unborn.head;
+    unsafe { Packet::write_closure(packet, closure) };
+    let head = prepared.head;
     // SAFETY: the packet is complete, and the caller vouches for the closure.
-    match unsafe { unborn.bear() } {
-        Ok(record) => Ok(Spawned {
+    match unsafe { prepared.start() } {
+        Ok(record) => Ok(RawHandle {
             record,
             head,
             // SAFETY: an address inside the packet is not null.
             result: unsafe { NonNull::new_unchecked(Packet::result(packet)) },
         }),
-        Err(stillborn) => {
+        Err(failed) => {
             // SAFETY: no thread runs on the slot and none took the closure.
             let closure = unsafe { Packet::take_closure(packet) };
-            let error = stillborn.give_back();
+            let error = failed.release();
             drop(closure);
             Err(error)
         }
@@ -72,49 +72,52 @@ where
 }
 
 /// A thread that has everything but its closure and its life.
-struct Unborn<'a> {
+struct PreparedThread<'a> {
     slot: Slot,
     /// Whether the runtime makes the thread, because the slot has no identity yet.
-    launch: bool,
+    on_donor: bool,
     record: ThreadRef,
-    head: NonNull<Head>,
+    head: NonNull<PacketHeader>,
     /// Lowest address for frames.
     low: usize,
     words: CloneTls,
-    private: CloneFlags,
+    unshared: CloneFlags,
     retry: Retry,
-    steps: &'a mut Steps,
+    actions: &'a mut StartupActions,
 }
 
 /// A thread that did not come to be.
-struct Stillborn {
+struct FailedSpawn {
     slot: Slot,
-    minted: bool,
+    has_tcb: bool,
     error: Error,
 }
 
-impl<'a> Unborn<'a> {
+impl<'a> PreparedThread<'a> {
     /// Takes a record and a slot, and prepares both for a packet of this kind.
-    fn new(options: Options<'a>, kind: &'static Kind) -> core::result::Result<Self, Error> {
+    fn new(
+        options: Options<'a>,
+        vtable: &'static PacketVTable,
+    ) -> core::result::Result<Self, Error> {
         Rt::ensure_init()?;
         let comm = options.name.comm();
         let record = ThreadRef::new(options.name)?;
         let room = options
             .stack_size
-            .checked_add(kind.size + kind.align)
+            .checked_add(vtable.size + vtable.align)
             .and_then(|bytes| bytes.checked_add(Rt::tcb_reserve()))
-            .ok_or(ABSURD_SIZE)?;
-        let align = kind.align.max(16);
-        let launchable = Rt::INLINE_PACKET_MAX.is_some_and(|room| kind.size + align <= room)
-            && options.private.is_empty()
+            .ok_or(SIZE_OVERFLOW)?;
+        let align = vtable.align.max(16);
+        let fits_donor = Rt::INLINE_PACKET_MAX.is_some_and(|room| vtable.size + align <= room)
+            && options.unshared.is_empty()
             && options.stack.is_none();
-        let (slot, launch) = match find(room, options.guard_size)? {
+        let (slot, on_donor) = match find_slot(room, options.guard_size)? {
             Acquired::WithTcb(slot) => (slot, false),
-            Acquired::Uninit(slot) if launchable && Rt::can_create_and_run() => (slot, true),
-            Acquired::Uninit(slot) => (mint(slot)?, false),
+            Acquired::Uninit(slot) if fits_donor && Rt::can_create_and_run() => (slot, true),
+            Acquired::Uninit(slot) => (add_tcb(slot)?, false),
         };
-        if !options.private.is_empty() {
-            PRIVATE.store(true, Ordering::Relaxed);
+        if !options.unshared.is_empty() {
+            UNSHARED_EXISTS.store(true, Ordering::Relaxed);
         }
         // The thread's own reference.
         let thread_record = record.clone().into_raw();
@@ -123,17 +126,17 @@ impl<'a> Unborn<'a> {
 
         let (stack, len) = slot.region().stack();
         let stack = stack as usize;
-        let words = if launch {
+        let words = if on_donor {
             CloneTls {
                 stack_top: stack + len,
                 ..CloneTls::default()
             }
         } else {
-            // SAFETY: the slot is ours alone, vacant, and minted.
+            // SAFETY: the slot is ours alone, vacant, and with a TCB.
             unsafe { Rt::prepare_clone(slot) }
         };
-        let head = match layout::align_below(words.stack_top, kind.size, align) {
-            Some(packet) if packet > stack => packet as *mut Head,
+        let head = match layout::align_below(words.stack_top, vtable.size, align) {
+            Some(packet) if packet > stack => packet as *mut PacketHeader,
             _ => unreachable!("the slot was chosen to hold the packet"),
         };
         let start = Start {
@@ -141,11 +144,11 @@ impl<'a> Unborn<'a> {
             setup: ptr::null(),
             mask: options.mask,
             comm,
-            watch: options.watch,
+            observer: options.observer,
         };
         // SAFETY: the place lies in the slot's stack, above every frame of the thread to come; a
         // packet begins with its head.
-        unsafe { head.write(Head::new(Some(slot), thread_record, kind, start)) };
+        unsafe { head.write(PacketHeader::new(Some(slot), thread_record, vtable, start)) };
 
         let (low, top) = match options.stack {
             None => (stack, head as usize),
@@ -154,7 +157,7 @@ impl<'a> Unborn<'a> {
         record.set_stack(low, top);
         Ok(Self {
             slot,
-            launch,
+            on_donor,
             record,
             // SAFETY: above `stack`, so not null.
             head: unsafe { NonNull::new_unchecked(head) },
@@ -163,9 +166,9 @@ impl<'a> Unborn<'a> {
                 stack_top: top,
                 ..words
             },
-            private: options.private,
+            unshared: options.unshared,
             retry: options.retry,
-            steps: options.steps,
+            actions: options.actions,
         })
     }
 
@@ -173,20 +176,20 @@ impl<'a> Unborn<'a> {
     ///
     /// # Safety
     /// The packet has its closure, for which [`spawn`]'s contract holds.
-    unsafe fn bear(self) -> core::result::Result<ThreadRef, Stillborn> {
+    unsafe fn start(self) -> core::result::Result<ThreadRef, FailedSpawn> {
         let (slot, head) = (self.slot, self.head.as_ptr());
-        let setup = Setup::new(self.steps);
+        let setup = StartupHandshake::new(self.actions);
         // SAFETY: there is no thread yet that could use the head.
         let (mask, thread_record) = unsafe {
             // The thread uses the set-up while this frame waits for its report.
             (*head).setup = setup.as_ref().map_or(ptr::null(), |setup| {
-                ptr::from_ref(setup).cast::<Setup<'static>>()
+                ptr::from_ref(setup).cast::<StartupHandshake<'static>>()
             });
             ((*head).mask, (*head).record)
         };
         slot.clear_tid().store(ALIVE, Ordering::Relaxed);
         let request = clone::CloneArgs {
-            flags: FLAGS.difference(self.private).bits(),
+            flags: FLAGS.difference(self.unshared).bits(),
             stack: self.low,
             stack_size: self.words.stack_top - self.low,
             tls: self.words.tls,
@@ -197,29 +200,29 @@ impl<'a> Unborn<'a> {
         // A signal that the thread is to have masked must not slip in before it does so.
         let old_mask = mask.map(|_| signal::block(SigSet::ALL_BUT_LIBC));
         // SAFETY: the stack is the slot's below the packet, or the caller's own by contract;
-        // `entry::thread` takes the packet; the words outlive the thread by SLOT-3 and TCB-2.
+        // `entry::thread_main` takes the packet; the words outlive the thread by SLOT-3 and TCB-2.
         let cloned = self.retry.run(|| unsafe {
-            if self.launch {
-                Rt::create_and_run(slot, entry::launched, head.cast())
+            if self.on_donor {
+                Rt::create_and_run(slot, entry::donor_thread_main, head.cast())
             } else {
-                clone::clone_onto_stack(&request, entry::thread, head.cast())
+                clone::clone_onto_stack(&request, entry::thread_main, head.cast())
             }
         });
         if let Some(mask) = old_mask {
             signal::set_mask(mask);
         }
-        let mut minted = true;
+        let mut has_tcb = true;
         let error = match cloned {
             Ok(tid) => {
-                // 0: a launched thread that has already left, and told its tid before.
+                // 0: a thread on a donor that has already left, and told its tid before.
                 if tid != 0 {
                     self.record.set_tid(tid);
                 }
-                match setup.as_ref().map_or(Ok(()), Setup::wait) {
+                match setup.as_ref().map_or(Ok(()), StartupHandshake::wait) {
                     Ok(()) => return Ok(self.record),
                     // The thread leaves without running its closure.
                     Err(error) => {
-                        wait_until_gone(slot, None);
+                        wait_for_exit(slot, None);
                         error
                     }
                 }
@@ -228,8 +231,8 @@ impl<'a> Unborn<'a> {
                 slot.clear_tid().store(0, Ordering::Relaxed);
                 // SAFETY: no thread came to be: the slot is ours, and so is the thread's reference.
                 unsafe {
-                    if self.launch {
-                        minted = false;
+                    if self.on_donor {
+                        has_tcb = false;
                     } else {
                         Rt::cancel_clone(slot);
                     }
@@ -241,18 +244,18 @@ impl<'a> Unborn<'a> {
                 }
             }
         };
-        Err(Stillborn {
+        Err(FailedSpawn {
             slot,
-            minted,
+            has_tcb,
             error,
         })
     }
 }
 
-impl Stillborn {
+impl FailedSpawn {
     /// Returns the slot, from which the closure was taken.
-    fn give_back(self) -> Error {
-        if self.minted {
+    fn release(self) -> Error {
+        if self.has_tcb {
             Rt::cache().release(self.slot);
         } else {
             Rt::cache().release_uninit(self.slot);
@@ -263,11 +266,11 @@ impl Stillborn {
 
 /// Whether a thread was ever made that shares less than the others. Relaxed: such a thread, and
 /// those it makes, come after the store.
-static PRIVATE: AtomicBool = AtomicBool::new(false);
+static UNSHARED_EXISTS: AtomicBool = AtomicBool::new(false);
 
 /// Whether the calling thread may have a directory or descriptors of its own.
-pub(super) fn may_be_private() -> bool {
-    PRIVATE.load(Ordering::Relaxed)
+pub(in crate::thread) fn may_be_unshared() -> bool {
+    UNSHARED_EXISTS.load(Ordering::Relaxed)
 }
 
 static CLONE: Operation = Operation {
@@ -279,7 +282,7 @@ static CLONE: Operation = Operation {
     },
 };
 
-const ABSURD_SIZE: Error = Error::invalid_input(
+const SIZE_OVERFLOW: Error = Error::invalid_input(
     "the stack or guard size exceeds every address space",
     "Sizes are in bytes; 2 MiB of stack and one page of guard are usual.",
 );
@@ -288,13 +291,13 @@ const ABSURD_SIZE: Error = Error::invalid_input(
 ///
 /// # Safety
 /// By SLOT-2: the caller is the last of thread and handle.
-unsafe fn release_slot(head: *mut Head) {
+unsafe fn release_slot(head: *mut PacketHeader) {
     // SAFETY: the head is there until the slot is taken again.
     Rt::cache().release(unsafe { super::packet::slot_of(head) });
 }
 
 /// Sleeps until the kernel is done with the slot's thread; false if the deadline came first.
-pub(super) fn wait_until_gone(slot: Slot, deadline: Option<Deadline>) -> bool {
+pub(in crate::thread) fn wait_for_exit(slot: Slot, deadline: Option<Deadline>) -> bool {
     let word = slot.clear_tid();
     loop {
         let value = word.load(Ordering::Acquire);
@@ -309,25 +312,28 @@ pub(super) fn wait_until_gone(slot: Slot, deadline: Option<Deadline>) -> bool {
 }
 
 /// A vacant slot with an identity.
-pub(super) fn take(stack: usize, guard: usize) -> core::result::Result<Slot, Error> {
-    match find(stack, guard)? {
+pub(in crate::thread) fn acquire_slot(
+    stack: usize,
+    guard: usize,
+) -> core::result::Result<Slot, Error> {
+    match find_slot(stack, guard)? {
         Acquired::WithTcb(slot) => Ok(slot),
-        Acquired::Uninit(slot) => mint(slot),
+        Acquired::Uninit(slot) => add_tcb(slot),
     }
 }
 
 /// A vacant slot.
-fn find(stack: usize, guard: usize) -> core::result::Result<Acquired<Tcb>, Error> {
+fn find_slot(stack: usize, guard: usize) -> core::result::Result<Acquired<Tcb>, Error> {
     Rt::cache()
         .acquire(stack, guard)
         .map_err(|errno| match errno {
-            Errno::EINVAL => ABSURD_SIZE,
+            Errno::EINVAL => SIZE_OVERFLOW,
             errno => diagnosis::map_error(errno, slot::mapping_size(stack, guard).unwrap_or(stack)),
         })
 }
 
 /// Gives an uninitialised slot an identity.
-fn mint(slot: Slot) -> core::result::Result<Slot, Error> {
+fn add_tcb(slot: Slot) -> core::result::Result<Slot, Error> {
     // SAFETY: an uninitialised slot with guards, ours alone.
     match unsafe { Rt::create_tcb(slot) } {
         Ok(()) => Ok(slot),

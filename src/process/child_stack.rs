@@ -1,9 +1,9 @@
-//! What a child that shares memory stands on: a bare stack, or a seat with a thread identity.
+//! What a child that shares memory stands on: a plain stack, or one with a TCB.
 #![allow(unsafe_code, reason = "hands stacks and identities to other processes")]
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use super::ground::Ground;
+use super::guarded_stack::GuardedStack;
 use crate::diagnosis;
 use crate::error::Error;
 use crate::flags::CloneFlags;
@@ -15,64 +15,64 @@ use crate::sys::{Errno, memory};
 
 /// What a child that shares memory stands on, freed when dropped: by then the child must have left
 /// it.
-pub(super) enum Footing {
+pub(super) enum ChildStack {
     /// The thread pointer is the maker's.
-    Bare(Ground),
+    Plain(GuardedStack),
     /// The child has a thread pointer of its own.
-    Seat(Seat),
+    WithTcb(TcbStack),
 }
 
-impl Footing {
+impl ChildStack {
     /// The lowest address of the stack and its end, which is aligned to 16.
-    pub(super) fn stack(&self) -> (usize, usize) {
+    pub(super) fn bounds(&self) -> (usize, usize) {
         match self {
-            Self::Bare(ground) => (ground.bottom(), ground.top() as usize),
-            Self::Seat(seat) => (seat.bottom, seat.state as usize),
+            Self::Plain(stack) => (stack.bottom(), stack.top() as usize),
+            Self::WithTcb(tcb) => (tcb.bottom, tcb.state as usize),
         }
     }
 
-    /// The seat's part of what clone is asked for.
-    pub(super) fn complete(&self, request: &mut CloneArgs) {
-        if let Self::Seat(seat) = self {
-            request.flags |= SEAT_FLAGS.bits();
-            request.tls = seat.words.tls;
-            request.parent_tid = seat.words.parent_tid;
-            request.child_tid = seat.slot.clear_tid().as_ptr() as usize;
+    /// The TCB stack's part of what clone is asked for.
+    pub(super) fn fill_clone_args(&self, request: &mut CloneArgs) {
+        if let Self::WithTcb(tcb) = self {
+            request.flags |= TCB_FLAGS.bits();
+            request.tls = tcb.words.tls;
+            request.parent_tid = tcb.words.parent_tid;
+            request.child_tid = tcb.slot.clear_tid().as_ptr() as usize;
         }
     }
 
     /// Whether the kernel has said that the child left; never for a bare stack.
-    pub(super) fn is_left(&self) -> bool {
+    pub(super) fn has_exited(&self) -> bool {
         match self {
-            Self::Bare(_) => false,
+            Self::Plain(_) => false,
             // Acquire: the child's last stores happened before the kernel's.
-            Self::Seat(seat) => seat.slot.clear_tid().load(Ordering::Acquire) == 0,
+            Self::WithTcb(tcb) => tcb.slot.clear_tid().load(Ordering::Acquire) == 0,
         }
     }
 
-    /// What the child needs to know of its seat.
-    pub(super) fn sitter(&self) -> Option<Sitter> {
+    /// What the child needs to know of its TCB stack.
+    pub(super) fn child_tcb(&self) -> Option<ChildTcb> {
         match self {
-            Self::Bare(_) => None,
-            Self::Seat(seat) => Some(Sitter {
-                slot: seat.slot,
-                state: seat.state,
+            Self::Plain(_) => None,
+            Self::WithTcb(tcb) => Some(ChildTcb {
+                slot: tcb.slot,
+                state: tcb.state,
             }),
         }
     }
 
     /// Says whether a child is or may be there: before clone, and after it if it failed.
-    pub(super) fn occupy(&self, occupied: bool) {
-        if let Self::Seat(seat) = self {
-            let state = if occupied { TAKEN } else { FREE };
+    pub(super) fn set_in_use(&self, in_use: bool) {
+        if let Self::WithTcb(tcb) = self {
+            let state = if in_use { IN_USE } else { UNUSED };
             // Relaxed: the clone call orders it for the child.
-            seat.state().store(state, Ordering::Relaxed);
+            tcb.state().store(state, Ordering::Relaxed);
         }
     }
 }
 
 /// The flags that give a child its identity, and tell when it has left it.
-pub(super) const SEAT_FLAGS: CloneFlags = CloneFlags::SETTLS
+pub(super) const TCB_FLAGS: CloneFlags = CloneFlags::SETTLS
     .union(CloneFlags::PARENT_SETTID)
     .union(CloneFlags::CHILD_CLEARTID);
 
@@ -80,44 +80,44 @@ pub(super) const SEAT_FLAGS: CloneFlags = CloneFlags::SETTLS
 ///
 /// | word | meaning | becomes |
 /// |---|---|---|
-/// | `FREE` | no child was made; the identity is prepared | `TAKEN` by the maker |
-/// | `TAKEN` | a child may be there | `FREE` by the maker if clone failed, `LEFT` by the child |
-/// | `LEFT` | the child has put the identity in order, and leaves | |
+/// | `UNUSED` | no child was made; the identity is prepared | `IN_USE` by the maker |
+/// | `IN_USE` | a child may be there | `UNUSED` by the maker if clone failed, `EXITED` by the child |
+/// | `EXITED` | the child has put the identity in order, and leaves | |
 ///
-/// The child's store of `LEFT` is a Release, the maker's load an Acquire: the identity is in order
+/// The child's store of `EXITED` is a Release, the maker's load an Acquire: the identity is in order
 /// before the slot goes back to the cache.
-pub(super) struct Seat {
+pub(super) struct TcbStack {
     slot: Slot,
     words: CloneTls,
     bottom: usize,
     state: *const AtomicU32,
 }
 
-const FREE: u32 = 0;
-const TAKEN: u32 = 1;
-const LEFT: u32 = 2;
+const UNUSED: u32 = 0;
+const IN_USE: u32 = 1;
+const EXITED: u32 = 2;
 
 // SAFETY: a held slot belongs to the process, not to a thread (SLOT-1 of `stack::slot`), and the state
 // word is an atomic in its memory.
-unsafe impl Send for Seat {}
+unsafe impl Send for TcbStack {}
 // SAFETY: as above.
-unsafe impl Sync for Seat {}
+unsafe impl Sync for TcbStack {}
 
-impl Seat {
-    /// A seat with at least `size` bytes of stack.
+impl TcbStack {
+    /// A TCB stack with at least `size` bytes of stack.
     ///
     /// # Errors
     /// `Unsupported` where there are no thread identities; a limit; the size.
-    pub(super) fn take(size: usize) -> Result<Self, Error> {
+    pub(super) fn acquire(size: usize) -> Result<Self, Error> {
         Rt::ensure_init()?;
-        let room = size
-            .checked_add(STATE_ROOM)
+        let stack_size = size
+            .checked_add(STATE_SIZE)
             .and_then(|size| size.checked_add(Rt::tcb_reserve()))
             .ok_or(TOO_LARGE)?;
-        let taken = Rt::cache().acquire(room, memory::page_size());
+        let taken = Rt::cache().acquire(stack_size, memory::page_size());
         let slot = match taken.map_err(|errno| match errno {
             Errno::EINVAL => TOO_LARGE,
-            errno => diagnosis::map_error(errno, room),
+            errno => diagnosis::map_error(errno, stack_size),
         })? {
             Acquired::WithTcb(slot) => slot,
             Acquired::Uninit(slot) => {
@@ -129,15 +129,15 @@ impl Seat {
                 slot
             }
         };
-        // SAFETY: ours alone, vacant, and minted.
+        // SAFETY: ours alone, vacant, and with a TCB.
         let words = unsafe { Rt::prepare_clone(slot) };
         slot.clear_tid().store(ALIVE, Ordering::Relaxed);
-        let Some(state) = layout::align_below(words.stack_top, STATE_ROOM, STATE_ROOM) else {
+        let Some(state) = layout::align_below(words.stack_top, STATE_SIZE, STATE_SIZE) else {
             unreachable!("a slot's stack lies above address 16");
         };
         let state = state as *mut AtomicU32;
         // SAFETY: in the slot's stack, above every frame of the child to come.
-        unsafe { state.write(AtomicU32::new(FREE)) };
+        unsafe { state.write(AtomicU32::new(UNUSED)) };
         Ok(Self {
             slot,
             words,
@@ -147,29 +147,29 @@ impl Seat {
     }
 
     fn state(&self) -> &AtomicU32 {
-        // SAFETY: written by `take`; the slot is held as long as `self` is.
+        // SAFETY: written by `acquire`; the slot is held as long as `self` is.
         unsafe { &*self.state }
     }
 }
 
 /// The stack's end stays aligned to 16.
-const STATE_ROOM: usize = 16;
+const STATE_SIZE: usize = 16;
 
 const TOO_LARGE: Error = Error::invalid_input(
     "the child's stack size does not fit into the address space",
     "Ask for a smaller one.",
 );
 
-impl Drop for Seat {
+impl Drop for TcbStack {
     fn drop(&mut self) {
         match self.state().load(Ordering::Acquire) {
-            FREE => {
+            UNUSED => {
                 self.slot.clear_tid().store(0, Ordering::Relaxed);
-                // SAFETY: prepared by `take`, and no child came to be.
+                // SAFETY: prepared by `acquire`, and no child came to be.
                 unsafe { Rt::cancel_clone(self.slot) };
                 Rt::cache().release(self.slot);
             }
-            LEFT => Rt::cache().release(self.slot),
+            EXITED => Rt::cache().release(self.slot),
             // The child was killed, or became another program, amid its thread-locals: nobody can
             // tell in which state they are. The slot is given up, identity and all; but it must
             // not be known by the tid of a process that is gone.
@@ -179,19 +179,19 @@ impl Drop for Seat {
     }
 }
 
-/// The child's side of a seat.
+/// The child's side of a TCB stack.
 #[derive(Clone, Copy)]
-pub(super) struct Sitter {
+pub(super) struct ChildTcb {
     slot: Slot,
     state: *const AtomicU32,
 }
 
-impl Sitter {
+impl ChildTcb {
     /// The child's first step.
     ///
     /// # Safety
-    /// The caller was cloned onto this seat, with its words.
-    pub(super) unsafe fn sit(self) {
+    /// The caller was cloned onto this TCB stack, with its words.
+    pub(super) unsafe fn enter(self) {
         // SAFETY: passed on.
         unsafe { Rt::on_thread_start(self.slot) };
     }
@@ -199,13 +199,13 @@ impl Sitter {
     /// The child's last step but exit: destructors of thread-locals, and the identity as it was.
     ///
     /// # Safety
-    /// As [`sit`](Self::sit), after the closure; then nothing but raw system calls.
-    pub(super) unsafe fn leave(self) {
+    /// As [`enter`](Self::enter), after the closure; then nothing but raw system calls.
+    pub(super) unsafe fn exit(self) {
         // SAFETY: passed on; the maker keeps the slot, and so the word, until the child is gone.
         unsafe {
             Rt::run_destructors(self.slot);
             Rt::on_thread_exit(self.slot);
-            (*self.state).store(LEFT, Ordering::Release);
+            (*self.state).store(EXITED, Ordering::Release);
         }
     }
 }

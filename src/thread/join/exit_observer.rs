@@ -4,33 +4,33 @@
     reason = "tells somebody whose memory may go with the telling"
 )]
 
-use super::scope::Ledger;
-use super::set::Member;
 use crate::arena::ArenaEntry;
+use crate::thread::scope::ScopeData;
+use crate::thread::set::SetEntry;
 
 /// Whom a thread tells, once, as the last thing it does.
 ///
 /// A thread whose closure never ran tells nobody: its spawner has the error.
 #[derive(Clone, Copy)]
-pub(super) enum Watch {
+pub(in crate::thread) enum ExitObserver {
     /// The handle finds out by itself.
-    Nobody,
+    None,
     /// The scope it was spawned in, which lives until it was told by every thread of it.
-    Scope(*const Ledger),
+    Scope(*const ScopeData),
     /// The set it was spawned in, or what such a set left behind.
-    Set(&'static ArenaEntry<Member>),
+    Set(&'static ArenaEntry<SetEntry>),
 }
 
-impl Watch {
+impl ExitObserver {
     /// Thread: its closure panicked, and the payload is in the packet.
     ///
     /// # Safety
-    /// [`Watch::done`] was not called yet.
-    pub(super) unsafe fn panicked(self) {
+    /// [`ExitObserver::done`] was not called yet.
+    pub(in crate::thread) unsafe fn panicked(self) {
         match self {
-            Self::Nobody | Self::Set(_) => {}
+            Self::None | Self::Set(_) => {}
             // SAFETY: the scope lives until `done`.
-            Self::Scope(ledger) => unsafe { (*ledger).panicked() },
+            Self::Scope(scope) => unsafe { (*scope).panicked() },
         }
     }
 
@@ -39,18 +39,18 @@ impl Watch {
     ///
     /// # Safety
     /// Called once, after which whom it told may be gone.
-    pub(super) unsafe fn done(self) {
+    pub(in crate::thread) unsafe fn done(self) {
         match self {
-            Self::Nobody => {}
+            Self::None => {}
             // SAFETY: the scope lives until this.
-            Self::Scope(ledger) => unsafe { Ledger::leave(ledger) },
-            Self::Set(member) => Member::done(member),
+            Self::Scope(scope) => unsafe { ScopeData::decrement(scope) },
+            Self::Set(entry) => SetEntry::done(entry),
         }
     }
 
     /// Whether a scope waits: the thread may borrow.
     #[cfg(feature = "panic-thread")]
-    pub(super) fn is_scope(self) -> bool {
+    pub(in crate::thread) fn is_scope(self) -> bool {
         matches!(self, Self::Scope(_))
     }
 }

@@ -1,5 +1,5 @@
 //! Who has ended: many threads enter themselves, one owner collects them and sleeps when there are
-//! none. The protocol of [`JoinSet`](super::JoinSet), without its memory.
+//! none. The protocol of [`JoinSet`](crate::thread::JoinSet), without its memory.
 //!
 //! One word, which is also the futex:
 //!
@@ -25,11 +25,11 @@ use crate::sync::futex;
 const EMPTY: u32 = 0;
 const WAITING: u32 = 1 << 31;
 
-pub(crate) struct Queue {
+pub(crate) struct CompletionQueue {
     word: AtomicU32,
 }
 
-impl Queue {
+impl CompletionQueue {
     /// In a set a queue begins as zero bytes.
     #[cfg(all(test, loom))]
     pub(crate) fn new() -> Self {
@@ -47,7 +47,7 @@ impl Queue {
     ///
     /// `next` is the number's own link. The owner may collect the number as soon as it is in, so
     /// neither it nor the queue is touched after that: the wake uses the address only.
-    pub(crate) fn enter(&self, number: u32, next: &AtomicU32) {
+    pub(crate) fn push(&self, number: u32, next: &AtomicU32) {
         debug_assert!((1..WAITING).contains(&number));
         let mut head = self.word.load(Relaxed);
         loop {
@@ -66,7 +66,7 @@ impl Queue {
     }
 
     /// Owner: takes the list; the number that entered last, or 0.
-    pub(crate) fn collect(&self) -> u32 {
+    pub(crate) fn take_all(&self) -> u32 {
         self.word.swap(EMPTY, Acquire)
     }
 

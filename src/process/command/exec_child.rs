@@ -2,7 +2,7 @@
 //!
 //! The child shares the parent's memory and stands on the calling thread's pointer to its
 //! thread-locals. So nothing in this file may allocate, panic, lock, touch `errno` or a
-//! thread-local, or call a libc function: it reads a [`Plan`] that the parent prepared, makes raw
+//! thread-local, or call a libc function: it reads a [`ExecPlan`] that the parent prepared, makes raw
 //! system calls, and writes to the plan's report and to its own stack. Signals are blocked from
 //! before the child exists until its last step, and by then no handler of the parent is left.
 #![allow(unsafe_code, reason = "ends in execve, by pointers")]
@@ -11,7 +11,7 @@ use core::cell::Cell;
 use core::ffi::{CStr, c_char};
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
-use super::menu::BeforeExec;
+use super::before_exec::BeforeExec;
 use crate::error::{Error, Operation};
 use crate::sys::futex::{self, Sharing};
 use crate::sys::signal::{self, SigSet};
@@ -19,20 +19,20 @@ use crate::sys::{Errno, process, task};
 
 /// The exit code of a child that could not become the program: what shells say for "not found".
 /// The caller of `spawn` gets the error instead and never sees it.
-const NEVER_BECAME: i32 = 127;
+const EXEC_FAILED: i32 = 127;
 
 /// Everything the child does, as data.
-pub(super) struct Plan<'a> {
+pub(super) struct ExecPlan<'a> {
     /// Whether the kernel has not reset the handlers already (`CLONE_CLEAR_SIGHAND`).
     pub(super) reset_handlers: bool,
     pub(super) default_signals: SigSet,
     pub(super) new_session: bool,
     pub(super) process_group: Option<i32>,
     pub(super) controlling_terminal: Option<i32>,
-    pub(super) menu: &'a [BeforeExec],
+    pub(super) before_exec: &'a [BeforeExec],
     pub(super) root: Option<&'a CStr>,
     pub(super) directory: Option<&'a CStr>,
-    pub(super) moves: &'a [Move],
+    pub(super) fd_mappings: &'a [FdMapping],
     /// Every descriptor from here up closes at execve, unless it is a target of a move.
     pub(super) close_from: Option<u32>,
     /// (resource, soft, hard)
@@ -44,18 +44,18 @@ pub(super) struct Plan<'a> {
     pub(super) death: Option<(i32, i32)>,
     pub(super) mask: SigSet,
     /// Paths to try, in order.
-    pub(super) candidates: &'a [*const c_char],
+    pub(super) search_paths: &'a [*const c_char],
     /// Ends in null; so do the two below.
     pub(super) arguments: &'a [*const c_char],
     pub(super) environment: &'a [*const c_char],
     /// `sh`, then a slot for the path of a script without `#!`, then its arguments.
     pub(super) shell: &'a [Cell<*const c_char>],
-    pub(super) gate: Gate,
-    pub(super) report: Report,
+    pub(super) latch: StartLatch,
+    pub(super) report: ErrorReport,
 }
 
 /// Descriptor `to` of the child is to be what `from` is.
-pub(super) struct Move {
+pub(super) struct FdMapping {
     pub(super) from: Cell<i32>,
     pub(super) to: i32,
 }
@@ -64,35 +64,35 @@ pub(super) struct Move {
 ///
 /// | word | meaning | who changes it |
 /// |---|---|---|
-/// | `OPEN` | go on | |
-/// | `CLOSED` | wait | the parent, once, to one of the others |
-/// | `GIVEN_UP` | end | |
-pub(super) struct Gate(AtomicU32);
+/// | `PROCEED` | go on | |
+/// | `BLOCKED` | wait | the parent, once, to one of the others |
+/// | `ABORTED` | end | |
+pub(super) struct StartLatch(AtomicU32);
 
-const OPEN: u32 = 0;
-const CLOSED: u32 = 1;
-const GIVEN_UP: u32 = 2;
+const PROCEED: u32 = 0;
+const BLOCKED: u32 = 1;
+const ABORTED: u32 = 2;
 
-impl Gate {
-    pub(super) fn new(closed: bool) -> Self {
-        Self(AtomicU32::new(if closed { CLOSED } else { OPEN }))
+impl StartLatch {
+    pub(super) fn new(blocked: bool) -> Self {
+        Self(AtomicU32::new(if blocked { BLOCKED } else { PROCEED }))
     }
 
     /// Lets the child go on, or end. Relaxed: the word carries no data but itself.
-    pub(super) fn decide(&self, go_on: bool) {
+    pub(super) fn release(&self, go_on: bool) {
         self.0
-            .store(if go_on { OPEN } else { GIVEN_UP }, Ordering::Relaxed);
+            .store(if go_on { PROCEED } else { ABORTED }, Ordering::Relaxed);
         futex::wake(self.0.as_ptr(), 1, Sharing::Private);
     }
 
     /// Waits; whether to go on.
-    fn pass(&self) -> bool {
+    fn wait(&self) -> bool {
         loop {
             match self.0.load(Ordering::Relaxed) {
-                CLOSED => {
-                    let _ = futex::wait(&self.0, CLOSED, None, Sharing::Private);
+                BLOCKED => {
+                    let _ = futex::wait(&self.0, BLOCKED, None, Sharing::Private);
                 }
-                word => return word == OPEN,
+                word => return word == PROCEED,
             }
         }
     }
@@ -103,12 +103,12 @@ impl Gate {
 /// The child stores `errno` and then, with Release, `step`; the parent loads `step` with Acquire,
 /// after the kernel told it that the child has left its memory.
 #[derive(Default)]
-pub(super) struct Report {
+pub(super) struct ErrorReport {
     step: AtomicPtr<Operation>,
     errno: AtomicI32,
 }
 
-impl Report {
+impl ErrorReport {
     fn failed(&self, step: &'static Operation, errno: Errno) {
         self.errno.store(errno.number(), Ordering::Relaxed);
         self.step
@@ -148,16 +148,16 @@ steps! {
         };
     DIRECTORY = "chdir", "enter the child's working directory",
         |_| "It must be a directory that the child may enter, inside its new root if there is one.";
-    SHIELD = "fcntl(F_DUPFD_CLOEXEC)", "move a descriptor out of another one's way",
+    DUP_AWAY = "fcntl(F_DUPFD_CLOEXEC)", "move a descriptor out of another one's way",
         |errno| match errno.number() {
             libc::EBADF => "Is every one open?",
             _ => "Is there a number left below RLIMIT_NOFILE?",
         };
     CLOSE = "close_range", "close the other descriptors",
         |_| "It needs Linux 5.11.";
-    KEEP = "fcntl(F_SETFD)", "keep a descriptor open for the child",
+    CLEAR_CLOEXEC = "fcntl(F_SETFD)", "keep a descriptor open for the child",
         |_| "Is it open?";
-    PLACE = "dup3", "put a descriptor in its place",
+    DUP_TO = "dup3", "put a descriptor in its place",
         |_| "Is what it comes from open, and its number below RLIMIT_NOFILE?";
     LIMIT = "prlimit64", "set a resource limit of the child",
         |errno| match errno {
@@ -192,28 +192,28 @@ steps! {
         |_| "execve(2) lists the reasons.";
 }
 
-/// The child's life; `plan` is a `*const Plan`.
+/// The child's life; `plan` is a `*const ExecPlan`.
 ///
 /// # Safety
 /// The plan must stay until the child has left this memory by execve or exit.
-pub(super) unsafe extern "C" fn enter(plan: *mut u8) -> ! {
+pub(super) unsafe extern "C" fn child_main(plan: *mut u8) -> ! {
     // SAFETY: the parent keeps the plan and does not touch what the child writes.
-    let plan: &Plan<'_> = unsafe { &*plan.cast_const().cast() };
-    if plan.gate.pass() {
+    let plan: &ExecPlan<'_> = unsafe { &*plan.cast_const().cast() };
+    if plan.latch.wait() {
         let (step, errno) = match prepare(plan) {
-            Ok(()) => refused(execute(plan)),
+            Ok(()) => exec_failure(execute(plan)),
             Err(failed) => failed,
         };
         plan.report.failed(step, errno);
     }
-    task::exit_group(NEVER_BECAME)
+    task::exit_group(EXEC_FAILED)
 }
 
 type Failed = (&'static Operation, Errno);
 
 /// The steps, in an order that each can rely on: what needs rights comes before giving them up,
 /// what names the parent's descriptors before they are moved, what takes signals last.
-fn prepare(plan: &Plan<'_>) -> Result<(), Failed> {
+fn prepare(plan: &ExecPlan<'_>) -> Result<(), Failed> {
     let at = |step: &'static Operation| move |errno: Errno| (step, errno);
     if plan.reset_handlers {
         signal::reset_handlers();
@@ -230,8 +230,8 @@ fn prepare(plan: &Plan<'_>) -> Result<(), Failed> {
     if let Some(fd) = plan.controlling_terminal {
         process::set_controlling_terminal(fd).map_err(at(&TERMINAL))?;
     }
-    for step in plan.menu {
-        step.take()?;
+    for step in plan.before_exec {
+        step.run()?;
     }
     if let Some(path) = plan.root {
         process::chroot(path).map_err(at(&ROOT))?;
@@ -243,7 +243,7 @@ fn prepare(plan: &Plan<'_>) -> Result<(), Failed> {
     if let Some(path) = plan.directory {
         process::chdir(path).map_err(at(&DIRECTORY))?;
     }
-    place(plan)?;
+    install_fds(plan)?;
     for (resource, soft, hard) in plan.limits {
         process::set_rlimit(*resource, *soft, *hard).map_err(at(&LIMIT))?;
     }
@@ -262,7 +262,7 @@ fn prepare(plan: &Plan<'_>) -> Result<(), Failed> {
         // 0: the parent is outside the child's pid namespace.
         if ![parent, 0].contains(&process::parent_pid()) {
             // The parent died before it could be watched.
-            task::exit_group(NEVER_BECAME);
+            task::exit_group(EXEC_FAILED);
         }
     }
     signal::set_mask(plan.mask);
@@ -271,19 +271,19 @@ fn prepare(plan: &Plan<'_>) -> Result<(), Failed> {
 
 /// Puts every descriptor in its place: first each source out of the way if it is a target, so that
 /// any permutation comes out right.
-fn place(plan: &Plan<'_>) -> Result<(), Failed> {
-    let is_target = |number: i32| plan.moves.iter().any(|one| one.to == number);
-    for one in plan.moves {
+fn install_fds(plan: &ExecPlan<'_>) -> Result<(), Failed> {
+    let is_target = |number: i32| plan.fd_mappings.iter().any(|one| one.to == number);
+    for one in plan.fd_mappings {
         let from = one.from.get();
         if from != one.to && is_target(from) {
             let mut moved = from;
             // A free number may be a target too. What is left there closes at execve or before.
             while is_target(moved) {
                 moved = process::dup_above(from, moved.saturating_add(1).max(3))
-                    .map_err(|errno| (&SHIELD, errno))?;
-                if plan.moves.iter().any(|one| one.from.get() == moved) {
+                    .map_err(|errno| (&DUP_AWAY, errno))?;
+                if plan.fd_mappings.iter().any(|one| one.from.get() == moved) {
                     // The number was free, and somebody's source.
-                    return Err((&SHIELD, Errno::new(libc::EBADF)));
+                    return Err((&DUP_AWAY, Errno::new(libc::EBADF)));
                 }
             }
             one.from.set(moved);
@@ -292,19 +292,19 @@ fn place(plan: &Plan<'_>) -> Result<(), Failed> {
     if let Some(first) = plan.close_from {
         process::set_cloexec_from(first).map_err(|errno| (&CLOSE, errno))?;
     }
-    for one in plan.moves {
+    for one in plan.fd_mappings {
         let from = one.from.get();
         if from == one.to {
-            process::clear_cloexec(from).map_err(|errno| (&KEEP, errno))?;
+            process::clear_cloexec(from).map_err(|errno| (&CLEAR_CLOEXEC, errno))?;
         } else {
-            process::dup3(from, one.to).map_err(|errno| (&PLACE, errno))?;
+            process::dup3(from, one.to).map_err(|errno| (&DUP_TO, errno))?;
         }
     }
     Ok(())
 }
 
 /// What to say of a program that `execve` did not run.
-fn refused(errno: Errno) -> Failed {
+fn exec_failure(errno: Errno) -> Failed {
     let step = match errno.number() {
         libc::ENOENT | libc::ENOTDIR => &NOT_FOUND,
         libc::EACCES => &NOT_EXECUTABLE,
@@ -315,9 +315,9 @@ fn refused(errno: Errno) -> Failed {
 }
 
 /// Becomes the program, as `execvp(3)` looks for it; returns why not.
-fn execute(plan: &Plan<'_>) -> Errno {
+fn execute(plan: &ExecPlan<'_>) -> Errno {
     let mut answer = Errno::new(libc::ENOENT);
-    for path in plan.candidates {
+    for path in plan.search_paths {
         // SAFETY: the parent made the arrays of NUL-terminated strings, each ended by null.
         let mut errno =
             unsafe { process::execve(*path, plan.arguments.as_ptr(), plan.environment.as_ptr()) };

@@ -12,56 +12,57 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use super::cpu_set::CpuSet;
-use super::scheduling::Scheduling;
 use crate::error::{Error, Operation};
 use crate::sys::futex::{self, Sharing};
 use crate::sys::signal::{self, SigSet};
 use crate::sys::{Errno, sched};
+use crate::thread::cpu_set::CpuSet;
+use crate::thread::scheduling::Scheduling;
 
-/// A step of the program's own, from [`super::Builder::before_start`].
+/// A step of the program's own, from [`crate::thread::Builder::before_start`].
 #[cfg(feature = "alloc")]
-pub(super) type BeforeStart = alloc::boxed::Box<dyn FnOnce() -> Result<(), Error> + Send>;
+pub(in crate::thread) type BeforeStart =
+    alloc::boxed::Box<dyn FnOnce() -> Result<(), Error> + Send>;
 
 /// A set of processors is a kilobyte: too much to be copied wherever a builder goes.
 #[cfg(feature = "alloc")]
-pub(super) type Affinity = alloc::boxed::Box<CpuSet>;
+pub(in crate::thread) type BoxedCpuSet = alloc::boxed::Box<CpuSet>;
 #[cfg(not(feature = "alloc"))]
-pub(super) type Affinity = CpuSet;
+pub(in crate::thread) type BoxedCpuSet = CpuSet;
 
 /// What to do and report before the closure.
-pub(super) struct Steps {
-    affinity: Option<Affinity>,
+pub(in crate::thread) struct StartupActions {
+    affinity: Option<BoxedCpuSet>,
     scheduling: Option<Scheduling>,
     #[cfg(feature = "alloc")]
     before_start: Option<BeforeStart>,
     /// `None` if there is nothing to do. Called through this alone, so that a program in which
     /// nobody asks for anything has none of it.
-    code: Option<&'static Code>,
+    vtable: Option<&'static StartupVTable>,
 }
 
 /// How steps are checked, made and reported.
-struct Code {
-    check: fn(&Steps) -> Result<(), Error>,
-    perform: unsafe fn(*const Setup<'static>, Option<SigSet>) -> bool,
-    wait: fn(&Setup<'_>) -> Result<(), Error>,
+struct StartupVTable {
+    check: fn(&StartupActions) -> Result<(), Error>,
+    run_in_child: unsafe fn(*const StartupHandshake<'static>, Option<SigSet>) -> bool,
+    wait: fn(&StartupHandshake<'_>) -> Result<(), Error>,
 }
 
-static CODE: Code = Code {
-    check: Steps::check_all,
-    perform,
+static STARTUP_VTABLE: StartupVTable = StartupVTable {
+    check: StartupActions::check_all,
+    run_in_child,
     wait,
 };
 
-impl Steps {
+impl StartupActions {
     /// Nothing. A constant would be copied, the room for a set of processors included.
-    pub(super) const fn none() -> Self {
+    pub(in crate::thread) const fn none() -> Self {
         Self {
             affinity: None,
             scheduling: None,
             #[cfg(feature = "alloc")]
             before_start: None,
-            code: None,
+            vtable: None,
         }
     }
 
@@ -69,19 +70,19 @@ impl Steps {
         clippy::useless_conversion,
         reason = "a box where there is an allocator"
     )]
-    pub(super) fn set_affinity(&mut self, cpus: CpuSet) {
+    pub(in crate::thread) fn set_affinity(&mut self, cpus: CpuSet) {
         self.affinity = Some(cpus.into());
-        self.code = Some(&CODE);
+        self.vtable = Some(&STARTUP_VTABLE);
     }
 
-    pub(super) fn set_scheduling(&mut self, scheduling: Scheduling) {
+    pub(in crate::thread) fn set_scheduling(&mut self, scheduling: Scheduling) {
         self.scheduling = Some(scheduling);
-        self.code = Some(&CODE);
+        self.vtable = Some(&STARTUP_VTABLE);
     }
 
     /// Adds a step behind those that are there.
     #[cfg(feature = "alloc")]
-    pub(super) fn add_before_start(
+    pub(in crate::thread) fn add_before_start(
         &mut self,
         step: impl FnOnce() -> Result<(), Error> + Send + 'static,
     ) {
@@ -92,15 +93,15 @@ impl Steps {
                 step()
             }),
         });
-        self.code = Some(&CODE);
+        self.vtable = Some(&STARTUP_VTABLE);
     }
 
     /// Finds what can be known to fail.
     ///
     /// # Errors
     /// `InvalidInput`.
-    pub(super) fn check(&self) -> Result<(), Error> {
-        self.code.map_or(Ok(()), |code| (code.check)(self))
+    pub(in crate::thread) fn check(&self) -> Result<(), Error> {
+        self.vtable.map_or(Ok(()), |vtable| (vtable.check)(self))
     }
 
     fn check_all(&self) -> Result<(), Error> {
@@ -118,11 +119,11 @@ impl Steps {
 ///
 /// The thread's Release store of `READY` or `FAILED` is its last touch; the wake that follows uses
 /// only the address. The spawner's Acquire load sees the error.
-pub(super) struct Setup<'a> {
+pub(in crate::thread) struct StartupHandshake<'a> {
     word: AtomicU32,
-    steps: UnsafeCell<&'a mut Steps>,
+    actions: UnsafeCell<&'a mut StartupActions>,
     error: UnsafeCell<Option<Error>>,
-    code: &'static Code,
+    vtable: &'static StartupVTable,
 }
 
 const PENDING: u32 = 0;
@@ -151,13 +152,13 @@ static BEFORE_START: Operation = Operation {
     hint: |_| "The panic's message says why.",
 };
 
-impl<'a> Setup<'a> {
+impl<'a> StartupHandshake<'a> {
     /// A set-up for these steps, if there are any.
-    pub(super) fn new(steps: &'a mut Steps) -> Option<Self> {
+    pub(in crate::thread) fn new(actions: &'a mut StartupActions) -> Option<Self> {
         Some(Self {
             word: AtomicU32::new(PENDING),
-            code: steps.code?,
-            steps: UnsafeCell::new(steps),
+            vtable: actions.vtable?,
+            actions: UnsafeCell::new(actions),
             error: UnsafeCell::new(None),
         })
     }
@@ -165,26 +166,29 @@ impl<'a> Setup<'a> {
     /// New thread: makes the settings and reports; true if the closure is to run.
     ///
     /// # Safety
-    /// `setup` is the spawner's, who sleeps in [`Setup::wait`]; called once.
-    pub(super) unsafe fn perform(setup: *const Setup<'static>, mask: Option<SigSet>) -> bool {
+    /// `setup` is the spawner's, who sleeps in [`StartupHandshake::wait`]; called once.
+    pub(in crate::thread) unsafe fn run_in_child(
+        setup: *const StartupHandshake<'static>,
+        mask: Option<SigSet>,
+    ) -> bool {
         // SAFETY: the spawner waits; passed on.
-        unsafe { ((*setup).code.perform)(setup, mask) }
+        unsafe { ((*setup).vtable.run_in_child)(setup, mask) }
     }
 
     /// Spawner: sleeps until the report.
     ///
     /// # Errors
     /// The setting that failed.
-    pub(super) fn wait(&self) -> Result<(), Error> {
-        (self.code.wait)(self)
+    pub(in crate::thread) fn wait(&self) -> Result<(), Error> {
+        (self.vtable.wait)(self)
     }
 }
 
 /// # Safety
-/// As [`Setup::perform`].
-unsafe fn perform(setup: *const Setup<'static>, mask: Option<SigSet>) -> bool {
+/// As [`StartupHandshake::run_in_child`].
+unsafe fn run_in_child(setup: *const StartupHandshake<'static>, mask: Option<SigSet>) -> bool {
     // SAFETY: PENDING: the steps are this thread's.
-    let outcome = make(unsafe { &mut *(*setup).steps.get() }, mask);
+    let outcome = apply(unsafe { &mut *(*setup).actions.get() }, mask);
     let (word, ready) = match outcome {
         Ok(()) => (READY, true),
         Err(error) => {
@@ -203,7 +207,7 @@ unsafe fn perform(setup: *const Setup<'static>, mask: Option<SigSet>) -> bool {
     ready
 }
 
-fn wait(setup: &Setup<'_>) -> Result<(), Error> {
+fn wait(setup: &StartupHandshake<'_>) -> Result<(), Error> {
     loop {
         match setup.word.load(Ordering::Acquire) {
             PENDING => {
@@ -220,12 +224,12 @@ fn wait(setup: &Setup<'_>) -> Result<(), Error> {
 }
 
 /// Makes the settings in the order in which later ones may depend on earlier ones.
-fn make(steps: &mut Steps, mask: Option<SigSet>) -> Result<(), Error> {
-    if let Some(cpus) = &steps.affinity {
+fn apply(actions: &mut StartupActions, mask: Option<SigSet>) -> Result<(), Error> {
+    if let Some(cpus) = &actions.affinity {
         sched::set_affinity(0, cpus.words())
             .map_err(|errno| Error::from_operation(&AFFINITY, errno))?;
     }
-    if let Some(scheduling) = steps.scheduling {
+    if let Some(scheduling) = actions.scheduling {
         sched::set_attributes(0, &scheduling.attributes())
             .map_err(|errno| Error::from_operation(&SCHEDULING, errno))?;
     }
@@ -233,7 +237,7 @@ fn make(steps: &mut Steps, mask: Option<SigSet>) -> Result<(), Error> {
         signal::set_mask(mask);
     }
     #[cfg(feature = "alloc")]
-    if let Some(before_start) = steps.before_start.take() {
+    if let Some(before_start) = actions.before_start.take() {
         super::packet::catch(before_start).map_err(|_panic| {
             Error::from_operation(&BEFORE_START, Errno::new(libc::ECANCELED))
         })??;

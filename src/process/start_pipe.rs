@@ -7,7 +7,7 @@ use crate::sys::file::{self, OwnedFd};
 use crate::sys::{Errno, task};
 
 /// The exit code of a child that was given up before its closure ran.
-const GIVEN_UP: i32 = 127;
+const ABORTED_STATUS: i32 = 127;
 
 static PIPE: Operation = Operation {
     name: "pipe2",
@@ -17,21 +17,21 @@ static PIPE: Operation = Operation {
 
 /// Holds the child back until its id maps are written: a pipe, whose end of file means that the
 /// parent gave up or is gone.
-pub(super) struct Gate {
+pub(super) struct StartPipe {
     read: OwnedFd,
     write: OwnedFd,
 }
 
-/// The descriptors of a gate, as the child sees them.
+/// The descriptors of a start pipe, as the child sees them.
 #[derive(Clone, Copy)]
-pub(super) struct ChildGate {
+pub(super) struct StartPipeChild {
     read: i32,
     /// The child's own copy of the write end; `None` where the table is shared and the end is the
     /// parent's.
     write: Option<i32>,
 }
 
-impl Gate {
+impl StartPipe {
     pub(super) fn new(maps: &IdMaps, flags: CloneFlags) -> Result<Option<Self>, Error> {
         if maps.is_empty() {
             return Ok(None);
@@ -41,14 +41,14 @@ impl Gate {
         Ok(Some(Self { read, write }))
     }
 
-    pub(super) fn child_side(&self, flags: CloneFlags) -> ChildGate {
-        ChildGate {
+    pub(super) fn child_side(&self, flags: CloneFlags) -> StartPipeChild {
+        StartPipeChild {
             read: self.read.as_raw(),
             write: (!flags.contains(CloneFlags::FILES)).then_some(self.write.as_raw()),
         }
     }
 
-    pub(super) fn open(self, flags: CloneFlags) {
+    pub(super) fn release(self, flags: CloneFlags) {
         let _ = file::write(self.write.as_raw(), &[1]);
         if flags.contains(CloneFlags::FILES) {
             // One table: the child closes the read end once it has read.
@@ -57,8 +57,8 @@ impl Gate {
     }
 }
 
-impl ChildGate {
-    pub(super) fn pass(self) {
+impl StartPipeChild {
+    pub(super) fn wait(self) {
         if let Some(write) = self.write {
             drop(OwnedFd::from_raw(write));
         }
@@ -67,7 +67,7 @@ impl ChildGate {
             match file::read(self.read, &mut byte) {
                 Ok(1) => break,
                 Err(Errno::EINTR) => {}
-                _ => task::exit_group(GIVEN_UP),
+                _ => task::exit_group(ABORTED_STATUS),
             }
         }
         drop(OwnedFd::from_raw(self.read));

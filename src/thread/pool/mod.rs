@@ -1,29 +1,4 @@
-//! Threads that outlive their tasks: what `spawn` promises, for the price of a wake-up.
-//!
-//! [`spawn`](fn@spawn) hands a closure to an idle kernel thread of this module's, the one that
-//! became idle last, or makes one. To the closure it is a new thread: a new
-//! [`ThreadId`](crate::ThreadId), fresh thread-locals (with their destructors run before a join
-//! returns), no name, its spawner's signal mask, affinity, scheduling and comm, and the spawner's
-//! directory and descriptors. The handle is the same, with the same guarantees; only the kernel's
-//! tid may come again in a later task.
-//!
-//! A thread whose task left something that cannot be put back (affinity, scheduling, effective
-//! ids, an unshared directory or descriptor table, a robust mutex locked), and one that a [`pidfd`]
-//! was opened for or a [`signal`] sent to, ends after the task instead. What only a raw `prctl` can
-//! change (a seccomp filter, timer slack, `no_new_privs`), and what `setns`, `unshare`, `capset`,
-//! `setfsuid` or `set_mempolicy` change for one thread, is not looked for: use [`crate::spawn`] for
-//! closures that do such things. Where the kernel has no `kcmp(2)` every thread ends after its task.
-//!
-//! Idle threads have all signals masked and leave after [`set_idle_time`], or at
-//! [`trim`](crate::trim). They wait in `parking_lot_core`'s queue, without std on a futex of their
-//! own. Closure and result of a task are on the heap; without the feature `alloc` they take 256
-//! bytes of a table that grows and never shrinks, or pages of their own if they are larger.
-//!
-//! Without std, neither an rseq area nor a tid address that a task registered is looked for, and
-//! with the feature `panic-thread` a task that panics takes its kernel thread with it.
-//!
-//! [`pidfd`]: crate::JoinHandle::pidfd
-//! [`signal`]: crate::JoinHandle::signal
+//! The kernel threads behind [`warm`](super::warm): they outlive their tasks.
 #![allow(unsafe_code, reason = "hands packets to threads")]
 
 use core::cell::UnsafeCell;
@@ -32,14 +7,14 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 
-use self::bed::{Bed, Given};
+use self::handoff::{Handoff, Message};
 use super::builder::Builder;
-use super::entry::{self, AbortOnUnwind};
-use super::handle::JoinHandle;
-use super::packet::{Head, Packet, Start, record_of};
-use super::spawn::{Spawned, may_be_private};
+use super::join::exit_observer::ExitObserver;
+use super::join::handle::JoinHandle;
+use super::spawn::entry::{self, AbortOnUnwind};
+use super::spawn::packet::{Packet, PacketHeader, Start, record_of};
+use super::spawn::prepare::{RawHandle, may_be_unshared};
 use super::state;
-use super::watch::Watch;
 use crate::arena::{Arena, ArenaEntry, FreeList, Zeroable};
 use crate::error::Error;
 use crate::runtime::record::{Name, ThreadInner, ThreadRef};
@@ -48,24 +23,24 @@ use crate::sync::futex;
 use crate::sys::inherited::{self, InheritedAttrs};
 use crate::sys::{signal, task};
 
-pub(crate) mod bed;
 #[cfg(any(not(feature = "std"), test))]
-pub(crate) mod futex_bed;
-mod packets;
+pub(crate) mod futex_handoff;
+pub(crate) mod handoff;
+mod packet_alloc;
 #[cfg(feature = "std")]
-mod parking_bed;
+mod parking_lot_handoff;
 
 #[cfg(not(feature = "std"))]
-use futex_bed::FutexBed as ChosenBed;
+use futex_handoff::FutexHandoff as PlatformHandoff;
 #[cfg(feature = "std")]
-use parking_bed::ParkingBed as ChosenBed;
+use parking_lot_handoff::ParkingLotHandoff as PlatformHandoff;
 
 /// One kernel thread that waits for tasks.
 ///
 /// Invariants:
-/// * WORKER-1: a cell is on `IDLE`, or held by one spawner that popped it, or by its own thread.
-/// * WORKER-2: while a cell is on `IDLE` or popped, its plain fields are not written.
-struct Idle {
+/// * WORKER-1: a cell is on `IDLE_STACK`, or held by one spawner that popped it, or by its own thread.
+/// * WORKER-2: while a cell is on `IDLE_STACK` or popped, its plain fields are not written.
+struct IdleWorker {
     /// The thread's slot, where its stack is.
     slot: AtomicPtr<()>,
     tid: AtomicI32,
@@ -73,18 +48,18 @@ struct Idle {
     traits: UnsafeCell<Option<InheritedAttrs>>,
     fork_generation: AtomicU32,
     /// Where it waits for a task.
-    bed: ChosenBed,
+    handoff: PlatformHandoff,
 }
 
 // SAFETY: plain fields follow WORKER-1 and WORKER-2.
-unsafe impl Sync for Idle {}
+unsafe impl Sync for IdleWorker {}
 // SAFETY: zero bytes are null, `None` or zero-filled traits that nobody reads before
-// `wait_for_task` wrote them, and a bed that nobody lies in.
-unsafe impl Zeroable for Idle {}
+// `wait_for_task` wrote them, and a handoff that is not in use.
+unsafe impl Zeroable for IdleWorker {}
 
-static CELLS: Arena<Idle> = Arena::new();
+static WORKERS: Arena<IdleWorker> = Arena::new();
 static FREE: FreeList = FreeList::new();
-static IDLE: FreeList = FreeList::new();
+static IDLE_STACK: FreeList = FreeList::new();
 
 /// How long a thread waits for a task, in nanoseconds.
 static IDLE_TIME: AtomicU64 = AtomicU64::new(10_000_000_000);
@@ -132,11 +107,11 @@ where
         setup: ptr::null(),
         mask: Some(signal::current_mask()),
         comm: Some(task::name()),
-        watch: Watch::Nobody,
+        observer: ExitObserver::None,
     };
     // The slot is filled in when it is known; nobody asks before this function returns.
     let record_of_task = record.clone().into_raw();
-    let packet = match packets::put(Packet::new(None, record_of_task, start, f)) {
+    let packet = match packet_alloc::alloc(Packet::new(None, record_of_task, start, f)) {
         Ok(packet) => packet,
         Err(error) => {
             // SAFETY: the packet's reference, which went with it.
@@ -144,18 +119,18 @@ where
             return Err(error);
         }
     };
-    let head = packet.cast::<Head>();
-    let slot = match give_to_idle(head) {
+    let head = packet.cast::<PacketHeader>();
+    let slot = match dispatch_to_idle(head) {
         Some(slot) => slot,
         // SAFETY: the packet is whole and nobody else knows it.
-        None => match unsafe { give_to_new(head) } {
+        None => match unsafe { dispatch_to_new(head) } {
             Ok(slot) => slot,
             Err(error) => {
                 // SAFETY: no thread took it: closure and reference are still in the packet.
                 let closure = unsafe {
                     drop(ThreadRef::from_raw(record_of_task));
                     let closure = packet.read().into_closure();
-                    packets::free(packet);
+                    packet_alloc::dealloc(packet);
                     closure
                 };
                 drop(closure);
@@ -166,7 +141,7 @@ where
     // SAFETY: by HANDLE-1 the packet stays until the handle lets go, and the thread does not read this
     // field.
     unsafe { (&raw mut (*head).slot).write(Some(slot)) };
-    set_place(&record, slot);
+    set_stack(&record, slot);
     // SAFETY: a packet's addresses are not null.
     let (head, result) = unsafe {
         (
@@ -174,7 +149,7 @@ where
             NonNull::new_unchecked(Packet::result(packet)),
         )
     };
-    Ok(JoinHandle::new(Spawned {
+    Ok(JoinHandle::new(RawHandle {
         record,
         head,
         result,
@@ -193,9 +168,9 @@ pub fn set_idle_time(time: Duration) {
 }
 
 /// Tells every idle thread to end.
-pub(super) fn end_idle() {
-    while let Some(idle) = IDLE.pop(&CELLS) {
-        give(idle, Given::Leave);
+pub(super) fn shutdown_idle() {
+    while let Some(idle) = IDLE_STACK.pop(&WORKERS) {
+        send(idle, Message::Exit);
     }
 }
 
@@ -203,23 +178,23 @@ pub(super) fn end_idle() {
 ///
 /// # Safety
 /// By SLOT-2: the caller is the last of thread and handle.
-unsafe fn release<F, T>(head: *mut Head) {
+unsafe fn release<F, T>(head: *mut PacketHeader) {
     // SAFETY: `try_spawn` put exactly this type there; its parts are dropped elsewhere.
-    unsafe { packets::free(head.cast::<Packet<F, T>>()) };
+    unsafe { packet_alloc::dealloc(head.cast::<Packet<F, T>>()) };
 }
 
 /// Gives the task to the thread that became idle last and is as a new thread of the caller's would
 /// be; `None` if there is none.
-fn give_to_idle(head: *mut Head) -> Option<Slot> {
-    if IDLE.is_empty() {
+fn dispatch_to_idle(head: *mut PacketHeader) -> Option<Slot> {
+    if IDLE_STACK.is_empty() {
         return None;
     }
     // Idle threads have the process's directory and descriptors; a new one has its spawner's.
-    if may_be_private() && !inherited::shares_fs_and_files() {
+    if may_be_unshared() && !inherited::shares_fs_and_files() {
         return None;
     }
     let wanted = InheritedAttrs::current()?;
-    while let Some(idle) = IDLE.pop(&CELLS) {
+    while let Some(idle) = IDLE_STACK.pop(&WORKERS) {
         if idle.fork_generation.load(Ordering::Relaxed) != Rt::fork_generation() {
             // A thread of the process that this one was forked from.
             continue;
@@ -227,13 +202,13 @@ fn give_to_idle(head: *mut Head) -> Option<Slot> {
         // SAFETY: WORKER-2.
         if unsafe { *idle.traits.get() } != Some(wanted) {
             // Another spawner may want it: but then this one would look at it again for ever.
-            give(idle, Given::Leave);
+            send(idle, Message::Exit);
             continue;
         }
         let slot = idle.slot.load(Ordering::Relaxed);
         // SAFETY: the packet is ours until it is given away.
         record_of(unsafe { &*head }).set_tid(idle.tid.load(Ordering::Relaxed));
-        if give(idle, Given::Task(head.cast())) {
+        if send(idle, Message::Run(head.cast())) {
             // SAFETY: slots are permanent cells.
             return Some(unsafe { &*slot.cast() });
         }
@@ -242,8 +217,8 @@ fn give_to_idle(head: *mut Head) -> Option<Slot> {
 }
 
 /// Gives something to an idle thread; false if it is leaving and will not take it.
-fn give(idle: &'static ArenaEntry<Idle>, what: Given) -> bool {
-    let given = idle.bed.give(what);
+fn send(idle: &'static ArenaEntry<IdleWorker>, message: Message) -> bool {
+    let given = idle.handoff.send(message);
     if !given {
         FREE.push(idle);
     }
@@ -254,42 +229,42 @@ fn give(idle: &'static ArenaEntry<Idle>, what: Given) -> bool {
 ///
 /// # Safety
 /// The packet is whole and nobody else knows it.
-unsafe fn give_to_new(head: *mut Head) -> Result<Slot, Error> {
+unsafe fn dispatch_to_new(head: *mut PacketHeader) -> Result<Slot, Error> {
     /// The packet's address on its way to the thread.
-    struct Task(*mut Head);
+    struct Task(*mut PacketHeader);
     // SAFETY: the closure in the packet was required to be Send.
     unsafe impl Send for Task {}
     impl Task {
-        fn into_head(self) -> *mut Head {
+        fn into_head(self) -> *mut PacketHeader {
             self.0
         }
     }
     let first = Task(head);
-    let worker = Builder::new().spawn(move || work(first.into_head()))?;
+    let worker = Builder::new().spawn(move || worker_main(first.into_head()))?;
     // SAFETY: a task that nobody has a handle of yet leaves its packet in place.
     record_of(unsafe { &*head }).set_tid(worker.tid());
     Ok(worker.slot())
 }
 
 /// The life of a warm thread: its first task, then whatever it is given.
-fn work(first: *mut Head) {
+fn worker_main(first: *mut PacketHeader) {
     let own = Rt::current();
     // SAFETY: the record of the thread itself, which lives as long as this function.
     let shared = unsafe { &*own.cast::<ArenaEntry<ThreadInner>>() };
     // SAFETY: the thread runs on that slot.
     let slot: Slot = unsafe { &*shared.slot().cast() };
     let thread = entry::running();
-    let born = InheritedAttrs::current();
+    let initial = InheritedAttrs::current();
     let mut task = first;
     loop {
         // SAFETY: the task was given to this thread alone.
-        let retire = unsafe { run(task, thread, slot) };
+        let must_exit = unsafe { run_task(task, thread, slot) };
         slot.set_current_record(own);
-        let fresh = !retire
-            && born.is_some()
-            && InheritedAttrs::current() == born
+        let fresh = !must_exit
+            && initial.is_some()
+            && InheritedAttrs::current() == initial
             && inherited::shares_fs_and_files();
-        match fresh.then(|| wait_for_task(slot, born)).flatten() {
+        match fresh.then(|| wait_for_task(slot, initial)).flatten() {
             Some(next) => task = next,
             None => {
                 // The thread's own end needs its own record.
@@ -301,7 +276,7 @@ fn work(first: *mut Head) {
 }
 
 /// Notes where a task runs: its spawner and its thread both do, whoever comes first.
-fn set_place(record: &ThreadInner, slot: Slot) {
+fn set_stack(record: &ThreadInner, slot: Slot) {
     record.set_slot(ptr::from_ref(slot).cast_mut().cast());
     let (low, len) = slot.region().stack();
     record.set_stack(low as usize, low as usize + len);
@@ -312,14 +287,14 @@ fn set_place(record: &ThreadInner, slot: Slot) {
 /// # Safety
 /// `head` is a task's packet, given to the calling thread, which runs on `slot` and whose own
 /// packet is `thread`.
-unsafe fn run(head: *mut Head, thread: *mut Head, slot: Slot) -> bool {
+unsafe fn run_task(head: *mut PacketHeader, thread: *mut PacketHeader, slot: Slot) -> bool {
     // SAFETY: the packet is whole until `task_done`.
     let (mask, comm, record) = unsafe { ((*head).mask, (*head).comm, (*head).record) };
     Rt::set_current(record);
     slot.set_current_record(record);
     // SAFETY: as above.
     let shared = record_of(unsafe { &*head });
-    set_place(shared, slot);
+    set_stack(shared, slot);
     if let Some(comm) = comm.filter(|comm| *comm != task::name()) {
         task::set_name(&comm);
     }
@@ -327,21 +302,21 @@ unsafe fn run(head: *mut Head, thread: *mut Head, slot: Slot) -> bool {
         signal::set_mask(mask);
     }
     let guard = AbortOnUnwind;
-    // SAFETY: the steps of `entry::thread`, for a thread that stays.
+    // SAFETY: the steps of `entry::thread_main`, for a thread that stays.
     let fresh = unsafe {
-        entry::task_begins(head, thread);
-        ((*head).kind.run)(head);
-        entry::closure_ended();
-        match state::complete(shared.state()) {
-            state::Result::Keep => {}
-            state::Result::Drop => ((*head).kind.drop_result)(head),
+        entry::set_running_task(head, thread);
+        ((*head).vtable.run)(head);
+        entry::clear_running();
+        match state::set_complete(shared.state()) {
+            state::ResultOwner::Handle => {}
+            state::ResultOwner::Thread => ((*head).vtable.drop_result)(head),
         }
         Rt::run_destructors(slot);
         Rt::reset_for_reuse(slot)
     };
     mem::forget(guard);
     // SAFETY: the task has ended.
-    unsafe { let_go(head) || !fresh }
+    unsafe { finish_task(head) || !fresh }
 }
 
 /// The end of a task, after its destructors: what `entry` does at a thread's. Whether the kernel
@@ -349,26 +324,29 @@ unsafe fn run(head: *mut Head, thread: *mut Head, slot: Slot) -> bool {
 ///
 /// # Safety
 /// `head` is the packet of the task that the calling thread ran, which is complete; called once.
-pub(super) unsafe fn let_go(head: *mut Head) -> bool {
+pub(super) unsafe fn finish_task(head: *mut PacketHeader) -> bool {
     // SAFETY: the packet's reference, let go once; a record is permanent memory.
     let shared = unsafe { ThreadRef::from_raw((*head).record) };
-    let done = state::task_done(shared.state());
+    let done = state::set_task_done(shared.state());
     if done.wake {
         futex::wake_one(shared.state());
     }
-    state::wait_unpinned(shared.state());
+    state::wait_for_unpin(shared.state());
     // The handle may be gone, so the record may go with this reference.
     drop(shared);
-    if done.slot == state::Slot::Release {
+    if done.last_user == state::LastUser::Yes {
         // SAFETY: the handle let go first.
         unsafe { ((*head).release)(head) };
     }
-    done.retire
+    done.exit_requested
 }
 
 /// Offers the calling thread to spawners and sleeps; `None` if it is to end.
-fn wait_for_task(slot: Slot, traits: Option<InheritedAttrs>) -> Option<*mut Head> {
-    let idle = FREE.pop(&CELLS).map_or_else(|| CELLS.alloc(), Ok).ok()?;
+fn wait_for_task(slot: Slot, traits: Option<InheritedAttrs>) -> Option<*mut PacketHeader> {
+    let idle = FREE
+        .pop(&WORKERS)
+        .map_or_else(|| WORKERS.alloc(), Ok)
+        .ok()?;
     idle.slot
         .store(ptr::from_ref(slot).cast_mut().cast(), Ordering::Relaxed);
     idle.tid.store(Rt::tid(), Ordering::Relaxed);
@@ -376,14 +354,14 @@ fn wait_for_task(slot: Slot, traits: Option<InheritedAttrs>) -> Option<*mut Head
         .store(Rt::fork_generation(), Ordering::Relaxed);
     // SAFETY: WORKER-1: the cell is this thread's until it is pushed.
     unsafe { *idle.traits.get() = traits };
-    idle.bed.make();
+    idle.handoff.reset();
     let time = Duration::from_nanos(IDLE_TIME.load(Ordering::Relaxed));
-    IDLE.push(idle);
+    IDLE_STACK.push(idle);
     // Without a gift the cell stays on the list until a spawner pops it and finds it left (HANDOFF-3).
-    let given = idle.bed.sleep(time)?;
+    let given = idle.handoff.wait(time)?;
     FREE.push(idle);
     match given {
-        Given::Task(head) => Some(head.cast()),
-        Given::Leave => None,
+        Message::Run(head) => Some(head.cast()),
+        Message::Exit => None,
     }
 }

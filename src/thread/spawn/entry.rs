@@ -1,14 +1,14 @@
 //! What a thread does, from its first instruction to its last.
 #![allow(unsafe_code, reason = "stands between the kernel and the closure")]
 
-use super::packet::{self, Head};
-use super::setup::Setup;
-use super::state;
-use super::watch::Watch;
+use super::packet::{self, PacketHeader};
+use super::setup::StartupHandshake;
 use crate::runtime::record::{self, ThreadRef};
 use crate::runtime::{Rt, Runtime};
 use crate::sys::signal::{self, SigSet};
 use crate::sys::{arch, task};
+use crate::thread::join::exit_observer::ExitObserver;
+use crate::thread::state;
 
 /// Where every thread begins.
 ///
@@ -23,41 +23,42 @@ use crate::sys::{arch, task};
 /// 6. The reference to the record is let go: `current` is gone.
 /// 7. `done`: a joiner may take the result and give the slot to the cache, whose next taker waits
 ///    for step 9. After it nothing of the slot but the stack is touched.
-/// 8. `watch.done`: a scope that waits for this thread may end, a set may join it.
+/// 8. `observer.done`: a scope that waits for this thread may end, a set may join it.
 /// 9. exit: the kernel clears the tid word and wakes who sleeps on it.
 ///
 /// # Safety
 /// `argument` is the head of a packet on the slot that this thread was cloned onto.
-pub(super) unsafe extern "C" fn thread(argument: *mut u8) -> ! {
+pub(in crate::thread) unsafe extern "C" fn thread_main(argument: *mut u8) -> ! {
     // SAFETY: this is the new thread's first step, on its slot, which the packet names.
     unsafe {
         Rt::on_thread_start(packet::slot_of(argument.cast()));
-        live(argument.cast())
+        run_thread(argument.cast())
     }
 }
 
-/// Where a launched thread begins: the first on its slot, for which the runtime did step 1.
+/// Where a thread on a donor begins: the first on its slot, for which the runtime did step 1.
 ///
 /// # Safety
-/// As [`thread`].
-pub(super) unsafe extern "C" fn launched(argument: *mut u8) -> ! {
-    let head = argument.cast::<Head>();
+/// As [`thread_main`].
+pub(in crate::thread) unsafe extern "C" fn donor_thread_main(argument: *mut u8) -> ! {
+    let head = argument.cast::<PacketHeader>();
     // SAFETY: by the contract.
     let (slot, record) = unsafe { (packet::slot_of(head), packet::record_of(&*head)) };
     // The runtime's frames lie above this one; the spawner did not know how many there are.
     record.set_stack(slot.region().stack().0 as usize, (&raw const head) as usize);
     // SAFETY: passed on.
-    unsafe { live(head) }
+    unsafe { run_thread(head) }
 }
 
 /// Steps 2 to 8.
 ///
 /// # Safety
-/// As [`thread`], after `begin`.
-unsafe fn live(head: *mut Head) -> ! {
+/// As [`thread_main`], after `begin`.
+unsafe fn run_thread(head: *mut PacketHeader) -> ! {
     let guard = AbortOnUnwind;
     // SAFETY: by the contract; the head stays until `done`.
-    let (slot, record, watch) = unsafe { (packet::slot_of(head), (*head).record, (*head).watch) };
+    let (slot, record, observer) =
+        unsafe { (packet::slot_of(head), (*head).record, (*head).observer) };
     record::install_at_start(record);
     // SAFETY: as above.
     let shared = packet::record_of(unsafe { &*head });
@@ -68,21 +69,21 @@ unsafe fn live(head: *mut Head) -> ! {
         task::set_name(comm);
     }
     // SAFETY: as above; the spawner of a thread with a set-up waits for its report.
-    let start = unsafe { prepare((*head).setup, (*head).mask) };
+    let start = unsafe { apply_startup((*head).setup, (*head).mask) };
     // A closure that is not to run stays in the packet for the spawner.
     if start {
-        closure_begins(head);
+        set_running(head);
         // SAFETY: the packet holds its closure, and later its result, which `Drop` says nobody
         // else will touch. Who watches is told of the end below.
         unsafe {
-            let panicked = ((*head).kind.run)(head);
-            closure_ended();
+            let panicked = ((*head).vtable.run)(head);
+            clear_running();
             if panicked {
-                watch.panicked();
+                observer.panicked();
             }
-            match state::complete(shared.state()) {
-                state::Result::Keep => {}
-                state::Result::Drop => ((*head).kind.drop_result)(head),
+            match state::set_complete(shared.state()) {
+                state::ResultOwner::Handle => {}
+                state::ResultOwner::Thread => ((*head).vtable.drop_result)(head),
             }
         }
     }
@@ -92,29 +93,29 @@ unsafe fn live(head: *mut Head) -> ! {
         Rt::on_thread_exit(slot);
     }
     core::mem::forget(guard);
-    // SAFETY: the packet and watch of this thread, which has left.
-    unsafe { let_go(head, start.then_some(watch)) }
+    // SAFETY: the packet and observer of this thread, which has left.
+    unsafe { finish_thread(head, start.then_some(observer)) }
 }
 
 /// Steps 6 to 9.
 ///
 /// # Safety
-/// `head` is the packet of the calling thread, which has left; called once. A `watch` was not told
+/// `head` is the packet of the calling thread, which has left; called once. An `observer` was not told
 /// of the end yet.
-unsafe fn let_go(head: *mut Head, watch: Option<Watch>) -> ! {
+unsafe fn finish_thread(head: *mut PacketHeader, observer: Option<ExitObserver>) -> ! {
     // SAFETY: the packet's reference, let go once; a record is permanent memory.
     let shared = unsafe { ThreadRef::from_raw((*head).record) };
-    let release = state::done(shared.state());
-    state::wait_unpinned(shared.state());
+    let release = state::set_done(shared.state());
+    state::wait_for_unpin(shared.state());
     // The handle may be gone, so the record may go with this reference.
     drop(shared);
-    if release == state::Slot::Release {
+    if release == state::LastUser::Yes {
         // SAFETY: nobody else uses the packet any more, and the slot's next taker waits for us.
         unsafe { ((*head).release)(head) };
     }
-    if let Some(watch) = watch {
+    if let Some(observer) = observer {
         // SAFETY: once, after the thread's last step that anybody could miss.
-        unsafe { watch.done() };
+        unsafe { observer.done() };
     }
     // SAFETY: nothing of this thread is needed any more; the slot's next taker waits for the
     // kernel to clear the tid word.
@@ -129,53 +130,55 @@ unsafe fn let_go(head: *mut Head, watch: Option<Watch>) -> ! {
 /// `head` is the packet of the calling thread, or of the task it runs, whose closure runs and never
 /// gets control again.
 #[cfg(feature = "panic-thread")]
-pub(super) unsafe fn end_by_panic(head: *mut Head) -> ! {
+pub(in crate::thread) unsafe fn finish_panicked_thread(head: *mut PacketHeader) -> ! {
     // SAFETY: by the contract; the thread's packet stays, for the slot is kept, and the task's
-    // until `let_go`. The closures were moved out of them, so there is room for the results.
+    // until `finish_thread`. The closures were moved out of them, so there is room for the results.
     unsafe {
         let task = (!(*head).thread.is_null()).then_some(head);
         let thread = task.map_or(head, |task| (*task).thread);
-        let (slot, watch) = (packet::slot_of(thread), (*thread).watch);
-        (*thread).release = keep;
+        let (slot, observer) = (packet::slot_of(thread), (*thread).observer);
+        (*thread).release = leak_slot;
         for head in [Some(thread), task].into_iter().flatten() {
-            ((*head).kind.fail)(head);
+            ((*head).vtable.set_panicked)(head);
             // A result that says no more than this needs no dropping.
-            let _ = state::complete(packet::record_of(&*head).state());
+            let _ = state::set_complete(packet::record_of(&*head).state());
         }
-        watch.panicked();
+        observer.panicked();
         Rt::on_thread_exit(slot);
         if let Some(task) = task {
-            super::warm::let_go(task);
+            crate::thread::pool::finish_task(task);
         }
-        let_go(thread, Some(watch))
+        finish_thread(thread, Some(observer))
     }
 }
 
 /// Leaves the slot as it is for good.
 ///
 /// # Safety
-/// None is needed: it is [`Head::release`] of a thread that panicked.
+/// None is needed: it is [`PacketHeader::release`] of a thread that panicked.
 #[cfg(feature = "panic-thread")]
-unsafe fn keep(_head: *mut Head) {}
+unsafe fn leak_slot(_head: *mut PacketHeader) {}
 
 #[cfg(feature = "panic-thread")]
-pub(super) use super::end_by_panic::{closure_begins, closure_ended, running, task_begins};
+pub(in crate::thread) use super::panic_handler::{
+    clear_running, running, set_running, set_running_task,
+};
 
 /// Nobody needs to know.
 #[cfg(not(feature = "panic-thread"))]
-fn closure_begins(_head: *mut Head) {}
+fn set_running(_head: *mut PacketHeader) {}
 
 /// Nobody needs to know.
 #[cfg(not(feature = "panic-thread"))]
-pub(super) fn task_begins(_task: *mut Head, _thread: *mut Head) {}
+pub(in crate::thread) fn set_running_task(_task: *mut PacketHeader, _thread: *mut PacketHeader) {}
 
 /// Nobody needs to know.
 #[cfg(not(feature = "panic-thread"))]
-pub(super) fn closure_ended() {}
+pub(in crate::thread) fn clear_running() {}
 
 /// Nobody knows.
 #[cfg(not(feature = "panic-thread"))]
-pub(super) fn running() -> *mut Head {
+pub(in crate::thread) fn running() -> *mut PacketHeader {
     core::ptr::null_mut()
 }
 
@@ -183,7 +186,7 @@ pub(super) fn running() -> *mut Head {
 ///
 /// # Safety
 /// `setup` is null or the waiting spawner's.
-unsafe fn prepare(setup: *const Setup<'static>, mask: Option<SigSet>) -> bool {
+unsafe fn apply_startup(setup: *const StartupHandshake<'static>, mask: Option<SigSet>) -> bool {
     if setup.is_null() {
         if let Some(mask) = mask {
             signal::set_mask(mask);
@@ -191,11 +194,11 @@ unsafe fn prepare(setup: *const Setup<'static>, mask: Option<SigSet>) -> bool {
         return true;
     }
     // SAFETY: passed on.
-    unsafe { Setup::perform(setup, mask) }
+    unsafe { StartupHandshake::run_in_child(setup, mask) }
 }
 
 /// Ends the process if an unwinding reaches the thread's first frame: there is nobody below it.
-pub(super) struct AbortOnUnwind;
+pub(in crate::thread) struct AbortOnUnwind;
 
 impl Drop for AbortOnUnwind {
     fn drop(&mut self) {

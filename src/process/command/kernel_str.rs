@@ -10,25 +10,25 @@ use core::ffi::CStr;
 /// Implemented for strings, bytes and, with `std`, for `OsStr` and `Path`.
 ///
 /// ```
-/// use rawthread::process::Text;
+/// use rawthread::process::KernelStr;
 ///
-/// assert_eq!("ls".bytes_for_kernel(), b"ls");
+/// assert_eq!("ls".as_kernel_bytes(), b"ls");
 /// ```
-pub trait Text {
+pub trait KernelStr {
     /// The bytes, without a NUL at the end.
     ///
     /// ```
-    /// use rawthread::process::Text;
+    /// use rawthread::process::KernelStr;
     ///
-    /// assert_eq!(c"ls".bytes_for_kernel(), b"ls");
+    /// assert_eq!(c"ls".as_kernel_bytes(), b"ls");
     /// ```
-    fn bytes_for_kernel(&self) -> &[u8];
+    fn as_kernel_bytes(&self) -> &[u8];
 }
 
 macro_rules! text {
     ($($type:ty, $value:ident => $bytes:expr;)*) => {$(
-        impl Text for $type {
-            fn bytes_for_kernel(&self) -> &[u8] {
+        impl KernelStr for $type {
+            fn as_kernel_bytes(&self) -> &[u8] {
                 let $value = self;
                 $bytes
             }
@@ -53,14 +53,14 @@ text! {
     std::path::PathBuf, path => std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str());
 }
 
-impl<T: Text + ?Sized> Text for &T {
-    fn bytes_for_kernel(&self) -> &[u8] {
-        (**self).bytes_for_kernel()
+impl<T: KernelStr + ?Sized> KernelStr for &T {
+    fn as_kernel_bytes(&self) -> &[u8] {
+        (**self).as_kernel_bytes()
     }
 }
 
-impl<const N: usize> Text for [u8; N] {
-    fn bytes_for_kernel(&self) -> &[u8] {
+impl<const N: usize> KernelStr for [u8; N] {
+    fn as_kernel_bytes(&self) -> &[u8] {
         self
     }
 }

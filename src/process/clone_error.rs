@@ -35,14 +35,14 @@ static SET_TID: Operation = Operation {
     },
 };
 
-const INSTEAD: &str =
+const FLAGS_HINT: &str =
     "Change the flags: CloneFlags::verdict tells before the call what is accepted.";
-const INSTEAD_OF_RIGHTS: &str =
+const RIGHTS_HINT: &str =
     "Add CLONE_NEWUSER (Namespaces::USER), where that is permitted, or run with the right.";
 
 /// What was asked for, as far as it can be refused.
 #[derive(Clone, Copy)]
-pub(super) struct Asked {
+pub(super) struct CloneAttempt {
     pub(super) flags: CloneFlags,
     pub(super) exit_signal: u32,
     pub(super) set_tid: bool,
@@ -53,8 +53,8 @@ pub(super) struct Asked {
     clippy::unnecessary_cast,
     reason = "musl's constants are of another type"
 )]
-pub(super) fn clone_failed(asked: Asked, errno: Errno) -> Error {
-    let into_cgroup = asked.flags.contains(CloneFlags::INTO_CGROUP);
+pub(super) fn clone_failed(attempt: CloneAttempt, errno: Errno) -> Error {
+    let into_cgroup = attempt.flags.contains(CloneFlags::INTO_CGROUP);
     match errno.number() {
         libc::EBADF | libc::ENOENT | libc::ENODEV | libc::EOPNOTSUPP | libc::EACCES
             if into_cgroup =>
@@ -67,10 +67,10 @@ pub(super) fn clone_failed(asked: Asked, errno: Errno) -> Error {
             Error::at_limit(Limit::OpenFiles, value, errno)
         }
         libc::EAGAIN | libc::ENOMEM => crate::diagnosis::clone_error(errno),
-        _ => match broken_rule(asked, errno) {
-            Some(rule) if errno == Errno::EPERM => Error::refused(rule, INSTEAD_OF_RIGHTS, errno),
-            Some(rule) => Error::refused(rule, INSTEAD, errno),
-            None if asked.set_tid => Error::from_operation(&SET_TID, errno),
+        _ => match violated_rule(attempt, errno) {
+            Some(rule) if errno == Errno::EPERM => Error::refused(rule, RIGHTS_HINT, errno),
+            Some(rule) => Error::refused(rule, FLAGS_HINT, errno),
+            None if attempt.set_tid => Error::from_operation(&SET_TID, errno),
             None if errno == Errno::EPERM => Error::from_operation(&PERMISSION, errno),
             None => Error::from_operation(&CLONE, errno),
         },
@@ -78,11 +78,16 @@ pub(super) fn clone_failed(asked: Asked, errno: Errno) -> Error {
 }
 
 /// The rule by which the kernel answers this errno to what was asked, if the table knows one.
-fn broken_rule(asked: Asked, errno: Errno) -> Option<&'static str> {
+fn violated_rule(attempt: CloneAttempt, errno: Errno) -> Option<&'static str> {
     let caller = Caller::current();
     [Call::Clone3, Call::Clone]
         .into_iter()
-        .filter_map(|call| asked.flags.verdict(call, asked.exit_signal, &caller).rule())
+        .filter_map(|call| {
+            attempt
+                .flags
+                .verdict(call, attempt.exit_signal, &caller)
+                .rule()
+        })
         .find(|rule| rule.errno == errno.number())
         .map(|rule| rule.description)
 }

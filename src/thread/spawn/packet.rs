@@ -3,11 +3,11 @@
 
 use core::mem::{ManuallyDrop, MaybeUninit};
 
-use super::setup::Setup;
-use super::watch::Watch;
+use super::setup::StartupHandshake;
 use crate::runtime::Slot;
 use crate::runtime::record::ThreadInner;
 use crate::sys::signal::SigSet;
+use crate::thread::join::exit_observer::ExitObserver;
 
 /// What a thread's closure left: its value, or the payload of the panic that ended it.
 ///
@@ -47,45 +47,45 @@ pub struct Panicked;
 
 /// The part of a packet that does not depend on the closure's type.
 #[repr(C)]
-pub(super) struct Head {
+pub(in crate::thread) struct PacketHeader {
     /// The slot that the thread stands on; `None` for a task until a thread has it.
-    pub(super) slot: Option<Slot>,
+    pub(in crate::thread) slot: Option<Slot>,
     /// The thread's own reference to its record, by address.
-    pub(super) record: *mut (),
-    pub(super) kind: &'static Kind,
+    pub(in crate::thread) record: *mut (),
+    pub(in crate::thread) vtable: &'static PacketVTable,
     /// Gives the packet's memory back: what the last of thread and handle does.
-    pub(super) release: unsafe fn(*mut Head),
+    pub(in crate::thread) release: unsafe fn(*mut PacketHeader),
     /// Of a task: the packet of the kernel thread that runs it; null for a thread.
     #[cfg(feature = "panic-thread")]
-    pub(super) thread: *mut Head,
+    pub(in crate::thread) thread: *mut PacketHeader,
     /// What to do and report before the closure; null if there is nothing.
-    pub(super) setup: *const Setup<'static>,
+    pub(in crate::thread) setup: *const StartupHandshake<'static>,
     /// The signal mask to begin with, if not the spawner's.
-    pub(super) mask: Option<SigSet>,
+    pub(in crate::thread) mask: Option<SigSet>,
     /// The kernel's comm, if the thread has a name.
-    pub(super) comm: Option<[u8; 16]>,
+    pub(in crate::thread) comm: Option<[u8; 16]>,
     /// Whom the thread tells of its end.
-    pub(super) watch: Watch,
+    pub(in crate::thread) observer: ExitObserver,
 }
 
 /// What is left of a packet's types where they are forgotten.
-pub(super) struct Kind {
-    pub(super) size: usize,
-    pub(super) align: usize,
+pub(in crate::thread) struct PacketVTable {
+    pub(in crate::thread) size: usize,
+    pub(in crate::thread) align: usize,
     /// Runs the closure and leaves the result in the body; whether it is a panic.
-    pub(super) run: unsafe fn(*mut Head) -> bool,
+    pub(in crate::thread) run: unsafe fn(*mut PacketHeader) -> bool,
     /// Drops the result.
-    pub(super) drop_result: unsafe fn(*mut Head),
+    pub(in crate::thread) drop_result: unsafe fn(*mut PacketHeader),
     /// Leaves in the body that the closure panicked.
     #[cfg(feature = "panic-thread")]
-    pub(super) fail: unsafe fn(*mut Head),
+    pub(in crate::thread) set_panicked: unsafe fn(*mut PacketHeader),
 }
 
 /// The slot of a packet whose thread is known.
 ///
 /// # Safety
 /// `head` is a packet's, and it names its slot.
-pub(super) unsafe fn slot_of(head: *const Head) -> Slot {
+pub(in crate::thread) unsafe fn slot_of(head: *const PacketHeader) -> Slot {
     // SAFETY: as the contract says.
     match unsafe { (*head).slot } {
         Some(slot) => slot,
@@ -94,40 +94,40 @@ pub(super) unsafe fn slot_of(head: *const Head) -> Slot {
 }
 
 /// How a thread begins.
-pub(super) struct Start {
-    pub(super) release: unsafe fn(*mut Head),
-    pub(super) setup: *const Setup<'static>,
-    pub(super) mask: Option<SigSet>,
-    pub(super) comm: Option<[u8; 16]>,
-    pub(super) watch: Watch,
+pub(in crate::thread) struct Start {
+    pub(in crate::thread) release: unsafe fn(*mut PacketHeader),
+    pub(in crate::thread) setup: *const StartupHandshake<'static>,
+    pub(in crate::thread) mask: Option<SigSet>,
+    pub(in crate::thread) comm: Option<[u8; 16]>,
+    pub(in crate::thread) observer: ExitObserver,
 }
 
-impl Head {
-    pub(super) fn new(
+impl PacketHeader {
+    pub(in crate::thread) fn new(
         slot: Option<Slot>,
         record: *mut (),
-        kind: &'static Kind,
+        vtable: &'static PacketVTable,
         start: Start,
     ) -> Self {
         Self {
             slot,
             record,
-            kind,
+            vtable,
             release: start.release,
             #[cfg(feature = "panic-thread")]
             thread: core::ptr::null_mut(),
             setup: start.setup,
             mask: start.mask,
             comm: start.comm,
-            watch: start.watch,
+            observer: start.observer,
         }
     }
 }
 
-/// Head, and below it in time first the closure, then the result.
+/// Header, and below it in time first the closure, then the result.
 #[repr(C)]
-pub(super) struct Packet<F, T> {
-    pub(super) head: Head,
+pub(in crate::thread) struct Packet<F, T> {
+    pub(in crate::thread) head: PacketHeader,
     body: Body<F, T>,
 }
 
@@ -137,19 +137,24 @@ union Body<F, T> {
 }
 
 impl<F: FnOnce() -> T, T> Packet<F, T> {
-    pub(super) const KIND: &'static Kind = &Kind {
+    pub(in crate::thread) const VTABLE: &'static PacketVTable = &PacketVTable {
         size: size_of::<Self>(),
         align: align_of::<Self>(),
         run: run::<F, T>,
         drop_result: drop_result::<F, T>,
         #[cfg(feature = "panic-thread")]
-        fail: fail::<F, T>,
+        set_panicked: set_panicked::<F, T>,
     };
 
     /// A packet for `closure`.
-    pub(super) fn new(slot: Option<Slot>, record: *mut (), start: Start, closure: F) -> Self {
+    pub(in crate::thread) fn new(
+        slot: Option<Slot>,
+        record: *mut (),
+        start: Start,
+        closure: F,
+    ) -> Self {
         Self {
-            head: Head::new(slot, record, Self::KIND, start),
+            head: PacketHeader::new(slot, record, Self::VTABLE, start),
             body: Body {
                 closure: ManuallyDrop::new(closure),
             },
@@ -157,7 +162,7 @@ impl<F: FnOnce() -> T, T> Packet<F, T> {
     }
 
     /// Takes the closure back out of a packet that no thread ever saw.
-    pub(super) fn into_closure(mut self) -> F {
+    pub(in crate::thread) fn into_closure(mut self) -> F {
         // SAFETY: `new` put the closure in, and the packet ends here.
         unsafe { Self::take_closure(&raw mut self) }
     }
@@ -166,7 +171,7 @@ impl<F: FnOnce() -> T, T> Packet<F, T> {
     ///
     /// # Safety
     /// `packet` is memory for one, which the caller alone uses.
-    pub(super) unsafe fn put_closure(packet: *mut Self, closure: F) {
+    pub(in crate::thread) unsafe fn write_closure(packet: *mut Self, closure: F) {
         // SAFETY: as the contract says; nothing that would need to be dropped is there.
         unsafe { (*packet).body.closure = ManuallyDrop::new(closure) };
     }
@@ -175,13 +180,13 @@ impl<F: FnOnce() -> T, T> Packet<F, T> {
     ///
     /// # Safety
     /// `packet` was completed, and its closure was not taken yet.
-    pub(super) unsafe fn take_closure(packet: *mut Self) -> F {
+    pub(in crate::thread) unsafe fn take_closure(packet: *mut Self) -> F {
         // SAFETY: as the contract says.
         ManuallyDrop::into_inner(unsafe { (&raw const (*packet).body.closure).read() })
     }
 
     /// Where the result will be.
-    pub(super) fn result(packet: *mut Self) -> *mut Result<T> {
+    pub(in crate::thread) fn result(packet: *mut Self) -> *mut Result<T> {
         // SAFETY: only an address is computed; the packet is valid memory. `ManuallyDrop` and
         // `MaybeUninit` have their content's layout.
         unsafe { (&raw mut (*packet).body.result).cast() }
@@ -190,7 +195,7 @@ impl<F: FnOnce() -> T, T> Packet<F, T> {
 
 /// # Safety
 /// `head` is the head of a `Packet<F, T>` that holds its closure.
-unsafe fn run<F: FnOnce() -> T, T>(head: *mut Head) -> bool {
+unsafe fn run<F: FnOnce() -> T, T>(head: *mut PacketHeader) -> bool {
     let packet = head.cast::<Packet<F, T>>();
     // SAFETY: by the contract the closure is there; it is moved out once.
     let closure = unsafe { Packet::take_closure(packet) };
@@ -203,7 +208,7 @@ unsafe fn run<F: FnOnce() -> T, T>(head: *mut Head) -> bool {
 
 /// # Safety
 /// `head` is the head of a `Packet<F, T>` that holds its result, which nobody uses any more.
-unsafe fn drop_result<F: FnOnce() -> T, T>(head: *mut Head) {
+unsafe fn drop_result<F: FnOnce() -> T, T>(head: *mut PacketHeader) {
     // SAFETY: as the contract says.
     unsafe { Packet::<F, T>::result(head.cast()).drop_in_place() };
 }
@@ -211,25 +216,25 @@ unsafe fn drop_result<F: FnOnce() -> T, T>(head: *mut Head) {
 /// # Safety
 /// `head` is the head of a `Packet<F, T>` whose closure was moved out.
 #[cfg(feature = "panic-thread")]
-unsafe fn fail<F: FnOnce() -> T, T>(head: *mut Head) {
+unsafe fn set_panicked<F: FnOnce() -> T, T>(head: *mut PacketHeader) {
     // SAFETY: the place is the packet's; nothing needs to be dropped there.
     unsafe { Packet::<F, T>::result(head.cast()).write(Err(Panicked)) };
 }
 
 #[cfg(feature = "std")]
-pub(super) fn catch<T>(closure: impl FnOnce() -> T) -> Result<T> {
+pub(in crate::thread) fn catch<T>(closure: impl FnOnce() -> T) -> Result<T> {
     // The closure is consumed and what it shares was shared by its author: as std's spawn.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(closure))
 }
 
 /// Without std there is no unwinding to catch: a panic that returns to nobody ends the process.
 #[cfg(not(feature = "std"))]
-pub(super) fn catch<T>(closure: impl FnOnce() -> T) -> Result<T> {
+pub(in crate::thread) fn catch<T>(closure: impl FnOnce() -> T) -> Result<T> {
     Ok(closure())
 }
 
 /// For the `Thread` of a packet's record.
-pub(super) fn record_of(head: &Head) -> &ThreadInner {
+pub(in crate::thread) fn record_of(head: &PacketHeader) -> &ThreadInner {
     // SAFETY: the packet holds a reference to its record, which is permanent memory.
     unsafe { &*head.record.cast::<crate::arena::ArenaEntry<ThreadInner>>() }
 }

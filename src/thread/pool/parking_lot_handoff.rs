@@ -1,4 +1,4 @@
-//! A [`Bed`] in `parking_lot_core`'s queue: for programs with std.
+//! A [`Handoff`] in `parking_lot_core`'s queue: for programs with std.
 #![allow(unsafe_code, reason = "parks by addresses of its own")]
 
 use core::ptr;
@@ -8,47 +8,47 @@ use std::time::Instant;
 
 use parking_lot_core::{DEFAULT_PARK_TOKEN, ParkResult, UnparkToken};
 
-use super::bed::{Bed, Given};
+use super::handoff::{Handoff, Message};
 
 /// What was given to a thread that was not asleep yet; an unpark token's values are the same.
 ///
 /// | value | meaning |
 /// |---|---|
-/// | `NOTHING` | nothing yet |
-/// | `LEAVE` | the thread is to end |
-/// | `GONE` | the thread ends for want of tasks: the spawner must look elsewhere |
+/// | `EMPTY` | nothing yet |
+/// | `EXIT` | the thread is to end |
+/// | `TIMED_OUT` | the thread ends for want of tasks: the spawner must look elsewhere |
 /// | any other | the address of a task's packet |
 ///
 /// It changes only under the lock of its queue in `parking_lot_core`, which orders everything here:
 /// Relaxed throughout.
 #[derive(Debug)]
-pub(crate) struct ParkingBed(AtomicUsize);
+pub(crate) struct ParkingLotHandoff(AtomicUsize);
 
-const NOTHING: usize = 0;
-const LEAVE: usize = 1;
-const GONE: usize = 2;
+const EMPTY: usize = 0;
+const EXIT: usize = 1;
+const TIMED_OUT: usize = 2;
 
-impl ParkingBed {
+impl ParkingLotHandoff {
     fn key(&self) -> usize {
         ptr::from_ref(self).addr()
     }
 }
 
-impl Bed for ParkingBed {
-    fn make(&self) {
-        self.0.store(NOTHING, Ordering::Relaxed);
+impl Handoff for ParkingLotHandoff {
+    fn reset(&self) {
+        self.0.store(EMPTY, Ordering::Relaxed);
     }
 
-    fn sleep(&self, time: Duration) -> Option<Given> {
+    fn wait(&self, time: Duration) -> Option<Message> {
         let deadline = Instant::now().checked_add(time);
         // SAFETY: the key is an address of this module's own; no callback panics or parks.
         let parked = unsafe {
             parking_lot_core::park(
                 self.key(),
-                || self.0.load(Ordering::Relaxed) == NOTHING,
+                || self.0.load(Ordering::Relaxed) == EMPTY,
                 || {},
-                // Under the queue's lock: a spawner that knows of the bed learns of it there.
-                |_, _| self.0.store(GONE, Ordering::Relaxed),
+                // Under the queue's lock: a spawner that knows of the handoff learns of it there.
+                |_, _| self.0.store(TIMED_OUT, Ordering::Relaxed),
                 DEFAULT_PARK_TOKEN,
                 deadline,
             )
@@ -60,15 +60,15 @@ impl Bed for ParkingBed {
             ParkResult::TimedOut => return None,
         };
         Some(match given {
-            LEAVE => Given::Leave,
-            packet => Given::Task(ptr::with_exposed_provenance_mut(packet)),
+            EXIT => Message::Exit,
+            packet => Message::Run(ptr::with_exposed_provenance_mut(packet)),
         })
     }
 
-    fn give(&self, what: Given) -> bool {
-        let what = match what {
-            Given::Task(packet) => packet.expose_provenance(),
-            Given::Leave => LEAVE,
+    fn send(&self, message: Message) -> bool {
+        let message = match message {
+            Message::Run(packet) => packet.expose_provenance(),
+            Message::Exit => EXIT,
         };
         let mut taken = true;
         // SAFETY: the key is an address of this module's own; the callback neither panics nor parks.
@@ -76,12 +76,12 @@ impl Bed for ParkingBed {
             parking_lot_core::unpark_one(self.key(), |result| {
                 if result.unparked_threads == 0 {
                     // Not asleep yet, or gone: the queue's lock is held, so it is one or the other.
-                    taken = self.0.load(Ordering::Relaxed) != GONE;
+                    taken = self.0.load(Ordering::Relaxed) != TIMED_OUT;
                     if taken {
-                        self.0.store(what, Ordering::Relaxed);
+                        self.0.store(message, Ordering::Relaxed);
                     }
                 }
-                UnparkToken(what)
+                UnparkToken(message)
             });
         }
         taken

@@ -6,15 +6,15 @@ use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use core::time::Duration;
 
-use super::current::Thread;
-use super::packet::{self, Head, Result};
-use super::patience;
-use super::spawn::{Spawned, wait_until_gone};
-use super::state::{self, Detached};
+use super::spin;
 use crate::runtime::Slot;
 use crate::runtime::record::ThreadRef;
 use crate::stack::region::Region;
 use crate::sys::futex::Deadline;
+use crate::thread::current::Thread;
+use crate::thread::spawn::packet::{self, PacketHeader, Result};
+use crate::thread::spawn::prepare::{RawHandle, wait_for_exit};
+use crate::thread::state::{self, DetachOutcome};
 
 // Invariants:
 // * HANDLE-1: the handle holds the packet, and with it the slot (SLOT-1 of `stack::slot`), until it is joined
@@ -29,7 +29,7 @@ use crate::sys::futex::Deadline;
 /// ```
 pub struct JoinHandle<T> {
     thread: Thread,
-    head: NonNull<Head>,
+    head: NonNull<PacketHeader>,
     result: NonNull<Result<T>>,
 }
 
@@ -40,7 +40,7 @@ unsafe impl<T> Send for JoinHandle<T> {}
 unsafe impl<T> Sync for JoinHandle<T> {}
 
 impl<T> JoinHandle<T> {
-    pub(super) fn new(spawned: Spawned<T>) -> Self {
+    pub(in crate::thread) fn new(spawned: RawHandle<T>) -> Self {
         Self {
             thread: Thread::from_record(spawned.record),
             head: spawned.head,
@@ -70,7 +70,7 @@ impl<T> JoinHandle<T> {
     pub fn join(self) -> Result<T> {
         self.wait(None);
         // SAFETY: the thread is done.
-        unsafe { self.take() }
+        unsafe { self.into_result() }
     }
 
     /// [`JoinHandle::join`] if the thread is done, else gives the handle back. Does not block.
@@ -87,7 +87,7 @@ impl<T> JoinHandle<T> {
     pub fn try_join(self) -> core::result::Result<Result<T>, Self> {
         if self.is_finished() {
             // SAFETY: the thread is done.
-            Ok(unsafe { self.take() })
+            Ok(unsafe { self.into_result() })
         } else {
             Err(self)
         }
@@ -110,7 +110,7 @@ impl<T> JoinHandle<T> {
     pub fn join_timeout(self, timeout: Duration) -> core::result::Result<Result<T>, Self> {
         if self.wait(Deadline::after(timeout)) {
             // SAFETY: the thread is done.
-            Ok(unsafe { self.take() })
+            Ok(unsafe { self.into_result() })
         } else {
             Err(self)
         }
@@ -144,13 +144,13 @@ impl<T> JoinHandle<T> {
     /// Sleeps until the thread is done, after a short spin where that can help; false if the
     /// deadline came first.
     fn wait(&self, deadline: Option<Deadline>) -> bool {
-        if patience::await_awake(|| self.is_finished()) {
+        if spin::spin_until(|| self.is_finished()) {
             return true;
         }
-        if self.is_warm() {
+        if self.is_pooled() {
             return state::wait(self.record().state(), deadline);
         }
-        if !wait_until_gone(self.slot(), deadline) {
+        if !wait_for_exit(self.slot(), deadline) {
             return self.is_finished();
         }
         // The kernel cleared the word after the thread set DONE, so this loop never turns.
@@ -162,22 +162,22 @@ impl<T> JoinHandle<T> {
 
     /// Whether the thread uses its slot's stack: the cache then knows when the kernel is done with
     /// it. Memory of the caller's own must be free of the thread when the join returns.
-    fn stands_on_its_slot(&self) -> bool {
+    fn uses_slot_stack(&self) -> bool {
         self.record().stack().0 == self.region().stack().0 as usize
     }
 
-    pub(super) fn region(&self) -> Region {
+    pub(in crate::thread) fn region(&self) -> Region {
         self.slot().region()
     }
 
-    pub(super) fn slot(&self) -> Slot {
+    pub(in crate::thread) fn slot(&self) -> Slot {
         // SAFETY: by HANDLE-1 the packet stays while the handle exists; the slot was filled in before
         // the handle was made.
         unsafe { packet::slot_of(self.head.as_ptr()) }
     }
 
     /// Whether the thread is one that outlives the task: it then lies in no slot's packet.
-    pub(super) fn is_warm(&self) -> bool {
+    pub(in crate::thread) fn is_pooled(&self) -> bool {
         let (low, len) = self.region().stack();
         !(low as usize..low as usize + len).contains(&(self.head.as_ptr() as usize))
     }
@@ -186,7 +186,7 @@ impl<T> JoinHandle<T> {
     ///
     /// # Safety
     /// `DONE` was seen.
-    unsafe fn take(self) -> Result<T> {
+    unsafe fn into_result(self) -> Result<T> {
         let this = ManuallyDrop::new(self);
         // SAFETY: by HANDLE-1 and HANDLE-2 the result is there, and taken once, for `this` is not dropped.
         let result = unsafe { this.result.read() };
@@ -219,7 +219,7 @@ impl<T> JoinHandle<T> {
     /// ```
     pub fn is_finished(&self) -> bool {
         state::is_done(self.record().state())
-            && (self.stands_on_its_slot() || self.slot().has_exited())
+            && (self.uses_slot_stack() || self.slot().has_exited())
     }
 
     /// The thread's id in the kernel (`gettid(2)`), known as soon as the handle exists. The kernel
@@ -241,7 +241,7 @@ impl<T> Drop for JoinHandle<T> {
         struct Detach<'a, T>(&'a JoinHandle<T>);
         impl<T> Drop for Detach<'_, T> {
             fn drop(&mut self) {
-                if state::detach(self.0.record().state()) == Detached::Done {
+                if state::detach(self.0.record().state()) == DetachOutcome::Done {
                     // SAFETY: the thread was done first, so the handle is the last.
                     unsafe { release(self.0.head) };
                 }
@@ -270,7 +270,7 @@ impl<T> fmt::Debug for JoinHandle<T> {
 ///
 /// # Safety
 /// The caller is the last of thread and handle (SLOT-2), and does not use the packet again.
-unsafe fn release(head: NonNull<Head>) {
+unsafe fn release(head: NonNull<PacketHeader>) {
     let head = head.as_ptr();
     // SAFETY: the head is there until this very call.
     unsafe { ((*head).release)(head) };

@@ -8,13 +8,13 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use super::dumpable::Changing;
-use super::foothold::Foothold;
-use super::inside::{self, Plan};
+use super::dumpable::DumpableGuard;
+use super::exec_child::{self, ExecPlan};
+use super::exec_stack::CachedStack;
 use crate::error::Error;
 use crate::flags::CloneFlags;
 use crate::process::child::Child;
-use crate::process::explain;
+use crate::process::clone_error;
 use crate::process::namespaces::IdMaps;
 use crate::sys::file::OwnedFd;
 use crate::sys::futex::{self, Sharing};
@@ -23,10 +23,10 @@ use crate::sys::{Errno, clone};
 
 /// Set once the kernel has refused `CLONE_CLEAR_SIGHAND` (before Linux 5.5, or a sandbox without
 /// clone3). Relaxed: it only saves a call.
-static HANDLERS_BY_HAND: AtomicBool = AtomicBool::new(false);
+static NO_CLEAR_SIGHAND: AtomicBool = AtomicBool::new(false);
 
 /// How to make the child, beside what it does.
-pub(super) struct Birth<'a> {
+pub(super) struct SpawnOptions<'a> {
     pub(super) namespaces: CloneFlags,
     pub(super) maps: &'a IdMaps,
     pub(super) pidfd: Option<bool>,
@@ -34,24 +34,24 @@ pub(super) struct Birth<'a> {
 }
 
 /// Makes the child and returns once it has become the program.
-pub(super) fn launch(plan: &mut Plan<'_>, birth: &Birth<'_>) -> Result<Child, Error> {
-    let foothold = Foothold::take()?;
-    let ground = foothold.ground();
-    let gated = !birth.maps.is_empty();
-    let mut flags = CloneFlags::VM | birth.namespaces;
-    flags |= if gated {
+pub(super) fn spawn(plan: &mut ExecPlan<'_>, options: &SpawnOptions<'_>) -> Result<Child, Error> {
+    let cached_stack = CachedStack::take()?;
+    let stack = cached_stack.stack();
+    let latched = !options.maps.is_empty();
+    let mut flags = CloneFlags::VM | options.namespaces;
+    flags |= if latched {
         CloneFlags::CHILD_CLEARTID
     } else {
         CloneFlags::VFORK
     };
-    flags.set(CloneFlags::PIDFD, birth.pidfd != Some(false));
-    flags.set(CloneFlags::INTO_CGROUP, birth.cgroup.is_some());
-    let by_hand = HANDLERS_BY_HAND.load(Ordering::Relaxed);
+    flags.set(CloneFlags::PIDFD, options.pidfd != Some(false));
+    flags.set(CloneFlags::INTO_CGROUP, options.cgroup.is_some());
+    let by_hand = NO_CLEAR_SIGHAND.load(Ordering::Relaxed);
     flags.set(CloneFlags::CLEAR_SIGHAND, !by_hand);
 
     // 1 until the child has left this memory.
-    let here = AtomicU32::new(1);
-    let changing = (plan.uid.is_some() || plan.gid.is_some()).then(Changing::begin);
+    let mm_in_use = AtomicU32::new(1);
+    let dumpable_guard = (plan.uid.is_some() || plan.gid.is_some()).then(DumpableGuard::begin);
     let mut pidfd = -1i32;
     // No handler of this process may run in the child before its handlers are reset, nor on this
     // thread while the child uses its thread pointer.
@@ -61,22 +61,22 @@ pub(super) fn launch(plan: &mut Plan<'_>, birth: &Birth<'_>) -> Result<Child, Er
         let request = clone::CloneArgs {
             flags: flags.bits(),
             exit_signal: libc::SIGCHLD as u64,
-            stack: ground.bottom(),
-            stack_size: ground.top() as usize - ground.bottom(),
-            child_tid: here.as_ptr() as usize,
+            stack: stack.bottom(),
+            stack_size: stack.top() as usize - stack.bottom(),
+            child_tid: mm_in_use.as_ptr() as usize,
             pidfd: if flags.contains(CloneFlags::PIDFD) {
                 &raw mut pidfd as usize
             } else {
                 0
             },
-            cgroup: birth.cgroup.unwrap_or(0) as u64,
+            cgroup: options.cgroup.unwrap_or(0) as u64,
             ..clone::CloneArgs::default()
         };
         let plan = core::ptr::from_mut(plan).cast::<u8>();
-        // SAFETY: the stack is nobody else's and its end page-aligned. `enter` uses no thread-local. The
-        // plan, the stack and `here` outlive the child's stay: with VFORK this call returns after
+        // SAFETY: the stack is nobody else's and its end page-aligned. `child_main` uses no thread-local. The
+        // plan, the stack and `mm_in_use` outlive the child's stay: with VFORK this call returns after
         // it, else the wait below does.
-        match unsafe { clone::clone_onto_stack(&request, inside::enter, plan) } {
+        match unsafe { clone::clone_onto_stack(&request, exec_child::child_main, plan) } {
             Err(Errno::EINVAL | Errno::ENOSYS | Errno::EPERM)
                 if flags.contains(CloneFlags::CLEAR_SIGHAND) =>
             {
@@ -84,7 +84,7 @@ pub(super) fn launch(plan: &mut Plan<'_>, birth: &Birth<'_>) -> Result<Child, Er
             }
             // A kernel without pidfds, or no number left for one: nobody asked for it.
             Err(Errno::EINVAL | Errno::EMFILE | Errno::ENFILE)
-                if flags.contains(CloneFlags::PIDFD) && birth.pidfd.is_none() =>
+                if flags.contains(CloneFlags::PIDFD) && options.pidfd.is_none() =>
             {
                 flags.remove(CloneFlags::PIDFD);
             }
@@ -93,30 +93,30 @@ pub(super) fn launch(plan: &mut Plan<'_>, birth: &Birth<'_>) -> Result<Child, Er
     };
     signal::set_mask(mask);
     let pid = made.map_err(|errno| {
-        let asked = explain::Asked {
+        let attempt = clone_error::CloneAttempt {
             flags,
             exit_signal: libc::SIGCHLD as u32,
             set_tid: false,
         };
-        explain::clone_failed(asked, errno)
+        clone_error::clone_failed(attempt, errno)
     })?;
     if !by_hand && !flags.contains(CloneFlags::CLEAR_SIGHAND) {
-        HANDLERS_BY_HAND.store(true, Ordering::Relaxed);
+        NO_CLEAR_SIGHAND.store(true, Ordering::Relaxed);
     }
     let mut child = Child::new(pid, (pidfd >= 0).then(|| OwnedFd::from_raw(pidfd)));
-    let mapped = if gated {
-        let written = birth.maps.write(pid);
-        plan.gate.decide(written.is_ok());
+    let mapped = if latched {
+        let written = options.maps.write(pid);
+        plan.latch.release(written.is_ok());
         // Acquire: the child's report happened before the kernel cleared the word.
-        while here.load(Ordering::Acquire) != 0 {
-            let _ = futex::wait(&here, 1, None, Sharing::Shared);
+        while mm_in_use.load(Ordering::Acquire) != 0 {
+            let _ = futex::wait(&mm_in_use, 1, None, Sharing::Shared);
         }
         written
     } else {
         Ok(())
     };
-    drop(foothold);
-    drop(changing);
+    drop(cached_stack);
+    drop(dumpable_guard);
     match mapped.err().or_else(|| plan.report.error()) {
         None => Ok(child),
         Some(error) => {

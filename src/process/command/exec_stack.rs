@@ -7,9 +7,9 @@ use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::error::Error;
-use crate::process::ground::Ground;
+use crate::process::guarded_stack::GuardedStack;
 
-/// Enough for `inside` in a build without optimisation, several times over.
+/// Enough for `exec_child` in a build without optimisation, several times over.
 const SIZE: usize = 32 * 1024;
 
 /// The mapping that nobody uses: 36 KiB at most, of which one or two pages were ever touched.
@@ -17,30 +17,32 @@ const SIZE: usize = 32 * 1024;
 /// | word | meaning | becomes |
 /// |---|---|---|
 /// | null | none is kept | a base, by whoever is done with one |
-/// | base | the lowest address of one of `Ground::length(SIZE)` bytes | null, by who takes it |
+/// | base | the lowest address of one of `GuardedStack::mapping_len(SIZE)` bytes | null, by who takes it |
 ///
 /// Taking is an Acquire and putting a Release: whoever had the stack is done with it.
 static SPARE: AtomicPtr<u8> = AtomicPtr::new(null_mut());
 
 /// A stack for one child, kept for the next or unmapped when dropped.
-pub(super) struct Foothold(ManuallyDrop<Ground>);
+pub(super) struct CachedStack(ManuallyDrop<GuardedStack>);
 
-impl Foothold {
+impl CachedStack {
     pub(super) fn take() -> Result<Self, Error> {
-        let ground = match NonNull::new(SPARE.swap(null_mut(), Ordering::Acquire)) {
+        let stack = match NonNull::new(SPARE.swap(null_mut(), Ordering::Acquire)) {
             // SAFETY: put there by `drop`, from `into_parts`; the swap made it ours alone.
-            Some(base) => unsafe { Ground::from_parts(base, Ground::length(SIZE)?) },
-            None => Ground::new(SIZE)?,
+            Some(base) => unsafe {
+                GuardedStack::from_parts(base, GuardedStack::mapping_len(SIZE)?)
+            },
+            None => GuardedStack::new(SIZE)?,
         };
-        Ok(Self(ManuallyDrop::new(ground)))
+        Ok(Self(ManuallyDrop::new(stack)))
     }
 
-    pub(super) fn ground(&self) -> &Ground {
+    pub(super) fn stack(&self) -> &GuardedStack {
         &self.0
     }
 }
 
-impl Drop for Foothold {
+impl Drop for CachedStack {
     fn drop(&mut self) {
         // SAFETY: taken once; this value is not used again.
         let (base, len) = unsafe { ManuallyDrop::take(&mut self.0) }.into_parts();
@@ -48,8 +50,8 @@ impl Drop for Foothold {
         if kept.is_err()
             && let Some(base) = NonNull::new(base)
         {
-            // SAFETY: the parts of the ground, whose only copy this is.
-            drop(unsafe { Ground::from_parts(base, len) });
+            // SAFETY: the parts of the stack, whose only copy this is.
+            drop(unsafe { GuardedStack::from_parts(base, len) });
         }
     }
 }

@@ -1,9 +1,9 @@
-//! A [`Bed`] that is a futex: for programs without std.
+//! A [`Handoff`] that is a futex: for programs without std.
 
 use core::ptr;
 use core::time::Duration;
 
-use super::bed::{Bed, Given};
+use super::handoff::{Handoff, Message};
 use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::primitive::atomic::{AtomicPtr, AtomicU32};
 use crate::sync::futex;
@@ -13,34 +13,34 @@ use crate::sys::futex::Deadline;
 ///
 /// | `word` | meaning | who changes it next |
 /// |---|---|---|
-/// | `EMPTY` | nothing is given; the thread sleeps or is about to | the spawner, to `TASK` or `LEAVE`, or the thread at the end of its time, to `GONE` |
-/// | `TASK` | `packet` is given; the thread runs, or was or is about to be woken | the next thread in this bed, to `EMPTY` |
-/// | `LEAVE` | the thread is to end; it runs, or was or is about to be woken | the same |
-/// | `GONE` | the thread ended for want of tasks, and waits for nothing | the same |
+/// | `EMPTY` | nothing is given; the thread sleeps or is about to | the spawner, to `RUN` or `EXIT`, or the thread at the end of its time, to `TIMED_OUT` |
+/// | `RUN` | `packet` is given; the thread runs, or was or is about to be woken | the next thread in this handoff, to `EMPTY` |
+/// | `EXIT` | the thread is to end; it runs, or was or is about to be woken | the same |
+/// | `TIMED_OUT` | the thread ended for want of tasks, and waits for nothing | the same |
 ///
 /// No wake is lost: a spawner changes the word first and wakes then, and the kernel puts the
 /// thread to sleep only while the word is `EMPTY`. A wake may come late, when another thread lies
-/// in this bed: it looks at the word and sleeps again.
+/// in this handoff: it looks at the word and sleeps again.
 ///
 /// `EMPTY` is left by one compare-and-swap, the spawner's or the thread's: so either the thread
 /// takes what is given, or the spawner learns that it has gone.
 ///
-/// Orderings: `packet`, and whatever it points at, is written before the word becomes `TASK`
-/// (Release) and read after that was seen (Acquire). `GONE` and `EMPTY` carry no data: who comes
-/// to the bed next comes to it by a list, which orders all that was done here before.
+/// Orderings: `packet`, and whatever it points at, is written before the word becomes `RUN`
+/// (Release) and read after that was seen (Acquire). `TIMED_OUT` and `EMPTY` carry no data: who comes
+/// to the handoff next comes to it by a list, which orders all that was done here before.
 #[derive(Debug)]
-pub(crate) struct FutexBed {
+pub(crate) struct FutexHandoff {
     word: AtomicU32,
     packet: AtomicPtr<()>,
 }
 
 const EMPTY: u32 = 0;
-const TASK: u32 = 1;
-const LEAVE: u32 = 2;
-const GONE: u32 = 3;
+const RUN: u32 = 1;
+const EXIT: u32 = 2;
+const TIMED_OUT: u32 = 3;
 
-impl FutexBed {
-    /// Among the cells of idle threads a bed begins as zero bytes.
+impl FutexHandoff {
+    /// Among the cells of idle threads a handoff begins as zero bytes.
     #[cfg(test)]
     pub(crate) fn new() -> Self {
         Self {
@@ -50,13 +50,13 @@ impl FutexBed {
     }
 }
 
-impl Bed for FutexBed {
-    fn make(&self) {
+impl Handoff for FutexHandoff {
+    fn reset(&self) {
         self.packet.store(ptr::null_mut(), Relaxed);
         self.word.store(EMPTY, Relaxed);
     }
 
-    fn sleep(&self, time: Duration) -> Option<Given> {
+    fn wait(&self, time: Duration) -> Option<Message> {
         let deadline = Deadline::after(time);
         loop {
             match self.word.load(Acquire) {
@@ -65,25 +65,25 @@ impl Bed for FutexBed {
                     if over
                         && self
                             .word
-                            .compare_exchange(EMPTY, GONE, Relaxed, Relaxed)
+                            .compare_exchange(EMPTY, TIMED_OUT, Relaxed, Relaxed)
                             .is_ok()
                     {
                         return None;
                     }
                 }
-                TASK => return Some(Given::Task(self.packet.load(Relaxed))),
-                _ => return Some(Given::Leave),
+                RUN => return Some(Message::Run(self.packet.load(Relaxed))),
+                _ => return Some(Message::Exit),
             }
         }
     }
 
-    fn give(&self, what: Given) -> bool {
-        let word = match what {
-            Given::Task(packet) => {
+    fn send(&self, message: Message) -> bool {
+        let word = match message {
+            Message::Run(packet) => {
                 self.packet.store(packet, Relaxed);
-                TASK
+                RUN
             }
-            Given::Leave => LEAVE,
+            Message::Exit => EXIT,
         };
         let given = self
             .word
@@ -102,27 +102,27 @@ mod tests {
     use core::sync::atomic::AtomicUsize;
     use std::thread;
 
-    /// A thread offers its bed again and again, a spawner gives it something each time, and the
+    /// A thread offers its handoff again and again, a spawner gives it something each time, and the
     /// thread's time is over before, while or after it does: what is given is taken once, and what
     /// is refused is not taken.
     #[test]
     fn nothing_given_is_lost_and_nothing_refused_is_taken() {
         const ROUNDS: usize = 20_000;
         for idle in [0, 1, 20, 1_000_000].map(Duration::from_micros) {
-            let bed = FutexBed::new();
-            // The list. 0: nobody is on it; 1: the bed; 2: the spawner found it empty for good.
+            let handoff = FutexHandoff::new();
+            // The list. 0: nobody is on it; 1: the handoff; 2: the spawner found it empty for good.
             let offered = AtomicUsize::new(0);
             let taken = thread::scope(|scope| {
                 let sleeper = scope.spawn(|| {
                     let mut taken = 0;
                     for _ in 0..ROUNDS {
-                        bed.make();
+                        handoff.reset();
                         offered.store(1, Release);
-                        match bed.sleep(idle) {
-                            Some(Given::Task(packet)) => taken += packet.addr(),
-                            Some(Given::Leave) => taken += 1,
+                        match handoff.wait(idle) {
+                            Some(Message::Run(packet)) => taken += packet.addr(),
+                            Some(Message::Exit) => taken += 1,
                             None => {
-                                // The bed is the spawner's until it has found that out.
+                                // The handoff is the spawner's until it has found that out.
                                 while offered.compare_exchange(2, 0, Acquire, Relaxed).is_err() {
                                     thread::yield_now();
                                 }
@@ -136,11 +136,11 @@ mod tests {
                     while offered.compare_exchange(1, 0, Acquire, Relaxed).is_err() {
                         thread::yield_now();
                     }
-                    let (what, worth) = match round % 8 {
-                        0 => (Given::Leave, 1),
-                        _ => (Given::Task(ptr::without_provenance_mut(round)), round),
+                    let (message, worth) = match round % 8 {
+                        0 => (Message::Exit, 1),
+                        _ => (Message::Run(ptr::without_provenance_mut(round)), round),
                     };
-                    if bed.give(what) {
+                    if handoff.send(message) {
                         given += worth;
                     } else {
                         offered.store(2, Release);

@@ -8,12 +8,12 @@
 //! else it is as if the thread slept for ever in the middle of the function that panicked, which
 //! is what makes this sound: others may hold references into its frames. So its stack stays
 //! mapped, and its slot is never used again: each panic costs the address space of one stack and
-//! the pages that it had touched. A task of [`warm`](mod@super::warm) ends its kernel thread with it.
+//! the pages that it had touched. A task of [`warm`](mod@crate::thread::warm) ends its kernel thread with it.
 //!
 //! # When the process ends instead
 //!
 //! * The main thread panicked: exit status 101, as std has it.
-//! * A thread of a [`scope`](mod@super::scope) panicked: 101 too. What it borrowed it may have lent
+//! * A thread of a [`scope`](mod@crate::thread::scope) panicked: 101 too. What it borrowed it may have lent
 //!   to threads of a scope of its own. Unwinding would wait for those before the lender is seen to
 //!   end; nothing else can.
 //! * A destructor of a thread-local, or of a result that nobody joined, panicked, or the closure of
@@ -24,7 +24,7 @@
 use core::panic::PanicInfo;
 
 use super::entry;
-use super::packet::Head;
+use super::packet::PacketHeader;
 use crate::runtime::{freestanding, record};
 use crate::sys::{file, task};
 
@@ -32,7 +32,7 @@ use crate::sys::{file, task};
 const PANICKED: i32 = 101;
 
 /// The closure in this packet begins on the calling thread.
-pub(super) fn closure_begins(head: *mut Head) {
+pub(in crate::thread) fn set_running(head: *mut PacketHeader) {
     freestanding::set_running(head.cast());
 }
 
@@ -40,29 +40,32 @@ pub(super) fn closure_begins(head: *mut Head) {
 ///
 /// # Safety
 /// The task is the caller's alone.
-pub(super) unsafe fn task_begins(task: *mut Head, thread: *mut Head) {
+pub(in crate::thread) unsafe fn set_running_task(
+    task: *mut PacketHeader,
+    thread: *mut PacketHeader,
+) {
     // SAFETY: by the contract; only this thread's panic reads it.
     unsafe { (*task).thread = thread };
-    closure_begins(task);
+    set_running(task);
 }
 
 /// The packet whose closure runs on the calling thread.
-pub(super) fn running() -> *mut Head {
+pub(in crate::thread) fn running() -> *mut PacketHeader {
     freestanding::running().cast()
 }
 
 /// It has returned.
-pub(super) fn closure_ended() {
+pub(in crate::thread) fn clear_running() {
     freestanding::set_running(core::ptr::null_mut());
 }
 
 #[cfg(not(test))]
 #[panic_handler]
 fn panicked(info: &PanicInfo<'_>) -> ! {
-    end(info)
+    handle_panic(info)
 }
 
-fn end(info: &PanicInfo<'_>) -> ! {
+fn handle_panic(info: &PanicInfo<'_>) -> ! {
     if freestanding::begin_panic() {
         let _ = file::write_all(2, b"fatal: a panic while panicking\n");
         task::abort()
@@ -76,17 +79,17 @@ fn end(info: &PanicInfo<'_>) -> ! {
         let _ = file::write_all(2, b"fatal: a panic outside of the thread's closure\n");
         task::abort()
     }
-    // SAFETY: `closure_begins` got the head of this thread's packet, and its closure has not
+    // SAFETY: `set_running` got the head of this thread's packet, and its closure has not
     // returned, so the packet is there.
     unsafe {
-        if (*head).watch.is_scope() {
+        if (*head).observer.is_scope() {
             let _ = file::write_all(
                 2,
                 b"fatal: a thread of a scope cannot end by a panic alone\n",
             );
             task::exit_group(PANICKED)
         }
-        entry::end_by_panic(head)
+        entry::finish_panicked_thread(head)
     }
 }
 

@@ -11,31 +11,31 @@ use crate::sys::memory;
 ///
 /// `base | guard page | stack, grows down | top`
 #[derive(Debug)]
-pub(super) struct Ground {
+pub(super) struct GuardedStack {
     base: NonNull<u8>,
     len: usize,
 }
 
 // SAFETY: a mapping belongs to the process, not to a thread; only its owner touches it.
-unsafe impl Send for Ground {}
+unsafe impl Send for GuardedStack {}
 // SAFETY: a shared reference only reads two numbers.
-unsafe impl Sync for Ground {}
+unsafe impl Sync for GuardedStack {}
 
-impl Ground {
+impl GuardedStack {
     /// Maps a stack of at least `size` bytes.
     pub(super) fn new(size: usize) -> Result<Self, Error> {
         let page = memory::page_size();
-        let len = Self::length(size)?;
+        let len = Self::mapping_len(size)?;
         let base = memory::map(len).map_err(|errno| diagnosis::map_error(errno, len))?;
-        let ground = Self { base, len };
+        let stack = Self { base, len };
         // SAFETY: the page was just mapped and nobody uses it.
         unsafe { memory::mprotect(base.as_ptr(), page, libc::PROT_NONE) }
             .map_err(|errno| diagnosis::map_error(errno, page))?;
-        Ok(ground)
+        Ok(stack)
     }
 
     /// Bytes of a mapping for a stack of at least `size` bytes, guard included.
-    pub(super) fn length(size: usize) -> Result<usize, Error> {
+    pub(super) fn mapping_len(size: usize) -> Result<usize, Error> {
         let page = memory::page_size();
         size.checked_next_multiple_of(page)
             .and_then(|size| size.checked_add(page))
@@ -72,7 +72,7 @@ impl Ground {
     }
 }
 
-impl Drop for Ground {
+impl Drop for GuardedStack {
     fn drop(&mut self) {
         // SAFETY: this value owns the mapping; whoever gave it a stack's life has waited for it.
         let _ = unsafe { memory::unmap(self.base.as_ptr(), self.len) };

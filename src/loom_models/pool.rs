@@ -1,8 +1,8 @@
-//! Models of `thread::warm`: who gets what an idle thread is given.
+//! Models of `thread::pool`: who gets what an idle thread is given.
 
 use super::explore;
-use crate::thread::warm::bed::{Bed, Given};
-use crate::thread::warm::futex_bed::FutexBed;
+use crate::thread::pool::futex_handoff::FutexHandoff;
+use crate::thread::pool::handoff::{Handoff, Message};
 use core::time::Duration;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -10,27 +10,27 @@ use loom::sync::atomic::AtomicU32;
 use loom::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use loom::thread;
 
-/// A bed, and the cell that it is a part of.
-struct Idle {
-    bed: FutexBed,
+/// A handoff, and the cell that it is a part of.
+struct IdleWorker {
+    handoff: FutexHandoff,
     /// 1: on the list of idle threads.
     listed: AtomicU32,
     /// What a task's packet holds; loom reports accesses that are not ordered.
     packet: UnsafeCell<u32>,
 }
 
-// SAFETY: not `Sync` by itself in loom; the bed is what the models put to the test, and loom
+// SAFETY: not `Sync` by itself in loom; the handoff is what the models put to the test, and loom
 // reports every access that it fails to order.
 #[allow(unsafe_code, reason = "loom checks the accesses")]
-unsafe impl Sync for Idle {}
+unsafe impl Sync for IdleWorker {}
 // SAFETY: as above.
 #[allow(unsafe_code, reason = "loom checks the accesses")]
-unsafe impl Send for Idle {}
+unsafe impl Send for IdleWorker {}
 
-impl Idle {
+impl IdleWorker {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            bed: FutexBed::new(),
+            handoff: FutexHandoff::new(),
             listed: AtomicU32::new(0),
             packet: UnsafeCell::new(0),
         })
@@ -43,25 +43,25 @@ impl Idle {
 
     /// Spawner: writes a packet and gives it.
     #[allow(unsafe_code, reason = "loom checks the accesses")]
-    fn give(&self, value: u32) -> bool {
+    fn send(&self, value: u32) -> bool {
         // SAFETY: the pointer is valid; loom panics if an access is not ordered with this.
         self.packet.with_mut(|packet| unsafe { *packet = value });
-        self.bed
-            .give(Given::Task(core::ptr::from_ref(self).cast_mut().cast()))
+        self.handoff
+            .send(Message::Run(core::ptr::from_ref(self).cast_mut().cast()))
     }
 
     /// Thread: lies down, and reads the packet it gets.
     #[allow(unsafe_code, reason = "loom checks the accesses")]
-    fn lie_down(&self, time: Duration) -> Option<u32> {
-        self.bed.make();
+    fn offer_and_wait(&self, time: Duration) -> Option<u32> {
+        self.handoff.reset();
         self.listed.store(1, Release);
-        match self.bed.sleep(time)? {
-            Given::Task(packet) => {
+        match self.handoff.wait(time)? {
+            Message::Run(packet) => {
                 assert_eq!(packet.addr(), core::ptr::from_ref(self).addr());
                 // SAFETY: the pointer is valid; loom panics if a write is not ordered with this.
                 Some(self.packet.with(|packet| unsafe { *packet }))
             }
-            Given::Leave => Some(0),
+            Message::Exit => Some(0),
         }
     }
 }
@@ -74,21 +74,21 @@ const FOR_EVER: Duration = Duration::MAX;
 #[test]
 fn an_idle_thread_gets_all_it_is_given() {
     explore(3, || {
-        let idle = Idle::new();
+        let idle = IdleWorker::new();
         let thread = thread::spawn({
             let idle = idle.clone();
-            move || [(); 3].map(|()| idle.lie_down(FOR_EVER))
+            move || [(); 3].map(|()| idle.offer_and_wait(FOR_EVER))
         });
         for value in [7, 8] {
             while !idle.pop() {
                 thread::yield_now();
             }
-            assert!(idle.give(value));
+            assert!(idle.send(value));
         }
         while !idle.pop() {
             thread::yield_now();
         }
-        assert!(idle.bed.give(Given::Leave));
+        assert!(idle.handoff.send(Message::Exit));
         assert_eq!(thread.join().unwrap(), [Some(7), Some(8), Some(0)]);
     });
 }
@@ -97,12 +97,12 @@ fn an_idle_thread_gets_all_it_is_given() {
 #[test]
 fn a_task_is_taken_or_refused() {
     explore(3, || {
-        let idle = Idle::new();
+        let idle = IdleWorker::new();
         let thread = thread::spawn({
             let idle = idle.clone();
-            move || idle.lie_down(Duration::ZERO)
+            move || idle.offer_and_wait(Duration::ZERO)
         });
-        let given = idle.pop().then(|| idle.give(7));
+        let given = idle.pop().then(|| idle.send(7));
         let got = thread.join().unwrap();
         match given {
             Some(true) => assert_eq!(got, Some(7)),

@@ -3,7 +3,7 @@
 use alloc::ffi::CString;
 use alloc::vec::Vec;
 
-use super::text::Text;
+use super::kernel_str::KernelStr;
 use crate::error::{Error, Operation};
 use crate::sys::Errno;
 use crate::sys::process;
@@ -24,10 +24,10 @@ use crate::sys::process;
 /// # Ok::<(), rawthread::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct BeforeExec(Menu);
+pub struct BeforeExec(Action);
 
 #[derive(Clone, Debug)]
-enum Menu {
+enum Action {
     Umask(u32),
     Nice(i32),
     NoNewPrivileges,
@@ -40,7 +40,7 @@ enum Menu {
         data: Option<CString>,
     },
     /// A text with a NUL in it was given.
-    Unusable,
+    HasNul,
 }
 
 static NICE: Operation = Operation {
@@ -84,7 +84,7 @@ impl BeforeExec {
     /// ```
     #[must_use]
     pub fn umask(mask: u32) -> Self {
-        Self(Menu::Umask(mask))
+        Self(Action::Umask(mask))
     }
 
     /// Sets the nice value, -20 to 19: `setpriority(2)`.
@@ -97,7 +97,7 @@ impl BeforeExec {
     /// ```
     #[must_use]
     pub fn nice(value: i32) -> Self {
-        Self(Menu::Nice(value))
+        Self(Action::Nice(value))
     }
 
     /// Gives up, for good and for all descendants, gaining privileges by executing a file:
@@ -110,7 +110,7 @@ impl BeforeExec {
     /// ```
     #[must_use]
     pub fn no_new_privileges() -> Self {
-        Self(Menu::NoNewPrivileges)
+        Self(Action::NoNewPrivileges)
     }
 
     /// Sets the host name of the UTS namespace: `sethostname(2)`.
@@ -120,8 +120,8 @@ impl BeforeExec {
     /// # let _ = step;
     /// ```
     #[must_use]
-    pub fn host_name(name: impl Text) -> Self {
-        Self(text(&name).map_or(Menu::Unusable, Menu::HostName))
+    pub fn host_name(name: impl KernelStr) -> Self {
+        Self(cstring(&name).map_or(Action::HasNul, Action::HostName))
     }
 
     /// `mount(2)`, with `libc::MS_*` as flags; an empty `source`, `kind` or `data` is left out.
@@ -135,47 +135,47 @@ impl BeforeExec {
     /// ```
     #[must_use]
     pub fn mount(
-        source: impl Text,
-        target: impl Text,
-        kind: impl Text,
+        source: impl KernelStr,
+        target: impl KernelStr,
+        kind: impl KernelStr,
         flags: u64,
-        data: impl Text,
+        data: impl KernelStr,
     ) -> Self {
-        let optional = |given: &dyn Text| match text(given) {
+        let optional = |given: &dyn KernelStr| match cstring(given) {
             Some(text) if text.is_empty() => Some(None),
             other => other.map(Some),
         };
         let mount = || {
-            Some(Menu::Mount {
+            Some(Action::Mount {
                 source: optional(&source)?,
-                target: text(&target)?,
+                target: cstring(&target)?,
                 kind: optional(&kind)?,
                 flags,
                 data: optional(&data)?,
             })
         };
-        Self(mount().unwrap_or(Menu::Unusable))
+        Self(mount().unwrap_or(Action::HasNul))
     }
 
-    pub(super) fn is_usable(&self) -> bool {
-        !matches!(self.0, Menu::Unusable)
+    pub(super) fn is_nul_free(&self) -> bool {
+        !matches!(self.0, Action::HasNul)
     }
 
     /// Takes the step. Runs in the child: raw system calls only.
-    pub(super) fn take(&self) -> Result<(), (&'static Operation, Errno)> {
+    pub(super) fn run(&self) -> Result<(), (&'static Operation, Errno)> {
         match &self.0 {
-            Menu::Umask(mask) => {
+            Action::Umask(mask) => {
                 process::set_umask(*mask);
                 Ok(())
             }
-            Menu::Nice(value) => process::set_nice(*value).map_err(|errno| (&NICE, errno)),
-            Menu::NoNewPrivileges => {
+            Action::Nice(value) => process::set_nice(*value).map_err(|errno| (&NICE, errno)),
+            Action::NoNewPrivileges => {
                 process::set_no_new_privileges().map_err(|errno| (&NO_NEW_PRIVS, errno))
             }
-            Menu::HostName(name) => {
+            Action::HostName(name) => {
                 process::set_host_name(name).map_err(|errno| (&HOST_NAME, errno))
             }
-            Menu::Mount {
+            Action::Mount {
                 source,
                 target,
                 kind,
@@ -189,37 +189,36 @@ impl BeforeExec {
                 data.as_deref(),
             )
             .map_err(|errno| (&MOUNT, errno)),
-            Menu::Unusable => Ok(()),
+            Action::HasNul => Ok(()),
         }
     }
 }
 
-fn text(given: &dyn Text) -> Option<CString> {
-    CString::new(Vec::from(given.bytes_for_kernel())).ok()
+fn cstring(given: &dyn KernelStr) -> Option<CString> {
+    CString::new(Vec::from(given.as_kernel_bytes())).ok()
 }
 
 /// What every use of a text with a NUL ends in.
-pub(super) const NUL: Error = Error::invalid_input(
+pub(super) const NUL_IN_STRING: Error = Error::invalid_input(
     "a program, argument, variable or path with a NUL byte in it",
     "The kernel's strings end at the first NUL: remove it.",
 );
 
-/// A resource that `setrlimit(2)` limits. Not what clone flags share, which is
-/// [`flags::Resource`](crate::flags::Resource): import one of the two by its module.
+/// A resource that `setrlimit(2)` limits.
 ///
 /// ```
-/// use rawthread::process::{Command, Resource};
+/// use rawthread::process::{Command, Rlimit};
 ///
 /// let output = Command::new("sh")
 ///     .args(["-c", "ulimit -n"])
-///     .rlimit(Resource::OpenFiles, 20, 20)
+///     .rlimit(Rlimit::OpenFiles, 20, 20)
 ///     .output()?;
 /// assert_eq!(output.stdout, b"20\n");
 /// # Ok::<(), rawthread::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Resource {
+pub enum Rlimit {
     /// `RLIMIT_AS`: bytes of address space.
     AddressSpace,
     /// `RLIMIT_CORE`: bytes of a core file.
@@ -250,11 +249,11 @@ pub enum Resource {
     Stack,
 }
 
-impl Resource {
+impl Rlimit {
     /// No limit: `RLIM_INFINITY`.
     ///
     /// ```
-    /// assert_eq!(rawthread::process::Resource::UNLIMITED, u64::MAX);
+    /// assert_eq!(rawthread::process::Rlimit::UNLIMITED, u64::MAX);
     /// ```
     pub const UNLIMITED: u64 = u64::MAX;
 

@@ -14,16 +14,16 @@ use crate::error::Error;
 /// # Errors
 /// Without an allocator: there is no memory for it.
 #[cfg(feature = "alloc")]
-pub(super) fn put<F, T>(packet: Packet<F, T>) -> Result<*mut Packet<F, T>, Error> {
+pub(super) fn alloc<F, T>(packet: Packet<F, T>) -> Result<*mut Packet<F, T>, Error> {
     Ok(alloc::boxed::Box::into_raw(alloc::boxed::Box::new(packet)))
 }
 
 /// Frees the memory of a packet whose closure or result is gone already.
 ///
 /// # Safety
-/// It came from [`put`], with these types; nobody uses it any more.
+/// It came from [`alloc`], with these types; nobody uses it any more.
 #[cfg(feature = "alloc")]
-pub(super) unsafe fn free<F, T>(packet: *mut Packet<F, T>) {
+pub(super) unsafe fn dealloc<F, T>(packet: *mut Packet<F, T>) {
     // SAFETY: as the contract says.
     drop(unsafe { alloc::boxed::Box::from_raw(packet) });
 }
@@ -31,9 +31,9 @@ pub(super) unsafe fn free<F, T>(packet: *mut Packet<F, T>) {
 /// A packet and the room it is in; the packet first, so that its address is both's.
 #[cfg(not(feature = "alloc"))]
 #[repr(C)]
-struct Housed<F, T> {
+struct PooledPacket<F, T> {
     packet: Packet<F, T>,
-    home: block_alloc::Storage,
+    storage: block_alloc::Storage,
 }
 
 /// Puts a packet where it may stay: an entry of the arena of blocks, or pages of its own if it is
@@ -42,16 +42,16 @@ struct Housed<F, T> {
 /// # Errors
 /// There is no memory for it; the closure is dropped.
 #[cfg(not(feature = "alloc"))]
-pub(super) fn put<F: FnOnce() -> T, T>(packet: Packet<F, T>) -> Result<*mut Packet<F, T>, Error> {
-    match block_alloc::alloc::<Housed<F, T>>() {
-        Ok((place, home)) => {
+pub(super) fn alloc<F: FnOnce() -> T, T>(packet: Packet<F, T>) -> Result<*mut Packet<F, T>, Error> {
+    match block_alloc::alloc::<PooledPacket<F, T>>() {
+        Ok((place, storage)) => {
             // SAFETY: the room is large and aligned enough, and nobody else's.
-            unsafe { place.write(Housed { packet, home }) };
+            unsafe { place.write(PooledPacket { packet, storage }) };
             Ok(place.as_ptr().cast())
         }
         Err(errno) => {
             drop(packet.into_closure());
-            Err(diagnosis::map_error(errno, size_of::<Housed<F, T>>()))
+            Err(diagnosis::map_error(errno, size_of::<PooledPacket<F, T>>()))
         }
     }
 }
@@ -59,10 +59,10 @@ pub(super) fn put<F: FnOnce() -> T, T>(packet: Packet<F, T>) -> Result<*mut Pack
 /// Frees the memory of a packet whose closure or result is gone already.
 ///
 /// # Safety
-/// It came from [`put`], with these types; nobody uses it any more.
+/// It came from [`alloc`], with these types; nobody uses it any more.
 #[cfg(not(feature = "alloc"))]
-pub(super) unsafe fn free<F, T>(packet: *mut Packet<F, T>) {
-    let housed = packet.cast::<Housed<F, T>>();
-    // SAFETY: `put` wrote it there; a packet drops nothing by itself.
-    unsafe { block_alloc::dealloc(packet.cast(), (*housed).home) };
+pub(super) unsafe fn dealloc<F, T>(packet: *mut Packet<F, T>) {
+    let pooled = packet.cast::<PooledPacket<F, T>>();
+    // SAFETY: `alloc` wrote it there; a packet drops nothing by itself.
+    unsafe { block_alloc::dealloc(packet.cast(), (*pooled).storage) };
 }
