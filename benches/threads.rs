@@ -195,7 +195,7 @@ fn cold(effort: Effort) -> Row {
     let count = effort.cold_threads().to_string();
     let mut times: [Vec<f64>; 5] = Default::default();
     for _ in 0..effort.rounds() {
-        for (contender, times) in contenders::that_make_threads().iter().zip(&mut times[1..]) {
+        for (contender, times) in contenders::spawning().iter().zip(&mut times[1..]) {
             let output = child(&["cold", contender.name(), &count]);
             times.push(output.trim().parse().expect("a time"));
         }

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../benches/freestanding"
 rounds=${1:-15} threads=${2:-5000}
 target=${CARGO_TARGET_DIR:-$PWD/../../target}/freestanding-bench
-for package in floor ours origins; do
+for package in bench_bare_clone bench_rawthread bench_origin; do
     RUSTFLAGS="-Clink-arg=-nostartfiles -Ctarget-feature=+crt-static -Crelocation-model=static" \
         cargo build --quiet --release -p "$package" \
         --target "$(uname -m)-unknown-linux-gnu" --target-dir "$target"
@@ -24,11 +24,11 @@ column() { cut -d' ' -f"$1" <<<"$results" | median; }
 
 results=$(for ((round = 0; round < rounds; round++)); do
     # Each goes first in every third round.
-    order=(floor ours origins floor ours)
+    order=(bench_bare_clone bench_rawthread bench_origin bench_bare_clone bench_rawthread)
     for who in "${order[@]:round % 3:3}"; do
         printf -v "$who" '%s' "$(once "$who")"
     done
-    echo "$floor $ours $origins" |
+    echo "$bench_bare_clone $bench_rawthread $bench_origin" |
         awk '{ printf "%s %.2f %.2f %.2f\n", $0, $3 / $2, $2 / $1, $3 / $1 }'
 done)
 echo "$rounds rounds of $threads threads on CPU $cpu; medians per spawn and join:"

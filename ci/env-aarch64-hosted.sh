@@ -36,7 +36,7 @@ run() { # run TEST FILTER...
     ! grep -q '^running 0 tests' <<<"$log"
 }
 run sync
-run attributes --skip private::
+run attributes --skip unshared::
 run hosted keys:: locals:: --skip second_level --skip twenty_thousand
 RAWTHREAD_TEST_ALONE=keys::keys_of_the_second_level_work_too \
     run hosted --exact keys::keys_of_the_second_level_work_too

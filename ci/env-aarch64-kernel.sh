@@ -59,11 +59,11 @@ RUSTFLAGS="-C target-feature=+crt-static -C target-cpu=neoverse-v1" CARGO_PROFIL
 cp target/elsewhere/sve/$target/release/examples/sve "$root/bin/"
 # The programs without libc that qemu-user cannot run.
 cp Cargo.lock tests/freestanding/programs/
-for package in bare heap; do
+for package in no_alloc with_alloc; do
     (cd tests/freestanding/programs && RUSTFLAGS="-Clink-arg=-nostartfiles -Ctarget-feature=+crt-static" cargo build \
-        --offline --quiet --release -p $package --target $target --target-dir ../../../target/elsewhere/bare)
+        --offline --quiet --release -p $package --target $target --target-dir ../../../target/elsewhere/programs)
 done
-cp target/elsewhere/bare/$target/release/{children,command,limit,warm} "$root/bin/"
+cp target/elsewhere/programs/$target/release/{children,command,limit,warm} "$root/bin/"
 printf '#!/bin/sh\nulimit -v 100000\nexec /bin/limit\n' >"$root/bin/limited"
 chmod +x "$root/bin/limited"
 cp "$busybox" "$root/bin/"
@@ -80,7 +80,7 @@ cat >"$root/tests" <<'TESTS'
 /bin/warm
 /bin/attributes --test-threads=2
 /bin/process --test-threads=2 builder:: child:: command::
-/bin/hosted --test-threads=2 ends:: fork:: keys:: setuid:: --skip while_raw_threads
+/bin/hosted --test-threads=2 process_exit:: fork:: keys:: setuid:: --skip while_raw_threads
 TESTS
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$out/initrd"
 log=$out/log

@@ -35,7 +35,7 @@
 //! # Rooms
 //!
 //! The crate is built in rooms; a room uses only the rooms below it
-//! (`tests/house_rules.rs` keeps it so). From the ground up:
+//! (`tests/architecture.rs` keeps it so). From the ground up:
 //!
 //! ROOMS: sys, primitive, flags, error, diagnosis, sync, arena, stack, runtime, thread, process
 

@@ -2,7 +2,8 @@
 
 mod common;
 #[macro_use]
-mod leaking;
+#[path = "leaks/common.rs"]
+mod scenarios;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -2,7 +2,8 @@
 
 mod common;
 #[macro_use]
-mod leaking;
+#[path = "leaks/common.rs"]
+mod scenarios;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

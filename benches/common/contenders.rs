@@ -6,7 +6,7 @@ use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-use super::floor::Floor;
+use super::bare_clone_contender::BareClone;
 
 /// A way to make threads. It keeps its handles, so that all ways fit one trait object.
 pub(crate) trait Contender {
@@ -20,14 +20,14 @@ pub(crate) trait Contender {
 
 /// All contenders, the floor first and warm threads last.
 pub(crate) fn all() -> Vec<Box<dyn Contender>> {
-    let mut all: Vec<Box<dyn Contender>> = vec![Box::new(Floor::default())];
-    all.extend(that_make_threads());
+    let mut all: Vec<Box<dyn Contender>> = vec![Box::new(BareClone::default())];
+    all.extend(spawning());
     all.push(Box::new(Warm::default()));
     all
 }
 
 /// The contenders that make each thread anew and can keep it alive, which the floor cannot.
-pub(crate) fn that_make_threads() -> Vec<Box<dyn Contender>> {
+pub(crate) fn spawning() -> Vec<Box<dyn Contender>> {
     vec![
         Box::new(Rawthread::default()),
         Box::new(Pthread::default()),

@@ -3,9 +3,9 @@
 /// Input that cannot be used: one line that says what was wrong and what would be right. The lab
 /// then ends with status 2.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Misuse(pub(crate) String);
+pub(crate) struct UsageError(pub(crate) String);
 
-impl<E: std::error::Error> From<E> for Misuse {
+impl<E: std::error::Error> From<E> for UsageError {
     fn from(error: E) -> Self {
         Self(error.to_string())
     }
@@ -39,15 +39,15 @@ impl<'a> Arguments<'a> {
     ///
     /// # Errors
     /// There is none.
-    pub(crate) fn value(&mut self, option: &str, what: &str) -> Result<&'a str, Misuse> {
+    pub(crate) fn value(&mut self, option: &str, what: &str) -> Result<&'a str, UsageError> {
         self.next()
-            .ok_or_else(|| Misuse(format!("{option} needs {what} after it")))
+            .ok_or_else(|| UsageError(format!("{option} needs {what} after it")))
     }
 
     /// What to say of an argument that fits nowhere.
-    pub(crate) fn unexpected(&self, argument: &str) -> Misuse {
+    pub(crate) fn unexpected(&self, argument: &str) -> UsageError {
         let command = self.command;
-        Misuse(format!(
+        UsageError(format!(
             "{command} has no use for \"{argument}\": see lab help {command}"
         ))
     }
@@ -63,7 +63,7 @@ mod tests {
         let mut arguments = Arguments::new("tour", &given);
         assert_eq!(arguments.next(), Some("now"));
         assert_eq!(arguments.next(), None);
-        let Misuse(line) = arguments.unexpected("now");
+        let UsageError(line) = arguments.unexpected("now");
         assert_eq!(line, "tour has no use for \"now\": see lab help tour");
     }
 }

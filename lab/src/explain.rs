@@ -4,48 +4,48 @@ use std::process::ExitCode;
 
 use rawthread::flags::{Call, Caller, CloneFlags, Effect, Preset, PresetMatch, Verdict};
 
-use crate::cli::{Arguments, Misuse};
+use crate::cli::{Arguments, UsageError};
+use crate::clone_spec::{self, CloneSpec};
 use crate::json::Json;
-use crate::paint::{Paint, Tone};
 use crate::probe::signal_word;
-use crate::request::{self, Request};
+use crate::style::{Style, Styler};
 
 /// Where the second column begins, and how wide the third is.
 const NAME: usize = 33;
 const TEXT: usize = 64;
 
-pub(crate) fn run(arguments: Arguments<'_>) -> Result<ExitCode, Misuse> {
-    let (request, json) = request::from_arguments(arguments)?;
+pub(crate) fn run(arguments: Arguments<'_>) -> Result<ExitCode, UsageError> {
+    let (spec, json) = clone_spec::from_arguments(arguments)?;
     if json {
-        println!("{}", to_json(request));
+        println!("{}", to_json(spec));
     } else {
-        print!("{}", to_text(request, Paint::for_stdout()));
+        print!("{}", to_text(spec, Styler::for_stdout()));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The caller who runs the lab.
-const YOU: &str = "you, here";
+const CURRENT_CALLER: &str = "you, here";
 
 /// What each call says to each caller.
-fn verdicts(request: Request) -> Vec<(Call, String, Verdict)> {
+fn verdicts(spec: CloneSpec) -> Vec<(Call, String, Verdict)> {
     let callers = [
-        (YOU.to_owned(), Caller::current()),
+        (CURRENT_CALLER.to_owned(), Caller::current()),
         (
             format!("a user, Linux {}", Caller::NEWEST_KERNEL),
             Caller::unprivileged(),
         ),
     ];
-    let calls = match request.call {
+    let calls = match spec.call {
         Some(call) => vec![call],
         None => vec![Call::Clone3, Call::Clone],
     };
     let mut verdicts = Vec::new();
     for call in calls {
         for (who, caller) in &callers {
-            let Request {
+            let CloneSpec {
                 flags, exit_signal, ..
-            } = request;
+            } = spec;
             verdicts.push((call, who.clone(), flags.verdict(call, exit_signal, caller)));
         }
     }
@@ -53,11 +53,11 @@ fn verdicts(request: Request) -> Vec<(Call, String, Verdict)> {
 }
 
 /// Whether no call makes a task so for the caller: what is shared is then what would be.
-fn is_refused(request: Request) -> bool {
-    let fits = |call| call == Call::Clone3 || request.flags.fits_legacy();
-    !verdicts(request)
+fn is_refused(spec: CloneSpec) -> bool {
+    let fits = |call| call == Call::Clone3 || spec.flags.fits_legacy();
+    !verdicts(spec)
         .iter()
-        .any(|(call, who, verdict)| who == YOU && fits(*call) && verdict.is_accepted())
+        .any(|(call, who, verdict)| who == CURRENT_CALLER && fits(*call) && verdict.is_accepted())
 }
 
 const fn name_of(call: Call) -> &'static str {
@@ -68,52 +68,52 @@ const fn name_of(call: Call) -> &'static str {
 }
 
 /// Each effect in a word, and its tone.
-const EFFECTS: [(Effect, &str, Tone); 4] = [
-    (Effect::Shared, "shared", Tone::Shared),
-    (Effect::Copied, "copied", Tone::Own),
-    (Effect::New, "new", Tone::Own),
-    (Effect::Reset, "reset", Tone::Own),
+const EFFECTS: [(Effect, &str, Style); 4] = [
+    (Effect::Shared, "shared", Style::Shared),
+    (Effect::Copied, "copied", Style::Own),
+    (Effect::New, "new", Style::Own),
+    (Effect::Reset, "reset", Style::Own),
 ];
 
-fn to_text(request: Request, paint: Paint) -> String {
-    let Request {
+fn to_text(spec: CloneSpec, styler: Styler) -> String {
+    let CloneSpec {
         flags, exit_signal, ..
-    } = request;
+    } = spec;
     let mut text = String::new();
-    for line in paint.wrap(&flags.to_string().replace('|', " | "), 98) {
-        text += &format!("{}\n", paint.tone(Tone::Title, &line));
+    for line in styler.wrap(&flags.to_string().replace('|', " | "), 98) {
+        text += &format!("{}\n", styler.apply(Style::Title, &line));
     }
     text += &format!(
         "{:#x}, exit signal {}\n\n",
         flags.bits() | u64::from(exit_signal),
         signal_word(exit_signal as i32)
     );
-    text += &flags_section(flags, paint);
-    text += &effects_section(flags, is_refused(request), paint);
-    text += &verdict_section(request, paint);
-    text + &users_section(flags, exit_signal, paint)
+    text += &flags_section(flags, styler);
+    text += &effects_section(flags, is_refused(spec), styler);
+    text += &verdict_section(spec, styler);
+    text + &presets_section(flags, exit_signal, styler)
 }
 
 /// A name and, beside it, a text over as many lines as it needs.
-fn beside(paint: Paint, tone: Tone, name: &str, text: &str) -> String {
+fn two_columns(styler: Styler, style: Style, name: &str, text: &str) -> String {
     let mut out = String::new();
-    for (index, line) in paint.wrap(text, TEXT).iter().enumerate() {
+    for (index, line) in styler.wrap(text, TEXT).iter().enumerate() {
         let name = if index == 0 { name } else { "" };
-        out += &format!("  {}{line}\n", paint.cell(tone, name, NAME));
+        out += &format!("  {}{line}\n", styler.pad(style, name, NAME));
     }
     out
 }
 
-fn flags_section(flags: CloneFlags, paint: Paint) -> String {
-    let mut text = paint.heading("What the flags do");
+fn flags_section(flags: CloneFlags, styler: Styler) -> String {
+    let mut text = styler.heading("What the flags do");
     for info in flags.info() {
-        text += &beside(paint, Tone::Plain, info.name, info.description);
+        text += &two_columns(styler, Style::Plain, info.name, info.description);
         let source = format!("Linux {}, {}", info.since, info.man);
-        text += &format!("  {:NAME$}{}\n", "", paint.tone(Tone::Quiet, &source));
+        text += &format!("  {:NAME$}{}\n", "", styler.apply(Style::Quiet, &source));
     }
     if flags.unknown_bits() != 0 {
         let bits = format!("{:#x}", flags.unknown_bits());
-        text += &beside(paint, Tone::Bad, &bits, "Bits that have no name.");
+        text += &two_columns(styler, Style::Bad, &bits, "Bits that have no name.");
     }
     if flags.is_empty() {
         text += "  None: the new task is a copy of its maker.\n";
@@ -121,9 +121,9 @@ fn flags_section(flags: CloneFlags, paint: Paint) -> String {
     text + "\n"
 }
 
-fn effects_section(flags: CloneFlags, refused: bool, paint: Paint) -> String {
+fn effects_section(flags: CloneFlags, refused: bool, styler: Styler) -> String {
     let mut text = String::new();
-    for (effect, _, tone) in EFFECTS {
+    for (effect, _, style) in EFFECTS {
         let title = match (effect, refused) {
             (Effect::Shared, false) => "Shared with its maker",
             (Effect::Shared, true) => "Would be shared with its maker",
@@ -134,28 +134,28 @@ fn effects_section(flags: CloneFlags, refused: bool, paint: Paint) -> String {
             (Effect::Reset, false) => "Not inherited",
             (Effect::Reset, true) => "Would not be inherited",
         };
-        text += &paint.heading(title);
+        text += &styler.heading(title);
         for (resource, _) in flags.effects().filter(|(_, found)| *found == effect) {
             let sentence = resource.sentence(effect).unwrap_or("");
-            text += &beside(paint, tone, resource.name(), sentence);
+            text += &two_columns(styler, style, resource.name(), sentence);
         }
         text += "\n";
     }
     text
 }
 
-fn verdict_section(request: Request, paint: Paint) -> String {
-    let mut text = paint.heading("The kernel's answer");
-    let all = verdicts(request);
+fn verdict_section(spec: CloneSpec, styler: Styler) -> String {
+    let mut text = styler.heading("The kernel's answer");
+    let all = verdicts(spec);
     for call in [Call::Clone3, Call::Clone] {
         let of_call: Vec<_> = all.iter().filter(|(asked, ..)| *asked == call).collect();
         let [(_, _, first), rest @ ..] = &of_call[..] else {
             continue;
         };
-        if call == Call::Clone && !request.flags.fits_legacy() {
-            text += &beside(
-                paint,
-                Tone::Bad,
+        if call == Call::Clone && !spec.flags.fits_legacy() {
+            text += &two_columns(
+                styler,
+                Style::Bad,
                 "clone",
                 "has no bits for all of these flags",
             );
@@ -163,38 +163,37 @@ fn verdict_section(request: Request, paint: Paint) -> String {
             .iter()
             .all(|(_, _, verdict)| verdict.rule() == first.rule())
         {
-            text += &answer(paint, name_of(call), first);
+            text += &answer(styler, name_of(call), first);
         } else {
             for (_, who, verdict) in of_call {
-                text += &answer(paint, &format!("{} by {who}", name_of(call)), verdict);
+                text += &answer(styler, &format!("{} by {who}", name_of(call)), verdict);
             }
         }
     }
-    text + &other_rules(request, paint) + "\n"
+    text + &other_rules(spec, styler) + "\n"
 }
 
-fn answer(paint: Paint, name: &str, verdict: &Verdict) -> String {
-    let tone = if verdict.is_accepted() {
-        Tone::Good
+fn answer(styler: Styler, name: &str, verdict: &Verdict) -> String {
+    let style = if verdict.is_accepted() {
+        Style::Good
     } else {
-        Tone::Bad
+        Style::Bad
     };
-    beside(paint, tone, name, &verdict.to_string())
+    two_columns(styler, style, name, &verdict.to_string())
 }
 
 /// What would come next if the first rule were kept.
-fn other_rules(request: Request, paint: Paint) -> String {
-    let (call, caller) = (request.call.unwrap_or(Call::Clone3), Caller::current());
-    request
-        .flags
-        .violated_rules(call, request.exit_signal, &caller)
+fn other_rules(spec: CloneSpec, styler: Styler) -> String {
+    let (call, caller) = (spec.call.unwrap_or(Call::Clone3), Caller::current());
+    spec.flags
+        .violated_rules(call, spec.exit_signal, &caller)
         .skip(1)
-        .map(|rule| beside(paint, Tone::Quiet, "broken as well", &rule.to_string()))
+        .map(|rule| two_columns(styler, Style::Quiet, "broken as well", &rule.to_string()))
         .collect()
 }
 
-fn users_section(flags: CloneFlags, exit_signal: u32, paint: Paint) -> String {
-    let mut text = paint.heading("Who makes tasks so");
+fn presets_section(flags: CloneFlags, exit_signal: u32, styler: Styler) -> String {
+    let mut text = styler.heading("Who makes tasks so");
     let mut nobody = true;
     for (preset, fit) in Preset::matching(flags, exit_signal) {
         nobody = false;
@@ -203,7 +202,7 @@ fn users_section(flags: CloneFlags, exit_signal: u32, paint: Paint) -> String {
             PresetMatch::SameSharing => " (But for flags that only say where to store a number.)",
         };
         let story = format!("{}{how}", preset.description);
-        text += &beside(paint, Tone::Plain, preset.name, &story);
+        text += &two_columns(styler, Style::Plain, preset.name, &story);
     }
     if nobody {
         text += "  Nobody that the lab knows.\n";
@@ -211,10 +210,10 @@ fn users_section(flags: CloneFlags, exit_signal: u32, paint: Paint) -> String {
     text
 }
 
-fn to_json(request: Request) -> Json {
-    let Request {
+fn to_json(spec: CloneSpec) -> Json {
+    let CloneSpec {
         flags, exit_signal, ..
-    } = request;
+    } = spec;
     let described = flags.info().map(|info| {
         Json::Object(vec![
             ("name", Json::text(info.name)),
@@ -231,7 +230,7 @@ fn to_json(request: Request) -> Json {
             ("means", Json::maybe(resource.sentence(effect))),
         ])
     });
-    let answers = verdicts(request).into_iter().map(|(call, who, verdict)| {
+    let answers = verdicts(spec).into_iter().map(|(call, who, verdict)| {
         let rule = verdict.rule();
         Json::Object(vec![
             ("call", Json::text(name_of(call))),

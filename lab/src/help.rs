@@ -4,8 +4,8 @@
 pub(crate) struct Help {
     pub(crate) name: &'static str,
     usage: &'static str,
-    line: &'static str,
-    story: &'static str,
+    summary: &'static str,
+    details: &'static str,
 }
 
 /// The commands that there are, in the order of `lab help`.
@@ -13,8 +13,8 @@ pub(crate) const COMMANDS: &[Help] = &[
     Help {
         name: "tour",
         usage: "lab tour [--json]",
-        line: "every way to make a task, made for real: predicted beside observed",
-        story: "\
+        summary: "every way to make a task, made for real: predicted beside observed",
+        details: "\
 One row for each way to make a thread or a process. Each is made for real in this run, and tries
 to change what may be its maker's too; a watcher then looks at the maker through the kernel.
 `predicted` follows from the flags alone, `observed` from what came of the changes.
@@ -34,16 +34,16 @@ says so and does not count.",
     Help {
         name: "explain",
         usage: "lab explain FLAGS [--json]",
-        line: "what flags mean: shared or not, accepted or not, and who uses them",
-        story: "\
+        summary: "what flags mean: shared or not, accepted or not, and who uses them",
+        details: "\
 Says what each flag does, what the new task shares with its maker, whether the kernel accepts the
 set (and by which rule it does not), and which known system makes tasks so. Nothing is made.",
     },
     Help {
         name: "probe",
         usage: "lab probe FLAGS [--json]",
-        line: "make one task of these flags and prove what it shares",
-        story: "\
+        summary: "make one task of these flags and prove what it shares",
+        details: "\
 Makes a task of these flags and looks at memory, descriptors, locks, directories, signals, thread
 group, parent, waits, semaphores, timers, thread pointer, registrations and namespaces; with the
 proof of each. A set that the kernel refuses is compared with the rule that foretells it.
@@ -53,8 +53,8 @@ The exit status is 1 if something was not observed as predicted.",
     Help {
         name: "ask",
         usage: "lab ask [N...]",
-        line: "sixteen questions that learners ask, answered by experiments",
-        story: "\
+        summary: "sixteen questions that learners ask, answered by experiments",
+        details: "\
 Runs the experiment of each question, or of those whose numbers are given, and shows what it saw:
 a tick for what bears the answer out, a cross for what does not, a dot for what is told beside.
 The answer follows only if everything bears it out; else the exit status is 1.",
@@ -62,8 +62,8 @@ The answer follows only if everything bears it out; else the exit status is 1.",
     Help {
         name: "trace",
         usage: "lab trace -- COMMAND [ARGUMENTS]",
-        line: "run a program and see every thread and process it makes",
-        story: "\
+        summary: "run a program and see every thread and process it makes",
+        details: "\
 Runs the command under ptrace, follows what it makes, and writes to stderr every fork, vfork,
 clone and clone3: who asked, with which flags, who is known to ask so, what came of it, and how
 long that took. At the end: a tree of what became a thread and what a process. The exit status is
@@ -72,8 +72,8 @@ the command's, or 128 and the number of the signal that ended it.",
     Help {
         name: "explore",
         usage: "lab explore --html FILE",
-        line: "write a web page on which to tick flags and see what comes of them",
-        story: "\
+        summary: "write a web page on which to tick flags and see what comes of them",
+        details: "\
 Writes one self-contained page: tick flags, see what is shared, the kernel's answer with its rule,
 who makes tasks so, and code for C and for rawthread. The tables are the library's own. The page
 works from disk and without a network, on a phone, and by keyboard.",
@@ -81,8 +81,8 @@ works from disk and without a network, on a phone, and by keyboard.",
     Help {
         name: "bench",
         usage: "lab bench [--rounds N]",
-        line: "what a thread costs: bare clone, rawthread::spawn, std::thread::spawn",
-        story: "\
+        summary: "what a thread costs: bare clone, rawthread::spawn, std::thread::spawn",
+        details: "\
 Times threads that do nothing: one by one on one processor, and 64 at once on all. The contenders
 take turns, so that what disturbs one disturbs all. bare clone is the floor: one clone and one
 wait, without result, guard or thread-locals. Numbers are worth as much as the machine is quiet.",
@@ -92,9 +92,9 @@ wait, without result, guard or thread-locals. Numbers are worth as much as the m
 /// The page of one command.
 pub(crate) fn page(name: &str) -> Option<String> {
     let help = COMMANDS.iter().find(|help| help.name == name)?;
-    let mut text = format!("{}\n\n{}\n", help.usage, help.story);
+    let mut text = format!("{}\n\n{}\n", help.usage, help.details);
     if help.usage.contains("FLAGS") {
-        text += &format!("\n{}\n", crate::request::FORMS);
+        text += &format!("\n{}\n", crate::clone_spec::FORMS);
     }
     Some(text)
 }
@@ -105,7 +105,7 @@ pub(crate) fn overview() -> String {
         "See for yourself what makes a thread, and what makes a process, on Linux.\n\n",
     );
     for help in COMMANDS {
-        text += &format!("  lab {:<9}{}\n", help.name, help.line);
+        text += &format!("  lab {:<9}{}\n", help.name, help.summary);
     }
     text += "\n  lab help COMMAND  says more. Without a command, the lab gives the tour.\n";
     text

@@ -4,26 +4,26 @@
 #![allow(unsafe_code, reason = "the default action of SIGPIPE")]
 
 #[macro_use]
-mod say;
+mod output;
 
 mod ask;
 mod bench;
 mod cli;
+mod clone_spec;
 mod explain;
 mod explore;
 mod help;
 mod json;
-mod paint;
 mod probe;
-mod raw;
-mod request;
-mod stage;
+mod style;
+mod subprocess;
+mod syscall;
 mod tour;
 mod trace;
 
 use std::process::ExitCode;
 
-use cli::{Arguments, Misuse};
+use cli::{Arguments, UsageError};
 
 fn main() -> ExitCode {
     // As every tool of the shell: who closes the pipe ends us.
@@ -35,23 +35,23 @@ fn main() -> ExitCode {
         .collect();
     match dispatch(&arguments) {
         Ok(code) => code,
-        Err(Misuse(line)) => {
+        Err(UsageError(line)) => {
             eprintln!("lab: {line}");
             ExitCode::from(2)
         }
     }
 }
 
-fn dispatch(arguments: &[String]) -> Result<ExitCode, Misuse> {
+fn dispatch(arguments: &[String]) -> Result<ExitCode, UsageError> {
     let (command, rest) = match arguments.split_first() {
         Some((command, rest)) => (command.as_str(), rest),
         None => ("tour", arguments),
     };
-    if command == probe::act::THEN_EXIT {
-        return Ok(ExitCode::from(probe::act::EXEC_STATUS as u8));
+    if command == probe::child::EXEC_EXIT {
+        return Ok(ExitCode::from(probe::child::EXEC_STATUS as u8));
     }
-    if command == ask::THEN_COUNT {
-        ask::then_count(rest.first());
+    if command == ask::EXEC_REPORT {
+        ask::exec_report(rest.first());
         return Ok(ExitCode::SUCCESS);
     }
     let wants_help = |word: &String| word == "--help" || word == "-h";
@@ -67,7 +67,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode, Misuse> {
     match command {
         "tour" => tour::run(Arguments::new("tour", rest)),
         "explain" => explain::run(Arguments::new("explain", rest)),
-        "probe" => probe::show::run(Arguments::new("probe", rest)),
+        "probe" => probe::command::run(Arguments::new("probe", rest)),
         "ask" => ask::run(Arguments::new("ask", rest)),
         "trace" => trace::run(Arguments::new("trace", rest)),
         "explore" => explore::run(Arguments::new("explore", rest)),
@@ -78,15 +78,15 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode, Misuse> {
     }
 }
 
-fn no_such(command: &str) -> Misuse {
+fn no_such(command: &str) -> UsageError {
     let names: Vec<_> = help::COMMANDS.iter().map(|help| help.name).collect();
-    Misuse(format!(
+    UsageError(format!(
         "there is no command \"{command}\": there are {} and help",
         names.join(", ")
     ))
 }
 
-fn give_help(arguments: &[String]) -> Result<ExitCode, Misuse> {
+fn give_help(arguments: &[String]) -> Result<ExitCode, UsageError> {
     match arguments.first() {
         None => print!("{}", help::overview()),
         Some(name) => print!("{}", help::page(name).ok_or_else(|| no_such(name))?),

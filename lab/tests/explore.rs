@@ -121,7 +121,7 @@ fn the_pages_verdicts_are_the_librarys() {
         })
         .collect();
     let input = serde_json::to_string(&asked).expect("JSON");
-    let Some(answers) = node(include_str!("explore/judge.js"), &page, &input) else {
+    let Some(answers) = node(include_str!("explore/verdicts.test.js"), &page, &input) else {
         return;
     };
     let answers = answers.as_array().expect("a list");
@@ -163,7 +163,7 @@ fn the_pages_verdicts_are_the_librarys() {
 #[test]
 fn ticking_and_clicking_changes_what_is_shown() {
     let page = page("screen");
-    let Some(steps) = node(include_str!("explore/screen.js"), &page, "") else {
+    let Some(steps) = node(include_str!("explore/dom.test.js"), &page, "") else {
         return;
     };
     let text = |step: usize, field: &str| steps[step][field].as_str().expect(field).to_owned();

@@ -5,6 +5,6 @@
     reason = "libc calls that touch nothing but what stands beside them"
 )]
 
-mod at_birth;
+mod builder;
 mod handle;
-mod private;
+mod unshared;

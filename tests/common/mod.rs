@@ -21,7 +21,7 @@ macro_rules! skip {
 }
 
 /// A command that runs this test, and no other, in a process of its own.
-pub(crate) fn again(test: &str) -> Command {
+pub(crate) fn rerun_self(test: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
@@ -29,15 +29,15 @@ pub(crate) fn again(test: &str) -> Command {
     command
 }
 
-/// Whether this process was made by [`again`] for this test.
+/// Whether this process was made by [`rerun_self`] for this test.
 pub(crate) fn is_child(test: &str) -> bool {
     std::env::var(MARK).is_ok_and(|name| name == test)
 }
 
-/// Fails unless [`again`]'s process ran its test to a good end; repeats what it skipped.
+/// Fails unless [`rerun_self`]'s process ran its test to a good end; repeats what it skipped.
 #[track_caller]
-pub(crate) fn judge(test: &str, output: &Output) {
-    let (out, err) = texts(output);
+pub(crate) fn assert_output(test: &str, output: &Output) {
+    let (out, err) = stdout_stderr(output);
     assert!(
         output.status.success(),
         "{test}: {}\n{out}\n{err}",
@@ -52,18 +52,18 @@ pub(crate) fn judge(test: &str, output: &Output) {
 /// Runs one test alone in a process of its own, with a watchdog. Returns whether the caller is that
 /// process.
 #[track_caller]
-pub(crate) fn alone(test: &str) -> bool {
+pub(crate) fn in_subprocess(test: &str) -> bool {
     if is_child(test) {
         watchdog(300);
         return true;
     }
-    judge(test, &again(test).output().unwrap());
+    assert_output(test, &rerun_self(test).output().unwrap());
     false
 }
 
 /// Runs one test in a process that is to die of it: `None` in that process, how it died in the
 /// one that waited.
-pub(crate) fn deadly(test: &str) -> Option<Output> {
+pub(crate) fn expect_crash(test: &str) -> Option<Output> {
     if is_child(test) {
         watchdog(300);
         let none = libc::rlimit {
@@ -74,7 +74,7 @@ pub(crate) fn deadly(test: &str) -> Option<Output> {
         unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) };
         return None;
     }
-    let output = again(test).env_remove("RUST_BACKTRACE").output();
+    let output = rerun_self(test).env_remove("RUST_BACKTRACE").output();
     Some(output.unwrap())
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn watchdog(seconds: u32) {
 }
 
 /// Standard output and standard error of a child.
-pub(crate) fn texts(output: &Output) -> (String, String) {
+pub(crate) fn stdout_stderr(output: &Output) -> (String, String) {
     (
         String::from_utf8_lossy(&output.stdout).into_owned(),
         String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -97,7 +97,7 @@ pub(crate) fn texts(output: &Output) -> (String, String) {
 
 /// Sleeps until `condition` holds; panics after a minute, which means it never will.
 #[track_caller]
-pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn poll_until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < Duration::from_secs(60), "never: {what}");

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rawthread::flags::{Call, Caller, CloneFlags, Effect, Preset, Resource};
 
-use crate::workplace::{State, Tally, run};
+use crate::worker::{State, Tally, run};
 
 /// What `kcmp(2)` compares: one object means shared.
 const OBJECTS: [(Resource, i64); 6] = [

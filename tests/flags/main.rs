@@ -1,11 +1,11 @@
 //! The room `flags`: its tables, and its verdicts against the running kernel.
 
-mod bare;
-mod draws;
+mod against_kernel;
+mod bare_clone;
 mod effects;
-mod kernel;
-mod places;
+mod fs_fixtures;
+mod parsing;
+mod random;
 mod tables;
-mod trial;
-mod words;
-mod workplace;
+mod trial_call;
+mod worker;

@@ -118,10 +118,10 @@ fn make(build: Build) -> PathBuf {
     let target = target().join(build.name);
     let mut rustflags = vec!["-Clink-arg=-nostartfiles"];
     rustflags.extend(build.rustflags);
-    for package in ["bare", "heap"] {
+    for package in ["no_alloc", "with_alloc"] {
         let mut arguments = vec!["build", "-p", package];
         arguments.extend(build.release.then_some("--release"));
-        if package == "bare" && !build.release {
+        if package == "no_alloc" && !build.release {
             arguments.extend(["--features", "diagnosis"]);
         }
         assert_built(&cargo(&arguments, &target, &rustflags));
@@ -208,7 +208,7 @@ fn the_example_is_small_and_says_hello() {
 
 #[test]
 fn a_thousand_spawns_and_two_hundred_at_once() {
-    run_both("spawns", &[], 0, "1000 and 200\n");
+    run_both("sequential_and_many", &[], 0, "1000 and 200\n");
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn a_panic_ends_its_thread_alone() {
         let (first, rest) = errors.trim_start().split_once('\n').expect("lines");
         assert!(first.starts_with("thread 'unlucky' ("), "{first}");
         assert!(
-            first.contains(") panicked at bare/src/bin/panics.rs:"),
+            first.contains(") panicked at no_alloc/src/bin/panics.rs:"),
             "{first}"
         );
         assert!(rest.starts_with("message 2\n"), "{rest}");
@@ -364,7 +364,7 @@ fn relocated_addresses_cannot_be_overwritten() {
 
 #[test]
 fn nobody_needs_to_join() {
-    run_both("storm", &[], 0, "3000\n");
+    run_both("detached", &[], 0, "3000\n");
 }
 
 #[test]
@@ -417,14 +417,14 @@ fn commands_run_with_an_allocator_of_the_programs_own() {
 
 #[test]
 fn spawn_refuses_in_a_process_that_a_libc_started() {
-    let target = target().join("unadopted");
+    let target = target().join("libc_owned");
     // Elsewhere the shared libraries of that machine may be missing.
     let rustflags: &[_] = match elsewhere() {
         Some(_) => &["-Ctarget-feature=+crt-static"],
         None => &[],
     };
-    assert_built(&cargo(&["build", "-p", "unadopted"], &target, rustflags));
-    let path = target.join(triple()).join("debug/unadopted");
+    assert_built(&cargo(&["build", "-p", "libc_owned"], &target, rustflags));
+    let path = target.join(triple()).join("debug/libc_owned");
     let printed = run(&mut command(&path), 0);
     assert!(printed.contains("was not initialized"), "{printed}");
     assert!(printed.ends_with("std's threads work\n"), "{printed}");
@@ -438,7 +438,7 @@ fn a_dynamically_linked_program_says_what_it_lacks() {
     }
     let target = target().join("dynamic");
     let rustflags = ["-Clink-arg=-nostartfiles", "-Ctarget-feature=-crt-static"];
-    let arguments = ["build", "-p", "bare", "--bin", "hello"];
+    let arguments = ["build", "-p", "no_alloc", "--bin", "hello"];
     assert_built(&cargo(&arguments, &target, &rustflags));
     let output = Command::new(target.join(triple()).join("debug/hello"))
         .output()
@@ -451,8 +451,8 @@ fn a_dynamically_linked_program_says_what_it_lacks() {
 fn start_and_hosted_exclude_each_other() {
     for feature in ["start", "panic-thread"] {
         let features = format!("rawthread/hosted,rawthread/{feature}");
-        let arguments = ["check", "-p", "unadopted", "--features", &features];
-        let output = cargo(&arguments, &target().join("unadopted"), &[]);
+        let arguments = ["check", "-p", "libc_owned", "--features", &features];
+        let output = cargo(&arguments, &target().join("libc_owned"), &[]);
         let (_, errors) = text(&output);
         assert!(!output.status.success());
         let said = format!("the feature `{feature}` is for programs without a C library");

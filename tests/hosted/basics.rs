@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ffi::CStr;
 
-use crate::common::alone;
+use crate::common::in_subprocess;
 use crate::util::{on_raw, told_by_live_threads};
 
 fn errno() -> i32 {
@@ -148,7 +148,7 @@ fn a_locale_of_one_thread_is_not_the_next_ones() {
 
 #[test]
 fn a_thread_sees_the_locale_that_was_set_after_its_identity_was_made() {
-    if !alone("basics::a_thread_sees_the_locale_that_was_set_after_its_identity_was_made") {
+    if !in_subprocess("basics::a_thread_sees_the_locale_that_was_set_after_its_identity_was_made") {
         return;
     }
     let before = on_raw(ctype_table);

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Barrier};
 
-use crate::common::{Directory, alone};
+use crate::common::{Directory, in_subprocess};
 use crate::util::{Library, library, on_raw};
 
 const SOURCE: &str = r#"
@@ -99,21 +99,21 @@ extern "C" fn none() -> i32 {
 
 #[test]
 fn initial_exec() {
-    if alone("dlopen::initial_exec") {
+    if in_subprocess("dlopen::initial_exec") {
         serves_all("initial-exec");
     }
 }
 
 #[test]
 fn global_dynamic() {
-    if alone("dlopen::global_dynamic") {
+    if in_subprocess("dlopen::global_dynamic") {
         serves_all("global-dynamic");
     }
 }
 
 #[test]
 fn descriptors() {
-    if alone("dlopen::descriptors") {
+    if in_subprocess("dlopen::descriptors") {
         serves_all("descriptors");
     }
 }
@@ -141,7 +141,7 @@ fn destructors_see_what_their_thread_left() {
         println!("SKIP: musl has no thread-local destructors");
         return;
     }
-    if !alone("dlopen::destructors_see_what_their_thread_left") {
+    if !in_subprocess("dlopen::destructors_see_what_their_thread_left") {
         return;
     }
     on_raw(|| ());
@@ -164,7 +164,7 @@ fn destructors_see_what_their_thread_left() {
 
 #[test]
 fn a_raw_thread_opens_and_another_closes() {
-    if !alone("dlopen::a_raw_thread_opens_and_another_closes") {
+    if !in_subprocess("dlopen::a_raw_thread_opens_and_another_closes") {
         return;
     }
     for _ in 0..20 {
@@ -184,7 +184,7 @@ fn take_of(take: Take) -> impl FnOnce() -> i32 + Send {
 
 #[test]
 fn libraries_come_and_go_while_threads_start_and_end() {
-    if !alone("dlopen::libraries_come_and_go_while_threads_start_and_end") {
+    if !in_subprocess("dlopen::libraries_come_and_go_while_threads_start_and_end") {
         return;
     }
     let dir = Directory::new("churn");

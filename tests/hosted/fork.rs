@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::common::{alone, watchdog};
+use crate::common::{in_subprocess, watchdog};
 use crate::util::on_raw;
 
 /// Forks; the child runs `child`, with a watchdog, and ends with what it returns. The parent
@@ -56,7 +56,7 @@ fn live_on() -> i32 {
 
 #[test]
 fn from_main_beside_raw_threads() {
-    if !alone("fork::from_main_beside_raw_threads") {
+    if !in_subprocess("fork::from_main_beside_raw_threads") {
         return;
     }
     let parked: Vec<_> = (0..4).map(|_| rawthread::spawn(rawthread::park)).collect();
@@ -71,7 +71,7 @@ fn from_main_beside_raw_threads() {
 
 #[test]
 fn from_a_raw_thread() {
-    if !alone("fork::from_a_raw_thread") {
+    if !in_subprocess("fork::from_a_raw_thread") {
         return;
     }
     let parked: Vec<_> = (0..4).map(|_| rawthread::spawn(rawthread::park)).collect();
@@ -91,7 +91,7 @@ fn from_a_raw_thread() {
 
 #[test]
 fn the_caller_is_itself_in_the_child() {
-    if !alone("fork::the_caller_is_itself_in_the_child") {
+    if !in_subprocess("fork::the_caller_is_itself_in_the_child") {
         return;
     }
     let thread = rawthread::Builder::new().name("forker".into()).spawn(|| {
@@ -114,7 +114,7 @@ fn the_caller_is_itself_in_the_child() {
 
 #[test]
 fn the_child_of_a_raw_thread_may_return_from_its_closure() {
-    if !alone("fork::the_child_of_a_raw_thread_may_return_from_its_closure") {
+    if !in_subprocess("fork::the_child_of_a_raw_thread_may_return_from_its_closure") {
         return;
     }
     // SAFETY: the child only returns.
@@ -128,7 +128,7 @@ fn the_child_of_a_raw_thread_may_return_from_its_closure() {
 
 #[test]
 fn while_raw_threads_start_and_end() {
-    if !alone("fork::while_raw_threads_start_and_end") {
+    if !in_subprocess("fork::while_raw_threads_start_and_end") {
         return;
     }
     let stop = Arc::new(AtomicBool::new(false));

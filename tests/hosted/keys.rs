@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
-use crate::common::alone;
+use crate::common::in_subprocess;
 use crate::util::on_raw;
 
 type Destructor = unsafe extern "C" fn(*mut c_void);
@@ -92,7 +92,7 @@ fn a_value_without_destructor_is_not_the_next_threads() {
 
 #[test]
 fn keys_of_the_second_level_work_too() {
-    if !alone("keys::keys_of_the_second_level_work_too") {
+    if !in_subprocess("keys::keys_of_the_second_level_work_too") {
         return;
     }
     static SUM: AtomicUsize = AtomicUsize::new(0);

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::common::{Directory, alone};
+use crate::common::{Directory, in_subprocess};
 use crate::util::{library, on_raw};
 
 thread_local! {
@@ -103,7 +103,7 @@ fn destructors_run_after_a_panic_too() {
 
 #[test]
 fn twenty_thousand_threads_leave_nothing_behind() {
-    if !alone("locals::twenty_thousand_threads_leave_nothing_behind") {
+    if !in_subprocess("locals::twenty_thousand_threads_leave_nothing_behind") {
         return;
     }
     thread_local!(static KEPT: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) });

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::common::until;
+use crate::common::poll_until;
 use crate::util::{Shared, on_raw};
 
 type Mutex = Shared<libc::pthread_mutex_t>;
@@ -139,7 +139,7 @@ fn a_waiter_is_woken_when_the_owner_of_a_robust_mutex_dies() {
         });
         is_locked.recv().unwrap();
         let waiter = rawthread::spawn(move || lock(mutex));
-        until("the waiter sleeps", || sleeps(waiter.tid()));
+        poll_until("the waiter sleeps", || sleeps(waiter.tid()));
         owner.thread().unpark();
         owner.join().unwrap();
         assert_eq!(waiter.join().unwrap(), libc::EOWNERDEAD);

@@ -1,7 +1,7 @@
 //! Raw threads as citizens of a libc process: each thing that is promised of them, shown.
 //!
 //! Deadly things and things that need a process of their own run in a child: this binary again,
-//! told by an environment variable which test to be (`common::alone`, `common::deadly`).
+//! told by an environment variable which test to be (`common::in_subprocess`, `common::expect_crash`).
 #![cfg(feature = "std")]
 #![allow(unsafe_code, reason = "calls libc as C programs do")]
 
@@ -9,13 +9,13 @@ mod basics;
 #[path = "../common/mod.rs"]
 mod common;
 mod dlopen;
-mod ends;
 mod fork;
-mod guest;
 mod keys;
+mod libc_services;
 mod locals;
 mod locks;
+mod partial_support;
+mod process_exit;
 mod pthreads;
-mod services;
 mod setuid;
 mod util;

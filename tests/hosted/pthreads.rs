@@ -249,7 +249,7 @@ fn pthread_kill_reaches_a_raw_thread() {
         let handle = receiver.recv().unwrap() as libc::pthread_t;
         // SAFETY: the thread is parked, so alive.
         assert_eq!(unsafe { libc::pthread_kill(handle, libc::SIGUSR2) }, 0);
-        crate::common::until("the handler runs there", || {
+        crate::common::poll_until("the handler runs there", || {
             HANDLED_BY.load(Ordering::Relaxed) == target.tid()
         });
         target.thread().unpark();

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 
-use crate::common::alone;
+use crate::common::in_subprocess;
 use crate::util::{full, on_raw, root};
 
 /// The calling kernel thread's effective ids, without libc in between.
@@ -33,7 +33,10 @@ type Caller = fn(Change);
 
 #[test]
 fn reach_live_idle_and_later_threads_from_any_thread() {
-    if !root() || !full() || !alone("setuid::reach_live_idle_and_later_threads_from_any_thread") {
+    if !root()
+        || !full()
+        || !in_subprocess("setuid::reach_live_idle_and_later_threads_from_any_thread")
+    {
         return;
     }
     let callers: [Caller; 3] = [
@@ -151,7 +154,7 @@ impl Ids {
 /// without answering hangs the caller for ever: then the watchdog ends this process.
 #[test]
 fn race_against_starts_and_exits() {
-    if !root() || !full() || !alone("setuid::race_against_starts_and_exits") {
+    if !root() || !full() || !in_subprocess("setuid::race_against_starts_and_exits") {
         return;
     }
     let stop = Arc::new(AtomicBool::new(false));
@@ -209,7 +212,7 @@ fn race_against_starts_and_exits() {
 
 #[test]
 fn race_against_cold_starts() {
-    if !root() || !full() || !alone("setuid::race_against_cold_starts") {
+    if !root() || !full() || !in_subprocess("setuid::race_against_cold_starts") {
         return;
     }
     let stop = Arc::new(AtomicBool::new(false));

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Barrier};
 
-use crate::common::{Directory, texts};
+use crate::common::{Directory, stdout_stderr};
 
 /// Tells a child what to find: `guest` or `unsupported`.
 pub(crate) const HOST: &str = "RAWTHREAD_TEST_HOST";
@@ -66,7 +66,7 @@ pub(crate) fn library(
         .args([&object, &text])
         .output();
     match built {
-        Ok(output) => assert!(output.status.success(), "{}", texts(&output).1),
+        Ok(output) => assert!(output.status.success(), "{}", stdout_stderr(&output).1),
         Err(error) => {
             println!("SKIP: gcc: {error}");
             return None;

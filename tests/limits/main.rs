@@ -7,7 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-mod crowd;
+mod many_threads;
 mod memory;
 mod sizes;
 mod tasks;

@@ -6,7 +6,7 @@ use std::fs;
 use rawthread::{Builder, Limit};
 
 use crate::common;
-use crate::crowd::{Crowd, Expected};
+use crate::many_threads::{Crowd, Expected};
 use crate::util::{self, Holdings};
 
 /// Uses up map entries until the kernel gives no more; returns the range that has them.
@@ -68,7 +68,7 @@ fn map_entries(builder: impl Fn() -> Builder) {
 
 #[test]
 fn max_map_count() {
-    if common::alone("memory::max_map_count") {
+    if common::in_subprocess("memory::max_map_count") {
         map_entries(Builder::new);
     }
 }
@@ -76,7 +76,7 @@ fn max_map_count() {
 /// Other guards than the default one are installed at once, each in a mapping of its own.
 #[test]
 fn max_map_count_with_large_guards() {
-    if common::alone("memory::max_map_count_with_large_guards") {
+    if common::in_subprocess("memory::max_map_count_with_large_guards") {
         map_entries(|| Builder::new().guard_size(64 * 1024));
     }
 }
@@ -84,7 +84,7 @@ fn max_map_count_with_large_guards() {
 /// Locked memory takes no lightweight guards: they are made by mprotect and cost entries.
 #[test]
 fn max_map_count_with_guards_that_cost_entries() {
-    if !common::alone("memory::max_map_count_with_guards_that_cost_entries") {
+    if !common::in_subprocess("memory::max_map_count_with_guards_that_cost_entries") {
         return;
     }
     // SAFETY: no memory; locks pages of this process as they are touched.
@@ -130,35 +130,35 @@ fn bytes(limit: Limit, builder: impl Fn() -> Builder) {
 
 #[test]
 fn rlimit_as() {
-    if common::alone("memory::rlimit_as") {
+    if common::in_subprocess("memory::rlimit_as") {
         bytes(Limit::AddressSpace, Builder::new);
     }
 }
 
 #[test]
 fn rlimit_as_with_small_stacks() {
-    if common::alone("memory::rlimit_as_with_small_stacks") {
+    if common::in_subprocess("memory::rlimit_as_with_small_stacks") {
         bytes(Limit::AddressSpace, || Builder::new().stack_size(1));
     }
 }
 
 #[test]
 fn rlimit_data() {
-    if common::alone("memory::rlimit_data") {
+    if common::in_subprocess("memory::rlimit_data") {
         bytes(Limit::Data, Builder::new);
     }
 }
 
 #[test]
 fn rlimit_data_with_small_stacks() {
-    if common::alone("memory::rlimit_data_with_small_stacks") {
+    if common::in_subprocess("memory::rlimit_data_with_small_stacks") {
         bytes(Limit::Data, || Builder::new().stack_size(1));
     }
 }
 
 #[test]
 fn rlimit_as_at_the_very_first_thread() {
-    if !common::alone("memory::rlimit_as_at_the_very_first_thread") {
+    if !common::in_subprocess("memory::rlimit_as_at_the_very_first_thread") {
         return;
     }
     util::set_limit(libc::RLIMIT_AS, 1 << 20);

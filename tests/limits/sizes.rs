@@ -33,21 +33,21 @@ fn refuse(builder: impl Fn(usize) -> Builder) {
 
 #[test]
 fn absurd_stacks_are_refused() {
-    if common::alone("sizes::absurd_stacks_are_refused") {
+    if common::in_subprocess("sizes::absurd_stacks_are_refused") {
         refuse(|size| Builder::new().stack_size(size));
     }
 }
 
 #[test]
 fn absurd_guards_are_refused() {
-    if common::alone("sizes::absurd_guards_are_refused") {
+    if common::in_subprocess("sizes::absurd_guards_are_refused") {
         refuse(|size| Builder::new().guard_size(size));
     }
 }
 
 #[test]
 fn absurd_stacks_are_refused_to_the_first_thread_too() {
-    if common::alone("sizes::absurd_stacks_are_refused_to_the_first_thread_too") {
+    if common::in_subprocess("sizes::absurd_stacks_are_refused_to_the_first_thread_too") {
         assert!(Builder::new().stack_size(1 << 57).spawn(|| ()).is_err());
         assert!(Builder::new().guard_size(1 << 57).spawn(|| ()).is_err());
     }
@@ -56,7 +56,7 @@ fn absurd_stacks_are_refused_to_the_first_thread_too() {
 /// Sizes that an address space may or may not hold: nothing but an answer is asked for.
 #[test]
 fn huge_sizes_get_an_answer_soon() {
-    if !common::alone("sizes::huge_sizes_get_an_answer_soon") {
+    if !common::in_subprocess("sizes::huge_sizes_get_an_answer_soon") {
         return;
     }
     for shift in 33..48 {

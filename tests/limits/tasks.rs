@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use rawthread::{Builder, ErrorKind, Limit};
 
 use crate::common;
-use crate::crowd::{self, Crowd, Expected};
+use crate::many_threads::{self, Crowd, Expected};
 use crate::util;
 
 /// Whether the caller is the process of this test, whose user has no other task: nobody else is
 /// that user, who has no rights.
 fn alone_as_a_nobody(test: &str) -> bool {
-    if !common::alone(test) {
+    if !common::in_subprocess(test) {
         return false;
     }
     // SAFETY: asks for numbers, and changes ids of this process only.
@@ -43,7 +43,7 @@ fn rlimit_nproc_with_cold_slots() {
     }
     util::set_limit(libc::RLIMIT_NPROC, PROCESSES.value);
     let own = util::tasks();
-    assert_eq!(crowd::meet(&PROCESSES, Builder::new) + own, 300);
+    assert_eq!(many_threads::meet(&PROCESSES, Builder::new) + own, 300);
 }
 
 #[test]
@@ -51,10 +51,10 @@ fn rlimit_nproc_with_warm_slots() {
     if !alone_as_a_nobody("tasks::rlimit_nproc_with_warm_slots") {
         return;
     }
-    crowd::warm_up(400, Builder::new);
+    many_threads::warm_up(400, Builder::new);
     util::set_limit(libc::RLIMIT_NPROC, PROCESSES.value);
     let own = util::tasks();
-    assert_eq!(crowd::meet(&PROCESSES, Builder::new) + own, 300);
+    assert_eq!(many_threads::meet(&PROCESSES, Builder::new) + own, 300);
 }
 
 /// The first thread of a process is the one that finds out everything: it may fail as well.
@@ -129,7 +129,7 @@ impl Drop for Cgroup {
         for path in [self.0.join("inner"), self.0.clone()] {
             if path.exists() {
                 // Busy for as long as the kernel has a zombie in it.
-                common::until("the control group is empty", || {
+                common::poll_until("the control group is empty", || {
                     fs::remove_dir(&path).is_ok()
                 });
             }
@@ -153,16 +153,16 @@ fn cgroup_pids() {
             skip!("control groups cannot be used: {why}");
         }
         let own = util::tasks();
-        assert_eq!(crowd::meet(&expected, Builder::new) + own, 60);
-        assert_eq!(crowd::meet(&expected, Builder::new) + own, 60);
+        assert_eq!(many_threads::meet(&expected, Builder::new) + own, 60);
+        assert_eq!(many_threads::meet(&expected, Builder::new) + own, 60);
         return;
     }
     let group = match Cgroup::new(&format!("rawthread-test-{}", std::process::id())) {
         Ok(group) => group,
         Err(why) => skip!("{why}"),
     };
-    let output = common::again(TEST).env(GROUP, &group.0).output();
-    common::judge(TEST, &output.unwrap());
+    let output = common::rerun_self(TEST).env(GROUP, &group.0).output();
+    common::assert_output(TEST, &output.unwrap());
 }
 
 /// In a pid namespace with a `pid_max` of its own (Linux 6.14), so that nobody else meets it.
@@ -182,10 +182,10 @@ fn pid_max() {
         // Use every id once: those below 300 are not given out a second time.
         for _ in 0..600 {
             Builder::new().spawn(|| ()).unwrap().join().unwrap();
-            common::until("the id is free again", || util::tasks() <= 2);
+            common::poll_until("the id is free again", || util::tasks() <= 2);
         }
         for _ in 0..2 {
-            assert_eq!(crowd::meet(&expected, Builder::new), 200);
+            assert_eq!(many_threads::meet(&expected, Builder::new), 200);
         }
         return;
     }
@@ -207,10 +207,10 @@ fn pid_max() {
     };
     can.wait().unwrap();
     let before = fs::read_to_string(FILE).unwrap();
-    let mut command = common::again(TEST);
+    let mut command = common::rerun_self(TEST);
     // SAFETY: only system calls, in a process of one thread.
     unsafe { command.env(INSIDE, "1").pre_exec(enter_pid_namespace) };
-    common::judge(TEST, &command.output().unwrap());
+    common::assert_output(TEST, &command.output().unwrap());
     assert_eq!(fs::read_to_string(FILE).unwrap(), before);
 }
 
@@ -246,7 +246,7 @@ fn enter_pid_namespace() -> std::io::Result<()> {
 /// process sees a `/proc` in which `threads-max` tasks exist.
 #[test]
 fn threads_max() {
-    if !common::alone("tasks::threads_max") {
+    if !common::in_subprocess("tasks::threads_max") {
         return;
     }
     let shown = [
@@ -256,7 +256,7 @@ fn threads_max() {
     if let Err(why) = show(&shown) {
         skip!("/proc cannot be covered: {why}");
     }
-    crowd::warm_up(10, Builder::new);
+    many_threads::warm_up(10, Builder::new);
     let mut crowd = Crowd::new();
     for _ in 0..5 {
         crowd.add(Builder::new()).unwrap();
@@ -276,10 +276,10 @@ fn threads_max() {
 /// Without a limit in sight none is blamed.
 #[test]
 fn a_refusal_by_nobody() {
-    if !common::alone("tasks::a_refusal_by_nobody") {
+    if !common::in_subprocess("tasks::a_refusal_by_nobody") {
         return;
     }
-    crowd::warm_up(1, Builder::new);
+    many_threads::warm_up(1, Builder::new);
     refuse_clone(libc::EAGAIN);
     let error = Builder::new().spawn(|| ()).unwrap_err();
     assert_eq!(error.limit(), None, "{error}");

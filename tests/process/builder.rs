@@ -69,7 +69,9 @@ fn a_child_with_vm_shares_memory_and_stands_on_its_own_stack() {
 #[test]
 fn the_stack_of_a_vm_child_has_a_guard_and_is_unmapped_after_wait() {
     // Alone: another thread might map the very page that is looked for.
-    if !common::alone("builder::the_stack_of_a_vm_child_has_a_guard_and_is_unmapped_after_wait") {
+    if !common::in_subprocess(
+        "builder::the_stack_of_a_vm_child_has_a_guard_and_is_unmapped_after_wait",
+    ) {
         return;
     }
     static DEEPEST: AtomicUsize = AtomicUsize::new(0);
@@ -130,7 +132,7 @@ fn the_closure_is_dropped_once_whatever_happens() {
 
 #[test]
 fn a_panic_in_the_child_is_exit_status_101() {
-    if !common::alone("builder::a_panic_in_the_child_is_exit_status_101") {
+    if !common::in_subprocess("builder::a_panic_in_the_child_is_exit_status_101") {
         return;
     }
     // SAFETY: the harness waits for this thread alone; the child prints and exits.
@@ -238,7 +240,7 @@ fn a_user_namespace_maps_ids_before_the_closure_runs() {
 
 #[test]
 fn a_refused_id_map_is_spawns_error_and_leaves_no_child() {
-    if !common::alone("builder::a_refused_id_map_is_spawns_error_and_leaves_no_child")
+    if !common::in_subprocess("builder::a_refused_id_map_is_spawns_error_and_leaves_no_child")
         || !util::user_namespaces()
     {
         return;
@@ -299,7 +301,7 @@ fn a_child_is_born_in_its_cgroup() {
     let members = std::fs::read_to_string(format!("{path}/cgroup.procs")).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
-    common::until("the cgroup empties", || std::fs::remove_dir(&path).is_ok());
+    common::poll_until("the cgroup empties", || std::fs::remove_dir(&path).is_ok());
     assert_eq!(members.trim(), child.pid().to_string());
 }
 

@@ -77,7 +77,7 @@ fn dropping_an_ended_child_reaps_it() {
     // SAFETY: the child only exits.
     let child = unsafe { Builder::new().spawn(|| 0) }.unwrap();
     let pid = child.pid();
-    common::until("the child ends", || util::state_of(pid) == Some('Z'));
+    common::poll_until("the child ends", || util::state_of(pid) == Some('Z'));
     drop(child);
     assert_eq!(util::state_of(pid), None);
 }
@@ -102,13 +102,13 @@ fn dropping_a_running_child_leaves_it_running_and_no_zombie() {
         );
         // SAFETY: the reaper cannot have reaped it: it runs.
         unsafe { libc::kill(pid, libc::SIGKILL) };
-        common::until("the reaper reaps", || util::state_of(pid).is_none());
+        common::poll_until("the reaper reaps", || util::state_of(pid).is_none());
     }
 }
 
 #[test]
 fn many_dropped_children_leave_no_task_and_no_mapping() {
-    if !common::alone("child::many_dropped_children_leave_no_task_and_no_mapping") {
+    if !common::in_subprocess("child::many_dropped_children_leave_no_task_and_no_mapping") {
         return;
     }
     let count = |what: &str| match what {
@@ -128,7 +128,7 @@ fn many_dropped_children_leave_no_task_and_no_mapping() {
         for pid in pids {
             // SAFETY: not reaped yet, it runs.
             unsafe { libc::kill(pid, libc::SIGKILL) };
-            common::until("the reaper reaps", || util::state_of(pid).is_none());
+            common::poll_until("the reaper reaps", || util::state_of(pid).is_none());
         }
     };
     round();
@@ -136,7 +136,7 @@ fn many_dropped_children_leave_no_task_and_no_mapping() {
     for _ in 0..5 {
         round();
     }
-    common::until("the reapers leave", || {
+    common::poll_until("the reapers leave", || {
         count("tasks") <= tasks && count("maps") <= maps
     });
     assert_eq!(count("fds"), fds);

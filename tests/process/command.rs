@@ -48,7 +48,7 @@ fn arguments_environment_and_directory_arrive() {
 
 #[test]
 fn a_failure_names_its_step_and_leaves_no_child() {
-    if !common::alone("command::a_failure_names_its_step_and_leaves_no_child") {
+    if !common::in_subprocess("command::a_failure_names_its_step_and_leaves_no_child") {
         return;
     }
     let check = |step: &str, errno: i32, configure: &dyn Fn(&mut Command)| {
@@ -171,7 +171,7 @@ fn the_path_is_searched_as_execvp_does() {
 
 #[test]
 fn descriptors_take_any_permutation() {
-    if !common::alone("command::descriptors_take_any_permutation") {
+    if !common::in_subprocess("command::descriptors_take_any_permutation") {
         return;
     }
     let directory = Directory::new("fds");
@@ -266,7 +266,7 @@ fn errno_and_thread_locals_of_the_caller_survive() {
 
 #[test]
 fn nothing_leaks() {
-    if !common::alone("command::nothing_leaks") {
+    if !common::in_subprocess("command::nothing_leaks") {
         return;
     }
     let count = || {
@@ -296,14 +296,14 @@ fn nothing_leaks() {
         drop(Command::new("true").spawn().unwrap());
     };
     round();
-    common::until("the first round's reaper is gone", || {
+    common::poll_until("the first round's reaper is gone", || {
         std::fs::read_dir("/proc/self/task").unwrap().count() <= 2
     });
     let before = count();
     for _ in 0..20 {
         round();
     }
-    common::until("everything is given back", || count() == before);
+    common::poll_until("everything is given back", || count() == before);
 }
 
 #[test]

@@ -97,7 +97,9 @@ fn destructors_of_thread_locals_run_and_the_next_child_starts_fresh() {
 
 #[test]
 fn a_panic_in_shared_memory_is_exit_status_101_and_harms_nobody() {
-    if !common::alone("identity::a_panic_in_shared_memory_is_exit_status_101_and_harms_nobody") {
+    if !common::in_subprocess(
+        "identity::a_panic_in_shared_memory_is_exit_status_101_and_harms_nobody",
+    ) {
         return;
     }
     for shape in SHAPES {
@@ -113,7 +115,7 @@ fn a_panic_in_shared_memory_is_exit_status_101_and_harms_nobody() {
 
 #[test]
 fn a_seat_is_used_again() {
-    if !common::alone("identity::a_seat_is_used_again") {
+    if !common::in_subprocess("identity::a_seat_is_used_again") {
         return;
     }
     static FRAME: AtomicUsize = AtomicUsize::new(0);
@@ -162,7 +164,7 @@ fn a_seat_is_used_again() {
 
 #[test]
 fn a_child_that_is_killed_takes_its_seat_with_it() {
-    if !common::alone("identity::a_child_that_is_killed_takes_its_seat_with_it") {
+    if !common::in_subprocess("identity::a_child_that_is_killed_takes_its_seat_with_it") {
         return;
     }
     for _ in 0..5 {
@@ -197,5 +199,5 @@ fn a_dropped_child_gives_its_seat_back_by_the_reaper() {
     .unwrap();
     let pid = child.pid();
     drop(child);
-    common::until("the reaper reaps", || util::state_of(pid).is_none());
+    common::poll_until("the reaper reaps", || util::state_of(pid).is_none());
 }

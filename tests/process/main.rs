@@ -7,9 +7,9 @@ mod child;
 mod command;
 #[path = "../common/mod.rs"]
 mod common;
+mod exhaustion;
 mod identity;
+mod pitfalls;
 mod sandbox;
 mod settings;
-mod straits;
-mod traps;
 mod util;

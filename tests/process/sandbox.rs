@@ -95,7 +95,7 @@ fn everything_works(identities: bool) {
 
 #[test]
 fn processes_are_made_where_clone3_says_enosys() {
-    if common::alone("sandbox::processes_are_made_where_clone3_says_enosys") {
+    if common::in_subprocess("sandbox::processes_are_made_where_clone3_says_enosys") {
         forbid_clone3(libc::ENOSYS);
         everything_works(true);
     }
@@ -103,7 +103,7 @@ fn processes_are_made_where_clone3_says_enosys() {
 
 #[test]
 fn processes_are_made_where_clone3_says_eperm() {
-    if common::alone("sandbox::processes_are_made_where_clone3_says_eperm") {
+    if common::in_subprocess("sandbox::processes_are_made_where_clone3_says_eperm") {
         forbid_clone3(libc::EPERM);
         everything_works(false);
     }
@@ -112,7 +112,7 @@ fn processes_are_made_where_clone3_says_eperm() {
 /// What was learnt of clone3 before the sandbox closed must not be believed for ever.
 #[test]
 fn processes_are_made_after_clone3_went_away() {
-    if common::alone("sandbox::processes_are_made_after_clone3_went_away") {
+    if common::in_subprocess("sandbox::processes_are_made_after_clone3_went_away") {
         assert!(Command::new("true").status().unwrap().success());
         forbid_clone3(libc::ENOSYS);
         everything_works(true);
@@ -123,7 +123,7 @@ fn processes_are_made_after_clone3_went_away() {
 /// reset its maker's handlers.
 #[test]
 fn no_handler_of_the_parent_runs_in_the_child_without_clone3() {
-    if common::alone("sandbox::no_handler_of_the_parent_runs_in_the_child_without_clone3") {
+    if common::in_subprocess("sandbox::no_handler_of_the_parent_runs_in_the_child_without_clone3") {
         forbid_clone3(libc::ENOSYS);
         crate::settings::spawn_in_a_storm_of_signals();
     }

@@ -29,7 +29,7 @@ fn an_id_that_is_nobodys_is_refused() {
 
 #[test]
 fn signals_start_clean() {
-    if !common::alone("settings::signals_start_clean") {
+    if !common::in_subprocess("settings::signals_start_clean") {
         return;
     }
     static RAN: AtomicU32 = AtomicU32::new(0);
@@ -79,7 +79,7 @@ fn signals_start_clean() {
 
 #[test]
 fn no_handler_of_the_parent_runs_in_the_child() {
-    if common::alone("settings::no_handler_of_the_parent_runs_in_the_child") {
+    if common::in_subprocess("settings::no_handler_of_the_parent_runs_in_the_child") {
         spawn_in_a_storm_of_signals();
     }
 }
@@ -166,7 +166,7 @@ fn ids_are_dropped_and_the_parent_stays_what_it_was() {
         println!("SKIP: needs root");
         return;
     }
-    if !common::alone("settings::ids_are_dropped_and_the_parent_stays_what_it_was") {
+    if !common::in_subprocess("settings::ids_are_dropped_and_the_parent_stays_what_it_was") {
         return;
     }
     let ids = "grep -E '^(Uid|Gid|Groups):' /proc/self/status | tr -s '\\t ' ' '";

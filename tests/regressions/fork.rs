@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rawthread::Signal;
 
-use super::common::alone;
+use super::common::in_subprocess;
 
 /// Forks, and sees the child, which leaves the closure like any thread, end before long.
 fn fork_and_wait() -> bool {
@@ -27,7 +27,7 @@ fn fork_and_wait() -> bool {
 /// A thread does not end while another is using its tid; in a forked child that other is not there.
 #[test]
 fn a_child_forked_while_its_thread_was_signalled_ends() {
-    if !alone("fork::a_child_forked_while_its_thread_was_signalled_ends") {
+    if !in_subprocess("fork::a_child_forked_while_its_thread_was_signalled_ends") {
         return;
     }
     unsafe { libc::signal(libc::SIGCONT, libc::SIG_IGN) };

@@ -8,16 +8,16 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod first;
+mod first_spawn;
 mod fork;
 mod warm;
 
-use common::alone;
+use common::in_subprocess;
 
 /// A panic in a panic hook ends the process, and printing to a full device panics if one lets it.
 #[test]
 fn a_named_thread_may_panic_where_standard_error_is_full() {
-    if !alone("a_named_thread_may_panic_where_standard_error_is_full") {
+    if !in_subprocess("a_named_thread_may_panic_where_standard_error_is_full") {
         return;
     }
     let full = std::fs::File::options()
@@ -38,7 +38,7 @@ fn a_named_thread_may_panic_where_standard_error_is_full() {
 /// `trim` continues in a frame that the seed left, below which threads have run meanwhile.
 #[test]
 fn a_trim_finds_the_seeds_frame_as_it_was_left() {
-    if !alone("a_trim_finds_the_seeds_frame_as_it_was_left") {
+    if !in_subprocess("a_trim_finds_the_seeds_frame_as_it_was_left") {
         return;
     }
     for _ in 0..10 {
@@ -68,7 +68,7 @@ fn a_handler_that_comes_before_the_thread_leaves_nothing_behind() {
         HANDLED.fetch_add(1, Ordering::Relaxed);
         std::hint::black_box(rawthread::current());
     }
-    if !alone("a_handler_that_comes_before_the_thread_leaves_nothing_behind") {
+    if !in_subprocess("a_handler_that_comes_before_the_thread_leaves_nothing_behind") {
         return;
     }
     unsafe { libc::signal(libc::SIGUSR1, ask as *const () as libc::sighandler_t) };

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rawthread::{Builder, Signal, warm};
 
-use super::common::{alone, deadly};
+use super::common::{expect_crash, in_subprocess};
 
 /// A signal sent between a task's last handler and its end waited for the next task.
 #[test]
@@ -22,7 +22,7 @@ fn a_signal_sent_to_one_task_never_reaches_the_next() {
             WRONG.fetch_add(1, Ordering::Relaxed);
         }
     }
-    if !alone("warm::a_signal_sent_to_one_task_never_reaches_the_next") {
+    if !in_subprocess("warm::a_signal_sent_to_one_task_never_reaches_the_next") {
         return;
     }
     unsafe { libc::signal(libc::SIGUSR1, handler as *const () as usize) };
@@ -48,7 +48,7 @@ fn a_signal_sent_to_one_task_never_reaches_the_next() {
 /// The next task's handlers ran on memory that the one before had freed.
 #[test]
 fn a_task_has_the_threads_own_signal_stack() {
-    if !alone("warm::a_task_has_the_threads_own_signal_stack") {
+    if !in_subprocess("warm::a_task_has_the_threads_own_signal_stack") {
         return;
     }
     let base = |stack: &libc::stack_t| stack.ss_sp as usize;
@@ -87,7 +87,7 @@ fn a_detached_result_that_panics_when_dropped_ends_the_process() {
             panic!("a result may not panic here");
         }
     }
-    let Some(output) = deadly(TEST) else {
+    let Some(output) = expect_crash(TEST) else {
         let (let_go, wait) = std::sync::mpsc::channel::<()>();
         drop(warm::spawn(move || {
             let _ = wait.recv();
@@ -103,7 +103,7 @@ fn a_detached_result_that_panics_when_dropped_ends_the_process() {
 /// Whether an idle thread happened to be there decided whose directory a task had.
 #[test]
 fn a_task_has_its_spawners_directory_whether_or_not_a_thread_is_idle() {
-    if !alone("warm::a_task_has_its_spawners_directory_whether_or_not_a_thread_is_idle") {
+    if !in_subprocess("warm::a_task_has_its_spawners_directory_whether_or_not_a_thread_is_idle") {
         return;
     }
     let ask = || std::env::current_dir().unwrap();
@@ -121,7 +121,7 @@ fn a_task_has_its_spawners_directory_whether_or_not_a_thread_is_idle() {
 /// The kernel tells waiters of a robust mutex that its owner died when the owner does.
 #[test]
 fn a_robust_mutex_left_locked_is_found_by_its_waiter() {
-    if !alone("warm::a_robust_mutex_left_locked_is_found_by_its_waiter") {
+    if !in_subprocess("warm::a_robust_mutex_left_locked_is_found_by_its_waiter") {
         return;
     }
     let mutex: &'static mut libc::pthread_mutex_t = Box::leak(Box::new(unsafe { mem::zeroed() }));

@@ -4,7 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-use common::alone;
+use common::in_subprocess;
 
 fn number(path: &str, key: &str) -> usize {
     let text = std::fs::read_to_string(path).unwrap();
@@ -35,7 +35,7 @@ fn end(threads: Vec<rawthread::JoinHandle<()>>) {
 
 #[test]
 fn reserved_threads_need_no_memory_and_no_minting() {
-    if !alone("reserved_threads_need_no_memory_and_no_minting") {
+    if !in_subprocess("reserved_threads_need_no_memory_and_no_minting") {
         return;
     }
     const COUNT: usize = 100;
@@ -68,7 +68,7 @@ fn reserved_threads_need_no_memory_and_no_minting() {
 
 #[test]
 fn trim_gives_the_memory_of_idle_threads_back() {
-    if !alone("trim_gives_the_memory_of_idle_threads_back") {
+    if !in_subprocess("trim_gives_the_memory_of_idle_threads_back") {
         return;
     }
     end(live(500));
@@ -88,7 +88,7 @@ fn trim_gives_the_memory_of_idle_threads_back() {
 
 #[test]
 fn running_threads_survive_a_trim() {
-    if !alone("running_threads_survive_a_trim") {
+    if !in_subprocess("running_threads_survive_a_trim") {
         return;
     }
     let threads = live(50);
@@ -103,7 +103,7 @@ fn running_threads_survive_a_trim() {
 
 #[test]
 fn trims_race_with_spawns() {
-    if !alone("trims_race_with_spawns") {
+    if !in_subprocess("trims_race_with_spawns") {
         return;
     }
     std::thread::scope(|scope| {

@@ -1,9 +1,9 @@
 //! `rawthread::sync` behaves as `std::sync` does, under load too.
 
+mod barrier_semaphore;
 mod condvar;
 mod mutex;
 mod once;
-mod rounds;
 mod rwlock;
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};

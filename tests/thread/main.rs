@@ -30,4 +30,4 @@ macro_rules! run_against_both {
     };
 }
 
-run_against_both!(current, park, scope, spawn, whole);
+run_against_both!(current, park, scope, spawn, module);

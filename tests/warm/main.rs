@@ -15,7 +15,7 @@ use rawthread::warm;
 #[path = "../common/mod.rs"]
 mod common;
 
-use common::alone;
+use common::in_subprocess;
 
 fn tid() -> i32 {
     unsafe { libc::gettid() }
@@ -36,7 +36,7 @@ fn settled() -> i32 {
 
 #[test]
 fn a_kernel_thread_serves_many_tasks_and_each_sees_a_new_thread() {
-    if !alone("a_kernel_thread_serves_many_tasks_and_each_sees_a_new_thread") {
+    if !in_subprocess("a_kernel_thread_serves_many_tasks_and_each_sees_a_new_thread") {
         return;
     }
     static DROPS: AtomicU32 = AtomicU32::new(0);
@@ -132,7 +132,7 @@ fn many_spawners_lose_no_task() {
 
 #[test]
 fn tasks_race_with_the_end_of_idle_time() {
-    if !alone("tasks_race_with_the_end_of_idle_time") {
+    if !in_subprocess("tasks_race_with_the_end_of_idle_time") {
         return;
     }
     warm::set_idle_time(Duration::from_micros(200));
@@ -146,7 +146,7 @@ fn tasks_race_with_the_end_of_idle_time() {
 
 #[test]
 fn idle_threads_leave_after_their_time_and_at_a_trim() {
-    if !alone("idle_threads_leave_after_their_time_and_at_a_trim") {
+    if !in_subprocess("idle_threads_leave_after_their_time_and_at_a_trim") {
         return;
     }
     let tasks = || std::fs::read_dir("/proc/self/task").unwrap().count();
@@ -169,7 +169,7 @@ fn idle_threads_leave_after_their_time_and_at_a_trim() {
 
 #[test]
 fn the_spawners_mask_and_name_are_inherited_each_time() {
-    if !alone("the_spawners_mask_and_name_are_inherited_each_time") {
+    if !in_subprocess("the_spawners_mask_and_name_are_inherited_each_time") {
         return;
     }
     fn masked() -> bool {
@@ -201,7 +201,7 @@ fn the_spawners_mask_and_name_are_inherited_each_time() {
 
 #[test]
 fn a_thread_that_cannot_be_made_fresh_ends() {
-    if !alone("a_thread_that_cannot_be_made_fresh_ends") {
+    if !in_subprocess("a_thread_that_cannot_be_made_fresh_ends") {
         return;
     }
     let changes: [(&str, fn()); 4] = [
@@ -266,7 +266,7 @@ fn a_pidfd_of_a_task_becomes_ready_at_its_end() {
 
 #[test]
 fn threads_are_warm_in_a_forked_child_too() {
-    if !alone("threads_are_warm_in_a_forked_child_too") {
+    if !in_subprocess("threads_are_warm_in_a_forked_child_too") {
         return;
     }
     settled();

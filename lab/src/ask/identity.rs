@@ -3,48 +3,48 @@
 
 use rawthread::flags::CloneFlags;
 
-use super::child::{self, SIGCHLD, can_wait, make};
-use super::tale::Tale;
-use crate::raw;
+use super::log::ExperimentLog;
+use super::support::{self, SIGCHLD, can_wait, spawn_child};
+use crate::syscall;
 
-pub(super) fn numbers(tale: &mut Tale) {
-    let (pid, tid) = (raw::getpid(), raw::gettid());
-    tale.saw(pid == tid, format!("here: getpid {pid}, gettid {tid}"));
-    let thread = rawthread::spawn(|| (raw::getpid(), raw::gettid())).join();
+pub(super) fn pid_tid_tgid(log: &mut ExperimentLog) {
+    let (pid, tid) = (syscall::getpid(), syscall::gettid());
+    log.check(pid == tid, format!("here: getpid {pid}, gettid {tid}"));
+    let thread = rawthread::spawn(|| (syscall::getpid(), syscall::gettid())).join();
     let Ok((its_pid, its_tid)) = thread else {
-        return tale.saw(false, "the thread panicked");
+        return log.check(false, "the thread panicked");
     };
-    tale.saw(
+    log.check(
         its_pid == pid && its_tid != tid,
         format!("in a thread: getpid {its_pid}, gettid {its_tid}"),
     );
-    let (reader, writer) = child::pipe();
-    let Some(mut made) = make(tale, CloneFlags::VM, SIGCHLD, move || {
-        child::send(writer, raw::getpid());
-        child::send(writer, raw::gettid());
+    let (reader, writer) = support::pipe();
+    let Some(mut made) = spawn_child(log, CloneFlags::VM, SIGCHLD, move || {
+        support::send(writer, syscall::getpid());
+        support::send(writer, syscall::gettid());
         0
     }) else {
         return;
     };
-    let numbers = (child::receive(reader), child::receive(reader));
+    let numbers = (support::receive(reader), support::receive(reader));
     let _ = made.wait();
     if let (Some(its_pid), Some(its_tid)) = numbers {
-        tale.saw(
+        log.check(
             its_pid != pid && its_pid == its_tid,
             format!("in a process that shares memory: getpid {its_pid}, gettid {its_tid}"),
         );
     }
 }
 
-pub(super) fn waiting(tale: &mut Tale) {
+pub(super) fn wait_flags(log: &mut ExperimentLog) {
     for (signal, name, plain) in [
         (SIGCHLD, "exit signal SIGCHLD", true),
         (0, "no exit signal", false),
         (libc::SIGUSR1 as u32, "exit signal SIGUSR1", false),
     ] {
         // SIGUSR1 would kill the experiment.
-        let _ = raw::set_mask(1 << (libc::SIGUSR1 - 1));
-        let Some(mut made) = make(tale, CloneFlags::empty(), signal, || 0) else {
+        let _ = syscall::set_mask(1 << (libc::SIGUSR1 - 1));
+        let Some(mut made) = spawn_child(log, CloneFlags::empty(), signal, || 0) else {
             return;
         };
         let pid = made.pid();
@@ -70,27 +70,27 @@ pub(super) fn waiting(tale: &mut Tale) {
         let right = can_wait(pid, 0) == plain
             && can_wait(pid, libc::__WCLONE) != plain
             && can_wait(pid, libc::__WALL);
-        tale.saw(right, text);
+        log.check(right, text);
         let _ = made.wait();
     }
-    let (reader, writer) = child::pipe();
-    let thread = rawthread::spawn(move || child::receive(reader));
+    let (reader, writer) = support::pipe();
+    let thread = rawthread::spawn(move || support::receive(reader));
     let found = can_wait(thread.tid(), libc::__WALL);
     let word = if found { "found" } else { "ECHILD" };
-    tale.saw(!found, format!("a thread: __WALL {word}"));
-    child::send(writer, 0);
+    log.check(!found, format!("a thread: __WALL {word}"));
+    support::send(writer, 0);
     let _ = thread.join();
 }
 
-pub(super) fn init(tale: &mut Tale) {
-    let (reader, writer) = child::pipe();
+pub(super) fn pid1(log: &mut ExperimentLog) {
+    let (reader, writer) = support::pipe();
     let flags = CloneFlags::NEWUSER | CloneFlags::NEWPID;
-    let Some(mut made) = make(tale, flags, SIGCHLD, move || {
-        child::send(writer, raw::getpid());
+    let Some(mut made) = spawn_child(log, flags, SIGCHLD, move || {
+        support::send(writer, syscall::getpid());
         // SAFETY: a fork of a process with one thread; its child sends a number and waits.
         let grandchild = unsafe { libc::fork() };
         if grandchild == 0 {
-            child::send(writer, raw::getpid());
+            support::send(writer, syscall::getpid());
             loop {
                 // SAFETY: sleeps until a signal comes.
                 unsafe { libc::pause() };
@@ -103,17 +103,17 @@ pub(super) fn init(tale: &mut Tale) {
     }) else {
         return;
     };
-    let _ = child::close(writer);
-    let (first, second) = (child::receive(reader), child::receive(reader));
+    let _ = support::close(writer);
+    let (first, second) = (support::receive(reader), support::receive(reader));
     let outside = made.pid();
-    tale.saw(
+    log.check(
         first == Some(1) && outside != 1,
         format!(
             "it calls itself {}, here it is {outside}",
             first.unwrap_or(0)
         ),
     );
-    tale.saw(
+    log.check(
         second.is_some_and(|pid| pid > 1),
         format!(
             "its child calls itself {}, and waits for ever",
@@ -122,32 +122,32 @@ pub(super) fn init(tale: &mut Tale) {
     );
     let killed = made.kill().and_then(|()| made.wait());
     // Both held the pipe: its end comes when the last of them is gone.
-    let gone = child::receive(reader).is_none();
-    tale.saw(
+    let gone = support::receive(reader).is_none();
+    log.check(
         killed.is_ok() && gone,
         "pid 1 was killed, and its child is gone: the pipe that it held open has ended",
     );
 }
 
-pub(super) fn sibling(tale: &mut Tale) {
-    let (reader, writer) = child::pipe();
+pub(super) fn clone_parent(log: &mut ExperimentLog) {
+    let (reader, writer) = support::pipe();
     for (flags, name) in [
         (CloneFlags::empty(), "without CLONE_PARENT"),
         (CloneFlags::PARENT, "with CLONE_PARENT"),
     ] {
         let sibling = flags.contains(CloneFlags::PARENT);
         let signal = if sibling { 0 } else { SIGCHLD };
-        let Some(mut made) = make(tale, flags, signal, move || {
+        let Some(mut made) = spawn_child(log, flags, signal, move || {
             // SAFETY: no arguments.
-            let parent = unsafe { raw::call(libc::SYS_getppid, [0; 6]) };
-            child::send(writer, parent.unwrap_or(0) as i32);
+            let parent = unsafe { syscall::syscall(libc::SYS_getppid, [0; 6]) };
+            support::send(writer, parent.unwrap_or(0) as i32);
             0
         }) else {
             return;
         };
-        let parent = child::receive(reader).unwrap_or(0);
+        let parent = support::receive(reader).unwrap_or(0);
         // SAFETY: no arguments.
-        let (mine, me) = (unsafe { libc::getppid() }, raw::getpid());
+        let (mine, me) = (unsafe { libc::getppid() }, syscall::getpid());
         let expected = if sibling { mine } else { me };
         let mut whose = "a stranger";
         if parent == me {
@@ -155,12 +155,12 @@ pub(super) fn sibling(tale: &mut Tale) {
         } else if parent == mine {
             whose = "my parent";
         }
-        tale.saw(
+        log.check(
             parent == expected,
             format!("{name}: its parent is {parent}, {whose}"),
         );
         let waited = made.wait().is_ok();
         let word = if waited { "I could" } else { "I could not" };
-        tale.saw(waited != sibling, format!("{name}: {word} wait for it"));
+        log.check(waited != sibling, format!("{name}: {word} wait for it"));
     }
 }

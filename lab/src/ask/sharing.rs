@@ -3,18 +3,18 @@
 
 use rawthread::flags::CloneFlags;
 
-use super::child::{self, SIGCHLD, make};
-use super::tale::Tale;
-use crate::raw::{self, Action};
+use super::log::ExperimentLog;
+use super::support::{self, SIGCHLD, spawn_child};
+use crate::syscall::{self, Action};
 
-pub(super) fn close(tale: &mut Tale) {
+pub(super) fn close(log: &mut ExperimentLog) {
     for (flags, name) in [
         (CloneFlags::FILES, "with CLONE_FILES"),
         (CloneFlags::empty(), "without CLONE_FILES"),
     ] {
-        let (fd, _) = child::pipe();
-        let Some(mut made) = make(tale, flags, SIGCHLD, move || {
-            child::close(fd).map_or(1, |_| 0)
+        let (fd, _) = support::pipe();
+        let Some(mut made) = spawn_child(log, flags, SIGCHLD, move || {
+            support::close(fd).map_or(1, |_| 0)
         }) else {
             return;
         };
@@ -22,7 +22,7 @@ pub(super) fn close(tale: &mut Tale) {
         // SAFETY: asks about a number.
         let open = unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0;
         let state = if open { "still open" } else { "closed" };
-        tale.saw(
+        log.check(
             closed && open != flags.contains(CloneFlags::FILES),
             format!("{name}: the child's close({fd}) succeeded, and here {fd} is {state}"),
         );
@@ -33,9 +33,9 @@ fn here() -> String {
     std::env::current_dir().map_or_else(|_| "?".into(), |path| path.display().to_string())
 }
 
-pub(super) fn directory(tale: &mut Tale) {
+pub(super) fn directory(log: &mut ExperimentLog) {
     if let Err(error) = std::env::set_current_dir("/proc") {
-        return tale.skip(error);
+        return log.skip(error);
     }
     let go = || std::env::set_current_dir("/").map(|()| here());
     for (name, builder, expected) in [
@@ -48,20 +48,20 @@ pub(super) fn directory(tale: &mut Tale) {
     ] {
         let moved = builder.spawn(go).map(rawthread::JoinHandle::join);
         match moved {
-            Ok(Ok(Ok(there))) => tale.saw(
+            Ok(Ok(Ok(there))) => log.check(
                 there == "/" && here() == expected,
                 format!(
                     "a thread made {name} went to {there}; its maker is in {}",
                     here()
                 ),
             ),
-            Ok(_) => tale.saw(false, "the thread could not change its directory"),
-            Err(error) => tale.saw(false, error),
+            Ok(_) => log.check(false, "the thread could not change its directory"),
+            Err(error) => log.check(false, error),
         }
     }
 }
 
-pub(super) fn handlers(tale: &mut Tale) {
+pub(super) fn handlers(log: &mut ExperimentLog) {
     let ignore = Action {
         handler: libc::SIG_IGN,
         ..Action::default()
@@ -70,18 +70,18 @@ pub(super) fn handlers(tale: &mut Tale) {
         (CloneFlags::VM, "without CLONE_SIGHAND"),
         (CloneFlags::VM | CloneFlags::SIGHAND, "with CLONE_SIGHAND"),
     ] {
-        let Some(mut made) = make(tale, flags, SIGCHLD, move || {
+        let Some(mut made) = spawn_child(log, flags, SIGCHLD, move || {
             // SAFETY: SIG_IGN is no function.
-            unsafe { raw::sigaction(libc::SIGUSR1, Some(&ignore)) }.map_or(1, |_| 0)
+            unsafe { syscall::sigaction(libc::SIGUSR1, Some(&ignore)) }.map_or(1, |_| 0)
         }) else {
             return;
         };
         let set = made.wait().is_ok_and(|end| end.success());
         // SAFETY: asks only.
-        let here = unsafe { raw::sigaction(libc::SIGUSR1, None) }.unwrap_or_default();
+        let here = unsafe { syscall::sigaction(libc::SIGUSR1, None) }.unwrap_or_default();
         let ignored = here.handler == libc::SIG_IGN;
         let word = if ignored { "is ignored" } else { "kills" };
-        tale.saw(
+        log.check(
             set && ignored == flags.contains(CloneFlags::SIGHAND),
             format!("{name}: the child ignores SIGUSR1, and here it {word}"),
         );
@@ -102,8 +102,8 @@ extern "C" fn measure(fd: *mut libc::c_void) -> i32 {
     let local = 0u8;
     let here = std::hint::black_box(&raw const local) as usize;
     // The two differ by less than 2 GiB; the low halves say it all.
-    child::send(fd as i32, here as i32);
-    child::send(fd as i32, deeper() as i32);
+    support::send(fd as i32, here as i32);
+    support::send(fd as i32, deeper() as i32);
     0
 }
 
@@ -119,7 +119,7 @@ fn clone_on(stack: usize, fd: i32) -> i32 {
     status
 }
 
-pub(super) fn stack(tale: &mut Tale) {
+pub(super) fn stack(log: &mut ExperimentLog) {
     // SAFETY: a new mapping; its lower half may not be touched, and no core is to be written.
     let low = unsafe {
         let none = libc::rlimit {
@@ -144,20 +144,20 @@ pub(super) fn stack(tale: &mut Tale) {
         low
     };
     let high = low + STACK;
-    let (reader, writer) = child::pipe();
+    let (reader, writer) = support::pipe();
     let status = clone_on(high, writer);
-    let (Some(outer), Some(inner)) = (child::receive(reader), child::receive(reader)) else {
-        return tale.saw(false, "the child on its new stack said nothing");
+    let (Some(outer), Some(inner)) = (support::receive(reader), support::receive(reader)) else {
+        return log.check(false, "the child on its new stack said nothing");
     };
     let below = |address: i32| (high as i32).wrapping_sub(address);
-    tale.saw(
+    log.check(
         status == 0 && below(outer) > 0 && below(outer) < STACK as i32,
         format!(
             "given the upper end: the child's variable lies {} bytes below it",
             below(outer)
         ),
     );
-    tale.saw(
+    log.check(
         below(inner) > below(outer),
         format!(
             "a function that it calls has its own {} bytes below",
@@ -165,7 +165,7 @@ pub(super) fn stack(tale: &mut Tale) {
         ),
     );
     // In a fork: libc's clone() itself writes below the address that it is given.
-    let Some(mut made) = make(tale, CloneFlags::empty(), SIGCHLD, move || {
+    let Some(mut made) = spawn_child(log, CloneFlags::empty(), SIGCHLD, move || {
         clone_on(low, writer)
     }) else {
         return;
@@ -178,5 +178,5 @@ pub(super) fn stack(tale: &mut Tale) {
     } else {
         "no harm"
     };
-    tale.saw(killed, format!("given the lower end: {end}"));
+    log.check(killed, format!("given the lower end: {end}"));
 }

@@ -1,8 +1,8 @@
 //! `lab bench`: what a thread costs, against std and against the floor.
 #![allow(unsafe_code, reason = "binds a process to one processor")]
 
-mod field;
-mod floor;
+mod bare_clone;
+mod contenders;
 mod plot;
 
 use std::process::ExitCode;
@@ -10,26 +10,26 @@ use std::time::Duration;
 
 use rawthread::flags::Caller;
 
-use crate::cli::{Arguments, Misuse};
-use crate::paint::{Paint, Tone};
-use crate::stage;
-use field::Times;
+use crate::cli::{Arguments, UsageError};
+use crate::style::{Style, Styler};
+use crate::subprocess;
+use contenders::Times;
 
 /// What is timed.
-struct Scene {
+struct Scenario {
     title: &'static str,
     /// Threads alive at once.
     together: usize,
     one_processor: bool,
 }
 
-const SCENES: [Scene; 2] = [
-    Scene {
+const SCENARIOS: [Scenario; 2] = [
+    Scenario {
         title: "Spawn one thread and join it, on one processor",
         together: 1,
         one_processor: true,
     },
-    Scene {
+    Scenario {
         title: "Spawn 64 threads, then join them, on all processors",
         together: 64,
         one_processor: false,
@@ -37,9 +37,9 @@ const SCENES: [Scene; 2] = [
 ];
 
 /// Longer than any round count that is allowed needs.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
-pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, Misuse> {
+pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, UsageError> {
     let mut rounds = 100;
     while let Some(argument) = arguments.next() {
         match argument {
@@ -48,7 +48,7 @@ pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, Misuse> {
                 rounds = match given.parse() {
                     Ok(number @ 1..=10_000) => number,
                     _ => {
-                        return Err(Misuse(format!(
+                        return Err(UsageError(format!(
                             "--rounds {given}: expected a number from 1 to 10000"
                         )));
                     }
@@ -57,7 +57,7 @@ pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, Misuse> {
             other => return Err(arguments.unexpected(other)),
         }
     }
-    let paint = Paint::for_stdout();
+    let styler = Styler::for_stdout();
     let build = if cfg!(debug_assertions) {
         "a debug build: use cargo run --release for numbers to keep"
     } else {
@@ -71,13 +71,13 @@ pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, Misuse> {
         std::thread::available_parallelism().map_or(1, usize::from),
     );
     let mut failed = false;
-    for scene in &SCENES {
-        println!("{}", paint.tone(Tone::Title, scene.title));
-        match measure(scene, rounds) {
-            Ok(field) => println!("{}", plot::draw(&field, paint)),
+    for scenario in &SCENARIOS {
+        println!("{}", styler.apply(Style::Title, scenario.title));
+        match measure(scenario, rounds) {
+            Ok(contenders) => println!("{}", plot::draw(&contenders, styler)),
             Err(why) => {
                 failed = true;
-                println!("  {}\n", paint.tone(Tone::Bad, &why));
+                println!("  {}\n", styler.apply(Style::Bad, &why));
             }
         }
     }
@@ -85,12 +85,12 @@ pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, Misuse> {
 }
 
 /// Times the field in a process of its own.
-fn measure(scene: &Scene, rounds: usize) -> Result<Vec<(String, Times)>, String> {
-    let report = stage::apart_within(PATIENCE, || {
-        if scene.one_processor {
+fn measure(scenario: &Scenario, rounds: usize) -> Result<Vec<(String, Times)>, String> {
+    let report = subprocess::run_in_fork_timeout(TIMEOUT, || {
+        if scenario.one_processor {
             bind_to_one_processor();
         }
-        match field::time(rounds, scene.together) {
+        match contenders::time(rounds, scenario.together) {
             Ok(times) => times
                 .iter()
                 .map(|(name, times)| {

@@ -1,34 +1,34 @@
 //! Bars for the terminal.
 
-use super::field::Times;
-use crate::paint::{Paint, Tone};
+use super::contenders::Times;
+use crate::style::{Style, Styler};
 
 /// Characters for the longest bar.
 const WIDTH: usize = 50;
 
 /// One line for each contender: its bar up to the middle, a thin line on to the slowest tenth, and
 /// how it compares to the first.
-pub(super) fn draw(field: &[(String, Times)], paint: Paint) -> String {
-    let longest = field
+pub(super) fn draw(contenders: &[(String, Times)], styler: Styler) -> String {
+    let longest = contenders
         .iter()
         .fold(0.0, |most: f64, (_, times)| most.max(times.slow));
-    let Some((_, first)) = field.first() else {
+    let Some((_, first)) = contenders.first() else {
         return String::new();
     };
     let mut text = String::new();
-    for (name, times) in field {
+    for (name, times) in contenders {
         let columns = |nanoseconds: f64| (nanoseconds / longest * WIDTH as f64).round() as usize;
         let bar = columns(times.middle).max(1);
         let tail = columns(times.slow).saturating_sub(bar);
-        let tone = if name.starts_with("rawthread") {
-            Tone::Good
+        let style = if name.starts_with("rawthread") {
+            Style::Good
         } else {
-            Tone::Own
+            Style::Own
         };
         text += &format!(
             "  {name:<20}{}{}{:blanks$}{:>8.1} µs  {:>6.2}\n",
-            paint.tone(tone, &"█".repeat(bar)),
-            paint.tone(Tone::Quiet, &"─".repeat(tail)),
+            styler.apply(style, &"█".repeat(bar)),
+            styler.apply(Style::Quiet, &"─".repeat(tail)),
             "",
             times.middle / 1000.0,
             times.middle / first.middle,
@@ -48,11 +48,11 @@ mod tests {
             middle,
             slow: middle,
         };
-        let field = [
+        let contenders = [
             ("bare clone".to_owned(), times(10_000.0)),
             ("other".to_owned(), times(50_000.0)),
         ];
-        let text = draw(&field, Paint::plain());
+        let text = draw(&contenders, Styler::plain());
         let bars: Vec<_> = text.lines().map(|line| line.matches('█').count()).collect();
         assert_eq!(bars, [10, 50]);
         assert!(text.lines().all(|line| line.chars().count() <= 100));

@@ -126,7 +126,7 @@ fn kernels() -> Vec<KernelVersion> {
 
 /// The flags on which the effect on a resource depends: those that change it in some set of at
 /// most two others.
-fn relevant(resource: Resource) -> Vec<CloneFlags> {
+fn relevant_flags(resource: Resource) -> Vec<CloneFlags> {
     let all: Vec<_> = FlagInfo::ALL.iter().map(|info| info.flag).collect();
     let mut bases = vec![CloneFlags::empty()];
     for &one in &all {
@@ -143,7 +143,7 @@ fn relevant(resource: Resource) -> Vec<CloneFlags> {
 /// A truth table: the effect for every subset of the flags that matter, the first flag being the
 /// lowest bit of the index.
 fn effects_on(resource: Resource) -> Json {
-    let relevant = relevant(resource);
+    let relevant = relevant_flags(resource);
     let table = (0..1usize << relevant.len()).map(|index| {
         let chosen = relevant.iter().enumerate();
         let set = chosen

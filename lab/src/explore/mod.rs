@@ -5,9 +5,9 @@ mod data;
 use std::fs;
 use std::process::ExitCode;
 
-use crate::cli::{Arguments, Misuse};
+use crate::cli::{Arguments, UsageError};
 
-pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, Misuse> {
+pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, UsageError> {
     let mut file = None;
     while let Some(argument) = arguments.next() {
         match argument {
@@ -15,9 +15,9 @@ pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, Misuse> {
             other => return Err(arguments.unexpected(other)),
         }
     }
-    let file = file.ok_or_else(|| Misuse("say where to: lab explore --html FILE".into()))?;
+    let file = file.ok_or_else(|| UsageError("say where to: lab explore --html FILE".into()))?;
     fs::write(file, page())
-        .map_err(|error| Misuse(format!("{file} cannot be written: {error}")))?;
+        .map_err(|error| UsageError(format!("{file} cannot be written: {error}")))?;
     println!("Written: {file}. Open it in a browser; it needs no network.");
     Ok(ExitCode::SUCCESS)
 }

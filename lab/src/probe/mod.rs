@@ -1,32 +1,32 @@
 //! One task made for real, and what the kernel says about it, beside what its flags foretold.
 //!
-//! Three take part: the *maker* calls clone, the *child* tries to change everything (`act`), and
-//! the *watcher*, a thread beside the maker, looks what came of it (`watch`). All of them live in a
-//! process of their own (`crate::stage`).
+//! Three take part: the *maker* calls clone, the *child* tries to change everything (`child`), and
+//! the *watcher*, a thread beside the maker, looks what came of it (`observe`). All of them live in a
+//! process of their own (`crate::subprocess`).
 
-pub(crate) mod act;
-mod aspect;
-mod fact;
-mod make;
+pub(crate) mod child;
+pub(crate) mod command;
+mod fixture;
+mod observation;
+mod observe;
 mod predict;
 mod proc;
-mod scene;
-pub(crate) mod show;
-mod watch;
+mod property;
+mod spawn;
 
 use rawthread::flags::CloneFlags;
 use rawthread::process::ExitStatus;
 
-pub(crate) use aspect::Aspect;
-pub(crate) use fact::{Fact, Finding, Seen};
-pub(crate) use watch::signal_word;
+pub(crate) use observation::{Comparison, Observation, Observed};
+pub(crate) use observe::signal_word;
+pub(crate) use property::Property;
 
 use crate::json::Json;
-use crate::stage;
+use crate::subprocess;
 
 /// How the task is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum SpawnMethod {
     /// `rawthread::process::fork`.
     Fork,
     /// `rawthread::process::Builder`.
@@ -44,7 +44,7 @@ pub(crate) enum Way {
 pub(crate) struct Plan {
     pub(crate) flags: CloneFlags,
     pub(crate) exit_signal: u32,
-    pub(crate) way: Way,
+    pub(crate) method: SpawnMethod,
     /// The child becomes another program in the end.
     pub(crate) exec: bool,
     /// Look at the root directory too.
@@ -69,7 +69,7 @@ impl Plan {
 pub(crate) enum Outcome {
     /// The task was made and looked at.
     Made {
-        findings: Vec<Finding>,
+        comparisons: Vec<Comparison>,
         /// What the maker's buffer read after the child had written its own text.
         buffer: String,
     },
@@ -96,7 +96,7 @@ impl Refusal {
 
     /// Whether a right, a limit or a sandbox stood in the way: somebody else, or the same user
     /// elsewhere, could have made the task.
-    pub(crate) fn is_for_want_of_a_right(&self) -> bool {
+    pub(crate) fn is_environmental(&self) -> bool {
         const WANTS: [i32; 4] = [libc::EPERM, libc::ENOSPC, libc::ENOSYS, libc::EAGAIN];
         self.errno.is_some_and(|errno| WANTS.contains(&errno))
     }
@@ -123,9 +123,9 @@ impl From<std::io::Error> for Refusal {
 impl Outcome {
     /// Whether what was foretold and what was seen differ somewhere. A task that nobody made
     /// shows nothing.
-    pub(crate) fn differs(&self) -> bool {
+    pub(crate) fn is_mismatch(&self) -> bool {
         match self {
-            Self::Made { findings, .. } => findings.iter().any(Finding::differs),
+            Self::Made { comparisons, .. } => comparisons.iter().any(Comparison::is_mismatch),
             Self::Refused(_) => false,
         }
     }
@@ -136,82 +136,85 @@ impl Outcome {
 /// # Errors
 /// One line: the experiment itself failed.
 pub(crate) fn run(plan: Plan) -> Result<Outcome, String> {
-    let report = stage::apart(|| perform(plan))?;
-    let (facts, buffer) = match fact::read(&report)? {
-        fact::Report::Made(facts, buffer) => (facts, buffer),
-        fact::Report::Refused(why) => return Ok(Outcome::Refused(why)),
+    let report = subprocess::run_in_fork(|| perform(plan))?;
+    let (observations, buffer) = match observation::read(&report)? {
+        observation::Report::Made(observations, buffer) => (observations, buffer),
+        observation::Report::Refused(why) => return Ok(Outcome::Refused(why)),
     };
-    let findings = facts
+    let comparisons = observations
         .into_iter()
-        .map(|fact| Finding {
-            foretold: predict::foretell(plan, fact.aspect),
-            fact,
+        .map(|observation| Comparison {
+            predicted: predict::predict(plan, observation.property),
+            observation,
         })
         .collect();
-    Ok(Outcome::Made { findings, buffer })
+    Ok(Outcome::Made {
+        comparisons,
+        buffer,
+    })
 }
 
 /// The experiment, in its own process.
 fn perform(plan: Plan) -> String {
-    let scene = scene::Scene::set(plan);
-    if scene.proc < 0 {
-        return fact::write_refusal(&Refusal::new(
+    let fixture = fixture::Fixture::set_up(plan);
+    if fixture.proc < 0 {
+        return observation::write_refusal(&Refusal::new(
             "/proc is not mounted, and the lab looks there",
         ));
     }
-    let watcher = std::thread::spawn(move || watch::watch(scene));
-    let report = match make::make(scene) {
-        Ok(end) => match watcher.join() {
-            Ok(mut watched) => {
-                watched.facts.push(fact_of(end));
-                fact::write(&watched.facts, &watched.buffer)
+    let observer = std::thread::spawn(move || observe::observe(fixture));
+    let report = match spawn::spawn(fixture) {
+        Ok(end) => match observer.join() {
+            Ok(mut recorded) => {
+                recorded.observations.push(exit_observation(end));
+                observation::write(&recorded.observations, &recorded.buffer)
             }
-            Err(_) => fact::write_refusal(&Refusal::new("the watcher died")),
+            Err(_) => observation::write_refusal(&Refusal::new("the watcher died")),
         },
         // The watcher waits for a child that never was; it ends with this process.
-        Err(why) => fact::write_refusal(&why),
+        Err(why) => observation::write_refusal(&why),
     };
-    scene.strike();
+    fixture.tear_down();
     report
 }
 
 /// How the child ended, as one more fact.
-fn fact_of(end: make::End) -> Fact {
-    let (seen, proof) = match end {
-        Err(why) => (Seen::Nothing, why.to_owned()),
+fn exit_observation(end: spawn::ExitInfo) -> Observation {
+    let (observed, proof) = match end {
+        Err(why) => (Observed::Unavailable, why.to_owned()),
         Ok(raw) => {
             let status = ExitStatus::from_raw(raw);
             let word = match status.code() {
-                Some(act::EXEC_STATUS) => "execve".into(),
-                Some(act::STATUS) => "exit".into(),
+                Some(child::EXEC_STATUS) => "execve".into(),
+                Some(child::STATUS) => "exit".into(),
                 _ => status.to_string(),
             };
             (
-                Seen::Word(word),
+                Observed::Word(word),
                 format!("its maker waited for it: {status}"),
             )
         }
     };
-    Fact {
-        aspect: Aspect::End,
-        seen,
+    Observation {
+        property: Property::End,
+        observed,
         proof,
     }
 }
 
 /// Findings for programs; what could not be seen is observed as null.
-pub(crate) fn to_json(findings: &[Finding]) -> Json {
-    Json::list(findings.iter().map(|finding| {
-        let observed = match &finding.fact.seen {
-            Seen::Word(word) => Some(word.as_str()),
-            Seen::Nothing => None,
+pub(crate) fn to_json(comparisons: &[Comparison]) -> Json {
+    Json::list(comparisons.iter().map(|comparison| {
+        let observed = match &comparison.observation.observed {
+            Observed::Word(word) => Some(word.as_str()),
+            Observed::Unavailable => None,
         };
         Json::Object(vec![
-            ("aspect", Json::text(finding.fact.aspect.id())),
-            ("predicted", Json::text(&finding.foretold)),
+            ("aspect", Json::text(comparison.observation.property.id())),
+            ("predicted", Json::text(&comparison.predicted)),
             ("observed", Json::maybe(observed)),
-            ("differs", Json::Bool(finding.differs())),
-            ("how", Json::text(&finding.fact.proof)),
+            ("differs", Json::Bool(comparison.is_mismatch())),
+            ("how", Json::text(&comparison.observation.proof)),
         ])
     }))
 }

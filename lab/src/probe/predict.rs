@@ -3,16 +3,16 @@
 
 use rawthread::flags::{CloneFlags, Effect, Resource};
 
-use super::{Aspect, Plan, signal_word};
+use super::{Plan, Property, signal_word};
 
 /// For tests: the id of an aspect whose predictions are turned into their opposite, so that one
 /// can see the lab notice.
 pub(crate) const FALSIFY: &str = "RAWTHREAD_LAB_FALSIFY";
 
 /// The word that should be seen.
-pub(super) fn foretell(plan: Plan, aspect: Aspect) -> String {
-    let word = word(plan, aspect);
-    if std::env::var_os(FALSIFY).is_some_and(|id| id == aspect.id()) {
+pub(super) fn predict(plan: Plan, property: Property) -> String {
+    let word = word(plan, property);
+    if std::env::var_os(FALSIFY).is_some_and(|id| id == property.id()) {
         return if word == "shared" { "copied" } else { "shared" }.into();
     }
     word
@@ -20,83 +20,83 @@ pub(super) fn foretell(plan: Plan, aspect: Aspect) -> String {
 
 /// Of what resource the aspect is a part. Three are of none: an open file description is always
 /// common, a maker sleeps by `VFORK` alone, and how the child ends is the plan's to say.
-fn resource(aspect: Aspect) -> Option<Resource> {
-    Some(match aspect {
-        Aspect::Memory => Resource::Memory,
-        Aspect::Descriptors => Resource::Descriptors,
-        Aspect::Locks => Resource::RecordLocks,
-        Aspect::Directory | Aspect::Root | Aspect::Umask => Resource::Directories,
-        Aspect::Handlers => Resource::SignalHandlers,
-        Aspect::Mask => Resource::SignalMask,
-        Aspect::Pending => Resource::ProcessPending,
-        Aspect::AlternateStack => Resource::AlternateStack,
-        Aspect::Group => Resource::ProcessId,
-        Aspect::Parent => Resource::Parent,
-        Aspect::ExitSignal | Aspect::Wait => Resource::ExitSignal,
-        Aspect::Undo => Resource::SemaphoreUndo,
-        Aspect::IoContext => Resource::IoContext,
-        Aspect::ThreadPointer => Resource::ThreadPointer,
-        Aspect::RobustList => Resource::RobustList,
-        Aspect::ClearedWord => Resource::ClearedWord,
-        Aspect::DeathSignal => Resource::ParentDeathSignal,
-        Aspect::Timer => Resource::IntervalTimers,
-        Aspect::UserNs => Resource::UserNamespace,
-        Aspect::PidNs => Resource::PidNamespace,
-        Aspect::MountNs => Resource::MountNamespace,
-        Aspect::NetNs => Resource::NetworkNamespace,
-        Aspect::IpcNs => Resource::IpcNamespace,
-        Aspect::UtsNs => Resource::UtsNamespace,
-        Aspect::CgroupNs => Resource::CgroupNamespace,
-        Aspect::TimeNs => Resource::TimeNamespace,
-        Aspect::Offset | Aspect::Maker | Aspect::End => return None,
+fn resource(property: Property) -> Option<Resource> {
+    Some(match property {
+        Property::Memory => Resource::Memory,
+        Property::Descriptors => Resource::Descriptors,
+        Property::Locks => Resource::RecordLocks,
+        Property::Directory | Property::Root | Property::Umask => Resource::Directories,
+        Property::Handlers => Resource::SignalHandlers,
+        Property::Mask => Resource::SignalMask,
+        Property::Pending => Resource::ProcessPending,
+        Property::AlternateStack => Resource::AlternateStack,
+        Property::Group => Resource::ProcessId,
+        Property::Parent => Resource::Parent,
+        Property::ExitSignal | Property::Wait => Resource::ExitSignal,
+        Property::Undo => Resource::SemaphoreUndo,
+        Property::IoContext => Resource::IoContext,
+        Property::ThreadPointer => Resource::ThreadPointer,
+        Property::RobustList => Resource::RobustList,
+        Property::ClearedWord => Resource::ClearedWord,
+        Property::DeathSignal => Resource::ParentDeathSignal,
+        Property::Timer => Resource::IntervalTimers,
+        Property::UserNs => Resource::UserNamespace,
+        Property::PidNs => Resource::PidNamespace,
+        Property::MountNs => Resource::MountNamespace,
+        Property::NetNs => Resource::NetworkNamespace,
+        Property::IpcNs => Resource::IpcNamespace,
+        Property::UtsNs => Resource::UtsNamespace,
+        Property::CgroupNs => Resource::CgroupNamespace,
+        Property::TimeNs => Resource::TimeNamespace,
+        Property::Offset | Property::Maker | Property::End => return None,
     })
 }
 
-fn word(plan: Plan, aspect: Aspect) -> String {
-    let Some(resource) = resource(aspect) else {
-        let word = match aspect {
-            Aspect::Maker if plan.flags.contains(CloneFlags::VFORK) => "sleeps",
-            Aspect::Maker => "runs on",
-            Aspect::End if plan.exec => "execve",
-            Aspect::End => "exit",
+fn word(plan: Plan, property: Property) -> String {
+    let Some(resource) = resource(property) else {
+        let word = match property {
+            Property::Maker if plan.flags.contains(CloneFlags::VFORK) => "sleeps",
+            Property::Maker => "runs on",
+            Property::End if plan.exec => "execve",
+            Property::End => "exit",
             _ => "shared",
         };
         return word.into();
     };
     let effect = plan.flags.effect_on(resource);
-    let word = match (aspect, effect) {
-        (Aspect::ExitSignal, Effect::New) => return signal_word(plan.exit_signal as i32),
+    let word = match (property, effect) {
+        (Property::ExitSignal, Effect::New) => return signal_word(plan.exit_signal as i32),
         // The maker's thread group leader is a fork of the lab.
-        (Aspect::ExitSignal, Effect::Copied) => "SIGCHLD",
-        (Aspect::ExitSignal, _) => "none",
-        (Aspect::Wait, _) if plan.leaves_no_zombie() => "nobody",
-        (Aspect::Wait, Effect::New) if plan.exit_signal == libc::SIGCHLD as u32 => "wait",
-        (Aspect::Wait, Effect::New) => "__WCLONE",
+        (Property::ExitSignal, Effect::Copied) => "SIGCHLD",
+        (Property::ExitSignal, _) => "none",
+        (Property::Wait, _) if plan.leaves_no_zombie() => "nobody",
+        (Property::Wait, Effect::New) if plan.exit_signal == libc::SIGCHLD as u32 => "wait",
+        (Property::Wait, Effect::New) => "__WCLONE",
         // A thread is nobody's child, a sibling not its maker's.
-        (Aspect::Wait, _) => "nobody",
-        (Aspect::Group, Effect::Shared) => "joined",
-        (Aspect::Parent, Effect::Shared) => "maker's",
-        (Aspect::Parent, _) => "maker",
-        (Aspect::ThreadPointer, Effect::New) => "given",
-        (Aspect::ThreadPointer, _) => "maker's",
-        (Aspect::ClearedWord, Effect::New) => "given",
+        (Property::Wait, _) => "nobody",
+        (Property::Group, Effect::Shared) => "joined",
+        (Property::Parent, Effect::Shared) => "maker's",
+        (Property::Parent, _) => "maker",
+        (Property::ThreadPointer, Effect::New) => "given",
+        (Property::ThreadPointer, _) => "maker's",
+        (Property::ClearedWord, Effect::New) => "given",
         (
-            Aspect::RobustList | Aspect::ClearedWord | Aspect::DeathSignal | Aspect::Timer,
+            Property::RobustList | Property::ClearedWord | Property::DeathSignal | Property::Timer,
             Effect::Reset,
         ) => "none",
-        (Aspect::AlternateStack, Effect::Copied) => "kept",
-        (Aspect::AlternateStack, _) => "dropped",
-        (Aspect::Handlers, Effect::Reset) => "reset",
+        (Property::AlternateStack, Effect::Copied) => "kept",
+        (Property::AlternateStack, _) => "dropped",
+        (Property::Handlers, Effect::Reset) => "reset",
         (_, Effect::Shared) => "shared",
         (
-            Aspect::UserNs
-            | Aspect::PidNs
-            | Aspect::MountNs
-            | Aspect::NetNs
-            | Aspect::IpcNs
-            | Aspect::UtsNs
-            | Aspect::CgroupNs
-            | Aspect::TimeNs,
+            Property::UserNs
+            | Property::PidNs
+            | Property::MountNs
+            | Property::NetNs
+            | Property::IpcNs
+            | Property::UtsNs
+            | Property::CgroupNs
+            | Property::TimeNs,
             _,
         ) => "new",
         (_, Effect::Copied) => "copied",

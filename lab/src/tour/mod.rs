@@ -6,31 +6,31 @@ mod table;
 use std::io::Write;
 use std::process::ExitCode;
 
-use crate::cli::{Arguments, Misuse};
+use crate::cli::{Arguments, UsageError};
 use crate::json::Json;
-use crate::paint::Paint;
-use crate::probe::{self, Aspect, Finding, Outcome};
+use crate::probe::{self, Comparison, Outcome, Property};
+use crate::style::Styler;
 use rows::{ROWS, Row};
 
 /// The columns of the table: what is looked at in every row.
-const COLUMNS: [Aspect; 8] = [
-    Aspect::Memory,
-    Aspect::Descriptors,
-    Aspect::Directory,
-    Aspect::Handlers,
-    Aspect::Group,
-    Aspect::Undo,
-    Aspect::Wait,
-    Aspect::Maker,
+const COLUMNS: [Property; 8] = [
+    Property::Memory,
+    Property::Descriptors,
+    Property::Directory,
+    Property::Handlers,
+    Property::Group,
+    Property::Undo,
+    Property::Wait,
+    Property::Maker,
 ];
 
 /// One row, made and looked at; or one line why it was not.
-struct Visit {
+struct RowResult {
     row: &'static Row,
     outcome: Result<Outcome, String>,
 }
 
-impl Visit {
+impl RowResult {
     fn of(row: &'static Row) -> Self {
         Self {
             row,
@@ -38,21 +38,21 @@ impl Visit {
         }
     }
 
-    fn findings(&self) -> &[Finding] {
+    fn comparisons(&self) -> &[Comparison] {
         match &self.outcome {
-            Ok(Outcome::Made { findings, .. }) => findings,
+            Ok(Outcome::Made { comparisons, .. }) => comparisons,
             _ => &[],
         }
     }
 
-    fn finding(&self, aspect: Aspect) -> Option<&Finding> {
-        self.findings()
+    fn comparison(&self, property: Property) -> Option<&Comparison> {
+        self.comparisons()
             .iter()
-            .find(|finding| finding.fact.aspect == aspect)
+            .find(|comparison| comparison.observation.property == property)
     }
 
     /// Why the row was not made, if it was not.
-    fn trouble(&self) -> Option<&str> {
+    fn failure(&self) -> Option<&str> {
         match &self.outcome {
             Ok(Outcome::Made { .. }) => None,
             Ok(Outcome::Refused(refusal)) => Some(&refusal.why),
@@ -64,14 +64,14 @@ impl Visit {
     /// made though no right is missing.
     fn is_wrong(&self) -> bool {
         match &self.outcome {
-            Ok(Outcome::Refused(refusal)) => !refusal.is_for_want_of_a_right(),
-            Ok(outcome) => outcome.differs(),
+            Ok(Outcome::Refused(refusal)) => !refusal.is_environmental(),
+            Ok(outcome) => outcome.is_mismatch(),
             Err(_) => true,
         }
     }
 }
 
-pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, Misuse> {
+pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, UsageError> {
     let mut json = false;
     while let Some(argument) = arguments.next() {
         match argument {
@@ -79,47 +79,47 @@ pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, Misuse> {
             other => return Err(arguments.unexpected(other)),
         }
     }
-    let visits = if json {
-        let visits: Vec<_> = ROWS.iter().map(Visit::of).collect();
-        println!("{}", to_json(&visits));
-        visits
+    let results = if json {
+        let results: Vec<_> = ROWS.iter().map(RowResult::of).collect();
+        println!("{}", to_json(&results));
+        results
     } else {
         show()
     };
-    let wrong = visits.iter().any(Visit::is_wrong);
+    let wrong = results.iter().any(RowResult::is_wrong);
     Ok(ExitCode::from(u8::from(wrong)))
 }
 
 /// Row by row, as they are made.
-fn show() -> Vec<Visit> {
-    let table = table::Table::new(Paint::for_stdout());
-    print!("{}", table.head());
-    let mut visits = Vec::new();
+fn show() -> Vec<RowResult> {
+    let table = table::Table::new(Styler::for_stdout());
+    print!("{}", table.header());
+    let mut results = Vec::new();
     for row in &ROWS {
         let _ = std::io::stdout().flush();
-        let visit = Visit::of(row);
-        print!("{}", table.row(&visit));
-        visits.push(visit);
+        let result = RowResult::of(row);
+        print!("{}", table.row(&result));
+        results.push(result);
     }
-    print!("{}", table.foot(&visits));
-    visits
+    print!("{}", table.footer(&results));
+    results
 }
 
-fn to_json(visits: &[Visit]) -> Json {
-    Json::list(visits.iter().map(|visit| {
-        let buffer = match &visit.outcome {
+fn to_json(results: &[RowResult]) -> Json {
+    Json::list(results.iter().map(|result| {
+        let buffer = match &result.outcome {
             Ok(Outcome::Made { buffer, .. }) => Some(buffer.as_str()),
             _ => None,
         };
         Json::Object(vec![
-            ("id", Json::text(visit.row.id)),
-            ("name", Json::text(visit.row.name)),
-            ("flags", Json::text(visit.row.flags.to_string())),
-            ("exit_signal", Json::from(u64::from(visit.row.exit_signal))),
-            ("not_made", Json::maybe(visit.trouble())),
+            ("id", Json::text(result.row.id)),
+            ("name", Json::text(result.row.name)),
+            ("flags", Json::text(result.row.flags.to_string())),
+            ("exit_signal", Json::from(u64::from(result.row.exit_signal))),
+            ("not_made", Json::maybe(result.failure())),
             ("buffer", Json::maybe(buffer)),
-            ("as_predicted", Json::Bool(!visit.is_wrong())),
-            ("cells", probe::to_json(visit.findings())),
+            ("as_predicted", Json::Bool(!result.is_wrong())),
+            ("cells", probe::to_json(result.comparisons())),
         ])
     }))
 }

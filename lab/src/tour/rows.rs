@@ -2,7 +2,7 @@
 
 use rawthread::flags::{CloneFlags, Preset};
 
-use crate::probe::{Plan, Way};
+use crate::probe::{Plan, SpawnMethod};
 
 /// One way to make a task.
 #[derive(Clone, Copy, Debug)]
@@ -11,7 +11,7 @@ pub(super) struct Row {
     pub(super) name: &'static str,
     pub(super) flags: CloneFlags,
     pub(super) exit_signal: u32,
-    pub(super) way: Way,
+    pub(super) method: SpawnMethod,
     /// The child becomes another program, as in `exec.Command`.
     pub(super) exec: bool,
     /// What makes it special, in at most 20 characters.
@@ -23,20 +23,25 @@ impl Row {
         Plan {
             flags: self.flags,
             exit_signal: self.exit_signal,
-            way: self.way,
+            method: self.method,
             exec: self.exec,
             root: false,
         }
     }
 }
 
-const fn row(preset: &Preset, name: &'static str, way: Way, remark: &'static str) -> Row {
+const fn row(
+    preset: &Preset,
+    name: &'static str,
+    method: SpawnMethod,
+    remark: &'static str,
+) -> Row {
     Row {
         id: preset.id,
         name,
         flags: preset.flags,
         exit_signal: preset.exit_signal,
-        way,
+        method,
         exec: false,
         remark,
     }
@@ -49,35 +54,35 @@ const fn then_exec(row: Row) -> Row {
 /// Every row, processes first.
 #[rustfmt::skip]
 pub(super) const ROWS: [Row; 12] = [
-    row(&Preset::FORK, "fork", Way::Fork,
+    row(&Preset::FORK, "fork", SpawnMethod::Fork,
         "a copy of everything"),
-    row(&Preset::VFORK, "vfork", Way::Process,
+    row(&Preset::VFORK, "vfork", SpawnMethod::Process,
         "its maker sleeps"),
-    then_exec(row(&Preset::POSIX_SPAWN, "posix_spawn's way", Way::Process,
+    then_exec(row(&Preset::POSIX_SPAWN, "posix_spawn's way", SpawnMethod::Process,
         "then execve")),
-    row(&Preset::CLONE, "clone", Way::Process,
+    row(&Preset::CLONE, "clone", SpawnMethod::Process,
         "without CLONE_VM"),
-    row(&Preset::CLONE_VM, "clone vm", Way::Process,
+    row(&Preset::CLONE_VM, "clone vm", SpawnMethod::Process,
         "with CLONE_VM"),
     Row {
         id: "clone3",
         name: "clone3",
         flags: CloneFlags::CLEAR_SIGHAND,
         exit_signal: Preset::FORK.exit_signal,
-        way: Way::Process,
+        method: SpawnMethod::Process,
         exec: false,
         remark: "what only it can do",
     },
-    row(&Preset::NPTL, "pthread_create's way", Way::PosixThread,
+    row(&Preset::NPTL, "pthread_create's way", SpawnMethod::PosixThread,
         "NPTL, by std::thread"),
-    row(&Preset::GO, "Go runtime thread", Way::Clone,
+    row(&Preset::GO, "Go runtime thread", SpawnMethod::Clone,
         "without any libc"),
-    then_exec(row(&Preset::GO_EXEC, "Go's exec.Command", Way::Process,
+    then_exec(row(&Preset::GO_EXEC, "Go's exec.Command", SpawnMethod::Process,
         "a pidfd, then execve")),
-    row(&Preset::LINUX_THREADS, "LinuxThreads of 1996", Way::Process,
+    row(&Preset::LINUX_THREADS, "LinuxThreads of 1996", SpawnMethod::Process,
         "a thread with a pid"),
-    row(&Preset::CONTAINER, "a container", Way::Process,
+    row(&Preset::CONTAINER, "a container", SpawnMethod::Process,
         "own namespaces"),
-    row(&Preset::RAWTHREAD, "rawthread::spawn", Way::Library,
+    row(&Preset::RAWTHREAD, "rawthread::spawn", SpawnMethod::Library,
         "this library"),
 ];

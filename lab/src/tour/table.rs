@@ -2,9 +2,9 @@
 
 use rawthread::flags::CloneFlags;
 
-use super::{COLUMNS, Visit};
-use crate::paint::{Paint, Tone, wrap};
-use crate::probe::{Finding, Outcome, Seen, signal_word};
+use super::{COLUMNS, RowResult};
+use crate::probe::{Comparison, Observed, Outcome, signal_word};
+use crate::style::{Style, Styler, wrap};
 
 /// Widths of the columns: the kind of line, then `COLUMNS`.
 const KIND: usize = 12;
@@ -15,69 +15,70 @@ const NAME: usize = 22;
 const TEXT: usize = 78;
 
 pub(super) struct Table {
-    paint: Paint,
+    styler: Styler,
 }
 
 impl Table {
-    pub(super) fn new(paint: Paint) -> Self {
-        Self { paint }
+    pub(super) fn new(styler: Styler) -> Self {
+        Self { styler }
     }
 
-    pub(super) fn head(&self) -> String {
-        let paint = self.paint;
-        let mut text = paint.heading("Twelve ways to make a task");
+    pub(super) fn header(&self) -> String {
+        let styler = self.styler;
+        let mut text = styler.heading("Twelve ways to make a task");
         text += "Each child tries to change what may be its maker's too, and writes \"hello from\n\
                  child\" to a buffer. Predicted: what follows from the flags. Observed: what the\n\
                  kernel showed in this run.\n\n";
         text += &" ".repeat(KIND);
-        for (aspect, width) in COLUMNS.iter().zip(WIDTHS) {
-            text += &paint.cell(Tone::Title, aspect.id(), width);
+        for (property, width) in COLUMNS.iter().zip(WIDTHS) {
+            text += &styler.pad(Style::Title, property.id(), width);
         }
         text.truncate(text.trim_end().len());
         text + "\n\n"
     }
 
-    pub(super) fn row(&self, visit: &Visit) -> String {
-        let paint = self.paint;
-        let name = paint.cell(Tone::Title, visit.row.name, NAME);
-        let flags = flags_line(visit);
-        match &visit.outcome {
+    pub(super) fn row(&self, result: &RowResult) -> String {
+        let styler = self.styler;
+        let name = styler.pad(Style::Title, result.row.name, NAME);
+        let flags = flags_line(result);
+        match &result.outcome {
             Ok(Outcome::Made { buffer, .. }) => {
-                let foretold = self.cells(visit, |finding| (Tone::Quiet, &finding.foretold));
-                let observed = self.cells(visit, |finding| {
-                    let tone = match (&finding.fact.seen, finding.differs()) {
-                        (_, true) => Tone::Bad,
-                        (Seen::Nothing, _) => Tone::Quiet,
-                        (Seen::Word(word), _) => Tone::of(word),
+                let predicted =
+                    self.cells(result, |comparison| (Style::Quiet, &comparison.predicted));
+                let observed = self.cells(result, |comparison| {
+                    let style = match (&comparison.observation.observed, comparison.is_mismatch()) {
+                        (_, true) => Style::Bad,
+                        (Observed::Unavailable, _) => Style::Quiet,
+                        (Observed::Word(word), _) => Style::of(word),
                     };
-                    (tone, finding.observed())
+                    (style, comparison.observed())
                 });
-                let verdict = if visit.is_wrong() {
-                    paint.tone(Tone::Bad, "✗")
+                let verdict = if result.is_wrong() {
+                    styler.apply(Style::Bad, "✗")
                 } else {
-                    paint.tone(Tone::Good, "✓")
+                    styler.apply(Style::Good, "✓")
                 };
-                let kind = |text| paint.cell(Tone::Quiet, text, KIND);
-                let remark = paint.cell(Tone::Quiet, visit.row.remark, NAME);
-                let flags = paint.tone(Tone::Quiet, &flags);
-                let elsewhere = self.elsewhere(visit);
+                let kind = |text| styler.pad(Style::Quiet, text, KIND);
+                let remark = styler.pad(Style::Quiet, result.row.remark, NAME);
+                let flags = styler.apply(Style::Quiet, &flags);
+                let extra = self.extra(result);
                 format!(
                     "{name}{remark}the maker reads \"{buffer}\"\n{}{}\n{}{observed}{verdict}\n  \
-                     {flags}\n{elsewhere}\n",
+                     {flags}\n{extra}\n",
                     kind("  predicted"),
-                    foretold.trim_end(),
+                    predicted.trim_end(),
                     kind("  observed"),
                 )
             }
             _ => {
-                let (tone, verdict) = if visit.is_wrong() {
-                    (Tone::Bad, "could not be made")
+                let (style, verdict) = if result.is_wrong() {
+                    (Style::Bad, "could not be made")
                 } else {
-                    (Tone::Plain, "needs a right that is missing here")
+                    (Style::Plain, "needs a right that is missing here")
                 };
-                let flags = paint.tone(Tone::Quiet, &flags);
-                let mut text = format!("{name}{}\n", paint.tone(tone, verdict));
-                for line in wrap(visit.trouble().unwrap_or(""), TEXT) {
+                let flags = styler.apply(Style::Quiet, &flags);
+                let mut text = format!("{name}{}\n", styler.apply(style, verdict));
+                for line in wrap(result.failure().unwrap_or(""), TEXT) {
                     text += &format!("  {line}\n");
                 }
                 text + &format!("  {flags}\n\n")
@@ -85,97 +86,109 @@ impl Table {
         }
     }
 
-    fn cells<'a>(&self, visit: &'a Visit, look: impl Fn(&'a Finding) -> (Tone, &'a str)) -> String {
+    fn cells<'a>(
+        &self,
+        result: &'a RowResult,
+        look: impl Fn(&'a Comparison) -> (Style, &'a str),
+    ) -> String {
         COLUMNS
             .iter()
             .zip(WIDTHS)
-            .map(|(aspect, width)| {
-                let (tone, text) = visit.finding(*aspect).map_or((Tone::Quiet, "-"), &look);
-                self.paint.cell(tone, text, width)
+            .map(|(property, width)| {
+                let (style, text) = result
+                    .comparison(*property)
+                    .map_or((Style::Quiet, "-"), &look);
+                self.styler.pad(style, text, width)
             })
             .collect()
     }
 
     /// A line for what has no column: the container's namespaces, and anything that was not as
     /// predicted.
-    fn elsewhere(&self, visit: &Visit) -> String {
-        let new: Vec<_> = visit
-            .findings()
+    fn extra(&self, result: &RowResult) -> String {
+        let new: Vec<_> = result
+            .comparisons()
             .iter()
-            .filter(|finding| finding.observed() == "new" && !finding.differs())
-            .map(|finding| finding.fact.aspect.id().trim_end_matches("-ns"))
+            .filter(|comparison| comparison.observed() == "new" && !comparison.is_mismatch())
+            .map(|comparison| comparison.observation.property.id().trim_end_matches("-ns"))
             .collect();
         let mut text = String::new();
         if !new.is_empty() {
             text += &format!("  new namespaces, observed: {}\n", new.join(", "));
         }
-        for finding in visit.findings().iter().filter(|finding| finding.differs()) {
+        for comparison in result
+            .comparisons()
+            .iter()
+            .filter(|comparison| comparison.is_mismatch())
+        {
             let difference = format!(
                 "{}: predicted {}, observed {} ({})",
-                finding.fact.aspect.title(),
-                finding.foretold,
-                finding.observed(),
-                finding.fact.proof
+                comparison.observation.property.title(),
+                comparison.predicted,
+                comparison.observed(),
+                comparison.observation.proof
             );
             for line in wrap(&difference, TEXT) {
-                text += &self.paint.tone(Tone::Bad, &format!("  {line}\n"));
+                text += &self.styler.apply(Style::Bad, &format!("  {line}\n"));
             }
         }
         text
     }
 
-    pub(super) fn foot(&self, visits: &[Visit]) -> String {
-        let paint = self.paint;
-        let mut text = paint.heading("The classic experiment");
+    pub(super) fn footer(&self, results: &[RowResult]) -> String {
+        let styler = self.styler;
+        let mut text = styler.heading("The classic experiment");
         text += "One program, run twice: the child writes \"hello from child\" to a buffer of its\n\
                  maker's.\n\n";
-        for visit in visits
+        for result in results
             .iter()
-            .filter(|visit| ["clone", "clone-vm"].contains(&visit.row.id))
+            .filter(|result| ["clone", "clone-vm"].contains(&result.row.id))
         {
-            let Ok(Outcome::Made { buffer, .. }) = &visit.outcome else {
+            let Ok(Outcome::Made { buffer, .. }) = &result.outcome else {
                 continue;
             };
-            let shared = visit.row.flags.contains(CloneFlags::VM);
+            let shared = result.row.flags.contains(CloneFlags::VM);
             text += &format!(
                 "  {}{}the maker reads {}\n",
-                paint.cell(Tone::Title, visit.row.name, 11),
+                styler.pad(Style::Title, result.row.name, 11),
                 if shared {
                     "with CLONE_VM     "
                 } else {
                     "without CLONE_VM  "
                 },
-                paint.tone(
-                    if shared { Tone::Shared } else { Tone::Own },
+                styler.apply(
+                    if shared { Style::Shared } else { Style::Own },
                     &format!("\"{buffer}\"")
                 )
             );
         }
-        text + "\n" + &self.verdict(visits)
+        text + "\n" + &self.verdict(results)
     }
 
-    fn verdict(&self, visits: &[Visit]) -> String {
-        let findings = || visits.iter().flat_map(Visit::findings);
-        let seen = findings()
-            .filter(|finding| finding.fact.seen != Seen::Nothing)
+    fn verdict(&self, results: &[RowResult]) -> String {
+        let comparisons = || results.iter().flat_map(RowResult::comparisons);
+        let seen = comparisons()
+            .filter(|comparison| comparison.observation.observed != Observed::Unavailable)
             .count();
-        let wrong = findings().filter(|finding| finding.differs()).count();
-        let not_made = visits.iter().filter(|visit| visit.trouble().is_some());
-        let (failed, missing): (Vec<_>, Vec<_>) = not_made.partition(|visit| visit.is_wrong());
-        let names = |visits: &[&Visit]| {
-            let names: Vec<_> = visits.iter().map(|visit| visit.row.name).collect();
+        let wrong = comparisons()
+            .filter(|comparison| comparison.is_mismatch())
+            .count();
+        let not_made = results.iter().filter(|result| result.failure().is_some());
+        let (failed, missing): (Vec<_>, Vec<_>) = not_made.partition(|result| result.is_wrong());
+        let names = |results: &[&RowResult]| {
+            let names: Vec<_> = results.iter().map(|result| result.row.name).collect();
             names.join(", ")
         };
         let mut text = if wrong == 0 {
             let line = format!("{seen} observations, every one as predicted.\n");
-            self.paint.tone(Tone::Good, &line)
+            self.styler.apply(Style::Good, &line)
         } else {
             let line = format!("{wrong} of {seen} observations differ from their prediction.\n");
-            self.paint.tone(Tone::Bad, &line)
+            self.styler.apply(Style::Bad, &line)
         };
         if !failed.is_empty() {
             let line = format!("Could not be made: {}.\n", names(&failed));
-            text += &self.paint.tone(Tone::Bad, &line);
+            text += &self.styler.apply(Style::Bad, &line);
         }
         if !missing.is_empty() {
             text += &format!("Not made for want of a right: {}.\n", names(&missing));
@@ -185,12 +198,12 @@ impl Table {
 }
 
 /// The flags without their common prefix, and the exit signal.
-fn flags_line(visit: &Visit) -> String {
-    let flags = match visit.row.flags {
+fn flags_line(result: &RowResult) -> String {
+    let flags = match result.row.flags {
         flags if flags.is_empty() => "no flags".to_owned(),
         flags => flags.to_string().replace("CLONE_", ""),
     };
-    match signal_word(visit.row.exit_signal as i32) {
+    match signal_word(result.row.exit_signal as i32) {
         none if none == "none" => flags,
         signal => format!("{flags}, {signal}"),
     }

@@ -1,8 +1,8 @@
 //! `lab trace`: which tasks a program makes, seen through ptrace.
 #![allow(unsafe_code, reason = "a child that asks to be traced")]
 
-mod follow;
 mod tracee;
+mod tracer;
 mod tree;
 
 use std::os::unix::process::CommandExt;
@@ -11,20 +11,21 @@ use std::time::Duration;
 
 use rawthread::flags::{CloneFlags, Preset};
 
-use crate::cli::{Arguments, Misuse};
-use crate::paint::{Paint, Tone};
+use crate::cli::{Arguments, UsageError};
 use crate::probe::signal_word;
-use follow::{News, Story};
-use tracee::Asked;
+use crate::style::{Style, Styler};
+use tracee::CloneRequest;
+use tracer::{TraceEvent, TraceLog};
 
-pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, Misuse> {
+pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, UsageError> {
     let mut name = arguments.next();
     if name == Some("--") {
         name = arguments.next();
     } else if let Some(option) = name.filter(|name| name.starts_with('-')) {
         return Err(arguments.unexpected(option));
     }
-    let name = name.ok_or_else(|| Misuse("a command is missing: lab trace -- COMMAND".into()))?;
+    let name =
+        name.ok_or_else(|| UsageError("a command is missing: lab trace -- COMMAND".into()))?;
     let mut command = Command::new(name);
     command.args(arguments.rest());
     // SAFETY: one system call.
@@ -35,21 +36,23 @@ pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, Misuse> {
             eprintln!("lab: a sandbox does not let the lab trace {name}: {error}");
             return Ok(ExitCode::FAILURE);
         }
-        Err(error) => return Err(Misuse(format!("{name} cannot be run: {error}"))),
+        Err(error) => return Err(UsageError(format!("{name} cannot be run: {error}"))),
     };
     // The traced program writes to stdout: as strace, the lab writes to stderr.
-    let paint = Paint::for_stderr();
+    let styler = Styler::for_stderr();
     // Its exec has stopped it; that report is the first.
     while !matches!(
-        tracee::next(),
+        tracee::wait_event(),
         Some((
             _,
             tracee::Report::Signal(libc::SIGTRAP) | tracee::Report::Ended(_)
         )) | None
     ) {}
-    match Story::follow(child.id() as i32, |news| eprint!("{}", line(paint, &news))) {
-        Ok((story, status)) => {
-            eprint!("\n{}", tree::draw(&story.tasks, paint));
+    match TraceLog::follow(child.id() as i32, |event| {
+        eprint!("{}", line(styler, &event))
+    }) {
+        Ok((log, status)) => {
+            eprint!("\n{}", tree::draw(&log.tasks, styler));
             let code = if libc::WIFEXITED(status) {
                 libc::WEXITSTATUS(status)
             } else {
@@ -74,22 +77,22 @@ fn kind(flags: CloneFlags) -> &'static str {
 }
 
 /// The presets that a request fits best; or what can be said without.
-fn class(asked: Asked) -> String {
-    let mut fits = Preset::matching(asked.flags, asked.exit_signal).peekable();
+fn classify(request: CloneRequest) -> String {
+    let mut fits = Preset::matching(request.flags, request.exit_signal).peekable();
     let best = fits.peek().map(|(_, fit)| *fit);
     let names: Vec<_> = fits
-        .filter(|(preset, fit)| Some(*fit) == best && may_be(asked, preset))
+        .filter(|(preset, fit)| Some(*fit) == best && matches_preset(request, preset))
         .map(|(preset, _)| preset.name)
         .collect();
     match names.as_slice() {
-        [] if asked.flags.contains(CloneFlags::VM) => "shares memory".into(),
+        [] if request.flags.contains(CloneFlags::VM) => "shares memory".into(),
         [] => "of its own kind".into(),
         names => names.join(" or "),
     }
 }
 
 /// Of presets with the same flags: whether it can be this one.
-fn may_be(asked: Asked, preset: &Preset) -> bool {
+fn matches_preset(request: CloneRequest, preset: &Preset) -> bool {
     if preset.id == Preset::CLONE.id || preset.id == Preset::RAWTHREAD.id {
         // Named for the tour; to a tracer they are fork and pthread_create.
         return false;
@@ -97,18 +100,18 @@ fn may_be(asked: Asked, preset: &Preset) -> bool {
     // Where vfork is a system call, the call itself tells.
     let has_vfork = cfg!(target_arch = "x86_64");
     if preset.id == Preset::VFORK.id {
-        return !has_vfork || asked.call == "vfork";
+        return !has_vfork || request.call == "vfork";
     }
-    asked.call != "vfork" || !has_vfork
+    request.call != "vfork" || !has_vfork
 }
 
 /// The request in a few words.
-fn request(asked: Asked) -> String {
-    let flags = match asked.flags {
+fn describe(request: CloneRequest) -> String {
+    let flags = match request.flags {
         flags if flags.is_empty() => "no flags".to_owned(),
         flags => flags.to_string().replace("CLONE_", ""),
     };
-    match asked.exit_signal {
+    match request.exit_signal {
         0 => flags,
         signal => format!("{flags}, {}", signal_word(signal as i32)),
     }
@@ -118,38 +121,40 @@ fn time(took: Duration) -> String {
     format!("{} µs", took.as_micros())
 }
 
-fn line(paint: Paint, news: &News<'_>) -> String {
-    let (maker, asked) = match news {
-        News::Made { maker, asked, .. } | News::Refused { maker, asked, .. } => (maker, *asked),
+fn line(styler: Styler, event: &TraceEvent<'_>) -> String {
+    let (maker, request) = match event {
+        TraceEvent::Made { maker, request, .. } | TraceEvent::Refused { maker, request, .. } => {
+            (maker, *request)
+        }
     };
     let who = format!(
         "{} {}",
         maker.tid,
         maker.programs.last().map_or("", String::as_str)
     );
-    let outcome = match news {
-        News::Made { task, took, .. } => {
-            let tone = match kind(asked.flags) {
-                "thread" => Tone::Shared,
-                _ => Tone::Own,
+    let outcome = match event {
+        TraceEvent::Made { task, took, .. } => {
+            let style = match kind(request.flags) {
+                "thread" => Style::Shared,
+                _ => Style::Own,
             };
             format!(
                 "{} {}, {}",
-                paint.tone(tone, &format!("{} {}", kind(asked.flags), task.tid)),
-                class(asked),
+                styler.apply(style, &format!("{} {}", kind(request.flags), task.tid)),
+                classify(request),
                 time(*took)
             )
         }
-        News::Refused { errno, .. } => paint.tone(
-            Tone::Bad,
+        TraceEvent::Refused { errno, .. } => styler.apply(
+            Style::Bad,
             &std::io::Error::from_raw_os_error(*errno).to_string(),
         ),
     };
     format!(
         "{}{}{outcome}\n    {}\n",
-        paint.cell(Tone::Title, &who, 26),
-        paint.cell(Tone::Plain, asked.call, 8),
-        paint.tone(Tone::Quiet, &request(asked)),
+        styler.pad(Style::Title, &who, 26),
+        styler.pad(Style::Plain, request.call, 8),
+        styler.apply(Style::Quiet, &describe(request)),
     )
 }
 
@@ -157,8 +162,8 @@ fn line(paint: Paint, news: &News<'_>) -> String {
 mod tests {
     use super::*;
 
-    fn asked(flags: u64, exit_signal: u32) -> Asked {
-        Asked {
+    fn request(flags: u64, exit_signal: u32) -> CloneRequest {
+        CloneRequest {
             call: "clone",
             flags: CloneFlags::from_bits_retain(flags),
             exit_signal,
@@ -167,19 +172,19 @@ mod tests {
 
     #[test]
     fn requests_are_classed_by_who_makes_such() {
-        assert_eq!(class(asked(0x3d_0f00, 0)), "pthread_create");
-        assert_eq!(class(asked(0x5_0f00, 0)), "Go runtime thread");
+        assert_eq!(classify(request(0x3d_0f00, 0)), "pthread_create");
+        assert_eq!(classify(request(0x5_0f00, 0)), "Go runtime thread");
         // glibc's fork stores the tid as well.
-        assert_eq!(class(asked(0x120_0000, 17)), "fork");
+        assert_eq!(classify(request(0x120_0000, 17)), "fork");
         #[cfg(target_arch = "x86_64")]
-        assert_eq!(class(asked(0x4100, 17)), "posix_spawn");
-        assert_eq!(class(asked(0x300, 17)), "shares memory");
-        assert_eq!(class(asked(0x200, 17)), "of its own kind");
+        assert_eq!(classify(request(0x4100, 17)), "posix_spawn");
+        assert_eq!(classify(request(0x300, 17)), "shares memory");
+        assert_eq!(classify(request(0x200, 17)), "of its own kind");
     }
 
     #[test]
     fn requests_are_written_short() {
-        assert_eq!(request(asked(0x4100, 17)), "VM|VFORK, SIGCHLD");
-        assert_eq!(request(asked(0, 0)), "no flags");
+        assert_eq!(describe(request(0x4100, 17)), "VM|VFORK, SIGCHLD");
+        assert_eq!(describe(request(0, 0)), "no flags");
     }
 }

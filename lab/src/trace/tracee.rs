@@ -7,7 +7,7 @@ use rawthread::flags::CloneFlags;
 
 /// How a task was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct CloneRequest {
     /// "clone3", "clone", "fork" or "vfork".
     pub(super) call: &'static str,
     pub(super) flags: CloneFlags,
@@ -16,9 +16,9 @@ pub(super) struct Asked {
 
 /// Where a system call stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Call {
+pub(super) enum SyscallStop {
     /// It begins, and would make a task.
-    Making(Asked),
+    CloneEntry(CloneRequest),
     /// It ends, with this value or minus an errno.
     Ended(i64),
     /// It is of no interest.
@@ -102,24 +102,24 @@ const NATIVE: u32 = 0xc000_00b7;
 ///
 /// # Errors
 /// The kernel cannot tell (before Linux 5.3).
-pub(super) fn call_of(tid: i32) -> io::Result<Call> {
+pub(super) fn call_of(tid: i32) -> io::Result<SyscallStop> {
     let mut info = SyscallInfo::default();
     let size = size_of::<SyscallInfo>();
     // SAFETY: the kernel writes at most as many bytes as it is told.
     let asked = unsafe { libc::ptrace(PTRACE_GET_SYSCALL_INFO, tid, size, &raw mut info) };
     check(asked)?;
     Ok(match info.op {
-        ENTRY if info.arch == NATIVE => making(tid, info.words),
-        EXIT => Call::Ended(info.words[0] as i64),
-        _ => Call::Other,
+        ENTRY if info.arch == NATIVE => decode_clone(tid, info.words),
+        EXIT => SyscallStop::Ended(info.words[0] as i64),
+        _ => SyscallStop::Other,
     })
 }
 
 /// The request in a call's number and arguments.
-fn making(tid: i32, words: [u64; 8]) -> Call {
+fn decode_clone(tid: i32, words: [u64; 8]) -> SyscallStop {
     let [number, first, ..] = words;
     let asked = |call, (flags, exit_signal)| {
-        Call::Making(Asked {
+        SyscallStop::CloneEntry(CloneRequest {
             call,
             flags,
             exit_signal,
@@ -140,7 +140,7 @@ fn making(tid: i32, words: [u64; 8]) -> Call {
         libc::SYS_vfork => asked("vfork", (CloneFlags::VM | CloneFlags::VFORK, child)),
         _ => {
             let _ = child;
-            Call::Other
+            SyscallStop::Other
         }
     }
 }
@@ -177,7 +177,7 @@ pub(super) enum Report {
 }
 
 /// The next report of any tracee; `None` when there is none left.
-pub(super) fn next() -> Option<(i32, Report)> {
+pub(super) fn wait_event() -> Option<(i32, Report)> {
     let mut status = 0;
     let tid = loop {
         // SAFETY: the kernel writes one number.

@@ -1,16 +1,17 @@
 //! The tree of what became a thread and what a process.
 
-use super::follow::Task;
-use super::{class, kind};
-use crate::paint::{Paint, Tone};
+use super::tracer::Task;
+use super::{classify, kind};
+use crate::style::{Style, Styler};
 
 /// Draws who made whom, and counts.
-pub(super) fn draw(tasks: &[Task], paint: Paint) -> String {
+pub(super) fn draw(tasks: &[Task], styler: Styler) -> String {
     let mut text = String::new();
-    branch(tasks, 0, "", "", paint, &mut text);
+    branch(tasks, 0, "", "", styler, &mut text);
     let count = |what| {
         let made = tasks.iter().filter_map(|task| task.made);
-        made.filter(|(_, asked)| kind(asked.flags) == what).count()
+        made.filter(|(_, request)| kind(request.flags) == what)
+            .count()
     };
     let plural = |number, one: &str, many: &str| {
         format!("{number} {}", if number == 1 { one } else { many })
@@ -22,18 +23,25 @@ pub(super) fn draw(tasks: &[Task], paint: Paint) -> String {
     )
 }
 
-fn branch(tasks: &[Task], index: usize, stem: &str, below: &str, paint: Paint, text: &mut String) {
+fn branch(
+    tasks: &[Task],
+    index: usize,
+    stem: &str,
+    below: &str,
+    styler: Styler,
+    text: &mut String,
+) {
     let task = &tasks[index];
-    let (what, tone, story) = match task.made {
-        None => ("process", Tone::Own, "the command".to_owned()),
-        Some((_, asked)) => {
-            let what = kind(asked.flags);
-            let tone = if what == "thread" {
-                Tone::Shared
+    let (what, style, log) = match task.made {
+        None => ("process", Style::Own, "the command".to_owned()),
+        Some((_, request)) => {
+            let what = kind(request.flags);
+            let style = if what == "thread" {
+                Style::Shared
             } else {
-                Tone::Own
+                Style::Own
             };
-            (what, tone, class(asked))
+            (what, style, classify(request))
         }
     };
     let name = format!("{what} {}", task.tid);
@@ -43,7 +51,7 @@ fn branch(tasks: &[Task], index: usize, stem: &str, below: &str, paint: Paint, t
         [_, later @ ..] if !later.is_empty() => format!(", became {}", later.join(", then ")),
         _ => String::new(),
     };
-    *text += &format!("{stem}{} {story}{became}\n", paint.tone(tone, &name));
+    *text += &format!("{stem}{} {log}{became}\n", styler.apply(style, &name));
     let children: Vec<_> = (0..tasks.len())
         .filter(|&child| tasks[child].made.is_some_and(|(maker, _)| maker == index))
         .collect();
@@ -59,7 +67,7 @@ fn branch(tasks: &[Task], index: usize, stem: &str, below: &str, paint: Paint, t
             child,
             &format!("{below}{joint}"),
             &format!("{below}{under}"),
-            paint,
+            styler,
             text,
         );
     }
@@ -69,12 +77,12 @@ fn branch(tasks: &[Task], index: usize, stem: &str, below: &str, paint: Paint, t
 mod tests {
     use rawthread::flags::CloneFlags;
 
-    use super::super::tracee::Asked;
+    use super::super::tracee::CloneRequest;
     use super::*;
 
     #[test]
     fn who_made_whom_is_drawn() {
-        let asked = |bits, exit_signal| Asked {
+        let request = |bits, exit_signal| CloneRequest {
             call: "clone",
             flags: CloneFlags::from_bits_retain(bits),
             exit_signal,
@@ -86,11 +94,11 @@ mod tests {
         };
         let tasks = [
             task(1, None, &["sh"]),
-            task(2, Some((0, asked(0, 17))), &["sh", "ls"]),
-            task(3, Some((1, asked(0x3d_0f00, 0))), &["ls"]),
-            task(4, Some((0, asked(0x300, 17))), &["sh"]),
+            task(2, Some((0, request(0, 17))), &["sh", "ls"]),
+            task(3, Some((1, request(0x3d_0f00, 0))), &["ls"]),
+            task(4, Some((0, request(0x300, 17))), &["sh"]),
         ];
-        let tree = draw(&tasks, Paint::plain());
+        let tree = draw(&tasks, Styler::plain());
         let expected = "\
 process 1 the command: sh
 ├─ process 2 fork, became ls

@@ -1,0 +1,111 @@
+//! What an experiment tells: what it saw, and whether that is what the answer says.
+
+use std::fmt::Display;
+
+/// Lines of an experiment, in order.
+#[derive(Debug, Default)]
+pub(super) struct ExperimentLog(String);
+
+/// One line, read back.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// Seen, and as the answer has it.
+    Pass(String),
+    /// Seen, and against the answer.
+    Fail(String),
+    /// Seen; the answer does not stand on it.
+    Note(String),
+    /// The experiment could not go on, for a reason that is nobody's fault.
+    Skipped(String),
+}
+
+impl ExperimentLog {
+    fn line(&mut self, kind: &str, text: &str) {
+        self.0 += &format!("{kind}\t{}\n", text.replace('\n', " "));
+    }
+
+    /// Something was seen; `right` says whether the answer stands.
+    pub(super) fn check(&mut self, right: bool, text: impl Display) {
+        self.line(if right { "pass" } else { "fail" }, &text.to_string());
+    }
+
+    /// Something that was seen beside.
+    pub(super) fn note(&mut self, text: impl Display) {
+        self.line("note", &text.to_string());
+    }
+
+    /// The experiment ends here: a right or a kernel feature is missing.
+    pub(super) fn skip(&mut self, why: impl Display) {
+        self.line("skipped", &why.to_string());
+    }
+
+    /// For the way through a pipe.
+    pub(super) fn into_text(self) -> String {
+        self.0 + "end\n"
+    }
+}
+
+/// Reads what `into_text` wrote.
+///
+/// # Errors
+/// One line: the text is not whole.
+pub(super) fn read(text: &str) -> Result<Vec<Line>, String> {
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let (kind, rest) = line.split_once('\t').unwrap_or((line, ""));
+        let rest = rest.to_owned();
+        lines.push(match kind {
+            "pass" => Line::Pass(rest),
+            "fail" => Line::Fail(rest),
+            "note" => Line::Note(rest),
+            "skipped" => Line::Skipped(rest),
+            "end" => return Ok(lines),
+            _ => break,
+        });
+    }
+    Err("the experiment broke off".into())
+}
+
+/// An errno by its name, or success.
+pub(super) fn answer(answer: Result<usize, i32>) -> String {
+    match answer {
+        Ok(value) => value.to_string(),
+        Err(errno) => name_of(errno),
+    }
+}
+
+/// The errnos that experiments meet.
+pub(super) fn name_of(errno: i32) -> String {
+    match errno {
+        libc::EINVAL => "EINVAL".into(),
+        libc::EPERM => "EPERM".into(),
+        libc::ECHILD => "ECHILD".into(),
+        libc::EAGAIN => "EAGAIN".into(),
+        libc::ENOMEM => "ENOMEM".into(),
+        libc::ENOSPC => "ENOSPC".into(),
+        libc::EBADF => "EBADF".into(),
+        libc::ESRCH => "ESRCH".into(),
+        other => format!("errno {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tale_arrives_as_it_was_told() {
+        let mut log = ExperimentLog::default();
+        log.check(true, "a");
+        log.check(false, "b\nc");
+        log.skip("d");
+        let text = log.into_text();
+        let expected = [
+            Line::Pass("a".into()),
+            Line::Fail("b c".into()),
+            Line::Skipped("d".into()),
+        ];
+        assert_eq!(read(&text).unwrap(), expected);
+        assert!(read("pass\ta\n").is_err());
+    }
+}

@@ -1,0 +1,112 @@
+//! What the experiments have in common: children, pipes, and looks at /proc.
+#![allow(
+    unsafe_code,
+    reason = "makes children that share memory with the experiment"
+)]
+
+use rawthread::flags::CloneFlags;
+use rawthread::process::{Builder, Child, Fork, fork};
+
+use super::log::ExperimentLog;
+use crate::syscall;
+
+/// A child of these flags that runs `f`, which must keep to the rules of `syscall` if memory is shared.
+///
+/// Says so in the tale and returns nothing if a right is missing or it fails otherwise.
+pub(super) fn spawn_child<F>(
+    log: &mut ExperimentLog,
+    flags: CloneFlags,
+    signal: u32,
+    f: F,
+) -> Option<Child>
+where
+    F: FnOnce() -> i32 + 'static,
+{
+    let builder = Builder::new()
+        .flags(flags)
+        .own_tls(false)
+        .exit_signal(signal);
+    // SAFETY: the experiments' closures make raw system calls on numbers and atomics alone, and
+    // own what they use; the experiment has one thread, which waits while the child runs.
+    match unsafe { builder.spawn(f) } {
+        Ok(child) => Some(child),
+        Err(error) => {
+            match error.raw_os_error() {
+                Some(libc::EPERM | libc::ENOSPC | libc::ENOSYS) => log.skip(error),
+                _ => log.check(false, error),
+            }
+            None
+        }
+    }
+}
+
+/// `SIGCHLD` as an exit signal.
+pub(super) const SIGCHLD: u32 = libc::SIGCHLD as u32;
+
+/// The exit code of `f` in a fork of the experiment; -1 if it died otherwise.
+pub(super) fn in_a_fork(f: impl FnOnce() -> i32) -> i32 {
+    // SAFETY: an experiment forks while it has one thread, or calls nothing in the child that the
+    // others could have left half done but the allocator, which libc's fork puts in order.
+    match unsafe { fork() } {
+        Ok(Fork::Child) => {
+            let code = f();
+            // SAFETY: ends the fork without the experiment's exit handlers.
+            unsafe { libc::_exit(code) }
+        }
+        Ok(Fork::Parent(mut child)) => child.wait().ok().and_then(|end| end.code()).unwrap_or(-1),
+        Err(_) => -1,
+    }
+}
+
+/// A pipe: (reading end, writing end). Without `O_CLOEXEC`, for children that become programs.
+pub(super) fn pipe() -> (i32, i32) {
+    let mut ends = [0; 2];
+    // SAFETY: the kernel writes two descriptors.
+    let made = unsafe { libc::pipe(ends.as_mut_ptr()) };
+    assert!(made == 0, "no descriptor left for a pipe");
+    (ends[0], ends[1])
+}
+
+/// Sends a number through a pipe; for children of every kind.
+pub(super) fn send(fd: i32, number: i32) {
+    // SAFETY: the kernel reads four bytes of `number`.
+    let _ = unsafe {
+        syscall::syscall(
+            libc::SYS_write,
+            [fd as usize, (&raw const number) as usize, 4, 0, 0, 0],
+        )
+    };
+}
+
+/// The number that comes through a pipe; `None` at its end.
+pub(super) fn receive(fd: i32) -> Option<i32> {
+    let mut number = 0i32;
+    // SAFETY: the kernel writes at most four bytes.
+    let read = unsafe {
+        syscall::syscall(
+            libc::SYS_read,
+            [fd as usize, (&raw mut number) as usize, 4, 0, 0, 0],
+        )
+    };
+    (read == Ok(4)).then_some(number)
+}
+
+pub(super) fn close(fd: i32) -> syscall::SysResult {
+    // SAFETY: the experiment's own descriptor.
+    unsafe { syscall::syscall(libc::SYS_close, [fd as usize, 0, 0, 0, 0, 0]) }
+}
+
+/// How many threads this process has.
+pub(super) fn threads_here() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
+}
+
+/// Whether a wait with these options finds the child `pid`, which has ended; it stays as it is.
+pub(super) fn can_wait(pid: i32, options: i32) -> bool {
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | options;
+    // SAFETY: `siginfo_t` is plain data, and the kernel fills it.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        libc::waitid(libc::P_PID, pid as u32, &mut info, options) == 0
+    }
+}
