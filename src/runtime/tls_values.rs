@@ -111,13 +111,17 @@ pub(crate) unsafe fn insert<T>(
 }
 
 /// Drops the calling thread's values, the newest first, also those that destructors make, and
-/// frees their memory. What asks for a value after that gets a fresh one.
-pub(crate) fn run_dtors() {
+/// frees their memory; whether there were any. What asks for a value after that gets a fresh one.
+pub(crate) fn run_dtors() -> bool {
     let raw = Rt::current();
-    if !raw.is_null() {
-        // SAFETY: the runtime holds a reference to the record it returns.
-        run_dtors_for(unsafe { record::from_raw_ref(raw) });
+    if raw.is_null() {
+        return false;
     }
+    // SAFETY: the runtime holds a reference to the record it returns.
+    let record = unsafe { record::from_raw_ref(raw) };
+    let any = newest(record).is_some();
+    run_dtors_for(record);
+    any
 }
 
 /// [`run_dtors`] for the record of the calling thread.

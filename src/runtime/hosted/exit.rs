@@ -69,6 +69,8 @@ pub(super) unsafe fn reset_for_reuse(slot: Slot) {
     signal::block(SigSet::ALL_BUT_LIBC);
     // SAFETY: destructors have run and no user code follows; the slot is the calling thread's.
     unsafe {
+        // A handler that ran after them may have made a thread-local: libc's list is empty now.
+        tls_reset::run_destructors();
         tls_reset::reset_tls(slot);
         libc_layout::invalidate_sched_cache((*slot.tcb()).thread_pointer);
     }

@@ -263,6 +263,10 @@ pub(super) fn probe(limit: usize) -> Result<Host, Error> {
         Some(version) if !is_supported(version) => {
             (None, "the exit protocol of this glibc version is not known")
         }
+        Some(_) if super::tls_reset::keeps_hidden_destructors() => (
+            None,
+            "this glibc does not show how to run the destructors of thread-locals",
+        ),
         Some(_) => match watch(disable_cancellation) {
             Some((word, DISABLED)) => (
                 Some(word),
@@ -300,7 +304,7 @@ pub(super) fn probe(limit: usize) -> Result<Host, Error> {
             rseq: find_rseq(),
             call_tls_destructors: super::tls_reset::find_destructors(),
             keys: KeyTable::find(),
-            can_reset_tls: !has_sanitizer(),
+            can_reset_tls: !symbols::has_sanitizer(),
         },
     })
 }
@@ -424,17 +428,6 @@ fn find_rseq() -> Option<Rseq> {
         offset,
         len: size.max(32),
     })
-}
-
-fn has_sanitizer() -> bool {
-    [
-        c"__asan_init",
-        c"__tsan_init",
-        c"__msan_init",
-        c"__hwasan_init",
-    ]
-    .iter()
-    .any(|name| !symbols::get(name).is_null())
 }
 
 /// Registers the calling thread's rseq area, which the kernel does not inherit.

@@ -152,18 +152,27 @@ impl Runtime for Hosted {
         unsafe { install_signal_stack(slot) };
     }
 
+    /// Three kinds of values have destructors: `local!`'s, those on libc's list (std's and C++'s
+    /// thread-locals), and pthread keys'. Any of them may make values of any kind.
+    ///
+    /// Libc's list belongs to the TCB: an entry that stayed would run at the end of the next thread
+    /// on it, on that thread's fresh variables. So libc's list runs last in every round. A round in
+    /// which there was nothing of the other kinds is the last: then nothing is left at all. What is
+    /// left after the last round that POSIX has for keys is lost, as it is at a pthread's end:
+    /// `pthread_keys::reset` forgets the keys' values, and the record's next use the `local!`s.
     unsafe fn run_destructors(_slot: Slot) {
+        super::tls_values::run_dtors();
         // SAFETY: the closure has ended; libc's destructors belong to the calling thread.
-        unsafe {
-            super::tls_values::run_dtors();
-            tls_reset::run_destructors();
-            if pthread_keys::run_destructors() {
-                // They may have made thread-locals with destructors. A pthread loses those; here
-                // they would run at the end of the TCB's next thread.
-                tls_reset::run_destructors();
+        unsafe { tls_reset::run_destructors() };
+        for _ in 0..keys::ROUNDS {
+            // SAFETY: as above.
+            let had_keys = unsafe { pthread_keys::run_destructors() };
+            let had_locals = super::tls_values::run_dtors();
+            if !had_keys && !had_locals {
+                break;
             }
-            // What those made of ours must not outlive the record.
-            super::tls_values::run_dtors();
+            // SAFETY: as above.
+            unsafe { tls_reset::run_destructors() };
         }
     }
 

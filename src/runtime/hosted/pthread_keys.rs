@@ -107,9 +107,10 @@ unsafe extern "C" fn probe<const N: usize>(value: *mut c_void) {
 const KEYS_MAX_GLIBC: u32 = 1024;
 const KEYS_MAX_OTHER: u32 = 128;
 /// PTHREAD_DESTRUCTOR_ITERATIONS.
-const ROUNDS: usize = 4;
+pub(super) const ROUNDS: usize = 4;
 
-/// Runs the destructors of the calling thread's keys, in rounds; whether there were any.
+/// Runs the destructors of the values that the calling thread's keys have now; whether there were
+/// any. Values that the destructors set are for the next round.
 ///
 /// # Safety
 /// The thread's closure has ended.
@@ -118,20 +119,13 @@ pub(super) unsafe fn run_destructors() -> bool {
         return false;
     };
     let mut any = false;
-    for _ in 0..ROUNDS {
-        let mut again = false;
-        drain_values(Some(table), |key, value| {
-            if let Some(destructor) = table.destructor(key) {
-                // SAFETY: the one that was registered for such values.
-                unsafe { destructor(value) };
-                again = true;
-            }
-        });
-        any |= again;
-        if !again {
-            break;
+    drain_values(Some(table), |key, value| {
+        if let Some(destructor) = table.destructor(key) {
+            // SAFETY: the one that was registered for such values.
+            unsafe { destructor(value) };
+            any = true;
         }
-    }
+    });
     any
 }
 

@@ -10,13 +10,14 @@ use core::{
 
 /// What a dynamic program is asked for.
 #[cfg(not(all(target_env = "gnu", target_feature = "crt-static")))]
-const NAMES: [&CStr; 10] = [
+const NAMES: [&CStr; 11] = [
     c"gnu_get_libc_version",
     c"pthread_key_create",
     c"_r_debug",
     c"__rseq_offset",
     c"__rseq_size",
     c"__call_tls_dtors",
+    c"__cxa_thread_atexit_impl",
     c"__asan_init",
     c"__tsan_init",
     c"__msan_init",
@@ -73,4 +74,16 @@ pub(super) unsafe fn function<F: Copy>(name: &CStr) -> Option<F> {
     let address = get(name);
     // SAFETY: a non-null symbol of the type that the caller vouches for.
     (!address.is_null()).then(|| unsafe { core::mem::transmute_copy::<*mut c_void, F>(&address) })
+}
+
+/// Whether a sanitizer runs in this program, which knows what thread-locals hold.
+pub(super) fn has_sanitizer() -> bool {
+    [
+        c"__asan_init",
+        c"__tsan_init",
+        c"__msan_init",
+        c"__hwasan_init",
+    ]
+    .iter()
+    .any(|name| !get(name).is_null())
 }

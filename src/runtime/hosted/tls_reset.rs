@@ -14,6 +14,12 @@ pub(super) fn find_destructors() -> Option<unsafe extern "C" fn()> {
     unsafe { symbols::function(c"__call_tls_dtors") }
 }
 
+/// Whether libc has a list of such destructors that we cannot empty: the next thread on a TCB
+/// would inherit what is on it.
+pub(super) fn keeps_hidden_destructors() -> bool {
+    find_destructors().is_none() && !symbols::get(c"__cxa_thread_atexit_impl").is_null()
+}
+
 /// Runs the destructors of the calling thread's thread-locals.
 ///
 /// # Safety
