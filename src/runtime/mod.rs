@@ -77,9 +77,16 @@ pub(crate) trait Runtime {
     /// Bytes at the end of every slot's stack that TCBs leave to the packet of a launch.
     const INLINE_PACKET_MAX: Option<usize> = None;
 
-    /// Whether [`Runtime::create_and_run`] works here; constant once [`Runtime::ensure_init`] has
-    /// said yes.
+    /// Whether [`Runtime::create_and_run`] works here; once it does not, it never will again.
     fn can_create_and_run() -> bool {
+        false
+    }
+
+    /// Whether the slot of a launched thread must never be used again: the kernel will not say
+    /// when the thread has left it. `on_thread_exit` clears the slot's word in its place, while the
+    /// thread still stands on the slot.
+    fn is_lost(slot: Slot) -> bool {
+        let _ = slot;
         false
     }
 

@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use super::arch::{syscall0, syscall2, syscall3, syscall4};
+use super::arch::{syscall0, syscall1, syscall2, syscall3, syscall4};
 use super::errno::Errno;
 use super::futex::Deadline;
 
@@ -41,6 +41,12 @@ pub(crate) fn sleep(duration: Duration) {
             return;
         }
     }
+}
+
+/// The scheduling policy of thread `tid` (0: the caller), as a number.
+pub(crate) fn policy(tid: i32) -> Result<usize, Errno> {
+    // SAFETY: no memory.
+    Errno::check(unsafe { syscall1(libc::SYS_sched_getscheduler, tid as usize) })
 }
 
 /// Reads the mask of processors that thread `tid` (0: the caller) may use; returns how many bytes

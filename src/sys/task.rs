@@ -61,13 +61,16 @@ pub(crate) fn robust_list() -> Result<*mut u8, Errno> {
     Errno::check(returned).map(|_| head)
 }
 
-/// Makes `word` what the kernel clears and wakes when the calling thread ends; returns its tid.
+/// Makes `word` what the kernel clears and wakes when the calling thread ends.
+///
+/// # Errors
+/// The kernel has none: a filter refuses the call, and the old word stays.
 ///
 /// # Safety
 /// `word` must stay writable until the thread has ended.
-pub(crate) unsafe fn set_tid_address(word: *mut u32) -> i32 {
+pub(crate) unsafe fn set_tid_address(word: *mut u32) -> Result<(), Errno> {
     // SAFETY: the caller vouches for the word's life.
-    unsafe { syscall1(libc::SYS_set_tid_address, word as usize) as i32 }
+    Errno::check(unsafe { syscall1(libc::SYS_set_tid_address, word as usize) }).map(drop)
 }
 
 /// The word that the kernel will clear when the calling thread ends (needs CHECKPOINT_RESTORE).

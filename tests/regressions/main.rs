@@ -9,8 +9,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod destructors;
+#[path = "../common/filter.rs"]
+mod filter;
 mod first_spawn;
 mod fork;
+mod tids;
 mod warm;
 
 use common::in_subprocess;

@@ -1,25 +1,23 @@
 //! The end of a TCB: its memory back to the system, its TCB out of libc's lists.
 //!
 //! libc laid the TCB out and only libc can take it down, at the end of the thread that it believes
-//! the donor still to be. So one last raw thread takes the TCB over, gives libc's clear-tid word
-//! back to the kernel, and continues in the donor's saved frame: the donor returns into libc, which
-//! runs its ordinary end, and `pthread_join` frees the rest.
+//! the donor still to be. So one last raw thread takes the TCB over, with libc's word as the one that
+//! the kernel is to clear, and continues in the donor's saved frame: the donor returns into libc,
+//! which runs its ordinary end, and `pthread_join` frees the rest.
 #![allow(unsafe_code, reason = "continues on another thread's frames")]
 
 use core::ptr;
 use core::sync::atomic::Ordering;
 
-use super::{Hosted, Tcb};
+use super::{Hosted, Tcb, libc_layout};
 use crate::flags::{CloneFlags, Preset};
 use crate::runtime::{Runtime, Slot};
 use crate::stack::slot::ALIVE;
 use crate::sys::signal::{self, SigSet};
-use crate::sys::{arch, clone, task};
+use crate::sys::{arch, clone};
 
-/// As a thread, but without a clear-tid word of ours: libc's takes its place.
-const FLAGS: CloneFlags = Preset::RAWTHREAD
-    .flags
-    .difference(CloneFlags::CHILD_CLEARTID);
+/// As any thread: but the clear-tid word is libc's.
+const FLAGS: CloneFlags = Preset::RAWTHREAD.flags;
 
 /// Takes the TCB off a slot; false, and nothing changed, where that cannot be done now.
 ///
@@ -27,14 +25,20 @@ const FLAGS: CloneFlags = Preset::RAWTHREAD
 /// The slot is the caller's alone, vacant, and has a TCB.
 pub(super) unsafe fn destroy_tcb(slot: Slot) -> bool {
     // SAFETY: SLOT-1: the slot is the caller's.
-    let (pthread, frame, libc_clear_tid) = unsafe {
-        let tcb = &*slot.tcb();
-        (tcb.pthread, tcb.frame, tcb.libc_clear_tid)
-    };
+    let Tcb {
+        pthread,
+        frame,
+        libc_clear_tid,
+        ..
+    } = *unsafe { &*slot.tcb() };
     if frame != 0 {
         if libc_clear_tid.is_null() {
             // A kernel that does not tell the word (no CHECKPOINT_RESTORE): join would wait for
             // ever.
+            return false;
+        }
+        if arch::has_shadow_stack() {
+            // The donor's return addresses are on the shadow stack of a thread that is gone.
             return false;
         }
         // SAFETY: passed on.
@@ -66,13 +70,16 @@ unsafe fn resume_donor(slot: Slot) -> bool {
         stack_size: clone_tls.stack_top - stack,
         tls: clone_tls.tls,
         parent_tid: clone_tls.parent_tid,
+        // SAFETY: SLOT-1: the slot is the caller's.
+        child_tid: unsafe { (*slot.tcb()).libc_clear_tid } as usize,
         ..clone::CloneArgs::default()
     };
     slot.clear_tid().store(ALIVE, Ordering::Relaxed);
     // The donor had the application's signals blocked, and its end expects no handlers.
     let mask = signal::block(SigSet::ALL_BUT_LIBC);
     let argument = ptr::from_ref(slot).cast_mut().cast();
-    // SAFETY: the stack below the donor's frames is unused, the slot outlives the thread.
+    // SAFETY: the stack below the donor's frames is unused, the slot outlives the thread; libc's word
+    // lies in the TCB, which `pthread_join` frees after the kernel cleared it.
     let cloned = unsafe { clone::clone_onto_stack(&request, donor_continue, argument) };
     signal::set_mask(mask);
     if cloned.is_err() {
@@ -89,10 +96,12 @@ unsafe extern "C" fn donor_continue(argument: *mut u8) -> ! {
     // SAFETY: `resume_donor` passed the slot's permanent cell.
     let slot: Slot = unsafe { &*argument.cast() };
     let tcb: *const Tcb = slot.tcb();
-    // SAFETY: libc's word lies in the TCB, which `pthread_join` frees after the kernel cleared it;
-    // the frame was saved by the donor and is resumed this once.
+    // SAFETY: the TCB is ours by I1 and the calling thread runs on it. The frame was saved by the
+    // donor and is resumed this once.
     unsafe {
-        task::set_tid_address((*tcb).libc_clear_tid);
+        // libc's end runs on this thread as on any other: it may ask the area for its processor.
+        libc_layout::register_rseq((*tcb).thread_pointer);
+        super::register_robust_list((*tcb).robust_head);
         arch::restore_context((*tcb).frame)
     }
 }

@@ -4,7 +4,7 @@
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr;
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use super::libc_layout::{self, Host, Support};
 use super::{CACHE, exit, modules, symbols, tls_snapshot};
@@ -19,7 +19,7 @@ use crate::sys::futex::{self, Sharing};
 use crate::sys::signal::SigSet;
 use crate::sys::{Errno, memory, sched, signal, task};
 
-static CREATE: Operation = Operation {
+pub(super) static CREATE: Operation = Operation {
     name: "pthread_create",
     purpose: "have libc lay out a thread control block",
     hint: |_| "See pthread_create(3) for what this errno means.",
@@ -106,9 +106,15 @@ const PROBE_FAILED: Error = Error::unsupported(
 
 /// See [`Runtime::create_tcb`](crate::runtime::Runtime::create_tcb).
 pub(super) unsafe fn create_tcb(slot: Slot) -> Result<(), Error> {
+    let mut refusal = None;
     slot.clear_tid().store(ALIVE, Ordering::Relaxed);
+    let tcb = slot.tcb();
     // SAFETY: the slot is the caller's alone.
-    unsafe { (*slot.tcb()).on_donor = None };
+    unsafe {
+        (&raw mut (*tcb).on_donor).write(None);
+        (&raw mut (*tcb).lost).write(false);
+        (&raw mut (*tcb).refusal).write(&raw mut refusal);
+    }
     // The donor must run no handler of the application. 32 and 33 are libc's own and stay open:
     // setuid waits for every thread's answer to 33.
     let old = signal::block(SigSet::ALL_BUT_LIBC);
@@ -123,11 +129,11 @@ pub(super) unsafe fn create_tcb(slot: Slot) -> Result<(), Error> {
         });
     }
     wait_for_donor(slot);
-    // SAFETY: the donor is gone and left the TCB; Acquire in the wait ordered it.
-    if unsafe { (*slot.tcb()).thread_pointer.is_null() } {
-        Err(PROBE_FAILED)
-    } else {
-        Ok(())
+    // SAFETY: the donor has said that it will not use the place again; Acquire in the wait ordered
+    // it. The place is this frame's.
+    match unsafe { (&raw mut refusal).read() } {
+        None => Ok(()),
+        Some(error) => Err(error),
     }
 }
 
@@ -142,14 +148,15 @@ pub(super) unsafe fn create_and_run(
     let tcb = slot.tcb();
     // SAFETY: the slot is the caller's alone until the donor exists.
     unsafe {
-        (*tcb).on_donor = Some((entry, argument));
+        (&raw mut (*tcb).on_donor).write(Some((entry, argument)));
+        (&raw mut (*tcb).lost).write(false);
         pthread_create_on(slot)?;
     }
     // The donor may not have run yet, but libc has the kernel store its tid before it exists.
     // SAFETY: a full host's handle is the address of libc's description of the thread, which lies
     // in the slot; the caller wrote the handle just now.
     let tid = unsafe {
-        let tid_field = libc_layout::tid_field_of((*tcb).pthread);
+        let tid_field = libc_layout::tid_field_of((&raw const (*tcb).pthread).read());
         (*tid_field).load(Ordering::Relaxed)
     };
     Ok(tid)
@@ -159,30 +166,48 @@ pub(super) unsafe fn create_and_run(
 /// As `create_tcb`.
 unsafe fn pthread_create_on(slot: Slot) -> Result<(), Errno> {
     let (base, len) = slot.region().stack();
+    let argument = ptr::from_ref(slot).cast_mut().cast();
+    let mut handle = MaybeUninit::uninit();
+    // SAFETY: the memory is the slot's stack, mapped for good; the donor gets the slot's permanent
+    // cell, and does not touch the field.
+    unsafe {
+        create_on(base, len, donor, argument, &mut handle)?;
+        (&raw mut (*slot.tcb()).pthread).write(handle.assume_init());
+    }
+    Ok(())
+}
+
+/// Has libc make a thread on `len` bytes from `base`, as it makes every donor; its handle is written
+/// on success.
+///
+/// # Errors
+/// What pthread_create(3) says.
+///
+/// # Safety
+/// The memory must stay the thread's until it was joined. `main` must be sound to run there with
+/// `argument`.
+pub(super) unsafe fn create_on(
+    base: *mut u8,
+    len: usize,
+    main: extern "C" fn(*mut c_void) -> *mut c_void,
+    argument: *mut c_void,
+    handle: &mut MaybeUninit<libc::pthread_t>,
+) -> Result<(), Errno> {
     let len = len - INLINE_PACKET_MAX - tls_snapshot::storage_size();
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
-    let mut handle = MaybeUninit::<libc::pthread_t>::uninit();
-    // SAFETY: pthread_attr_setstack's memory is the slot's stack, mapped for good; the donor gets
-    // the slot's permanent cell.
+    // SAFETY: the functions fill what they are given, in this order; the rest is the caller's to
+    // vouch for.
     unsafe {
         let attributes = attributes.as_mut_ptr();
         errno_result(libc::pthread_attr_init(attributes))?;
         let created = errno_result(libc::pthread_attr_setstack(attributes, base.cast(), len))
             .and_then(|()| {
-                let argument = ptr::from_ref(slot).cast_mut().cast();
-                errno_result(libc::pthread_create(
-                    handle.as_mut_ptr(),
-                    attributes,
-                    donor_main,
-                    argument,
-                ))
+                let handle = handle.as_mut_ptr();
+                errno_result(libc::pthread_create(handle, attributes, main, argument))
             });
         libc::pthread_attr_destroy(attributes);
-        created?;
-        // The donor does not touch this field.
-        (&raw mut (*slot.tcb()).pthread).write(handle.assume_init());
+        created
     }
-    Ok(())
 }
 
 fn errno_result(returned: i32) -> Result<(), Errno> {
@@ -199,24 +224,25 @@ extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
     let slot: Slot = unsafe { &*argument.cast() };
     // SAFETY: `pthread_create_on` left room for it; nothing has run here yet.
     unsafe { tls_snapshot::capture(slot) };
-    let (base, len) = slot.region().stack();
-    let end = base as usize + len;
-    let host = match libc_layout::try_get() {
-        Some(host) => Some(host),
-        None => libc_layout::probe(end).and_then(libc_layout::publish).ok(),
-    };
-    let here = ptr::from_ref(&host) as usize;
     let tcb = slot.tcb();
-    let thread_pointer = arch::thread_pointer();
-    let Some(host) = host.filter(|_| here > base as usize && here < end) else {
-        // SAFETY: the creator waits; the field is the donor's to write. Null says "no TCB".
-        unsafe {
-            (&raw mut (*tcb).thread_pointer).write(ptr::null_mut());
-            (&raw mut (*tcb).donor_tid).write(task::tid());
+    // SAFETY: written before the donor was made.
+    let launch = unsafe { (&raw const (*tcb).on_donor).read() };
+    let host = match host_of_seed(slot) {
+        Ok(host) => host,
+        Err(error) if launch.is_none() => {
+            refuse(slot, error);
+            return ptr::null_mut();
         }
-        report_exiting(slot);
-        return ptr::null_mut();
+        // A launch is for known hosts only.
+        Err(_) => task::abort(),
     };
+    let thread_pointer = arch::thread_pointer();
+    let stack_pointer = arch::stack_pointer() as usize;
+    let is_on_slot = stack_range(slot).contains(&stack_pointer);
+    if launch.is_none() && !is_on_slot {
+        refuse(slot, NOT_ON_SLOT);
+        return ptr::null_mut();
+    }
     let layout = &host.layout;
     let full = host.support() == Support::Full;
     let tid_field = thread_pointer
@@ -238,7 +264,7 @@ extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
         (&raw mut (*tcb).libc_clear_tid).write(layout.clear_tid.in_tcb(thread_pointer).cast());
         (&raw mut (*tcb).donor_tid).write((*tid_field).load(Ordering::Relaxed));
         // For guests, whose donor's frames die with it.
-        (&raw mut (*tcb).stack_top).write(here & !0xf);
+        (&raw mut (*tcb).stack_top).write(stack_pointer & !0xf);
     }
     if !full {
         report_exiting(slot);
@@ -247,20 +273,68 @@ extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
     // SAFETY: the slot's word outlives this thread; the TCB is this thread's; nobody needs the
     // thread back until somebody resumes the frame; a launch's entry is its caller's to vouch for.
     unsafe {
-        task::set_tid_address(slot.clear_tid().as_ptr());
+        let is_word_ours = task::set_tid_address(slot.clear_tid().as_ptr()).is_ok();
+        if !is_word_ours {
+            WORD_REFUSED.store(true, Ordering::Relaxed);
+        }
         let frame = &raw mut (*tcb).frame;
-        match (*tcb).on_donor {
+        match launch {
             Some((entry, argument)) => {
+                // The closure runs here in any case: the spawner has gone on.
+                (&raw mut (*tcb).lost).write(!is_word_ours || !is_on_slot);
                 super::install_signal_stack(slot);
                 arch::save_context(frame, entry, argument);
             }
             None => {
                 exit::leave_setxid(&*tid_field, &*cancelhandling);
-                arch::save_context(frame, donor_exit, ptr::null_mut());
+                let next = if is_word_ours {
+                    donor_exit
+                } else {
+                    vanish_by_hand
+                };
+                arch::save_context(frame, next, argument.cast());
             }
         }
     }
     ptr::null_mut()
+}
+
+/// Whether a filter has refused set_tid_address(2), by which the kernel tells when a donor is gone.
+/// Relaxed: who does not see it yet meets the refusal itself.
+static WORD_REFUSED: AtomicBool = AtomicBool::new(false);
+
+/// See [`WORD_REFUSED`].
+pub(super) fn is_word_refused() -> bool {
+    WORD_REFUSED.load(Ordering::Relaxed)
+}
+
+fn stack_range(slot: Slot) -> core::ops::Range<usize> {
+    let (base, len) = slot.region().stack();
+    base as usize..base as usize + len
+}
+
+const NOT_ON_SLOT: Error = Error::unsupported(
+    "this libc does not run a thread on the stack that it was given",
+    "Use std::thread here, and report the libc's name and version.",
+    None,
+);
+
+/// The host; the first donor looks at it.
+///
+/// # Errors
+/// It cannot be served. Then nothing was published.
+fn host_of_seed(slot: Slot) -> Result<&'static Host, Error> {
+    if let Some(host) = libc_layout::try_get() {
+        return Ok(host);
+    }
+    let stack = stack_range(slot);
+    if !stack.contains(&(arch::stack_pointer() as usize))
+        || !stack.contains(&(super::pthread_address() as usize))
+    {
+        return Err(NOT_ON_SLOT);
+    }
+    // SAFETY: libc's description of this thread lies on the slot, as was just seen.
+    unsafe { libc_layout::probe(stack.end) }.and_then(libc_layout::publish)
 }
 
 /// The end of a donor that nobody launched.
@@ -269,15 +343,43 @@ unsafe extern "C" fn donor_exit(_: *mut u8) -> ! {
     unsafe { arch::exit_thread() }
 }
 
-/// Tells the creator that a donor which libc ends itself is on its way out.
+/// The same where the kernel will not clear the slot's word.
+///
+/// # Safety
+/// `argument` is the donor's slot.
+unsafe extern "C" fn vanish_by_hand(argument: *mut u8) -> ! {
+    // SAFETY: a permanent cell.
+    report_exiting(unsafe { &*argument.cast() });
+    // SAFETY: its frame is parked and it has departed.
+    unsafe { arch::exit_thread() }
+}
+
+/// What the slot's word holds when its donor is on its way out and the kernel will not clear the
+/// word.
+const LEAVING: u32 = 2;
+/// The same of a donor that libc must be let end, and that leaves no TCB.
+const REFUSED: u32 = 3;
+
+/// Tells the creator that a donor whose word the kernel will not clear is on its way out.
 fn report_exiting(slot: Slot) {
-    const LEAVING: u32 = 2;
-    // Release: the TCB's fields before the word.
-    slot.clear_tid().store(LEAVING, Ordering::Release);
+    tell(slot, LEAVING);
+}
+
+/// Tells the creator why there will be no TCB.
+fn refuse(slot: Slot, error: Error) {
+    // SAFETY: `create_tcb` waits with a place for it.
+    unsafe { (*slot.tcb()).refusal.write(Some(error)) };
+    tell(slot, REFUSED);
+}
+
+fn tell(slot: Slot, word: u32) {
+    // Release: the TCB's fields, or the refusal, before the word.
+    slot.clear_tid().store(word, Ordering::Release);
     futex::wake(slot.clear_tid().as_ptr(), 1, Sharing::Shared);
 }
 
-/// Returns when the donor's kernel thread is gone, its TCB written.
+/// Returns when the donor's kernel thread is gone, its TCB written or refused. A donor that
+/// leaves no TCB was then ended by libc and joined: nothing of libc's lies on the slot.
 fn wait_for_donor(slot: Slot) {
     let word = slot.clear_tid();
     for _ in 0..200 {
@@ -289,17 +391,33 @@ fn wait_for_donor(slot: Slot) {
     while word.load(Ordering::Acquire) == ALIVE {
         let _ = futex::wait(word, ALIVE, None, Sharing::Shared);
     }
-    if word.load(Ordering::Acquire) == 0 {
-        return;
-    }
-    // libc ends this donor and owns its clear-tid word: ask the kernel until the tid is gone.
-    // SAFETY: the donor wrote its tid before the word changed.
-    let tid = unsafe { (*slot.tcb()).donor_tid };
-    let pid = task::pid();
-    while signal::send_to_thread(pid, tid, 0) != Err(Errno::ESRCH) {
-        sched::yield_now();
+    match word.load(Ordering::Acquire) {
+        0 => return,
+        REFUSED => {
+            // SAFETY: the handle was written by the caller, and the donor is nobody else's to join.
+            unsafe { libc::pthread_join((*slot.tcb()).pthread, ptr::null_mut()) };
+        }
+        // The kernel clears libc's word, or none: ask until the tid is gone.
+        // SAFETY: the donor wrote its tid before the word changed.
+        _ => wait_until_gone(unsafe { (*slot.tcb()).donor_tid }),
     }
     word.store(0, Ordering::Release);
+}
+
+/// Returns when the process has no thread of this tid any more.
+fn wait_until_gone(tid: i32) {
+    let pid = task::pid();
+    loop {
+        let found = match signal::send_to_thread(pid, tid, 0) {
+            // A filter refuses the question: ask another way.
+            Err(errno) if errno != Errno::ESRCH => sched::policy(tid).map(drop),
+            answer => answer,
+        };
+        if found == Err(Errno::ESRCH) {
+            return;
+        }
+        sched::yield_now();
+    }
 }
 
 /// An unknown libc may drop its locks when its last own thread ends: keep one that sleeps.

@@ -10,7 +10,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, Ordering};
 
 use super::pthread_keys::KeyTable;
-use super::{donor, symbols, thread_pointer};
+use super::{donor, symbols, thread_pointer, tid_field};
 use crate::error::Error;
 use crate::sys::{Errno, arch, memory, task};
 
@@ -245,18 +245,18 @@ pub(super) fn publish(host: Host) -> Result<&'static Host, Error> {
 /// `limit` is the end of the memory that the TCB may be looked at in.
 ///
 /// # Errors
-/// `Unsupported`: the tid is not found where every libc keeps one.
-pub(super) fn probe(limit: usize) -> Result<Host, Error> {
+/// As [`tid_field::find`].
+///
+/// # Safety
+/// The memory from libc's description of the calling thread to `limit` can be read.
+pub(super) unsafe fn probe(limit: usize) -> Result<Host, Error> {
     let base = super::pthread_address();
-    let window = limit.saturating_sub(base as usize).min(TID_WINDOW);
-    let tid_field = find_tid(base, window).ok_or(Error::unsupported(
-        "the thread id is not found in this libc's thread control block",
-        "Use std::thread here, and report the libc's name and version.",
-        None,
-    ))?;
+    let window = limit.saturating_sub(base as usize).min(WATCHED);
     let from_tcb = |address: *const u8| address as isize - thread_pointer() as isize;
     let version = glibc_version();
-    let watch = |changed_by: fn(bool)| find_changed_word(base, window.min(WATCHED), changed_by);
+    // SAFETY: passed on.
+    let tid_field = unsafe { tid_field::find(base, limit, version.is_some()) }?;
+    let watch = |changed_by: fn(bool)| find_changed_word(base, window, changed_by);
     let (mark, reason) = match version {
         _ if TEST_OVERRIDE.load(Ordering::Relaxed) == PARTIAL => (None, "asked for by a test"),
         None => (None, "not a glibc, or one that does not tell its version"),
@@ -309,18 +309,8 @@ pub(super) fn probe(limit: usize) -> Result<Host, Error> {
     })
 }
 
-/// Bytes of a TCB in which every libc known keeps the tid.
-const TID_WINDOW: usize = 1200;
 /// Bytes in which glibc keeps the words that are found by watching them change.
 const WATCHED: usize = 1200;
-
-/// The one 32-bit word of the window that holds the caller's tid.
-fn find_tid(base: *const u8, window: usize) -> Option<*const u8> {
-    let tid = task::tid();
-    let mut hits = words(base, window).filter(|word| read(*word) == tid as u32);
-    let hit = hits.next()?;
-    hits.next().is_none().then_some(hit)
-}
 
 /// The one word that `change(true)` changes, and which of its bits; `change(false)` undoes it.
 fn find_changed_word(base: *const u8, window: usize, change: fn(bool)) -> Option<(*const u8, u32)> {

@@ -8,7 +8,7 @@
 //! thread (a *launch*), and a first spawn costs one kernel thread, not two.
 //!
 //! * [`libc_layout`]: which libc this is, where its private words lie, how far we may go (support).
-//! * [`donor`] makes donors.
+//! * [`donor`] makes donors; [`tid_field`] finds the tid in what they have.
 //! * [`exit`]: the way out, and in, that setuid and its family can live with.
 //! * [`modules`]: asking for the loaded modules beside forks.
 //! * [`tls_reset`]: thread-locals fresh for the next thread; [`pthread_keys`]: pthread keys'
@@ -25,18 +25,20 @@ mod modules;
 pub(crate) mod overflow;
 pub(crate) mod pthread_keys;
 mod symbols;
+mod tid_field;
 pub(crate) mod tls_reset;
 mod tls_snapshot;
 mod unreported_tls;
 
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicI32, AtomicU32};
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use super::{CloneTls, Runtime, Slot};
 use crate::arena::Zeroable;
 use crate::error::Error;
 use crate::stack::slot::Cache;
 use crate::sys::arch::{self, ChildEntry};
+use crate::sys::futex::{self, Sharing};
 use crate::sys::{Errno, signal, task};
 use libc_layout::{Host, Support};
 
@@ -70,6 +72,11 @@ pub(crate) struct Tcb {
     donor_tid: i32,
     /// What the donor goes on to do instead of leaving at once (see `donor::create_and_run`).
     on_donor: Option<(ChildEntry, *mut u8)>,
+    /// Where a donor that is not launched says why there is no TCB; its creator waits.
+    refusal: *mut Option<Error>,
+    /// Whether the slot is not to be used again (see [`Runtime::is_lost`]). Written before a
+    /// launch's entry runs.
+    lost: bool,
 }
 
 // SAFETY: all-zero bytes are null addresses and zeroes; access follows SLOT-1 of `stack::slot`.
@@ -109,7 +116,12 @@ impl Runtime for Hosted {
 
     fn can_create_and_run() -> bool {
         // A donor must take its snapshot before any handler of the program runs on it.
-        !is_partial() && !tls_snapshot::is_needed()
+        !is_partial() && !tls_snapshot::is_needed() && !donor::is_word_refused()
+    }
+
+    fn is_lost(slot: Slot) -> bool {
+        // SAFETY: the field is not written while a thread or its spawner may ask.
+        unsafe { (*slot.tcb()).lost }
     }
 
     unsafe fn create_and_run(
@@ -179,6 +191,11 @@ impl Runtime for Hosted {
     unsafe fn on_thread_exit(slot: Slot) {
         // SAFETY: passed on.
         unsafe { exit::on_thread_exit(slot) };
+        if Self::is_lost(slot) {
+            // The kernel will not do it, and nobody takes the slot after this thread.
+            slot.clear_tid().store(0, Ordering::Release);
+            futex::wake(slot.clear_tid().as_ptr(), 1, Sharing::Shared);
+        }
     }
 
     unsafe fn reset_for_reuse(slot: Slot) -> bool {

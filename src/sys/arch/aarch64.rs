@@ -266,6 +266,31 @@ pub(crate) fn thread_pointer() -> *mut u8 {
     pointer
 }
 
+/// The stack pointer. Not the address of a local: a sanitizer may keep those elsewhere.
+#[inline(always)]
+pub(crate) fn stack_pointer() -> *mut u8 {
+    let pointer;
+    // SAFETY: copies a register.
+    unsafe { asm!("mov {}, sp", out(reg) pointer, options(nomem, nostack, preserves_flags)) };
+    pointer
+}
+
+/// Whether the processor keeps return addresses on a shadow stack (GCS) for the calling thread.
+pub(crate) fn has_shadow_stack() -> bool {
+    let off: usize;
+    // `chkfeat x16` clears the bits of what is on; a hint, thus no operation, where it is not known.
+    // SAFETY: changes nothing but x16.
+    unsafe {
+        asm!(
+            "mov x16, #1",
+            "hint #40",
+            out("x16") off,
+            options(nomem, nostack, preserves_flags),
+        );
+    }
+    off == 0
+}
+
 /// Makes `pointer` the calling thread's thread pointer.
 ///
 /// # Safety

@@ -271,6 +271,32 @@ pub(crate) fn thread_pointer() -> *mut u8 {
     pointer
 }
 
+/// The stack pointer. Not the address of a local: a sanitizer may keep those elsewhere.
+#[inline(always)]
+pub(crate) fn stack_pointer() -> *mut u8 {
+    let pointer;
+    // SAFETY: copies a register.
+    unsafe { asm!("mov {}, rsp", out(reg) pointer, options(nomem, nostack, preserves_flags)) };
+    pointer
+}
+
+/// Whether the processor keeps return addresses on a shadow stack for the calling thread.
+pub(crate) fn has_shadow_stack() -> bool {
+    let pointer: usize;
+    // `rdsspq rax`: the shadow stack's pointer; no operation where there is none, also on
+    // processors that do not know it.
+    // SAFETY: changes nothing but rax.
+    unsafe {
+        asm!(
+            "xor eax, eax",
+            ".byte 0xf3, 0x48, 0x0f, 0x1e, 0xc8",
+            out("rax") pointer,
+            options(nomem, nostack),
+        );
+    }
+    pointer != 0
+}
+
 /// Makes `pointer` the calling thread's thread pointer (`arch_prctl(ARCH_SET_FS)`).
 ///
 /// # Safety

@@ -45,7 +45,15 @@ pub(in crate::thread) unsafe extern "C" fn donor_thread_main(argument: *mut u8) 
     // SAFETY: by the contract.
     let (slot, record) = unsafe { (packet::slot_of(head), packet::record_of(&*head)) };
     // The runtime's frames lie above this one; the spawner did not know how many there are.
-    record.set_stack(slot.region().stack().0 as usize, (&raw const head) as usize);
+    record.set_stack(
+        slot.region().stack().0 as usize,
+        arch::stack_pointer() as usize,
+    );
+    if Rt::is_lost(slot) {
+        // SAFETY: the thread's own packet; its spawner and handle do not read the field before the
+        // thread is done.
+        unsafe { (&raw mut (*head).release).write(forget) };
+    }
     // SAFETY: passed on.
     unsafe { run_thread(head) }
 }
@@ -158,6 +166,15 @@ pub(in crate::thread) unsafe fn finish_panicked_thread(head: *mut PacketHeader) 
 /// None is needed: it is [`PacketHeader::release`] of a thread that panicked.
 #[cfg(feature = "panic-thread")]
 unsafe fn leak_slot(_head: *mut PacketHeader) {}
+
+/// Leaves a slot that the runtime has lost out of the cache, identity and all.
+///
+/// # Safety
+/// As [`PacketHeader::release`]: by S2 the caller is the last of thread and handle.
+unsafe fn forget(head: *mut PacketHeader) {
+    // SAFETY: a packet that a thread ran names its slot.
+    unsafe { packet::slot_of(head) }.set_current_record(core::ptr::null_mut());
+}
 
 #[cfg(feature = "panic-thread")]
 pub(in crate::thread) use super::panic_handler::{

@@ -255,7 +255,9 @@ impl<'a> PreparedThread<'a> {
 impl FailedSpawn {
     /// Returns the slot, from which the closure was taken.
     fn release(self) -> Error {
-        if self.has_tcb {
+        if self.has_tcb && Rt::is_lost(self.slot) {
+            self.slot.set_current_record(ptr::null_mut());
+        } else if self.has_tcb {
             Rt::cache().release(self.slot);
         } else {
             Rt::cache().release_uninit(self.slot);
