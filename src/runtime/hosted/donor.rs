@@ -4,9 +4,10 @@
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use super::libc_layout::{self, Host, Support};
+use super::tcb_reserve::tcb_reserve;
 use super::{CACHE, exit, modules, symbols, tls_snapshot};
 use crate::diagnosis;
 use crate::error::{Error, Operation};
@@ -28,24 +29,6 @@ pub(super) static CREATE: Operation = Operation {
 /// See [`Runtime::INLINE_PACKET_MAX`](crate::runtime::Runtime::INLINE_PACKET_MAX): a packet whose
 /// closure and result take up to some 400 bytes.
 pub(super) const INLINE_PACKET_MAX: usize = 512;
-
-/// Bytes of the slot's stack that the TCB takes, and 8 KiB for the first frames and the
-/// donor's: libc's minimum says how large TCB and static TLS are.
-pub(super) fn tcb_reserve() -> usize {
-    // Relaxed: every thread finds the same value.
-    static TCB_RESERVE: AtomicUsize = AtomicUsize::new(0);
-    match TCB_RESERVE.load(Ordering::Relaxed) {
-        0 => {
-            // SAFETY: a pure look-up.
-            let minimum = unsafe { libc::sysconf(libc::_SC_THREAD_STACK_MIN) };
-            let minimum = usize::try_from(minimum).unwrap_or(0).max(16 * 1024);
-            let tcb_reserve = minimum + 8 * 1024 + INLINE_PACKET_MAX + tls_snapshot::storage_size();
-            TCB_RESERVE.store(tcb_reserve, Ordering::Relaxed);
-            tcb_reserve
-        }
-        tcb_reserve => tcb_reserve,
-    }
-}
 
 /// Held by the thread that examines the host: two at once would see each other's probes, and take
 /// the one's place in libc's table of keys for the other's.

@@ -8,7 +8,8 @@
 //! thread (a *launch*), and a first spawn costs one kernel thread, not two.
 //!
 //! * [`libc_layout`]: which libc this is, where its private words lie, how far we may go (support).
-//! * [`donor`] makes donors; [`tid_field`] finds the tid in what they have.
+//! * [`donor`] makes donors; [`tid_field`] finds the tid in what they have; [`tcb_reserve`] says
+//!   how much of a slot they take.
 //! * [`exit`]: the way out, and in, that setuid and its family can live with.
 //! * [`modules`]: asking for the loaded modules beside forks.
 //! * [`tls_reset`]: thread-locals fresh for the next thread; [`pthread_keys`]: pthread keys'
@@ -25,6 +26,7 @@ mod modules;
 pub(crate) mod overflow;
 pub(crate) mod pthread_keys;
 mod symbols;
+mod tcb_reserve;
 mod tid_field;
 pub(crate) mod tls_reset;
 mod tls_snapshot;
@@ -99,7 +101,7 @@ impl Runtime for Hosted {
     }
 
     fn tcb_reserve() -> usize {
-        donor::tcb_reserve()
+        tcb_reserve::tcb_reserve()
     }
 
     unsafe fn create_tcb(slot: Slot) -> Result<(), Error> {

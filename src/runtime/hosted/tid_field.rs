@@ -19,6 +19,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::donor;
+use super::tcb_reserve::tcb_reserve;
 use crate::diagnosis;
 use crate::error::Error;
 use crate::sys::{Errno, memory, task};
@@ -88,7 +89,7 @@ fn ask_others(mut words: Words) -> Result<usize, Error> {
 /// Has libc make a thread like the donors, which strikes the words that do not hold its tid; and
 /// ends and joins it before its memory is given back.
 fn ask(words: &mut Words) -> Result<(), Error> {
-    let len = (donor::tcb_reserve() + 64 * 1024).next_multiple_of(memory::page_size());
+    let len = (tcb_reserve() + 64 * 1024).next_multiple_of(memory::page_size());
     let stack = memory::map(len).map_err(|errno| diagnosis::map_error(errno, len))?;
     let stack = stack.as_ptr();
     let mut witness = Witness {

@@ -168,6 +168,21 @@ pub(super) fn tls_header(info: &libc::dl_phdr_info) -> Option<&libc::Elf64_Phdr>
         .find(|header| header.p_type == libc::PT_TLS)
 }
 
+/// Bytes of the thread-locals of all modules that are loaded now, each aligned as it asks.
+pub(super) fn size_of_all() -> usize {
+    unsafe extern "C" fn add(info: *mut libc::dl_phdr_info, _: usize, sum: *mut c_void) -> i32 {
+        // SAFETY: the loader passes a valid description; the data is `sum` below.
+        let (info, sum) = unsafe { (&*info, &mut *sum.cast::<usize>()) };
+        if let Some(tls) = tls_header(info) {
+            *sum = sum.saturating_add((tls.p_memsz + tls.p_align) as usize);
+        }
+        0
+    }
+    let mut sum = 0usize;
+    modules::for_each_module(add, ptr::from_mut(&mut sum).cast());
+    sum
+}
+
 /// Address and length of the calling thread's block of a module, if it has one.
 pub(super) fn block_of(info: &libc::dl_phdr_info) -> Option<(*mut u8, usize)> {
     let block = info.dlpi_tls_data.cast::<u8>();

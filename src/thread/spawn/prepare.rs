@@ -240,6 +240,7 @@ impl<'a> PreparedThread<'a> {
                 }
                 match errno {
                     Errno::EAGAIN | Errno::ENOMEM => diagnosis::clone_error(errno),
+                    errno if self.on_donor => Error::from_operation(&LAUNCH, errno),
                     errno => Error::from_operation(&CLONE, errno),
                 }
             }
@@ -282,6 +283,12 @@ static CLONE: Operation = Operation {
         "See clone(2) for this errno; an emulator or a sandbox may refuse to share less than \
          threads usually do."
     },
+};
+
+static LAUNCH: Operation = Operation {
+    name: "pthread_create",
+    purpose: "have libc make the first thread on its memory",
+    hint: |_| "See pthread_create(3), and clone(2) if a sandbox or an emulator is in force.",
 };
 
 const SIZE_OVERFLOW: Error = Error::invalid_input(
