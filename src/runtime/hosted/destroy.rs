@@ -25,12 +25,10 @@ const FLAGS: CloneFlags = Preset::RAWTHREAD.flags;
 /// The slot is the caller's alone, vacant, and has a TCB.
 pub(super) unsafe fn destroy_tcb(slot: Slot) -> bool {
     // SAFETY: SLOT-1: the slot is the caller's.
-    let Tcb {
-        pthread,
-        frame,
-        libc_clear_tid,
-        ..
-    } = *unsafe { &*slot.tcb() };
+    let (pthread, frame, libc_clear_tid) = unsafe {
+        let tcb = slot.tcb();
+        ((*tcb).pthread, (*tcb).frame, (*tcb).libc_clear_tid)
+    };
     if frame != 0 {
         if libc_clear_tid.is_null() {
             // A kernel that does not tell the word (no CHECKPOINT_RESTORE): join would wait for

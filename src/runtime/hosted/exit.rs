@@ -50,14 +50,16 @@ use crate::sys::signal::{self, SigSet};
 pub(super) unsafe fn on_thread_exit(slot: Slot) {
     // SAFETY: passed on.
     unsafe { reset_for_reuse(slot) };
-    // SAFETY: the slot is the calling thread's.
-    let tcb = unsafe { &*slot.tcb() };
+    // Field by field: the creator of a launched thread may write `pthread` only now.
+    // SAFETY: the slot is the calling thread's, which wrote these fields or was cloned after it.
+    let (tid_field, cancelhandling) =
+        unsafe { ((*slot.tcb()).tid_field, (*slot.tcb()).cancelhandling) };
     // From here no function of libc may be called: its locks know owners by the tid.
     // SAFETY: TCB-2; the mark word is of the same TCB.
     unsafe {
-        match tcb.cancelhandling.as_ref() {
-            Some(cancelhandling) => leave_setxid(&*tcb.tid_field, cancelhandling),
-            None => (*tcb.tid_field).store(0, Ordering::Release),
+        match cancelhandling.as_ref() {
+            Some(cancelhandling) => leave_setxid(&*tid_field, cancelhandling),
+            None => (*tid_field).store(0, Ordering::Release),
         }
     }
 }

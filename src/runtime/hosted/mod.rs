@@ -136,17 +136,19 @@ impl Runtime for Hosted {
     }
 
     unsafe fn prepare_clone(slot: Slot) -> CloneTls {
-        // SAFETY: the slot is the caller's alone (SLOT-1) and has a TCB.
-        let tcb = unsafe { &*slot.tcb() };
         exit::wait_setxid_before_clone();
-        CloneTls {
-            tls: tcb.thread_pointer as usize,
-            parent_tid: tcb.tid_field as usize,
-            // Nothing above a parked frame is touched; guests have none.
-            stack_top: match tcb.frame {
-                0 => tcb.stack_top,
-                frame => frame & !0xf,
-            },
+        let tcb = slot.tcb();
+        // SAFETY: the slot is the caller's alone (SLOT-1) and has a TCB.
+        unsafe {
+            CloneTls {
+                tls: (*tcb).thread_pointer as usize,
+                parent_tid: (*tcb).tid_field as usize,
+                // Nothing above a parked frame is touched; guests have none.
+                stack_top: match (*tcb).frame {
+                    0 => (*tcb).stack_top,
+                    frame => frame & !0xf,
+                },
+            }
         }
     }
 
@@ -154,12 +156,12 @@ impl Runtime for Hosted {
     unsafe fn cancel_clone(_slot: Slot) {}
 
     unsafe fn on_thread_start(slot: Slot) {
-        // SAFETY: the slot belongs to the calling thread now.
-        let tcb = unsafe { &*slot.tcb() };
-        // SAFETY: the TCB is ours by TCB-1 and the calling thread runs on it.
+        let tcb = slot.tcb();
+        // SAFETY: the slot belongs to the calling thread now. The TCB is ours by TCB-1 and the
+        // calling thread runs on it.
         unsafe {
-            libc_layout::register_rseq(tcb.thread_pointer);
-            register_robust_list(tcb.robust_head);
+            libc_layout::register_rseq((*tcb).thread_pointer);
+            register_robust_list((*tcb).robust_head);
         }
         tls_reset::use_global_locale();
         // SAFETY: passed on.

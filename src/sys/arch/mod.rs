@@ -66,3 +66,29 @@ pub(crate) const LIBC_SYMBOLS: [&core::ffi::CStr; 5] = [
     c"__call_tls_dtors",
     c"__libc_thread_freeres",
 ];
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    /// The kernel names the thread's features in a line of their own, where it knows such.
+    #[test]
+    #[cfg(feature = "std")]
+    fn a_shadow_stack_is_seen_where_the_kernel_tells_of_one() {
+        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        let told = status
+            .lines()
+            .filter(|line| line.starts_with("x86_Thread_features:"))
+            .any(|line| line.contains("shstk"));
+        assert_eq!(super::has_shadow_stack(), told);
+    }
+
+    #[test]
+    fn the_stack_pointer_lies_below_the_callers_frames() {
+        #[inline(never)]
+        fn inner() -> usize {
+            super::stack_pointer() as usize
+        }
+        let outer = super::stack_pointer() as usize;
+        assert!(inner() <= outer);
+        assert!(outer - inner() < 1 << 16);
+    }
+}

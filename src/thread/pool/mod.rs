@@ -207,7 +207,7 @@ fn dispatch_to_idle(head: *mut PacketHeader) -> Option<Slot> {
         }
         let slot = idle.slot.load(Ordering::Relaxed);
         // SAFETY: the packet is ours until it is given away.
-        record_of(unsafe { &*head }).set_tid(idle.tid.load(Ordering::Relaxed));
+        unsafe { record_of(head) }.set_tid(idle.tid.load(Ordering::Relaxed));
         if send(idle, Message::Run(head.cast())) {
             // SAFETY: slots are permanent cells.
             return Some(unsafe { &*slot.cast() });
@@ -242,7 +242,7 @@ unsafe fn dispatch_to_new(head: *mut PacketHeader) -> Result<Slot, Error> {
     let first = Task(head);
     let worker = Builder::new().spawn(move || worker_main(first.into_head()))?;
     // SAFETY: a task that nobody has a handle of yet leaves its packet in place.
-    record_of(unsafe { &*head }).set_tid(worker.tid());
+    unsafe { record_of(head) }.set_tid(worker.tid());
     Ok(worker.slot())
 }
 
@@ -293,7 +293,7 @@ unsafe fn run_task(head: *mut PacketHeader, thread: *mut PacketHeader, slot: Slo
     Rt::set_current(record);
     slot.set_current_record(record);
     // SAFETY: as above.
-    let shared = record_of(unsafe { &*head });
+    let shared = unsafe { record_of(head) };
     set_stack(shared, slot);
     if let Some(comm) = comm.filter(|comm| *comm != task::name()) {
         task::set_name(&comm);

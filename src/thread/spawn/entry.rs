@@ -43,7 +43,7 @@ pub(in crate::thread) unsafe extern "C" fn thread_main(argument: *mut u8) -> ! {
 pub(in crate::thread) unsafe extern "C" fn donor_thread_main(argument: *mut u8) -> ! {
     let head = argument.cast::<PacketHeader>();
     // SAFETY: by the contract.
-    let (slot, record) = unsafe { (packet::slot_of(head), packet::record_of(&*head)) };
+    let (slot, record) = unsafe { (packet::slot_of(head), packet::record_of(head)) };
     // The runtime's frames lie above this one; the spawner did not know how many there are.
     record.set_stack(
         slot.region().stack().0 as usize,
@@ -69,7 +69,7 @@ unsafe fn run_thread(head: *mut PacketHeader) -> ! {
         unsafe { (packet::slot_of(head), (*head).record, (*head).observer) };
     record::install_at_start(record);
     // SAFETY: as above.
-    let shared = packet::record_of(unsafe { &*head });
+    let shared = unsafe { packet::record_of(head) };
     // The spawner stores it too, perhaps later than this thread asks.
     shared.set_tid(Rt::tid());
     // SAFETY: as above.
@@ -149,7 +149,7 @@ pub(in crate::thread) unsafe fn finish_panicked_thread(head: *mut PacketHeader) 
         for head in [Some(thread), task].into_iter().flatten() {
             ((*head).vtable.set_panicked)(head);
             // A result that says no more than this needs no dropping.
-            let _ = state::set_complete(packet::record_of(&*head).state());
+            let _ = state::set_complete(packet::record_of(head).state());
         }
         observer.panicked();
         Rt::on_thread_exit(slot);

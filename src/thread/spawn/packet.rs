@@ -233,8 +233,17 @@ pub(in crate::thread) fn catch<T>(closure: impl FnOnce() -> T) -> Result<T> {
     Ok(closure())
 }
 
-/// For the `Thread` of a packet's record.
-pub(in crate::thread) fn record_of(head: &PacketHeader) -> &ThreadInner {
+/// The record of a packet. By address, and no reference to the whole head is made: another thread
+/// may write one of its fields meanwhile (`slot` of a task, `release` of a launch).
+///
+/// # Safety
+/// `head` is a packet's, which is there; the packet's reference to its record is not given up while
+/// the result is used.
+pub(in crate::thread) unsafe fn record_of<'a>(head: *const PacketHeader) -> &'a ThreadInner {
     // SAFETY: the packet holds a reference to its record, which is permanent memory.
-    unsafe { &*head.record.cast::<crate::arena::ArenaEntry<ThreadInner>>() }
+    unsafe {
+        &*(*head)
+            .record
+            .cast::<crate::arena::ArenaEntry<ThreadInner>>()
+    }
 }
