@@ -70,14 +70,14 @@ fn monotonic() -> libc::timespec {
         tv_nsec: 0,
     };
     // SAFETY: `now` is writable and large enough.
-    let returned = unsafe {
+    // Where a filter refuses, the time is 0, and every deadline of then has passed for the kernel.
+    unsafe {
         syscall2(
             libc::SYS_clock_gettime,
             libc::CLOCK_MONOTONIC as usize,
             core::ptr::from_mut(&mut now) as usize,
-        )
-    };
-    debug_assert_eq!(returned, 0);
+        );
+    }
     now
 }
 

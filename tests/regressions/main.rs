@@ -13,6 +13,7 @@ mod destructors;
 mod filter;
 mod first_spawn;
 mod fork;
+mod refused;
 mod static_tls;
 mod tids;
 mod warm;
