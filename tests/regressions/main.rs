@@ -13,6 +13,7 @@ mod destructors;
 mod filter;
 mod first_spawn;
 mod fork;
+mod libc_state;
 mod refused;
 mod static_tls;
 mod tids;

@@ -10,7 +10,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, Ordering};
 
 use super::pthread_keys::KeyTable;
-use super::{donor, symbols, thread_pointer, tid_field};
+use super::{donor, libc_state, symbols, thread_pointer, tid_field};
 use crate::error::Error;
 use crate::sys::{Errno, arch, memory, task};
 
@@ -68,6 +68,7 @@ pub(super) struct LibcLayout {
     pub(super) rseq: Option<Rseq>,
     pub(super) call_tls_destructors: Option<unsafe extern "C" fn()>,
     pub(super) keys: Option<KeyTable>,
+    pub(super) libc_state: libc_state::Functions,
     /// Whether thread-local images may be written back (not under a sanitizer).
     pub(super) can_reset_tls: bool,
 }
@@ -304,6 +305,7 @@ pub(super) unsafe fn probe(limit: usize) -> Result<Host, Error> {
             rseq: find_rseq(),
             call_tls_destructors: super::tls_reset::find_destructors(),
             keys: KeyTable::find(),
+            libc_state: libc_state::Functions::find(version.is_some()),
             can_reset_tls: !symbols::has_sanitizer(),
         },
     })

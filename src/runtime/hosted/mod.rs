@@ -14,6 +14,7 @@
 //! * [`modules`]: asking for the loaded modules beside forks.
 //! * [`tls_reset`]: thread-locals fresh for the next thread; [`pthread_keys`]: pthread keys'
 //!   destructors.
+//! * [`libc_state`]: what of libc's own a program can see.
 //! * [`tls_snapshot`]: the same in static programs; [`unreported_tls`]: in libraries that came later.
 //! * [`overflow`]: the report of a stack overflow; [`destroy`]: the end of a TCB.
 #![allow(unsafe_code, reason = "stands between the kernel and libc")]
@@ -22,6 +23,7 @@ mod destroy;
 pub(crate) mod donor;
 mod exit;
 pub(crate) mod libc_layout;
+mod libc_state;
 mod modules;
 pub(crate) mod overflow;
 pub(crate) mod pthread_keys;

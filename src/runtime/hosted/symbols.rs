@@ -10,13 +10,17 @@ use core::{
 
 /// What a dynamic program is asked for.
 #[cfg(not(all(target_env = "gnu", target_feature = "crt-static")))]
-const NAMES: [&CStr; 12] = [
+const NAMES: [&CStr; 16] = [
     c"gnu_get_libc_version",
     c"pthread_key_create",
     c"_r_debug",
     c"__rseq_offset",
     c"__rseq_size",
     c"__call_tls_dtors",
+    c"dlerror",
+    c"__h_errno_location",
+    c"__res_state",
+    c"__res_nclose",
     c"__pthread_get_minstack",
     c"__cxa_thread_atexit_impl",
     c"__asan_init",

@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{Ordering, fence};
 
-use super::{libc_layout, modules, symbols, tls_snapshot, unreported_tls};
+use super::{libc_layout, libc_state, modules, symbols, tls_snapshot, unreported_tls};
 use crate::runtime::Slot;
 
 /// glibc's runner of C++ and Rust thread-local destructors; musl has none and needs none.
@@ -40,22 +40,18 @@ pub(super) fn use_global_locale() {
     unsafe { libc::uselocale(LC_GLOBAL_LOCALE) };
 }
 
-/// Puts the calling thread's thread-locals, cancellation state and errno back to what a new thread
-/// would find.
+/// Puts the calling thread's thread-locals back to what a new thread would find.
 ///
-/// libc's own thread-locals stay as they are: its allocator's per-thread cache stays warm for the
-/// next thread, which a pthread loses at its end.
+/// Of libc's own only what a program can see ([`libc_state`]): its allocator's per-thread cache
+/// stays warm for the next thread, which a pthread loses at its end.
 ///
 /// # Safety
 /// The slot is the calling thread's. No code that uses thread-locals of other modules runs on this
 /// thread any more, signal handlers included.
 pub(super) unsafe fn reset_tls(slot: Slot) {
-    // SAFETY: public functions on the calling thread.
-    unsafe {
-        super::pthread_setcancelstate(super::CANCEL_ENABLE, ptr::null_mut());
-        super::pthread_setcanceltype(super::CANCEL_DEFERRED, ptr::null_mut());
-        *libc::__errno_location() = 0;
-    }
+    // Before the images: these functions may free memory by an allocator that has thread-locals.
+    // SAFETY: passed on.
+    unsafe { libc_state::reset() };
     if tls_snapshot::is_needed() {
         // SAFETY: the donor took one.
         unsafe { tls_snapshot::restore(slot) };
