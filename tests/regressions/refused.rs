@@ -31,8 +31,8 @@ const CALLS: [(&str, i64); 43] = calls![
     SYS_futex
 ];
 
-/// What a program does with threads. Each step may fail, and says so.
-fn use_threads(known: bool) {
+/// What a program does with threads. Each step may fail, and says so. `warm`: with warm threads, too.
+fn use_threads(known: bool, warm: bool) {
     let failed = |step: &str, error: &dyn std::fmt::Display| {
         // Nobody may depend on the refused call here, `write` is not among them.
         let _ = writeln!(std::io::stderr(), "{step} (known: {known}): {error}");
@@ -55,9 +55,10 @@ fn use_threads(known: bool) {
             Ok(thread) => drop(thread),
             Err(error) => failed("guard", &error),
         }
-        match rawthread::warm::try_spawn(|| 8) {
-            Ok(task) => assert_eq!(task.join().unwrap(), 8),
-            Err(error) => failed("warm", &error),
+        match warm.then(|| rawthread::warm::try_spawn(|| 8)) {
+            Some(Ok(task)) => assert_eq!(task.join().unwrap(), 8),
+            Some(Err(error)) => failed("warm", &error),
+            None => {}
         }
         let refusing = rawthread::Builder::new()
             .before_start(|| Err(rawthread::Error::from_raw_os_error(libc::EXDEV)));
@@ -111,8 +112,9 @@ fn forked(child: impl FnOnce()) -> Result<(), String> {
     }
 }
 
-/// `known`: whether the filter comes after the first thread.
-fn refuse_each(test: &str, known: bool) {
+/// `known`: whether the filter comes after the first thread. `partial`: as in a libc of which nothing
+/// private is known.
+fn refuse_each(test: &str, known: bool, partial: bool) {
     if !in_subprocess(test) {
         return;
     }
@@ -124,11 +126,16 @@ fn refuse_each(test: &str, known: bool) {
     for (name, call) in CALLS.into_iter().chain(OF_THIS_ARCH) {
         for errno in [libc::EPERM, libc::ENOSYS, libc::EINVAL] {
             let end = forked(|| {
+                if partial {
+                    assert!(rawthread::testing::assume_partial());
+                }
                 if known {
                     rawthread::spawn(|| ()).join().unwrap();
                 }
                 assert!(filter::refuse(call, None, errno));
-                use_threads(known);
+                // Warm threads wait in parking_lot_core, which asserts futex's answer in debug
+                // builds.
+                use_threads(known, call != libc::SYS_futex);
             });
             if let Err(end) = end {
                 if let Err(std) = forked(|| use_std(known, call, errno)) {
@@ -147,6 +154,7 @@ fn the_first_thread_is_made_or_refused_under_any_filter() {
     refuse_each(
         "refused::the_first_thread_is_made_or_refused_under_any_filter",
         false,
+        false,
     );
 }
 
@@ -155,5 +163,17 @@ fn later_threads_are_made_or_refused_under_any_filter() {
     refuse_each(
         "refused::later_threads_are_made_or_refused_under_any_filter",
         true,
+        false,
     );
+}
+
+#[test]
+fn threads_of_an_unknown_libc_are_made_or_refused_under_any_filter() {
+    for known in [false, true] {
+        refuse_each(
+            "refused::threads_of_an_unknown_libc_are_made_or_refused_under_any_filter",
+            known,
+            true,
+        );
+    }
 }

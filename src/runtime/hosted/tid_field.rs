@@ -40,6 +40,12 @@ const NOT_FOUND: Error = Error::unsupported(
     None,
 );
 
+const NO_TID: Error = Error::unsupported(
+    "a filter refuses gettid, with which a thread's control block is looked at",
+    "Make the first thread before the filter is installed, or allow gettid(2).",
+    None,
+);
+
 /// The word of the calling thread, whose description by libc begins at `base`.
 ///
 /// # Errors
@@ -53,6 +59,10 @@ pub(super) unsafe fn find(
     limit: usize,
     is_glibc: bool,
 ) -> Result<*const u8, Error> {
+    // A refusal is a number, too, and one that many words hold.
+    if task::tid() <= 0 {
+        return Err(NO_TID);
+    }
     let mut words = Words::ALL;
     // SAFETY: passed on.
     unsafe { words.keep_those_with_tid(base, limit) };
