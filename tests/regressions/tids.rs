@@ -147,3 +147,26 @@ fn a_lost_slot_is_not_used_again_after_a_failed_set_up() {
     }
     libc_is_in_order();
 }
+
+/// The look at libc fails: libc's threads for it are ended and joined, and their memory may be used
+/// again, as often as a program tries.
+#[test]
+fn a_refused_first_thread_leaves_libcs_list_in_order() {
+    if !in_subprocess("tids::a_refused_first_thread_leaves_libcs_list_in_order") {
+        return;
+    }
+    let code = forked(|| {
+        if !filter::refuse(libc::SYS_gettid, None, libc::EPERM) {
+            println!("SKIP: no filters");
+            return 0;
+        }
+        for _ in 0..5 {
+            let error = rawthread::Builder::new().spawn(|| ()).unwrap_err();
+            assert_eq!(error.kind(), rawthread::ErrorKind::Unsupported);
+            assert!(error.to_string().contains("gettid"), "{error}");
+            libc_is_in_order();
+        }
+        0
+    });
+    assert_eq!(code, 0);
+}
