@@ -7,7 +7,9 @@ use super::arch::{syscall0, syscall1, syscall2, syscall3, syscall4};
 use super::errno::Errno;
 use super::file::{self, OwnedFd};
 
-/// `CAP_SYS_ADMIN`, as a bit number of [`capabilities`].
+/// `CAP_SETGID`, as a bit number of [`capabilities`].
+pub(crate) const CAP_SETGID: u32 = 6;
+/// `CAP_SYS_ADMIN`.
 pub(crate) const CAP_SYS_ADMIN: u32 = 21;
 /// `CAP_SYS_RESOURCE`.
 pub(crate) const CAP_SYS_RESOURCE: u32 = 24;
@@ -48,8 +50,17 @@ pub(crate) fn uid_euid_egid() -> (u32, u32, u32) {
     }
 }
 
-/// The calling thread's effective capabilities, bit by bit.
-pub(crate) fn capabilities() -> u64 {
+/// A thread's capability sets, bit by bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Capabilities {
+    pub(crate) effective: u64,
+    pub(crate) permitted: u64,
+    pub(crate) inheritable: u64,
+}
+
+/// The calling thread's effective, permitted and inheritable capabilities; `None` if they cannot
+/// be asked.
+pub(crate) fn capability_sets() -> Option<Capabilities> {
     // `_LINUX_CAPABILITY_VERSION_3` and the calling thread.
     const VERSION: u32 = 0x2008_0522;
     let mut header = [VERSION, 0];
@@ -63,10 +74,23 @@ pub(crate) fn capabilities() -> u64 {
             data.as_mut_ptr() as usize,
         )
     };
-    match Errno::check(returned) {
-        Ok(_) => u64::from(data[0]) | u64::from(data[3]) << 32,
-        Err(_) => 0,
-    }
+    Errno::check(returned).ok()?;
+    let set = |low: usize| u64::from(data[low]) | u64::from(data[low + 3]) << 32;
+    Some(Capabilities {
+        effective: set(0),
+        permitted: set(1),
+        inheritable: set(2),
+    })
+}
+
+/// The calling thread's effective capabilities, bit by bit; none if they cannot be asked.
+pub(crate) fn capabilities() -> u64 {
+    capability_sets().map_or(0, |sets| sets.effective)
+}
+
+/// Whether the calling thread has this capability, in its own user namespace, in effect.
+pub(crate) fn has(capability: u32) -> bool {
+    capabilities() >> capability & 1 == 1
 }
 
 /// The calling thread's scheduling policy with its reset-on-fork bit; 0 if it cannot be asked.

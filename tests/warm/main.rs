@@ -15,6 +15,8 @@ use rawthread::warm;
 #[path = "../common/mod.rs"]
 mod common;
 
+mod inherited;
+
 use common::in_subprocess;
 
 fn tid() -> i32 {
