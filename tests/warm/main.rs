@@ -15,6 +15,7 @@ use rawthread::warm;
 #[path = "../common/mod.rs"]
 mod common;
 
+mod float;
 mod inherited;
 
 use common::in_subprocess;
