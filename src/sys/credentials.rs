@@ -7,9 +7,7 @@ use super::arch::{syscall0, syscall1, syscall2, syscall3, syscall4};
 use super::errno::Errno;
 use super::file::{self, OwnedFd};
 
-/// `CAP_SETGID`, as a bit number of [`capabilities`].
-pub(crate) const CAP_SETGID: u32 = 6;
-/// `CAP_SYS_ADMIN`.
+/// `CAP_SYS_ADMIN`, as a bit number of [`capabilities`].
 pub(crate) const CAP_SYS_ADMIN: u32 = 21;
 /// `CAP_SYS_RESOURCE`.
 pub(crate) const CAP_SYS_RESOURCE: u32 = 24;
@@ -86,11 +84,6 @@ pub(crate) fn capability_sets() -> Option<Capabilities> {
 /// The calling thread's effective capabilities, bit by bit; none if they cannot be asked.
 pub(crate) fn capabilities() -> u64 {
     capability_sets().map_or(0, |sets| sets.effective)
-}
-
-/// Whether the calling thread has this capability, in its own user namespace, in effect.
-pub(crate) fn has(capability: u32) -> bool {
-    capabilities() >> capability & 1 == 1
 }
 
 /// The calling thread's scheduling policy with its reset-on-fork bit; 0 if it cannot be asked.

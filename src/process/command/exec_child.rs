@@ -37,7 +37,7 @@ pub(super) struct ExecPlan<'a> {
     pub(super) close_from: Option<u32>,
     /// (resource, soft, hard)
     pub(super) limits: &'a [(u32, u64, u64)],
-    pub(super) groups: Option<&'a [u32]>,
+    pub(super) groups: Groups<'a>,
     pub(super) gid: Option<u32>,
     pub(super) uid: Option<u32>,
     /// The signal, and the parent's pid.
@@ -52,6 +52,15 @@ pub(super) struct ExecPlan<'a> {
     pub(super) shell: &'a [Cell<*const c_char>],
     pub(super) latch: StartLatch,
     pub(super) report: ErrorReport,
+}
+
+/// What becomes of the supplementary groups.
+pub(super) enum Groups<'a> {
+    Keep,
+    Set(&'a [u32]),
+    /// Whether the child may is for the kernel to say: no test of ids or capabilities beforehand
+    /// knows of every namespace and security module.
+    DropIfPermitted,
 }
 
 /// Descriptor `to` of the child is to be what `from` is.
@@ -247,8 +256,13 @@ fn prepare(plan: &ExecPlan<'_>) -> Result<(), Failed> {
     for (resource, soft, hard) in plan.limits {
         process::set_rlimit(*resource, *soft, *hard).map_err(at(&LIMIT))?;
     }
-    if let Some(groups) = plan.groups {
-        process::set_groups(groups).map_err(at(&GROUPS))?;
+    match plan.groups {
+        Groups::Keep => {}
+        Groups::Set(groups) => process::set_groups(groups).map_err(at(&GROUPS))?,
+        Groups::DropIfPermitted => match process::set_groups(&[]) {
+            Ok(()) | Err(Errno::EPERM) => {}
+            Err(errno) => return Err((&GROUPS, errno)),
+        },
     }
     if let Some(gid) = plan.gid {
         process::set_gid(gid).map_err(at(&GID))?;

@@ -5,10 +5,10 @@ use alloc::vec::Vec;
 
 use super::Command;
 use super::before_exec::{BeforeExec, Rlimit};
+use super::exec_child::Groups;
 use super::kernel_str::KernelStr;
 use crate::error::Error;
 use crate::process::namespaces::{IdMaps, Namespaces};
-use crate::sys::process::effective_uid;
 use crate::sys::signal::SigSet;
 use crate::thread::{Signal, SignalSet};
 
@@ -84,15 +84,14 @@ impl Settings {
         self.maps.check(self.namespaces.flags())
     }
 
-    /// The groups asked for. Root that becomes another user gives up its own groups, unless told
-    /// to keep some: they would be root's rights under another name.
-    pub(super) fn groups_to_set(&self) -> Option<&[u32]> {
-        let leaves_root = self.uid.is_some_and(|uid| uid != 0)
-            && effective_uid() == 0
-            && !self.namespaces.contains(Namespaces::USER);
-        self.groups
-            .as_deref()
-            .or(leaves_root.then_some(&[] as &[u32]))
+    /// The groups asked for. A child that becomes another user gives up its own groups, unless told
+    /// to keep some: they would be the caller's rights under another name.
+    pub(super) fn groups_to_set(&self) -> Groups<'_> {
+        match (&self.groups, self.uid) {
+            (Some(groups), _) => Groups::Set(groups),
+            (None, Some(_)) => Groups::DropIfPermitted,
+            (None, None) => Groups::Keep,
+        }
     }
 }
 
@@ -168,8 +167,9 @@ impl Command {
         self
     }
 
-    /// Sets the child's real, effective and saved user id. Root that becomes another user also
-    /// gives up its supplementary groups, unless [`groups`](Self::groups) says otherwise.
+    /// Sets the child's real, effective and saved user id. The child also gives up its supplementary
+    /// groups, unless [`groups`](Self::groups) says otherwise, or it may not (`EPERM`): that takes
+    /// `CAP_SETGID` and a user namespace that does not deny it.
     ///
     /// ```no_run
     /// # use rawthread::process::Command;
@@ -303,8 +303,8 @@ impl Command {
         self
     }
 
-    /// As [`uid_map`](Self::uid_map), for group ids. Where the caller is not root, `setgroups` is
-    /// denied in the namespace first, as the kernel demands.
+    /// As [`uid_map`](Self::uid_map), for group ids. Where the caller lacks `CAP_SETGID`, `setgroups`
+    /// is denied in the namespace first, as the kernel demands.
     ///
     /// ```
     /// # use rawthread::process::Command;
