@@ -16,7 +16,7 @@ use crate::thread::{Signal, SignalSet};
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) default_signals: SigSet,
-    pub(super) mask: SigSet,
+    pub(super) mask: Option<SigSet>,
     pub(super) new_session: bool,
     pub(super) process_group: Option<i32>,
     pub(super) controlling_terminal: Option<i32>,
@@ -40,7 +40,7 @@ impl Default for Settings {
         Self {
             // Rust programs ignore SIGPIPE; others do not expect to start so.
             default_signals: SigSet::EMPTY.with(libc::SIGPIPE).unwrap_or(SigSet::EMPTY),
-            mask: SigSet::EMPTY,
+            mask: None,
             new_session: false,
             process_group: None,
             controlling_terminal: None,
@@ -224,7 +224,8 @@ impl Command {
         self
     }
 
-    /// Sets the signals that are blocked in the child; none unless set.
+    /// Sets the signals that are blocked in the child. Unless set they are those of the thread that
+    /// spawns it, as with `std::process::Command`.
     ///
     /// ```
     /// # use rawthread::{Signal, process::Command};
@@ -236,7 +237,7 @@ impl Command {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn signal_mask(&mut self, blocked: SignalSet) -> &mut Self {
-        self.settings.mask = blocked.kernel();
+        self.settings.mask = Some(blocked.kernel());
         self
     }
 
