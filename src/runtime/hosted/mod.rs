@@ -14,6 +14,7 @@
 //! * [`tls_reset`]: thread-locals fresh for the next thread; [`pthread_keys`]: pthread keys'
 //!   destructors.
 //! * [`tls_snapshot`]: the same in static programs; [`unreported_tls`]: in libraries that came later.
+//! * [`stack_words`]: what libc tells of a thread's stack.
 //! * [`overflow`]: the report of a stack overflow; [`destroy`]: the end of a TCB.
 #![allow(unsafe_code, reason = "stands between the kernel and libc")]
 
@@ -24,6 +25,7 @@ pub(crate) mod libc_layout;
 mod modules;
 pub(crate) mod overflow;
 pub(crate) mod pthread_keys;
+mod stack_words;
 mod symbols;
 pub(crate) mod tls_reset;
 mod tls_snapshot;
@@ -68,6 +70,8 @@ pub(crate) struct Tcb {
     pthread: libc::pthread_t,
     /// The donor's tid while it lives.
     donor_tid: i32,
+    /// What libc told of the stack before [`stack_words::set`]; zeroes if that was not called.
+    libc_stack: [usize; 2],
     /// What the donor goes on to do instead of leaving at once (see `donor::create_and_run`).
     on_donor: Option<(ChildEntry, *mut u8)>,
 }
@@ -203,6 +207,25 @@ impl Runtime for Hosted {
             libc::pthread_attr_destroy(attributes);
         }
         (low as usize, low as usize + len)
+    }
+
+    fn can_set_stack() -> Option<bool> {
+        stack_words::are_found()
+    }
+
+    unsafe fn learn_to_set_stack(slot: Slot) {
+        // SAFETY: passed on.
+        unsafe { stack_words::find(slot) };
+    }
+
+    unsafe fn set_stack(slot: Slot, low: usize, end: usize) {
+        // SAFETY: passed on.
+        unsafe { stack_words::set(slot, low, end) };
+    }
+
+    unsafe fn restore_stack(slot: Slot) {
+        // SAFETY: passed on.
+        unsafe { stack_words::restore(slot) };
     }
 
     fn current() -> *mut () {
