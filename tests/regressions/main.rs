@@ -11,6 +11,7 @@ mod common;
 mod first_spawn;
 mod fork;
 mod own_stack;
+mod panic_output;
 mod warm;
 
 use common::in_subprocess;
