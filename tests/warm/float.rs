@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use rawthread::warm;
 
-use crate::common::in_subprocess;
+use crate::common::{in_subprocess, warm_threads_are_kept};
 use crate::{settled, tid};
 
 #[link(name = "m")]
@@ -80,7 +80,11 @@ fn a_task_has_its_spawners_rounding_and_exceptions() {
         tasks += 1;
         threads.insert(by);
     });
-    assert!(threads.len() < tasks, "no thread served two tasks");
+    let served = threads.len() < tasks;
+    assert!(
+        !warm_threads_are_kept() || served,
+        "no thread served two tasks"
+    );
 }
 
 #[test]
