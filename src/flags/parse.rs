@@ -114,12 +114,21 @@ pub fn signal_name(number: u32) -> Option<&'static str> {
     SIGNALS.get((number as usize).checked_sub(1)?).copied()
 }
 
-/// The number of a signal called `SIGCHLD`; the inverse of [`signal_name`], with the prefix.
+/// The first and the last real-time signal to the kernel: a libc keeps two or three for itself and
+/// calls the one after them `SIGRTMIN`.
+const REAL_TIME: core::ops::RangeInclusive<u32> = 32..=64;
+
+/// The number of a signal called `SIGCHLD`; for the first 31 the inverse of [`signal_name`], with the
+/// prefix.
+///
+/// Real-time signals are called as `strace` does, by the kernel's count: `SIGRTMIN` is 32, `SIGRT_1`
+/// to `SIGRT_32` are 33 to 64, and `SIGRTMAX` is 64. (glibc's `SIGRTMIN` is 34, here `SIGRT_2`.)
 ///
 /// ```
 /// use rawthread::flags::signal_number;
 /// assert_eq!(signal_number("SIGUSR1"), Some(10));
 /// assert_eq!(signal_number("sigchld"), Some(17));
+/// assert_eq!(signal_number("SIGRT_2"), Some(34));
 /// assert_eq!(signal_number("CLONE_VM"), None);
 /// ```
 #[must_use]
@@ -130,8 +139,29 @@ pub fn signal_number(word: &str) -> Option<u32> {
     }
     let index = SIGNALS
         .iter()
-        .position(|name| name.eq_ignore_ascii_case(bare))?;
-    Some(index as u32 + 1)
+        .position(|name| name.eq_ignore_ascii_case(bare));
+    index
+        .map(|index| index as u32 + 1)
+        .or_else(|| real_time(bare))
+}
+
+/// The real-time signal of this name without `SIG`.
+fn real_time(bare: &str) -> Option<u32> {
+    if bare.eq_ignore_ascii_case("RTMIN") {
+        return Some(*REAL_TIME.start());
+    }
+    if bare.eq_ignore_ascii_case("RTMAX") {
+        return Some(*REAL_TIME.end());
+    }
+    let digits = bare.get(3..)?;
+    if !bare[..3].eq_ignore_ascii_case("RT_") || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number = digits
+        .parse::<u32>()
+        .ok()?
+        .checked_add(*REAL_TIME.start())?;
+    REAL_TIME.contains(&number).then_some(number)
 }
 
 /// The number that `word` is, if it starts with a digit.

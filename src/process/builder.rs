@@ -219,8 +219,8 @@ impl Builder {
         self
     }
 
-    /// As [`uid_map`](Self::uid_map), for group ids. Where the caller is not root, `setgroups` is
-    /// denied in the namespace first, as the kernel demands.
+    /// As [`uid_map`](Self::uid_map), for group ids. Where the caller lacks `CAP_SETGID`, `setgroups`
+    /// is denied in the namespace first, as the kernel demands.
     ///
     /// ```
     /// let builder = rawthread::process::Builder::new().gid_map(0, 1000, 1);

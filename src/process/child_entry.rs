@@ -207,7 +207,10 @@ fn run<F: FnOnce() -> i32>(f: F, start_pipe: Option<StartPipeChild>) -> i32 {
 fn catch<F: FnOnce() -> i32>(f: F) -> i32 {
     // What the closure leaves half done is seen by nobody in this process again; in shared memory
     // it is by contract the caller's care.
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_or(PANICKED)
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        crate::thread::__rust_begin_short_backtrace(f)
+    }))
+    .unwrap_or(PANICKED)
 }
 
 #[cfg(not(feature = "std"))]

@@ -20,9 +20,20 @@ static PERMISSION: Operation = Operation {
 static CGROUP: Operation = Operation {
     name: "clone3",
     purpose: "start the process in the given cgroup",
-    hint: |_| {
-        "It takes a descriptor of a cgroup v2 directory whose cgroup.procs may be written, \
-         and Linux 5.7."
+    hint: |errno| match errno.number() {
+        libc::EBUSY => {
+            "It gives controllers to its children (cgroup.subtree_control), so it may hold no \
+             processes itself: name a cgroup without, such as one below it."
+        }
+        libc::ENODEV | libc::ENOENT => "It was removed.",
+        libc::EOPNOTSUPP => {
+            "It is threaded, or below a threaded one and not threaded yet (cgroup.type): name a \
+             cgroup that takes processes."
+        }
+        _ => {
+            "It takes a descriptor of a cgroup v2 directory whose cgroup.procs may be written, \
+             and Linux 5.7."
+        }
     },
 };
 static SET_TID: Operation = Operation {
@@ -56,7 +67,12 @@ pub(super) struct CloneAttempt {
 pub(super) fn clone_failed(attempt: CloneAttempt, errno: Errno) -> Error {
     let into_cgroup = attempt.flags.contains(CloneFlags::INTO_CGROUP);
     match errno.number() {
-        libc::EBADF | libc::ENOENT | libc::ENODEV | libc::EOPNOTSUPP | libc::EACCES
+        libc::EBADF
+        | libc::ENOENT
+        | libc::ENODEV
+        | libc::EOPNOTSUPP
+        | libc::EACCES
+        | libc::EBUSY
             if into_cgroup =>
         {
             Error::from_operation(&CGROUP, errno)

@@ -6,7 +6,6 @@ use crate::error::{Error, Operation};
 use crate::flags::CloneFlags;
 use crate::sys::Errno;
 use crate::sys::file;
-use crate::sys::process::effective_uid;
 
 bitflags::bitflags! {
     /// The namespaces a new process gets of its own; see `namespaces(7)`.
@@ -163,8 +162,8 @@ impl IdMaps {
 
     /// Writes the maps of the process `pid`, as its parent.
     ///
-    /// An unprivileged writer of a group map must give up `setgroups` in the namespace first
-    /// (`user_namespaces(7)`): tried only if the kernel insists.
+    /// A writer of a group map without `CAP_SETGID` must give up `setgroups` in the namespace first
+    /// (`user_namespaces(7)`): done only if the kernel, which knows best, insists.
     pub(super) fn write(&self, pid: i32) -> Result<(), Error> {
         if !self.users.is_empty() {
             write_file(pid, "uid_map", &self.users.text())
@@ -174,12 +173,8 @@ impl IdMaps {
             return Ok(());
         }
         let text = self.groups.text();
-        // Root keeps setgroups in the namespace; the kernel would answer EPERM to others.
-        let mut written = if effective_uid() == 0 {
-            write_file(pid, "gid_map", &text)
-        } else {
-            Err(Errno::EPERM)
-        };
+        // A map that is refused is not written in part: it may be tried again.
+        let mut written = write_file(pid, "gid_map", &text);
         if written == Err(Errno::EPERM) {
             write_file(pid, "setgroups", &StackString::of("deny"))
                 .map_err(|errno| Error::from_operation(&SETGROUPS, errno))?;

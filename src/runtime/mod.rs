@@ -157,6 +157,30 @@ pub(crate) trait Runtime {
     /// where that is not known.
     fn native_stack() -> (usize, usize);
 
+    /// Whether [`Runtime::set_stack`] may be called; `None` until
+    /// [`Runtime::learn_to_set_stack`] has found that out.
+    fn can_set_stack() -> Option<bool> {
+        Some(true)
+    }
+
+    /// Finds out whether a thread can be told to stand on memory of the caller's own.
+    ///
+    /// # Safety
+    /// The slot is the calling thread's, which stands on it.
+    unsafe fn learn_to_set_stack(_slot: Slot) {}
+
+    /// Says that the slot's next thread will have its frames in `low..end`.
+    ///
+    /// # Safety
+    /// As `prepare_clone`, before or after it; [`Runtime::can_set_stack`] has said yes.
+    unsafe fn set_stack(_slot: Slot, _low: usize, _end: usize) {}
+
+    /// Undoes `set_stack`, if that was called.
+    ///
+    /// # Safety
+    /// The slot is the caller's alone, but for its thread's last step, the exit.
+    unsafe fn restore_stack(_slot: Slot) {}
+
     /// The calling thread's record; null if it has none yet. Any thread of the process may ask.
     fn current() -> *mut ();
 

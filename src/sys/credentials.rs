@@ -48,8 +48,17 @@ pub(crate) fn uid_euid_egid() -> (u32, u32, u32) {
     }
 }
 
-/// The calling thread's effective capabilities, bit by bit.
-pub(crate) fn capabilities() -> u64 {
+/// A thread's capability sets, bit by bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Capabilities {
+    pub(crate) effective: u64,
+    pub(crate) permitted: u64,
+    pub(crate) inheritable: u64,
+}
+
+/// The calling thread's effective, permitted and inheritable capabilities; `None` if they cannot
+/// be asked.
+pub(crate) fn capability_sets() -> Option<Capabilities> {
     // `_LINUX_CAPABILITY_VERSION_3` and the calling thread.
     const VERSION: u32 = 0x2008_0522;
     let mut header = [VERSION, 0];
@@ -63,10 +72,18 @@ pub(crate) fn capabilities() -> u64 {
             data.as_mut_ptr() as usize,
         )
     };
-    match Errno::check(returned) {
-        Ok(_) => u64::from(data[0]) | u64::from(data[3]) << 32,
-        Err(_) => 0,
-    }
+    Errno::check(returned).ok()?;
+    let set = |low: usize| u64::from(data[low]) | u64::from(data[low + 3]) << 32;
+    Some(Capabilities {
+        effective: set(0),
+        permitted: set(1),
+        inheritable: set(2),
+    })
+}
+
+/// The calling thread's effective capabilities, bit by bit; none if they cannot be asked.
+pub(crate) fn capabilities() -> u64 {
+    capability_sets().map_or(0, |sets| sets.effective)
 }
 
 /// The calling thread's scheduling policy with its reset-on-fork bit; 0 if it cannot be asked.

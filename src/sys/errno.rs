@@ -74,6 +74,7 @@ impl Errno {
             libc::EUSERS => "EUSERS",
             libc::EOPNOTSUPP => "EOPNOTSUPP",
             libc::ETIMEDOUT => "ETIMEDOUT",
+            libc::ESTALE => "ESTALE",
             libc::ECANCELED => "ECANCELED",
             _ => "errno",
         }

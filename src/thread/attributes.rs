@@ -140,7 +140,8 @@ impl Builder {
 
     /// Puts the thread's frames on memory of the caller's own (huge pages, a NUMA node, an arena);
     /// `stack_size` and `guard_size` then have no meaning, and there is no guard. The thread
-    /// control block stays on memory of this crate's.
+    /// control block stays on memory of this crate's. `pthread_getattr_np` tells the truth of the
+    /// thread; with a libc where that cannot be had, `spawn` is `Unsupported`.
     ///
     /// # Safety
     /// `[address, address + len)` must be writable memory that nobody else uses from now until the

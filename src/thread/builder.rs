@@ -254,6 +254,9 @@ impl Builder {
                 "Give at least 16 KiB.",
             ));
         }
+        if self.stack.is_some() {
+            prepare::learn_of_own_stacks()?;
+        }
         let name = match &self.name {
             None => Name::NONE,
             Some(name) => {

@@ -52,6 +52,8 @@ pub use scheduling::Scheduling;
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use set::JoinSet;
 pub use signals::{Signal, SignalSet};
+#[cfg(feature = "std")]
+pub(crate) use spawn::packet::__rust_begin_short_backtrace;
 #[cfg(not(feature = "std"))]
 pub use spawn::packet::Panicked;
 pub use spawn::packet::Result;

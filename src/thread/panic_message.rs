@@ -5,11 +5,14 @@
 //! message with our name for our threads, and leaves every other thread to std. A hook that the
 //! program set is left alone, before and after: it learns the name from [`crate::current`].
 
+use core::fmt::Write as _;
+use std::backtrace::Backtrace;
 use std::boxed::Box;
-use std::io::Write;
+use std::io::Write as _;
 use std::panic::{self, PanicHookInfo};
-use std::string::String;
+use std::string::{String, ToString};
 use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::current;
 
@@ -61,14 +64,64 @@ fn report(info: &PanicHookInfo<'_>, default: &Hook) {
         .location()
         .map(|place| std::format!("{place}"))
         .unwrap_or_default();
-    let backtrace = std::backtrace::Backtrace::capture();
-    let trace = match backtrace.status() {
-        std::backtrace::BacktraceStatus::Captured => std::format!("stack backtrace:\n{backtrace}"),
-        _ => "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace".into(),
-    };
+    let trace = backtrace();
     // Not eprintln: where standard error is full or closed, a panic in a hook ends the process.
-    let _ = writeln!(
+    let _ = write!(
         std::io::stderr(),
         "\nthread '{name}' ({tid}) panicked at {place}:\n{message}\n{trace}"
     );
+}
+
+/// What std prints behind a panic message, as `RUST_BACKTRACE` asks for: nothing but, the first time,
+/// how to have one; the frames of the program; or all frames. (`Backtrace::capture` is for errors:
+/// it obeys `RUST_LIB_BACKTRACE`.)
+fn backtrace() -> String {
+    static NOTED: AtomicBool = AtomicBool::new(false);
+    let style = std::env::var_os("RUST_BACKTRACE").filter(|style| style != "0");
+    match style {
+        None if NOTED.swap(true, Ordering::Relaxed) => String::new(),
+        None => {
+            "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n".into()
+        }
+        Some(style) if style == "full" => {
+            std::format!("stack backtrace:\n{:#}", Backtrace::force_capture())
+        }
+        Some(_) => std::format!(
+            "stack backtrace:\n{}note: Some details are omitted, run with `RUST_BACKTRACE=full` for \
+             a verbose backtrace.\n",
+            short(&Backtrace::force_capture().to_string())
+        ),
+    }
+}
+
+/// The frames of a backtrace that std shows: those between its markers, numbered anew; all if there
+/// are none.
+fn short(backtrace: &str) -> String {
+    let mut shown = String::new();
+    let (mut count, mut show, mut marked) = (0, false, false);
+    for line in backtrace.lines() {
+        let frame = line.trim_start().split_once(": ");
+        let frame = frame.filter(|(number, _)| number.bytes().all(|byte| byte.is_ascii_digit()));
+        match frame {
+            Some((_, name)) if name.contains("__rust_end_short_backtrace") => {
+                (show, marked) = (true, true);
+            }
+            Some((_, name)) if name.contains("__rust_begin_short_backtrace") => show = false,
+            Some((_, name)) if show => {
+                let _ = writeln!(shown, "{count:4}: {name}");
+                count += 1;
+                continue;
+            }
+            _ => {}
+        }
+        // Where a frame lies in the source.
+        if show && frame.is_none() {
+            let _ = writeln!(shown, "{line}");
+        }
+    }
+    if marked {
+        shown
+    } else {
+        std::format!("{backtrace}\n")
+    }
 }

@@ -87,6 +87,25 @@ pub(crate) fn watchdog(seconds: u32) {
     }
 }
 
+/// Whether warm threads may serve a second task in this process: not where a thread could confine
+/// itself without a trace (see the table of `rawthread::warm`).
+pub(crate) fn warm_threads_are_kept() -> bool {
+    const CAP_SYS_ADMIN: libc::c_ulong = 21;
+    // SAFETY: these requests only ask.
+    let (no_new_privs, filter, bounding) = unsafe {
+        (
+            libc::prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0),
+            libc::prctl(libc::PR_GET_SECCOMP),
+            libc::prctl(libc::PR_CAPBSET_READ, CAP_SYS_ADMIN),
+        )
+    };
+    let kept = no_new_privs == 0 && (filter <= 0 || bounding != 1);
+    if !kept {
+        println!("SKIP: in this sandbox each warm task has a new thread");
+    }
+    kept
+}
+
 /// Standard output and standard error of a child.
 pub(crate) fn stdout_stderr(output: &Output) -> (String, String) {
     (

@@ -120,6 +120,30 @@ fn signals_are_the_kernels() {
         assert_eq!(signal_name(number as u32), Some(&name[3..]));
     }
     assert_eq!([signal_name(0), signal_name(32)], [None, None]);
+    for (name, number) in [
+        ("SIGRTMIN", 32),
+        ("sigrt_1", 33),
+        ("SIGRT_2", 34),
+        ("SIGRT_32", 64),
+        ("SIGRTMAX", 64),
+    ] {
+        assert_eq!(signal_number(name), Some(number), "{name}");
+        let legacy = CloneFlags::parse_legacy(&format!("CLONE_VM|{name}"));
+        assert_eq!(legacy, Ok((CloneFlags::VM, number)));
+        let alone = name.parse::<CloneFlags>().expect_err(name);
+        assert!(alone.to_string().contains("exit signal"), "{alone}");
+    }
+    for name in [
+        "SIGRT_33",
+        "SIGRT_",
+        "SIGRT_+1",
+        "SIGRT_-1",
+        "SIGRT",
+        "SIGRTMIN+1",
+        "SIGRT_4294967295",
+    ] {
+        assert_eq!(signal_number(name), None, "{name}");
+    }
     assert_eq!(
         [
             signal_number("SIG"),

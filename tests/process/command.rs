@@ -105,7 +105,7 @@ fn a_failure_names_its_step_and_leaves_no_child() {
         ("", libc::ENOENT),
         ("/etc/passwd", libc::EACCES),
         ("/bin", libc::EACCES),
-        ("/bin/true/x", libc::ENOENT),
+        ("/bin/true/x", libc::ENOTDIR),
     ] {
         // Not the caller's PATH: it may name directories that this user may not search.
         let found = Command::new(program).env("PATH", "/bin:/usr/bin").spawn();

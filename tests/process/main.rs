@@ -10,6 +10,8 @@ mod common;
 mod exhaustion;
 mod identity;
 mod pitfalls;
+mod refusals;
+mod rights;
 mod sandbox;
 mod settings;
 mod util;

@@ -17,6 +17,8 @@ mod libc_state;
 mod refused;
 mod static_tls;
 mod tids;
+mod own_stack;
+mod panic_output;
 mod warm;
 
 use common::in_subprocess;

@@ -37,12 +37,13 @@ pub(super) struct ExecPlan<'a> {
     pub(super) close_from: Option<u32>,
     /// (resource, soft, hard)
     pub(super) limits: &'a [(u32, u64, u64)],
-    pub(super) groups: Option<&'a [u32]>,
+    pub(super) groups: Groups<'a>,
     pub(super) gid: Option<u32>,
     pub(super) uid: Option<u32>,
     /// The signal, and the parent's pid.
     pub(super) death: Option<(i32, i32)>,
-    pub(super) mask: SigSet,
+    /// The caller's unless one was set: see `launch`.
+    pub(super) mask: Option<SigSet>,
     /// Paths to try, in order.
     pub(super) search_paths: &'a [*const c_char],
     /// Ends in null; so do the two below.
@@ -52,6 +53,15 @@ pub(super) struct ExecPlan<'a> {
     pub(super) shell: &'a [Cell<*const c_char>],
     pub(super) latch: StartLatch,
     pub(super) report: ErrorReport,
+}
+
+/// What becomes of the supplementary groups.
+pub(super) enum Groups<'a> {
+    Keep,
+    Set(&'a [u32]),
+    /// Whether the child may is for the kernel to say: no test of ids or capabilities beforehand
+    /// knows of every namespace and security module.
+    DropIfPermitted,
 }
 
 /// Descriptor `to` of the child is to be what `from` is.
@@ -189,7 +199,15 @@ steps! {
     TOO_LONG = "execve", "run the program",
         |_| "Arguments and environment together, or one of them alone, are longer than the kernel takes.";
     EXEC = "execve", "run the program",
-        |_| "execve(2) lists the reasons.";
+        |errno| match errno.number() {
+            libc::ENOTDIR => "A part of its path, or of its interpreter's, that should be a directory is none.",
+            libc::ESTALE | libc::ETIMEDOUT | libc::ENODEV | libc::EIO =>
+                "Its file system, or the device or server behind that, does not answer.",
+            libc::ETXTBSY => "It is open for writing: wait until it is closed.",
+            libc::ELOOP => "Its path, or its interpreters', goes in a circle of links or scripts.",
+            libc::ENOEXEC => "It is in no format that this kernel runs.",
+            _ => "execve(2) lists the reasons.",
+        };
 }
 
 /// The child's life; `plan` is a `*const ExecPlan`.
@@ -247,8 +265,13 @@ fn prepare(plan: &ExecPlan<'_>) -> Result<(), Failed> {
     for (resource, soft, hard) in plan.limits {
         process::set_rlimit(*resource, *soft, *hard).map_err(at(&LIMIT))?;
     }
-    if let Some(groups) = plan.groups {
-        process::set_groups(groups).map_err(at(&GROUPS))?;
+    match plan.groups {
+        Groups::Keep => {}
+        Groups::Set(groups) => process::set_groups(groups).map_err(at(&GROUPS))?,
+        Groups::DropIfPermitted => match process::set_groups(&[]) {
+            Ok(()) | Err(Errno::EPERM) => {}
+            Err(errno) => return Err((&GROUPS, errno)),
+        },
     }
     if let Some(gid) = plan.gid {
         process::set_gid(gid).map_err(at(&GID))?;
@@ -265,7 +288,9 @@ fn prepare(plan: &ExecPlan<'_>) -> Result<(), Failed> {
             task::exit_group(EXEC_FAILED);
         }
     }
-    signal::set_mask(plan.mask);
+    if let Some(mask) = plan.mask {
+        signal::set_mask(mask);
+    }
     Ok(())
 }
 
@@ -306,7 +331,7 @@ fn install_fds(plan: &ExecPlan<'_>) -> Result<(), Failed> {
 /// What to say of a program that `execve` did not run.
 fn exec_failure(errno: Errno) -> Failed {
     let step = match errno.number() {
-        libc::ENOENT | libc::ENOTDIR => &NOT_FOUND,
+        libc::ENOENT => &NOT_FOUND,
         libc::EACCES => &NOT_EXECUTABLE,
         libc::E2BIG => &TOO_LONG,
         _ => &EXEC,
@@ -314,9 +339,11 @@ fn exec_failure(errno: Errno) -> Failed {
     (step, errno)
 }
 
-/// Becomes the program, as `execvp(3)` looks for it; returns why not.
+/// Becomes the program, as `execvp(3)` looks for it; returns why not: what refused the last path, or
+/// EACCES if that refused any. For a name with a slash there is one path.
 fn execute(plan: &ExecPlan<'_>) -> Errno {
     let mut answer = Errno::new(libc::ENOENT);
+    let mut denied = false;
     for path in plan.search_paths {
         // SAFETY: the parent made the arrays of NUL-terminated strings, each ended by null.
         let mut errno =
@@ -334,12 +361,16 @@ fn execute(plan: &ExecPlan<'_>) -> Errno {
                 )
             };
         }
+        answer = errno;
         match errno.number() {
             // Remembered, in case no better one follows.
-            libc::EACCES => answer = errno,
+            libc::EACCES => denied = true,
             libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT => {}
             _ => return errno,
         }
+    }
+    if denied {
+        answer = Errno::new(libc::EACCES);
     }
     answer
 }

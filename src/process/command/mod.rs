@@ -72,7 +72,7 @@ static NULL: Operation = Operation {
 /// | descriptors beyond 2 | no | `ExtraFiles`, from 3 on | any number |
 /// | all others closed | no | no | [`close_others`](Self::close_others) |
 /// | resource limits | no | no (by `Prlimit` afterwards) | [`rlimit`](Self::rlimit) |
-/// | signal mask, default handlers | emptied; SIGPIPE | reset to what Go started with | [`signal_mask`](Self::signal_mask), [`default_signal`](Self::default_signal) |
+/// | signal mask, default handlers | the caller's; SIGPIPE | reset to what Go started with | [`signal_mask`](Self::signal_mask), [`default_signal`](Self::default_signal) |
 /// | parent-death signal | no | `Pdeathsig` | [`parent_death_signal`](Self::parent_death_signal) |
 /// | chroot | unstable | `Chroot` | [`chroot`](Self::chroot) |
 /// | namespaces, id maps | no | `Cloneflags`, `UidMappings` | [`namespaces`](Self::namespaces), [`uid_map`](Self::uid_map) |
@@ -86,7 +86,7 @@ static NULL: Operation = Operation {
 /// As `execvp(3)` does, in the child's own root, working directory and environment: a name with a
 /// slash is a path; any other is tried in each directory of the child's `PATH` (`/bin:/usr/bin`
 /// if it has none). A directory that has no such file or may not be searched is passed over; if
-/// nothing better follows, "permission denied" is remembered over "not found". A file that is
+/// nothing better follows, "permission denied" is remembered over the error of the last. A file that is
 /// executable but in no format the kernel knows is given to `/bin/sh`.
 ///
 /// # The order of steps

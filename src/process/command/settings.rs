@@ -5,10 +5,10 @@ use alloc::vec::Vec;
 
 use super::Command;
 use super::before_exec::{BeforeExec, Rlimit};
+use super::exec_child::Groups;
 use super::kernel_str::KernelStr;
 use crate::error::Error;
 use crate::process::namespaces::{IdMaps, Namespaces};
-use crate::sys::process::effective_uid;
 use crate::sys::signal::SigSet;
 use crate::thread::{Signal, SignalSet};
 
@@ -16,7 +16,7 @@ use crate::thread::{Signal, SignalSet};
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) default_signals: SigSet,
-    pub(super) mask: SigSet,
+    pub(super) mask: Option<SigSet>,
     pub(super) new_session: bool,
     pub(super) process_group: Option<i32>,
     pub(super) controlling_terminal: Option<i32>,
@@ -40,7 +40,7 @@ impl Default for Settings {
         Self {
             // Rust programs ignore SIGPIPE; others do not expect to start so.
             default_signals: SigSet::EMPTY.with(libc::SIGPIPE).unwrap_or(SigSet::EMPTY),
-            mask: SigSet::EMPTY,
+            mask: None,
             new_session: false,
             process_group: None,
             controlling_terminal: None,
@@ -84,15 +84,14 @@ impl Settings {
         self.maps.check(self.namespaces.flags())
     }
 
-    /// The groups asked for. Root that becomes another user gives up its own groups, unless told
-    /// to keep some: they would be root's rights under another name.
-    pub(super) fn groups_to_set(&self) -> Option<&[u32]> {
-        let leaves_root = self.uid.is_some_and(|uid| uid != 0)
-            && effective_uid() == 0
-            && !self.namespaces.contains(Namespaces::USER);
-        self.groups
-            .as_deref()
-            .or(leaves_root.then_some(&[] as &[u32]))
+    /// The groups asked for. A child that becomes another user gives up its own groups, unless told
+    /// to keep some: they would be the caller's rights under another name.
+    pub(super) fn groups_to_set(&self) -> Groups<'_> {
+        match (&self.groups, self.uid) {
+            (Some(groups), _) => Groups::Set(groups),
+            (None, Some(_)) => Groups::DropIfPermitted,
+            (None, None) => Groups::Keep,
+        }
     }
 }
 
@@ -168,8 +167,9 @@ impl Command {
         self
     }
 
-    /// Sets the child's real, effective and saved user id. Root that becomes another user also
-    /// gives up its supplementary groups, unless [`groups`](Self::groups) says otherwise.
+    /// Sets the child's real, effective and saved user id. The child also gives up its supplementary
+    /// groups, unless [`groups`](Self::groups) says otherwise, or it may not (`EPERM`): that takes
+    /// `CAP_SETGID` and a user namespace that does not deny it.
     ///
     /// ```no_run
     /// # use rawthread::process::Command;
@@ -224,7 +224,8 @@ impl Command {
         self
     }
 
-    /// Sets the signals that are blocked in the child; none unless set.
+    /// Sets the signals that are blocked in the child. Unless set they are those of the thread that
+    /// spawns it, as with `std::process::Command`.
     ///
     /// ```
     /// # use rawthread::{Signal, process::Command};
@@ -236,7 +237,7 @@ impl Command {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn signal_mask(&mut self, blocked: SignalSet) -> &mut Self {
-        self.settings.mask = blocked.kernel();
+        self.settings.mask = Some(blocked.kernel());
         self
     }
 
@@ -303,8 +304,8 @@ impl Command {
         self
     }
 
-    /// As [`uid_map`](Self::uid_map), for group ids. Where the caller is not root, `setgroups` is
-    /// denied in the namespace first, as the kernel demands.
+    /// As [`uid_map`](Self::uid_map), for group ids. Where the caller lacks `CAP_SETGID`, `setgroups`
+    /// is denied in the namespace first, as the kernel demands.
     ///
     /// ```
     /// # use rawthread::process::Command;

@@ -56,6 +56,7 @@ pub(super) fn spawn(plan: &mut ExecPlan<'_>, options: &SpawnOptions<'_>) -> Resu
     // No handler of this process may run in the child before its handlers are reset, nor on this
     // thread while the child uses its thread pointer.
     let mask = signal::set_mask(SigSet::ALL);
+    plan.mask = plan.mask.or(Some(mask));
     let made = loop {
         plan.reset_handlers = !flags.contains(CloneFlags::CLEAR_SIGHAND);
         let request = clone::CloneArgs {

@@ -16,6 +16,7 @@
 //!   destructors.
 //! * [`libc_state`]: what of libc's own a program can see.
 //! * [`tls_snapshot`]: the same in static programs; [`unreported_tls`]: in libraries that came later.
+//! * [`stack_words`]: what libc tells of a thread's stack.
 //! * [`overflow`]: the report of a stack overflow; [`destroy`]: the end of a TCB.
 #![allow(unsafe_code, reason = "stands between the kernel and libc")]
 
@@ -27,6 +28,7 @@ mod libc_state;
 mod modules;
 pub(crate) mod overflow;
 pub(crate) mod pthread_keys;
+mod stack_words;
 mod symbols;
 mod tcb_reserve;
 mod tid_field;
@@ -74,6 +76,8 @@ pub(crate) struct Tcb {
     pthread: libc::pthread_t,
     /// The donor's tid while it lives.
     donor_tid: i32,
+    /// What libc told of the stack before [`stack_words::set`]; zeroes if that was not called.
+    libc_stack: [usize; 2],
     /// What the donor goes on to do instead of leaving at once (see `donor::create_and_run`).
     on_donor: Option<(ChildEntry, *mut u8)>,
     /// Where a donor that is not launched says why there is no TCB; its creator waits.
@@ -235,6 +239,25 @@ impl Runtime for Hosted {
             libc::pthread_attr_destroy(attributes);
         }
         (low as usize, low as usize + len)
+    }
+
+    fn can_set_stack() -> Option<bool> {
+        stack_words::are_found()
+    }
+
+    unsafe fn learn_to_set_stack(slot: Slot) {
+        // SAFETY: passed on.
+        unsafe { stack_words::find(slot) };
+    }
+
+    unsafe fn set_stack(slot: Slot, low: usize, end: usize) {
+        // SAFETY: passed on.
+        unsafe { stack_words::set(slot, low, end) };
+    }
+
+    unsafe fn restore_stack(slot: Slot) {
+        // SAFETY: passed on.
+        unsafe { stack_words::restore(slot) };
     }
 
     fn current() -> *mut () {

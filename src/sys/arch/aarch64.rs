@@ -301,6 +301,44 @@ pub(crate) unsafe fn set_thread_pointer(pointer: *mut u8) -> isize {
     0
 }
 
+/// The calling thread's floating-point environment: FPCR in the low half, FPSR in the high one.
+pub(crate) fn float_environment() -> u64 {
+    let (control, status): (u64, u64);
+    // SAFETY: reads two registers.
+    unsafe {
+        asm!(
+            "mrs {control}, fpcr",
+            "mrs {status}, fpsr",
+            control = out(reg) control,
+            status = out(reg) status,
+            options(nomem, nostack, preserves_flags),
+        );
+    }
+    control & 0xffff_ffff | status << 32
+}
+
+/// Sets the calling thread's floating-point environment.
+///
+/// # Safety
+/// It must come from [`float_environment`], in this process, and the code that follows must expect
+/// it.
+pub(crate) unsafe fn set_float_environment(environment: u64) {
+    let present = float_environment();
+    // Writing FPCR is slow on some processors.
+    if present as u32 != environment as u32 {
+        // SAFETY: the caller vouches for the value.
+        unsafe {
+            asm!("msr fpcr, {}", in(reg) environment & 0xffff_ffff, options(nostack, preserves_flags));
+        }
+    }
+    if present >> 32 != environment >> 32 {
+        // SAFETY: as above.
+        unsafe {
+            asm!("msr fpsr, {}", in(reg) environment >> 32, options(nostack, preserves_flags));
+        }
+    }
+}
+
 /// Keeps the caller's frame for [`restore_context`], which makes this call return on another kernel
 /// thread, and goes on in `next(argument)`, on the stack below. Returns only when resumed.
 ///

@@ -9,6 +9,7 @@
 //! | `thread_pointer`, `set_thread_pointer` | the register that finds the TCB |
 //! | `stack_pointer` | where the calling thread's frames end |
 //! | `has_shadow_stack` | whether a return must match the processor's own record of calls |
+//! | `float_environment`, `set_float_environment` | rounding, traps and exceptions of floating point |
 //! | `save_context`, `restore_context` | leave a frame for good on this kernel thread and later run it on another |
 //! | `exit_thread` | leave by the `exit` system call without touching the stack again |
 //! | `unmap_and_exit_thread` | the same, after unmapping the stack it stands on |

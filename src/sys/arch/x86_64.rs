@@ -307,6 +307,57 @@ pub(crate) unsafe fn set_thread_pointer(pointer: *mut u8) -> isize {
     unsafe { syscall2(libc::SYS_arch_prctl, ARCH_SET_FS, pointer as usize) }
 }
 
+/// The x87 exception bits (and the stack fault bit) of a status word.
+const X87_EXCEPTIONS: u16 = 0x7f;
+
+/// The calling thread's floating-point environment: MXCSR, then the x87 control word, then the x87
+/// exceptions.
+pub(crate) fn float_environment() -> u64 {
+    let (mut mxcsr, mut control, mut status) = (0u32, 0u16, 0u16);
+    // SAFETY: each instruction writes its operand's size to one local.
+    unsafe {
+        asm!(
+            "stmxcsr [{mxcsr}]",
+            "fnstcw [{control}]",
+            "fnstsw [{status}]",
+            mxcsr = in(reg) &raw mut mxcsr,
+            control = in(reg) &raw mut control,
+            status = in(reg) &raw mut status,
+            options(nostack, preserves_flags),
+        );
+    }
+    u64::from(mxcsr) | u64::from(control) << 32 | u64::from(status & X87_EXCEPTIONS) << 48
+}
+
+/// Sets the calling thread's floating-point environment.
+///
+/// # Safety
+/// It must come from [`float_environment`], in this process (MXCSR has bits that fault), and the
+/// code that follows must expect it.
+pub(crate) unsafe fn set_float_environment(environment: u64) {
+    let present = float_environment();
+    let mxcsr = environment as u32;
+    if present as u32 != mxcsr {
+        // SAFETY: the caller vouches for the value.
+        unsafe {
+            asm!("ldmxcsr [{}]", in(reg) &raw const mxcsr, options(nostack, preserves_flags));
+        }
+    }
+    if present >> 32 == environment >> 32 {
+        return;
+    }
+    // The x87 environment in 64-bit mode: control, status and tag words in a double word each, and
+    // four more.
+    let mut x87 = [0u32; 7];
+    // SAFETY: stores 28 bytes; the exceptions that it masks are set again below.
+    unsafe { asm!("fnstenv [{}]", in(reg) &raw mut x87, options(nostack, preserves_flags)) };
+    let exceptions = u32::from(X87_EXCEPTIONS);
+    x87[0] = x87[0] & 0xffff_0000 | (environment >> 32) as u32 & 0xffff;
+    x87[1] = x87[1] & !exceptions | (environment >> 48) as u32 & exceptions;
+    // SAFETY: what was stored just now, but for the caller's control word and exceptions.
+    unsafe { asm!("fldenv [{}]", in(reg) &raw const x87, options(nostack, preserves_flags)) };
+}
+
 /// Keeps the caller's frame for [`restore_context`], which makes this call return on another kernel
 /// thread, and goes on in `next(argument)`, on the stack below. Returns only when resumed.
 ///

@@ -21,7 +21,7 @@ use crate::runtime::record::{Name, ThreadInner, ThreadRef};
 use crate::runtime::{Rt, Runtime, Slot};
 use crate::sync::futex;
 use crate::sys::inherited::{self, InheritedAttrs};
-use crate::sys::{signal, task};
+use crate::sys::{arch, signal, task};
 
 #[cfg(any(not(feature = "std"), test))]
 pub(crate) mod futex_handoff;
@@ -47,6 +47,9 @@ struct IdleWorker {
     /// What the thread was born with, and still has.
     traits: UnsafeCell<Option<InheritedAttrs>>,
     fork_generation: AtomicU32,
+    /// The floating-point environment of the task's spawner, by the spawner before it gives the
+    /// task: Relaxed, for giving orders it.
+    float: AtomicU64,
     /// Where it waits for a task.
     handoff: PlatformHandoff,
 }
@@ -208,6 +211,8 @@ fn dispatch_to_idle(head: *mut PacketHeader) -> Option<Slot> {
         let slot = idle.slot.load(Ordering::Relaxed);
         // SAFETY: the packet is ours until it is given away.
         unsafe { record_of(head) }.set_tid(idle.tid.load(Ordering::Relaxed));
+        idle.float
+            .store(arch::float_environment(), Ordering::Relaxed);
         if send(idle, Message::Run(head.cast())) {
             // SAFETY: slots are permanent cells.
             return Some(unsafe { &*slot.cast() });
@@ -359,9 +364,15 @@ fn wait_for_task(slot: Slot, traits: Option<InheritedAttrs>) -> Option<*mut Pack
     IDLE_STACK.push(idle);
     // Without a gift the cell stays on the list until a spawner pops it and finds it left (HANDOFF-3).
     let given = idle.handoff.wait(time)?;
+    let float = idle.float.load(Ordering::Relaxed);
     FREE.push(idle);
     match given {
-        Message::Run(head) => Some(head.cast()),
+        Message::Run(head) => {
+            // SAFETY: the spawner read it, and the task expects its spawner's, as a new thread,
+            // whose registers the kernel copies, has it.
+            unsafe { arch::set_float_environment(float) };
+            Some(head.cast())
+        }
         Message::Exit => None,
     }
 }

@@ -224,7 +224,20 @@ unsafe fn set_panicked<F: FnOnce() -> T, T>(head: *mut PacketHeader) {
 #[cfg(feature = "std")]
 pub(in crate::thread) fn catch<T>(closure: impl FnOnce() -> T) -> Result<T> {
     // The closure is consumed and what it shares was shared by its author: as std's spawn.
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(closure))
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        __rust_begin_short_backtrace(closure)
+    }))
+}
+
+/// Runs `closure`. std ends the backtrace of a panic message at a function of this name, so that
+/// frames of the runtime are not shown.
+#[cfg(feature = "std")]
+#[inline(never)]
+pub(crate) fn __rust_begin_short_backtrace<T>(closure: impl FnOnce() -> T) -> T {
+    let result = closure();
+    // A tail call would leave no frame.
+    core::hint::black_box(());
+    result
 }
 
 /// Without std there is no unwinding to catch: a panic that returns to nobody ends the process.

@@ -10,7 +10,7 @@ use super::setup::{StartupActions, StartupHandshake};
 use crate::diagnosis;
 use crate::error::{Error, Operation};
 use crate::flags::{CloneFlags, Preset};
-use crate::runtime::record::ThreadRef;
+use crate::runtime::record::{self, ThreadRef};
 use crate::runtime::{CloneTls, Rt, Runtime, Slot, Tcb};
 use crate::stack::layout;
 use crate::stack::slot::{self, ALIVE, Acquired};
@@ -139,8 +139,15 @@ impl<'a> PreparedThread<'a> {
             Some(packet) if packet > stack => packet as *mut PacketHeader,
             _ => unreachable!("the slot was chosen to hold the packet"),
         };
+        if let Some((low, len)) = options.stack {
+            // SAFETY: as above; `learn_of_own_stacks` said that it can be done.
+            unsafe { Rt::set_stack(slot, low, low + len) };
+        }
         let start = Start {
-            release: release_slot,
+            release: match options.stack {
+                None => release_slot,
+                Some(_) => release_slot_and_stack,
+            },
             setup: ptr::null(),
             mask: options.mask,
             comm,
@@ -259,6 +266,8 @@ impl FailedSpawn {
         if self.has_tcb && Rt::is_lost(self.slot) {
             self.slot.set_current_record(ptr::null_mut());
         } else if self.has_tcb {
+            // SAFETY: no thread came to be, or it is gone: the slot is ours.
+            unsafe { Rt::restore_stack(self.slot) };
             Rt::cache().release(self.slot);
         } else {
             Rt::cache().release_uninit(self.slot);
@@ -303,6 +312,48 @@ const SIZE_OVERFLOW: Error = Error::invalid_input(
 unsafe fn release_slot(head: *mut PacketHeader) {
     // SAFETY: the head is there until the slot is taken again.
     Rt::cache().release(unsafe { super::packet::slot_of(head) });
+}
+
+/// As [`release_slot`], for a thread that stood on memory of its spawner's own.
+///
+/// # Safety
+/// As [`release_slot`].
+unsafe fn release_slot_and_stack(head: *mut PacketHeader) {
+    // SAFETY: the thread has left, and has no step to do but its exit.
+    unsafe {
+        Rt::restore_stack(super::packet::slot_of(head));
+        release_slot(head);
+    }
+}
+
+/// Whether threads can stand on memory of the caller's own, so that everyone who asks about their
+/// stack is told the truth. A thread finds out, once.
+///
+/// # Errors
+/// `Unsupported` if not, or why no thread could be made.
+pub(in crate::thread) fn learn_of_own_stacks() -> core::result::Result<(), Error> {
+    Rt::ensure_init()?;
+    if Rt::can_set_stack().is_none() {
+        let learn = || {
+            let slot = record::current().slot();
+            // SAFETY: the slot of the calling thread, which has no other stack.
+            unsafe { Rt::learn_to_set_stack(&*slot.cast()) };
+        };
+        // Joined by its handle, whatever comes of it.
+        let _ = crate::thread::Builder::new()
+            .stack_size(64 * 1024)
+            .spawn(learn)?
+            .join();
+    }
+    match Rt::can_set_stack() {
+        Some(true) => Ok(()),
+        _ => Err(Error::unsupported(
+            "this libc's word of where a thread's stack lies is not found, so pthread_getattr_np \
+             would tell garbage collectors and stack checks of another stack",
+            "Leave Builder::stack out: stack_size sets how much memory of this crate's there is.",
+            None,
+        )),
+    }
 }
 
 /// Sleeps until the kernel is done with the slot's thread; false if the deadline came first.

@@ -1,0 +1,126 @@
+//! What libc tells of a thread's stack, where the thread stands on another than its slot's.
+//!
+//! `pthread_getattr_np` reads two neighbouring words of libc's description of a thread: an address
+//! (glibc: the lowest; musl: the end) and a length. Where they lie is found by what the function
+//! tells of a thread that stands on its slot, and proved by changing them and asking again.
+
+use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{Hosted, Slot, pthread_address};
+use crate::runtime::Runtime;
+
+/// Where the words are, counted from the handle.
+///
+/// | value | meaning | becomes |
+/// |---|---|---|
+/// | `UNKNOWN` | no thread has looked | one of the others, once |
+/// | `NOT_FOUND` | a thread has looked, and found none that can be proved | |
+/// | other | `2 * offset`, 1 more if the first word is the end | |
+///
+/// Offsets are multiples of 8 beyond 0. Relaxed: the word carries no data but itself, and whoever
+/// looks finds the same.
+static WORDS: AtomicUsize = AtomicUsize::new(UNKNOWN);
+const UNKNOWN: usize = 0;
+const NOT_FOUND: usize = 1;
+
+/// Bytes of libc's description of a thread in which every libc known has the words.
+const WINDOW: usize = 2304;
+
+/// Whether [`set`] works; `None` before [`find`] ran.
+pub(super) fn are_found() -> Option<bool> {
+    match WORDS.load(Ordering::Relaxed) {
+        UNKNOWN => None,
+        found => Some(found != NOT_FOUND),
+    }
+}
+
+/// Looks for the words.
+///
+/// # Safety
+/// `slot` is the calling thread's, with a TCB, and the thread stands on it.
+pub(super) unsafe fn find(slot: Slot) {
+    let (base, len) = slot.region().stack();
+    let handle = pthread_address();
+    let end = base.wrapping_add(len).addr();
+    let inside = (base.addr()..end).contains(&handle.addr());
+    let window = if inside { end - handle.addr() } else { 0 };
+    let told = Hosted::native_stack();
+    let found = (8..window.min(WINDOW).saturating_sub(16))
+        .step_by(8)
+        .find_map(|offset| {
+            // SAFETY: the two words lie in the slot, between the handle and the end of its stack.
+            let pair = unsafe { pair_at(handle, offset) };
+            [false, true]
+                .into_iter()
+                .find(|by_end| proves(pair, *by_end, told))
+                .map(|by_end| 2 * offset + usize::from(by_end))
+        });
+    WORDS.store(found.unwrap_or(NOT_FOUND), Ordering::Relaxed);
+}
+
+/// Whether these words make libc tell what it tells.
+fn proves(pair: [&AtomicUsize; 2], by_end: bool, (low, end): (usize, usize)) -> bool {
+    const SHIFT: usize = 4096;
+    let old = pair.map(|word| word.load(Ordering::Relaxed));
+    if end - low <= 2 * SHIFT || old != as_words(by_end, low, end) {
+        return false;
+    }
+    let other = (low + SHIFT, end - SHIFT);
+    store(pair, as_words(by_end, other.0, other.1));
+    let told = Hosted::native_stack();
+    store(pair, old);
+    told == other
+}
+
+fn as_words(by_end: bool, low: usize, end: usize) -> [usize; 2] {
+    [if by_end { end } else { low }, end - low]
+}
+
+fn store(pair: [&AtomicUsize; 2], words: [usize; 2]) {
+    for (word, value) in pair.into_iter().zip(words) {
+        word.store(value, Ordering::Relaxed);
+    }
+}
+
+/// Atomic, for another thread may ask libc about this one at any time.
+///
+/// # Safety
+/// Two words of permanent memory that is libc's lie there.
+unsafe fn pair_at<'a>(handle: *const u8, offset: usize) -> [&'a AtomicUsize; 2] {
+    let first = handle.wrapping_add(offset).cast::<AtomicUsize>();
+    // SAFETY: passed on; every handle is aligned to 8 at least.
+    unsafe { [&*first, &*first.add(1)] }
+}
+
+/// Has libc tell the stack `low..end` of the slot's next thread, until [`restore`].
+///
+/// # Safety
+/// The slot is the caller's alone, vacant, and has a TCB; the words are found.
+pub(super) unsafe fn set(slot: Slot, low: usize, end: usize) {
+    let word = WORDS.load(Ordering::Relaxed);
+    let tcb = slot.tcb();
+    // SAFETY: a handle is an address, or the words would not have been found at one.
+    unsafe {
+        let pair = pair_at((*tcb).pthread as *const u8, word / 2);
+        let old = pair.map(|word| word.load(Ordering::Relaxed));
+        (&raw mut (*tcb).libc_stack).write(old);
+        store(pair, as_words(word % 2 == 1, low, end));
+    }
+}
+
+/// Undoes [`set`]; nothing if it was not called.
+///
+/// # Safety
+/// The slot is the caller's alone, but for a thread that is about to exit.
+pub(super) unsafe fn restore(slot: Slot) {
+    let tcb = slot.tcb();
+    // SAFETY: by the contract.
+    unsafe {
+        let old = ptr::replace(&raw mut (*tcb).libc_stack, [0; 2]);
+        if old != [0; 2] {
+            let word = WORDS.load(Ordering::Relaxed);
+            store(pair_at((*tcb).pthread as *const u8, word / 2), old);
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What the kernel refuses keeps its errno and is explained.
+
+use std::os::fd::AsRawFd;
+
+use rawthread::process::{Builder, Command};
+
+use crate::common::{self, in_subprocess};
+use crate::util;
+
+/// Makes the calling thread's system call `number`, and its children's, fail with `errno`.
+fn refuse(number: i64, errno: i32) {
+    let step = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter {
+        code: code as u16,
+        jt,
+        jf,
+        k,
+    };
+    let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    let answer = libc::BPF_RET | libc::BPF_K;
+    let mut filter = [
+        step(load, 0, 0, 0),
+        step(equal, 0, 1, number as u32),
+        step(answer, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
+        step(answer, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: filter.len() as u16,
+        filter: filter.as_mut_ptr(),
+    };
+    // SAFETY: the kernel copies the program.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, 2, &program), 0);
+    }
+}
+
+fn refused(number: i64, errno: i32, run: impl FnOnce() -> rawthread::Error + Send) -> String {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            refuse(number, errno);
+            run()
+        });
+        let error = thread.join().unwrap();
+        assert_eq!(error.raw_os_error(), Some(errno), "{error}");
+        error.to_string()
+    })
+}
+
+#[test]
+fn a_program_named_by_a_path_fails_with_execves_errno() {
+    if !in_subprocess("refusals::a_program_named_by_a_path_fails_with_execves_errno") {
+        return;
+    }
+    let errors = |name: &str| {
+        let ours = Command::new(name).spawn().unwrap_err();
+        let std = std::process::Command::new(name).spawn().unwrap_err();
+        assert_eq!(ours.operation(), Some("execve"));
+        (ours.raw_os_error(), std.raw_os_error())
+    };
+    for (name, errno) in [
+        ("/bin/true/", libc::ENOTDIR),
+        ("/bin/true/true", libc::ENOTDIR),
+        ("/no/such", libc::ENOENT),
+        ("/", libc::EACCES),
+    ] {
+        assert_eq!(errors(name), (Some(errno), Some(errno)), "{name}");
+    }
+    for errno in [
+        libc::ESTALE,
+        libc::ETIMEDOUT,
+        libc::ENODEV,
+        libc::ENOTDIR,
+        libc::EIO,
+        libc::ENOEXEC,
+    ] {
+        // A file that execve does not know the format of is given to a shell, by execve.
+        let run = || Command::new("/bin/true").spawn().unwrap_err();
+        let text = refused(libc::SYS_execve, errno, run);
+        assert!(!text.contains("lists the reasons"), "{text}");
+    }
+}
+
+/// As execvp(3): EACCES if any directory's file may not be run, else what the last said.
+#[test]
+fn a_program_looked_for_fails_as_with_std() {
+    if !in_subprocess("refusals::a_program_looked_for_fails_as_with_std") {
+        return;
+    }
+    let directory = common::Directory::new("refusals");
+    let here = directory.path().to_str().unwrap();
+    let file = format!("{here}/file");
+    util::write(&directory.path().join("file"), "", 0o644);
+    util::write(&directory.path().join("tool"), "", 0o644);
+    for (path, errno) in [
+        (format!("{here}:/no/such"), libc::EACCES),
+        (format!("/no/such:{here}:{file}"), libc::EACCES),
+        (format!("/no/such:{file}"), libc::ENOTDIR),
+        (format!("{file}:/no/such"), libc::ENOENT),
+        ("/no/such".into(), libc::ENOENT),
+    ] {
+        let name = "tool";
+        let ours = Command::new(name).env("PATH", &*path).spawn();
+        let std = std::process::Command::new(name).env("PATH", &path).spawn();
+        assert_eq!(ours.unwrap_err().raw_os_error(), Some(errno), "{path}");
+        assert_eq!(std.unwrap_err().raw_os_error(), Some(errno), "std: {path}");
+    }
+}
+
+#[test]
+fn a_cgroup_that_takes_no_processes_is_explained() {
+    if !in_subprocess("refusals::a_cgroup_that_takes_no_processes_is_explained") {
+        return;
+    }
+    let root = std::fs::File::open("/").unwrap();
+    for (errno, word) in [
+        (libc::EBUSY, "subtree_control"),
+        (libc::EOPNOTSUPP, "cgroup.type"),
+        (libc::ENODEV, "removed"),
+        (libc::EBADF, "cgroup v2"),
+    ] {
+        let fd = root.as_raw_fd();
+        let command = || Command::new("true").cgroup(fd).spawn().unwrap_err();
+        let text = refused(libc::SYS_clone3, errno, command);
+        assert!(text.contains(word), "{text}");
+        // SAFETY: no child is made.
+        let builder = || unsafe { Builder::new().cgroup(fd).spawn(|| 0) }.unwrap_err();
+        let text = refused(libc::SYS_clone3, errno, builder);
+        assert!(text.contains(word), "{text}");
+    }
+}
+
+/// The kernel's own answer, where a controller can be given to children.
+#[test]
+fn a_cgroup_with_controllers_for_its_children_is_explained() {
+    let roots = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
+    let Some(root) = roots
+        .into_iter()
+        .find(|root| std::path::Path::new(root).join("cgroup.procs").exists())
+    else {
+        println!("SKIP: no cgroup v2 here");
+        return;
+    };
+    let path = format!("{root}/rawthread-busy-{}", std::process::id());
+    if let Err(error) = std::fs::create_dir(&path) {
+        println!("SKIP: cannot make a cgroup: {error}");
+        return;
+    }
+    let controllers = std::fs::read_to_string(format!("{path}/cgroup.controllers")).unwrap();
+    let given = controllers.split_whitespace().find(|name| {
+        std::fs::write(format!("{path}/cgroup.subtree_control"), format!("+{name}")).is_ok()
+    });
+    let directory = std::fs::File::open(&path).unwrap();
+    let result = Command::new("true").cgroup(directory.as_raw_fd()).status();
+    std::fs::remove_dir(&path).unwrap();
+    if given.is_none() {
+        println!("SKIP: no controller to give: {controllers:?}");
+        return;
+    }
+    let error = result.unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EBUSY), "{error}");
+    assert!(error.to_string().contains("subtree_control"), "{error}");
+}
+
+/// The mask is the calling thread's, as with std, unless one is set.
+#[test]
+fn the_signal_mask_is_inherited() {
+    if !in_subprocess("refusals::the_signal_mask_is_inherited") {
+        return;
+    }
+    // SAFETY: this process is the test's own.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigaddset(&mut set, libc::SIGHUP);
+        libc::sigaddset(&mut set, libc::SIGUSR1);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
+    }
+    let arguments = ["SigBlk", "/proc/self/status"];
+    let ours = Command::new("grep").args(arguments).output().unwrap();
+    let std = std::process::Command::new("grep").args(arguments).output();
+    assert_eq!(ours.stdout, b"SigBlk:\t0000000000000201\n");
+    assert_eq!(std.unwrap().stdout, ours.stdout);
+    let none = Command::new("grep")
+        .args(arguments)
+        .signal_mask(rawthread::SignalSet::empty())
+        .output();
+    assert_eq!(none.unwrap().stdout, b"SigBlk:\t0000000000000000\n");
+}

@@ -1,0 +1,175 @@
+//! What a command's child gives up depends on what the caller may, not on being root.
+
+use rawthread::process::{Command, Namespaces};
+
+use crate::common::in_subprocess;
+use crate::settings::is_root;
+use crate::util::{self, sh};
+
+const CAP_SETGID: u32 = 6;
+const CAP_SETUID: u32 = 7;
+const CAP_SETFCAP: u32 = 31;
+const ID: usize = 54_321;
+
+fn call(number: i64, arguments: [usize; 5]) -> i64 {
+    let [a, b, c, d, e] = arguments;
+    // SAFETY: the numbers used below change the calling task or read the memory named.
+    unsafe { libc::syscall(number, a, b, c, d, e) }
+}
+
+/// Makes the calling thread, which is root's, a user with groups and these capabilities alone.
+fn become_user_with(capabilities: &[u32]) {
+    let groups = [7u32, 8];
+    let setgroups = [2, groups.as_ptr() as usize, 0, 0, 0];
+    assert_eq!(call(libc::SYS_setgroups, setgroups), 0);
+    assert_eq!(
+        call(
+            libc::SYS_prctl,
+            [libc::PR_SET_KEEPCAPS as usize, 1, 0, 0, 0]
+        ),
+        0
+    );
+    assert_eq!(call(libc::SYS_setresgid, [ID, ID, ID, 0, 0]), 0);
+    assert_eq!(call(libc::SYS_setresuid, [ID, ID, ID, 0, 0]), 0);
+    let bits = capabilities.iter().fold(0u32, |bits, bit| bits | 1 << bit);
+    let mut header = [0x2008_0522u32, 0];
+    let sets = [bits, bits, 0, 0, 0, 0];
+    let capset = [
+        header.as_mut_ptr() as usize,
+        sets.as_ptr() as usize,
+        0,
+        0,
+        0,
+    ];
+    assert_eq!(call(libc::SYS_capset, capset), 0);
+    // SAFETY: files of this process are its user's again.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1) };
+}
+
+/// Runs this in a process of its own, as such a user. Threads that libc does not know the ids of do
+/// no harm there.
+fn as_user_with(test: &str, capabilities: &'static [u32], check: fn()) {
+    if !is_root() {
+        println!("SKIP: needs root, to become another user");
+        return;
+    }
+    if in_subprocess(test) {
+        std::thread::spawn(move || {
+            become_user_with(capabilities);
+            check();
+        })
+        .join()
+        .unwrap();
+    }
+}
+
+const GROUPS: &str = "grep ^Groups: /proc/self/status | tr -s '\\t ' ' '";
+
+#[test]
+fn a_caller_with_the_right_drops_its_groups_without_being_root() {
+    let test = "rights::a_caller_with_the_right_drops_its_groups_without_being_root";
+    as_user_with(test, &[CAP_SETGID, CAP_SETUID], || {
+        let kept = sh(GROUPS, |_| ());
+        assert_eq!(kept, "Groups: 7 8");
+        let dropped = sh(GROUPS, |command| {
+            command.uid(65534);
+        });
+        assert_eq!(dropped, "Groups:");
+        let asked = sh(GROUPS, |command| {
+            command.uid(65534).groups([9]);
+        });
+        assert_eq!(asked, "Groups: 9");
+    });
+}
+
+#[test]
+fn a_caller_without_the_right_keeps_its_groups() {
+    let test = "rights::a_caller_without_the_right_keeps_its_groups";
+    as_user_with(test, &[], || {
+        let kept = sh(GROUPS, |command| {
+            command.uid(ID as u32);
+        });
+        assert_eq!(kept, "Groups: 7 8");
+        let error = Command::new("true").groups([]).spawn().unwrap_err();
+        assert_eq!(error.operation(), Some("setgroups"), "{error}");
+    });
+}
+
+/// A child that stays root gives up its groups as any other does.
+#[test]
+fn root_is_no_exception() {
+    if !is_root() {
+        println!("SKIP: needs root");
+        return;
+    }
+    if !in_subprocess("rights::root_is_no_exception") {
+        return;
+    }
+    let groups = [7u32, 8];
+    let own = std::thread::spawn(move || {
+        assert_eq!(
+            call(libc::SYS_setgroups, [2, groups.as_ptr() as usize, 0, 0, 0]),
+            0
+        );
+        sh(GROUPS, |command| {
+            command.uid(0);
+        })
+    });
+    assert_eq!(own.join().unwrap(), "Groups:");
+}
+
+fn setgroups_inside() -> String {
+    sh("cat /proc/self/setgroups", |command| {
+        command
+            .namespaces(Namespaces::USER)
+            .uid_map(0, ID as u32, 1)
+            .gid_map(0, ID as u32, 1);
+    })
+}
+
+#[test]
+fn a_map_by_a_caller_with_the_right_leaves_setgroups_allowed() {
+    let test = "rights::a_map_by_a_caller_with_the_right_leaves_setgroups_allowed";
+    as_user_with(test, &[CAP_SETGID, CAP_SETUID, CAP_SETFCAP], || {
+        if util::user_namespaces() {
+            assert_eq!(setgroups_inside(), "allow");
+        }
+    });
+}
+
+#[test]
+fn a_map_by_a_caller_without_the_right_denies_setgroups() {
+    let test = "rights::a_map_by_a_caller_without_the_right_denies_setgroups";
+    as_user_with(test, &[], || {
+        if util::user_namespaces() {
+            assert_eq!(setgroups_inside(), "deny");
+        }
+    });
+}
+
+/// In a namespace whose maps allow it, the child's groups are its caller's, and go as well.
+#[test]
+fn a_child_in_a_user_namespace_drops_its_groups_where_it_may() {
+    if !is_root() || !util::user_namespaces() {
+        println!("SKIP: needs root and user namespaces");
+        return;
+    }
+    if !in_subprocess("rights::a_child_in_a_user_namespace_drops_its_groups_where_it_may") {
+        return;
+    }
+    let groups = [7u32, 8];
+    let child = std::thread::spawn(move || {
+        assert_eq!(
+            call(libc::SYS_setgroups, [2, groups.as_ptr() as usize, 0, 0, 0]),
+            0
+        );
+        sh(GROUPS, |command| {
+            command
+                .namespaces(Namespaces::USER)
+                .uid_map(0, 0, 70_000)
+                .gid_map(0, 0, 70_000)
+                .uid(65534);
+        })
+    });
+    assert_eq!(child.join().unwrap(), "Groups:");
+}
