@@ -13,6 +13,7 @@ use std::process::{Command, Output};
 use std::sync::{LazyLock, Mutex};
 
 mod elf;
+mod guard_zero;
 
 /// A way to build all programs.
 #[derive(Clone, Copy)]
