@@ -5,8 +5,8 @@
 //! run, then the function that [`entry!`](crate::entry) named. What it returns is the exit status
 //! of the process, whatever other threads do.
 //!
-//! C objects may be linked in, but for those with an `ifunc` (or `target_clones`): nobody asks its
-//! resolver, and a call of it crashes.
+//! C objects may be linked in, but for those with an `ifunc` (or `target_clones`): no resolver is
+//! called, and a program that has one ends at its start.
 //!
 //! The feature also brings the functions that compilers call unasked: `memcpy`, `memmove`,
 //! `memset`, `memcmp`, `bcmp`, `strlen`, `__stack_chk_fail`. There is no other C function, and
@@ -18,6 +18,8 @@
 //! | duplicate symbol `_start` | the link argument `-nostartfiles` is missing |
 //! | undefined symbol `__rawthread_main` | [`entry!`](crate::entry) is missing |
 //! | `fatal: not a static program` | neither the link argument `-static-pie` nor all that a fixed address takes (README) |
+//! | `fatal: a relocation of kind 37 ` (1032 on AArch64) | C code with an ifunc or `target_clones` |
+//! | `fatal: a relocation of kind ` and another number | an object that was made for a shared library |
 //! | any other undefined symbol | a C function; the crate `libc` has declarations only |
 //! | duplicate lang item `panic_impl` | of the program's panic handler and the feature `panic-thread`, leave out one; of a test harness, it needs std: `test = false` |
 //!
@@ -94,10 +96,20 @@ type Constructor =
 
 /// Where `_start` goes on.
 ///
+/// `ifuncs` and `ifuncs_end` are the ends of the linker's table of ifuncs, if there is one outside of
+/// the dynamic section.
+///
 /// # Safety
 /// `stack` is the initial stack as the kernel left it.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn __rawthread_begin(stack: *const usize) -> ! {
+unsafe extern "C" fn __rawthread_begin(
+    stack: *const usize,
+    ifuncs: *const u8,
+    ifuncs_end: *const u8,
+) -> ! {
+    if ifuncs != ifuncs_end {
+        relocate::refuse_kind(relocate::IRELATIVE);
+    }
     // SAFETY: the kernel ends the environment with a null pointer, behind which the vector lies.
     unsafe {
         let mut word = environment(stack);
@@ -123,10 +135,7 @@ unsafe fn reject_dynamic_loader(mut auxv: *const [u64; 2]) {
         // SAFETY: the vector ends in AT_NULL, where this stops.
         match unsafe { *auxv } {
             [libc::AT_NULL, _] | [libc::AT_BASE, 0] => return,
-            [libc::AT_BASE, _] => {
-                let _ = write(2, b"fatal: not a static program: link with -static-pie\n");
-                exit(127);
-            }
+            [libc::AT_BASE, _] => relocate::refuse_library(),
             _ => auxv = auxv.wrapping_add(1),
         }
     }
@@ -144,8 +153,7 @@ unsafe fn run(stack: *const usize, auxv: *const [u64; 2]) -> ! {
         init_main_thread()
     };
     if initialized.is_err() {
-        let _ = write(2, b"fatal: no memory for the main thread's control block\n");
-        exit(127);
+        relocate::fatal(b"fatal: no memory for the main thread's control block\n");
     }
     builtins::set_canary(tls_image::get().map_or(0, |image| image.canary));
     // SAFETY: the linker's two symbols are the ends of one array of functions, which expect these
