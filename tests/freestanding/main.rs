@@ -14,8 +14,10 @@ use std::sync::{LazyLock, Mutex};
 
 mod aligned;
 mod elf;
+mod fini;
 mod guard_zero;
 mod refused;
+mod streams;
 
 /// A way to build all programs.
 #[derive(Clone, Copy)]

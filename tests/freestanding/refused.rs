@@ -20,8 +20,8 @@ fn what_is_not_understood_ends_with_a_message_and_127() {
         ("ifunc", kind(37, 1032)),
         ("rel", "without addends".into()),
         ("library", "not a static program".into()),
-        ("text", "in its code".into()),
-        ("text-flag", "in its code".into()),
+        ("text", "in code".into()),
+        ("text-flag", "in code".into()),
         ("no-headers", "no program headers".into()),
     ];
     for build in [FIXED, PIE] {

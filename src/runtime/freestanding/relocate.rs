@@ -44,10 +44,9 @@ pub(super) const IRELATIVE: u32 = 1032;
 enum Unsupported {
     /// A shared library.
     Library,
-    /// Changes to the code, which is not writable.
-    Text,
-    /// Relocations without addends, which neither architecture uses.
-    Rel,
+    /// Changes to the code, which is not writable; or relocations without addends, which neither
+    /// architecture uses.
+    Form,
     /// A relocation of this kind (`R_*`).
     Kind(u32),
 }
@@ -88,7 +87,7 @@ pub(super) unsafe fn relocate_self(auxv: *const [u64; 2]) {
             pair = pair.wrapping_add(1);
         }
         if headers == 0 {
-            fatal(b"fatal: the auxiliary vector has no program headers (AT_PHDR)\n");
+            fatal(b"fatal: no program headers (AT_PHDR)\n");
         }
         let load_bias = tls_image::load_bias(headers, count);
         let mut relro = core::ptr::null::<libc::Elf64_Phdr>();
@@ -125,8 +124,7 @@ pub(super) unsafe fn relocate_self(auxv: *const [u64; 2]) {
 fn refuse(what: Unsupported) -> ! {
     match what {
         Unsupported::Library => refuse_library(),
-        Unsupported::Text => fatal(b"fatal: a relocation in its code: link with -z text\n"),
-        Unsupported::Rel => fatal(b"fatal: relocations without addends\n"),
+        Unsupported::Form => fatal(b"fatal: relocations in code, or without addends\n"),
         Unsupported::Kind(kind) => refuse_kind(kind),
     }
 }
@@ -154,7 +152,7 @@ pub(super) fn refuse_kind(mut kind: u32) -> ! {
     }
     let _ = file::write(2, b"fatal: a relocation of kind ");
     let _ = file::write(2, digits.get(at..).unwrap_or(&[]));
-    fatal(b" (an ifunc, or a library's): rawthread::start makes none\n")
+    fatal(b" is not done here (an ifunc?)\n")
 }
 
 /// Used before relocation: the message must come from the caller's own instructions, not from a
@@ -187,11 +185,8 @@ unsafe fn apply_dynamic(dynamic: *const [usize; 2], load_bias: usize) -> Result<
     if has(DT_NEEDED) {
         return Err(Unsupported::Library);
     }
-    if has(DT_TEXTREL) || values[DT_FLAGS] & DF_TEXTREL != 0 {
-        return Err(Unsupported::Text);
-    }
-    if has(DT_REL) {
-        return Err(Unsupported::Rel);
+    if has(DT_TEXTREL) || has(DT_REL) || values[DT_FLAGS] & DF_TEXTREL != 0 {
+        return Err(Unsupported::Form);
     }
     // SAFETY: as in `relocate_self`.
     unsafe {
@@ -339,10 +334,10 @@ mod tests {
         }
         for (tag, value, expected) in [
             (DT_NEEDED, 0, Err(Unsupported::Library)),
-            (DT_TEXTREL, 0, Err(Unsupported::Text)),
-            (DT_FLAGS, DF_TEXTREL | 8, Err(Unsupported::Text)),
+            (DT_TEXTREL, 0, Err(Unsupported::Form)),
+            (DT_FLAGS, DF_TEXTREL | 8, Err(Unsupported::Form)),
             (DT_FLAGS, 8, Ok(())),
-            (DT_REL, 0, Err(Unsupported::Rel)),
+            (DT_REL, 0, Err(Unsupported::Form)),
             (0x6fff_fffb, 0x0800_0000, Ok(())),
         ] {
             let dynamic = [[tag, value], [DT_NULL, 0]];

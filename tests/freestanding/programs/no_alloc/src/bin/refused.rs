@@ -121,6 +121,7 @@ fn main() -> i32 {
     let name = c"refused".as_ptr().addr();
     #[repr(align(16))]
     struct Stack {
+        #[allow(dead_code, reason = "for the stack that begins above it")]
         room: [u8; 256 << 10],
         words: [usize; 12],
     }
