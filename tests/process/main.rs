@@ -7,9 +7,11 @@ mod child;
 mod command;
 #[path = "../common/mod.rs"]
 mod common;
+mod environment;
 mod exhaustion;
 mod identity;
 mod pitfalls;
 mod sandbox;
 mod settings;
+mod stdio;
 mod util;

@@ -398,7 +398,7 @@ impl Command {
             mask: settings.mask,
             search_paths: &paths[..search_paths.len()],
             arguments: &arguments,
-            environment: &pointers(&environment),
+            environment: environment.as_ptr(),
             shell: &shell,
             latch: StartLatch::new(!settings.maps.is_empty()),
             report: ErrorReport::default(),
@@ -456,7 +456,7 @@ impl FdSetup {
             Source::Borrowed(fd) => *fd,
             Source::Owned(fd) => fd.as_raw(),
             Source::Null => {
-                let null = file::open(c"/dev/null", libc::O_RDWR)
+                let null = file::open(c"/dev/null", stdio::null_access(to))
                     .map_err(|errno| Error::from_operation(&NULL, errno))?;
                 self.add_child_end(null)
             }

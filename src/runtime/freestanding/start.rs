@@ -348,6 +348,14 @@ unsafe impl Send for CStrIter {}
 // SAFETY: as above.
 unsafe impl Sync for CStrIter {}
 
+impl CStrIter {
+    /// The array of those that are left, which ends in a null pointer.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn as_ptr(&self) -> *const *const c_char {
+        self.0
+    }
+}
+
 impl Iterator for CStrIter {
     type Item = &'static CStr;
 
