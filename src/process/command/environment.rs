@@ -9,6 +9,7 @@ use alloc::collections::BTreeMap;
 use alloc::ffi::CString;
 use alloc::vec::Vec;
 use core::ffi::c_char;
+use core::fmt;
 
 use super::before_exec::NUL_IN_STRING;
 use crate::error::Error;
@@ -36,6 +37,25 @@ impl Environment {
     pub(super) fn clear(&mut self) {
         self.cleared = true;
         self.changes.clear();
+    }
+
+    /// The changes as a shell takes them before a command.
+    pub(super) fn write_changes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.cleared {
+            f.write_str("env -i ")?;
+        } else if self.changes.values().any(Option::is_none) {
+            f.write_str("env ")?;
+        }
+        let removed = self.changes.iter().filter(|(_, value)| value.is_none());
+        for (name, _) in removed.filter(|_| !self.cleared) {
+            write!(f, "-u {} ", name.escape_ascii())?;
+        }
+        for (name, value) in &self.changes {
+            if let Some(value) = value {
+                write!(f, "{}=\"{}\" ", name.escape_ascii(), value.escape_ascii())?;
+            }
+        }
+        Ok(())
     }
 
     /// What the child gets.

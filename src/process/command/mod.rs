@@ -10,6 +10,7 @@
 //! | `dumpable.rs` | in the parent: children that change ids leave it as it was |
 
 mod before_exec;
+mod debug;
 mod dumpable;
 mod environment;
 mod exec_child;
@@ -106,7 +107,6 @@ static NULL: Operation = Operation {
 /// assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
 /// # Ok::<(), rawthread::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Command {
     program: CString,
     /// The zeroth too.
