@@ -13,8 +13,11 @@ use crate::sys::{Errno, memory};
 #[derive(Clone, Copy)]
 pub(crate) enum Storage {
     Pooled(&'static ArenaEntry<Block>),
-    /// A mapping of this many bytes.
-    Mapped(usize),
+    /// The whole of a mapping, whose first bytes may lie below the value.
+    Mapping {
+        base: NonNull<u8>,
+        len: usize,
+    },
 }
 
 /// Space for a value of up to 256 bytes.
@@ -32,33 +35,76 @@ static FREE: FreeList = FreeList::new();
 /// Memory for a `T`, the caller's alone; and what [`dealloc`] must be told.
 ///
 /// # Errors
-/// ENOMEM, which a type that asks for more than a page's alignment always gets.
+/// ENOMEM.
 pub(crate) fn alloc<T>() -> Result<(NonNull<T>, Storage), Errno> {
-    let page = memory::page_size();
     if size_of::<T>() <= size_of::<Block>() && align_of::<T>() <= align_of::<Block>() {
         let entry = FREE.pop(&BLOCKS).map_or_else(|| BLOCKS.alloc(), Ok)?;
         let place = NonNull::new(entry.0.get()).ok_or(Errno::ENOMEM)?;
         return Ok((place.cast(), Storage::Pooled(entry)));
     }
-    // A mapping is aligned to a page.
-    if align_of::<T>() > page {
-        return Err(Errno::ENOMEM);
-    }
-    let len = size_of::<T>().next_multiple_of(page);
-    Ok((memory::map(len)?.cast(), Storage::Mapped(len)))
+    let (place, storage) = map(size_of::<T>(), align_of::<T>())?;
+    Ok((place.cast(), storage))
 }
 
-/// Takes the memory back.
+/// A mapping for one value. The kernel aligns it to a page; for more it is larger by what its
+/// beginning may be off. Those pages are never touched, and giving them back at once could fail
+/// where the mapping has merged with its neighbours (`vm.max_map_count`).
+fn map(size: usize, align: usize) -> Result<(NonNull<u8>, Storage), Errno> {
+    let page = memory::page_size();
+    let len = size
+        .checked_add(align.saturating_sub(page))
+        .and_then(|len| len.checked_next_multiple_of(page))
+        .ok_or(Errno::ENOMEM)?;
+    let base = memory::map(len)?;
+    let skip = base.addr().get().wrapping_neg() & (align - 1);
+    // SAFETY: `base` is a multiple of `page`, so `skip` is at most `align - page`, or 0 for a
+    // smaller `align`: `size` bytes from there are inside the mapping.
+    let place = unsafe { base.add(skip) };
+    Ok((place, Storage::Mapped { base, len }))
+}
+
+/// Takes the memory of this storage back.
 ///
 /// # Safety
-/// It came from [`alloc`] with this storage; nobody uses it any more.
-pub(crate) unsafe fn dealloc(place: *mut u8, storage: Storage) {
+/// It came from [`alloc`]; nobody uses it any more.
+pub(crate) unsafe fn dealloc(storage: Storage) {
     match storage {
         Storage::Pooled(entry) => FREE.push(entry),
-        Storage::Mapped(len) => {
-            // SAFETY: a mapping of its own, which nobody uses any more.
-            // Where the kernel refuses, the memory stays.
-            let _ = unsafe { memory::unmap(place, len) };
+        Storage::Mapped { base, len } => {
+            // SAFETY: a mapping of its own, which nobody uses any more. Where the kernel refuses,
+            // the memory stays.
+            let _ = unsafe { memory::unmap(base.as_ptr(), len) };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mapping_is_aligned_as_asked_and_whole() {
+        // Several at a time, so that not every base is aligned by chance.
+        for _ in 0..4 {
+            for shift in 0..22 {
+                let align = 1usize << shift;
+                for size in [align, 3 * align] {
+                    let (place, storage) = map(size, align).unwrap();
+                    assert!(place.addr().get().is_multiple_of(align));
+                    // SAFETY: the memory is this test's, and `size` bytes long.
+                    unsafe {
+                        place.write(1);
+                        place.add(size - 1).write(2);
+                        if shift % 2 == 0 {
+                            dealloc(storage);
+                        }
+                    }
+                }
+            }
+        }
+        assert!(matches!(
+            map(isize::MAX as usize, 1 << 40),
+            Err(Errno::ENOMEM)
+        ));
     }
 }

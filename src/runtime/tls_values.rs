@@ -152,7 +152,7 @@ pub(super) fn run_dtors_for(record: &ThreadInner) {
         // SAFETY: off the list, and every destructor has run.
         unsafe {
             let (next, storage) = (header.as_ref().next, header.as_ref().storage);
-            block_alloc::dealloc(header.as_ptr().cast(), storage);
+            block_alloc::dealloc(storage);
             entry = NonNull::new(next);
         }
     }

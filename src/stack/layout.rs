@@ -15,6 +15,8 @@ pub(crate) const DEFAULT_STACK: usize = 2 * 1024 * 1024;
 /// Invariants, for every value of this type:
 /// * LAYOUT-1: every field is a multiple of the page size it was made for.
 /// * LAYOUT-2: `total()` does not overflow and is at most `isize::MAX`.
+/// * L3: the guard is at least one page. Below it lies memory of others: the signal stack, or the
+///   stack of another thread. Safe code that recurses must fault before it writes there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     lower_guard: usize,
@@ -24,8 +26,9 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// The layout for at least `stack` bytes of stack above a guard of at least `guard` bytes and
-    /// a signal stack of at least `signal_stack` bytes; `None` if no address space could hold it.
+    /// The layout for at least `stack` bytes of stack above a guard of at least `guard` bytes (a
+    /// page if that is less) and a signal stack of at least `signal_stack` bytes; `None` if no
+    /// address space could hold it.
     pub(crate) fn new(
         stack: usize,
         guard: usize,
@@ -37,7 +40,7 @@ impl Layout {
         let layout = Self {
             lower_guard: if signal_stack == 0 { 0 } else { page },
             signal_stack: round(signal_stack)?,
-            guard: round(guard)?,
+            guard: round(guard.max(page))?,
             stack: round(stack.max(page))?,
         };
         let total = layout
@@ -63,7 +66,7 @@ impl Layout {
         (self.lower_guard, self.signal_stack)
     }
 
-    /// Offset and length of the guard; length 0 if there is none.
+    /// Offset and length of the guard: never empty (L3).
     pub(crate) const fn guard(&self) -> (usize, usize) {
         (self.lower_guard + self.signal_stack, self.guard)
     }
@@ -100,25 +103,20 @@ pub(crate) fn class_index(class: usize) -> usize {
 /// More than the index of the largest class.
 pub(crate) const SIZE_CLASSES: usize = (usize::BITS as usize - 16) * 4;
 
-/// Rounds a guard size up to its class: nothing, or a power of two of pages. Few sizes, so that
-/// idle slots find their next thread; guards take no memory.
+/// Rounds a guard size up to its class: a power of two of pages, at least one (L3). Few sizes, so
+/// that idle slots find their next thread; guards take no memory.
 pub(crate) fn guard_class(guard: usize, page: usize) -> Option<usize> {
-    match guard.div_ceil(page) {
-        0 => Some(0),
-        pages => pages.checked_next_power_of_two()?.checked_mul(page),
-    }
+    let pages = guard.div_ceil(page).max(1);
+    pages.checked_next_power_of_two()?.checked_mul(page)
 }
 
 /// How many of the guard classes there are below the one of so many pages.
 pub(crate) fn guard_index(pages: usize) -> usize {
-    match pages {
-        0 => 0,
-        pages => 1 + pages.ilog2() as usize,
-    }
+    pages.ilog2() as usize
 }
 
 /// More than the index of the largest class of guards, with pages of 4 KiB or more.
-pub(crate) const GUARD_CLASSES: usize = usize::BITS as usize - 12 + 1;
+pub(crate) const GUARD_CLASSES: usize = usize::BITS as usize - 12;
 
 /// Where, from the top down, a value of this size and alignment begins below `top`; `None` if the
 /// address space ends first.
@@ -170,7 +168,7 @@ mod tests {
             }
             assert_eq!(end, layout.total());
             assert!(layout.stack().1 >= stack.max(1));
-            assert!(layout.guard().1 >= guard && layout.signal_stack().1 >= signal);
+            assert!(layout.guard().1 >= guard.max(PAGE) && layout.signal_stack().1 >= signal);
             assert_eq!(layout.lower_guard().1 == 0, signal == 0);
         }
     }
@@ -214,10 +212,11 @@ mod tests {
         {
             let class = guard_class(guard, PAGE).unwrap();
             assert!(class >= guard && class.is_multiple_of(PAGE));
-            assert!(class == 0 || class / 2 < guard.next_multiple_of(PAGE));
+            assert!(class == PAGE || class / 2 < guard.next_multiple_of(PAGE));
             assert_eq!(guard_class(class, PAGE), Some(class));
             assert!(guard_index(class / PAGE) < GUARD_CLASSES);
         }
+        assert_eq!(guard_class(0, PAGE), Some(PAGE));
         assert_eq!(guard_class(PAGE, PAGE), Some(PAGE));
         assert_eq!(guard_class(usize::MAX, PAGE), None);
     }

@@ -73,18 +73,32 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     /// assert_eq!(LazyLock::force(&lazy), &92);
     /// ```
     #[inline]
+    #[track_caller]
     pub fn force(this: &Self) -> &T {
-        this.cell.get_or_init(|| match this.make.take() {
-            Some(make) => make(),
-            None => panic!("LazyLock: poisoned, because the closure that makes its value panicked"),
-        })
+        let made = this
+            .cell
+            .get_or_init_unless_poisoned(|| match this.make.take() {
+                Some(make) => make(),
+                None => unreachable!("a Once that is not poisoned has run no closure"),
+            });
+        match made {
+            Some(value) => value,
+            None => poisoned(),
+        }
     }
+}
+
+#[cold]
+#[track_caller]
+fn poisoned() -> ! {
+    panic!("LazyLock: poisoned, because the closure that makes its value panicked");
 }
 
 impl<T, F: FnOnce() -> T> Deref for LazyLock<T, F> {
     type Target = T;
 
     #[inline]
+    #[track_caller]
     fn deref(&self) -> &T {
         Self::force(self)
     }

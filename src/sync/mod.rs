@@ -11,7 +11,7 @@
 //! | [`Condvar`], [`WaitTimeoutResult`] | yes | 2 |
 //! | [`RwLock`] and its guards | yes, without poisoning | 2 |
 //! | [`Once`], [`OnceState`] | yes | 1 |
-//! | [`OnceLock`], [`LazyLock`] | yes | 1 |
+//! | [`OnceLock`], [`LazyLock`] | yes | 1, and an `Option` |
 //! | [`Barrier`], [`BarrierWaitResult`] | yes | 4 |
 //! | [`Semaphore`], [`SemaphorePermit`] | std has none | 1 |
 //!
@@ -29,6 +29,10 @@
 //! Where a panic does not unwind (`panic = "abort"`, or a handler that ends only the panicking
 //! thread), guards are not dropped at all: what the thread had locked stays locked, and those who
 //! wait for it wait for ever. The same holds for a thread that leaves by a raw exit call.
+//!
+//! For the same reason a closure that is given to `catch_unwind` may hold a `&Mutex` or a `&RwLock`
+//! only in an `AssertUnwindSafe`: neither is `RefUnwindSafe`, which std's are because they poison (its
+//! unstable `std::sync::nonpoison` is not). All other types here are unwind safe where std's are.
 //!
 //! [`Once`] and [`LazyLock`] do know when their closure unwinds, and answer as std's do: they
 //! panic when they are used after that. [`OnceLock`] begins afresh, also as std's does.

@@ -95,14 +95,30 @@ impl Once {
         }
     }
 
+    /// As [`call_once`](Once::call_once), but false instead of a panic.
+    #[inline]
+    #[must_use]
+    pub(super) fn call_once_unless_poisoned<F: FnOnce()>(&self, f: F) -> bool {
+        self.is_completed() || self.try_call(false, |_| f())
+    }
+
     #[cold]
     #[track_caller]
     fn call<F: FnOnce(&OnceState)>(&self, ignore_poison: bool, f: F) {
+        if !self.try_call(ignore_poison, f) {
+            poisoned();
+        }
+    }
+
+    /// Whether a closure has run to its end, this one or another; false if one has panicked.
+    #[cold]
+    fn try_call<F: FnOnce(&OnceState)>(&self, ignore_poison: bool, f: F) -> bool {
         match self.raw.begin_or_wait(ignore_poison) {
             Begin::Complete => {}
-            Begin::Poisoned => poisoned(),
+            Begin::Poisoned => return false,
             Begin::Run(guard) => run(guard, f),
         }
+        true
     }
 
     /// Whether a closure has run to its end. Its effects are then visible here.

@@ -3,8 +3,6 @@
 
 use core::cell::UnsafeCell;
 use core::fmt;
-use core::marker::PhantomData;
-use core::mem::MaybeUninit;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
 use super::Once;
@@ -26,12 +24,31 @@ use crate::primitive::maybe_const_fn;
 /// assert_eq!(NAME.set("second".to_string()), Err("second".to_string()));
 /// assert_eq!(NAME.get().unwrap(), "first");
 /// ```
+///
+/// A cell may be dropped after what its value refers to, if the value's own destructor does not
+/// look at that. This one's might:
+///
+/// ```compile_fail,E0597
+/// use rawthread::sync::OnceLock;
+///
+/// struct Look<'a>(&'a String);
+/// impl Drop for Look<'_> {
+///     fn drop(&mut self) {
+///         println!("{}", self.0);
+///     }
+/// }
+///
+/// let cell = OnceLock::new();
+/// let text = String::from("dropped first");
+/// let _ = cell.set(Look(&text));
+/// ```
 pub struct OnceLock<T> {
     once: Once,
     // ONCELOCK-1. Written only by the closure of `once` that will complete it, or through `&mut self`.
-    // ONCELOCK-2. Holds a value if and only if `once` is completed.
-    value: UnsafeCell<MaybeUninit<T>>,
-    owns: PhantomData<T>,
+    // ONCELOCK-2. `Some` if `once` is completed, and `None` before its closure writes.
+    // An `Option` and no `Drop` of this type's: the compiler then knows that dropping the cell
+    // looks at no more than dropping a `T` does. std says so with `may_dangle`, which is unstable.
+    value: UnsafeCell<Option<T>>,
 }
 
 // SAFETY: sending the cell sends the value and nothing else.
@@ -59,8 +76,7 @@ impl<T> OnceLock<T> {
         pub fn new() -> Self {
             Self {
                 once: Once::new(),
-                value: UnsafeCell::new(MaybeUninit::uninit()),
-                owns: PhantomData,
+                value: UnsafeCell::new(None),
             }
         }
     }
@@ -80,12 +96,20 @@ impl<T> OnceLock<T> {
     #[inline]
     pub fn get(&self) -> Option<&T> {
         if self.once.is_completed() {
-            // SAFETY: completed, so by ONCELOCK-2 there is a value, and by ONCELOCK-1 no writer as long as `self`
-            // is borrowed; the Once made the write visible.
-            Some(unsafe { (*self.value.get()).assume_init_ref() })
+            // SAFETY: as just seen.
+            Some(unsafe { self.value() })
         } else {
             None
         }
+    }
+
+    /// # Safety
+    /// The Once is completed, and the calling thread has seen it.
+    #[inline]
+    unsafe fn value(&self) -> &T {
+        // SAFETY: by ONCELOCK-2 there is a value, and by ONCELOCK-1 no writer as long as `self` is borrowed; the
+        // Once made the write visible.
+        unsafe { (*self.value.get()).as_ref().unwrap_unchecked() }
     }
 
     /// The value to change, if it is there.
@@ -100,12 +124,7 @@ impl<T> OnceLock<T> {
     /// assert_eq!(cell.into_inner(), Some(2));
     /// ```
     pub fn get_mut(&mut self) -> Option<&mut T> {
-        if self.once.is_completed() {
-            // SAFETY: by ONCELOCK-2 there is a value; `self` is borrowed exclusively.
-            Some(unsafe { self.value.get_mut().assume_init_mut() })
-        } else {
-            None
-        }
+        self.value.get_mut().as_mut()
     }
 
     /// Writes the value, if there is none. Waits for an initialisation that runs.
@@ -153,15 +172,27 @@ impl<T> OnceLock<T> {
     #[inline]
     pub fn get_or_init<F: FnOnce() -> T>(&self, f: F) -> &T {
         if self.get().is_none() {
-            self.once.call_once_force(|_| {
-                let value = f();
-                // SAFETY: by ONCELOCK-1 nobody else writes now, and by ONCELOCK-2 nobody reads before this
-                // closure has returned.
-                unsafe { (*self.value.get()).write(value) };
-            });
+            self.once.call_once_force(|_| self.write(f()));
         }
-        // SAFETY: a closure of `once` has run to its end: ONCELOCK-2.
-        unsafe { (*self.value.get()).assume_init_ref() }
+        // SAFETY: a closure of `once` has run to its end.
+        unsafe { self.value() }
+    }
+
+    /// As [`get_or_init`](Self::get_or_init), but `None` if a closure of this cell has panicked.
+    #[inline]
+    pub(super) fn get_or_init_unless_poisoned<F: FnOnce() -> T>(&self, f: F) -> Option<&T> {
+        if self.get().is_none() && !self.once.call_once_unless_poisoned(|| self.write(f())) {
+            return None;
+        }
+        // SAFETY: a closure of `once` has run to its end.
+        Some(unsafe { self.value() })
+    }
+
+    /// Only for the closure of `once`.
+    fn write(&self, value: T) {
+        // SAFETY: by ONCELOCK-1 nobody else writes now, and by ONCELOCK-2 nobody reads before that closure has
+        // returned.
+        unsafe { *self.value.get() = Some(value) };
     }
 
     /// Waits until another thread has written the value.
@@ -179,8 +210,8 @@ impl<T> OnceLock<T> {
     /// ```
     pub fn wait(&self) -> &T {
         self.once.wait_force();
-        // SAFETY: a closure of `once` has run to its end: ONCELOCK-2.
-        unsafe { (*self.value.get()).assume_init_ref() }
+        // SAFETY: a closure of `once` has run to its end.
+        unsafe { self.value() }
     }
 
     /// The value; the cell is gone.
@@ -193,8 +224,8 @@ impl<T> OnceLock<T> {
     /// assert_eq!(OnceLock::from(1).into_inner(), Some(1));
     /// assert_eq!(OnceLock::<u32>::new().into_inner(), None);
     /// ```
-    pub fn into_inner(mut self) -> Option<T> {
-        self.take()
+    pub fn into_inner(self) -> Option<T> {
+        self.value.into_inner()
     }
 
     /// The value; the cell is empty again.
@@ -209,18 +240,10 @@ impl<T> OnceLock<T> {
     /// assert_eq!(cell.take(), None);
     /// ```
     pub fn take(&mut self) -> Option<T> {
-        if !self.once.is_completed() {
-            return None;
+        if self.once.is_completed() {
+            self.once = Once::new();
         }
-        self.once = Once::new();
-        // SAFETY: by ONCELOCK-2 there is a value, and the new Once says that there is none any more.
-        Some(unsafe { self.value.get_mut().assume_init_read() })
-    }
-}
-
-impl<T> Drop for OnceLock<T> {
-    fn drop(&mut self) {
-        drop(self.take());
+        self.value.get_mut().take()
     }
 }
 

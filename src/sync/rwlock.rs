@@ -6,6 +6,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
+use core::ptr::NonNull;
 
 use super::WouldBlock;
 use super::raw::RawRwLock;
@@ -81,7 +82,8 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// # Panics
     ///
-    /// If 2^30 - 2 readers hold the lock.
+    /// If 2^30 - 2 readers hold the lock, which is the greatest number: std's panics too. So many
+    /// guards were forgotten, or there are more threads than a system has.
     ///
     /// # Examples
     ///
@@ -93,6 +95,7 @@ impl<T: ?Sized> RwLock<T> {
     /// assert_eq!(*one + *another, 2);
     /// ```
     #[inline]
+    #[track_caller]
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
         self.raw.read();
         RwLockReadGuard::new(self)
@@ -102,7 +105,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`] if a writer holds the lock or queues for it.
+    /// [`WouldBlock`] if a writer holds the lock or queues for it, or if 2^30 - 2 readers hold it.
     ///
     /// # Examples
     ///
@@ -235,9 +238,11 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for RwLock<T> {
 /// ```
 #[must_use = "if unused the RwLock will immediately unlock"]
 #[clippy::has_significant_drop]
-pub struct RwLockReadGuard<'a, T: ?Sized> {
-    lock: &'a RwLock<T>,
-    not_send: PhantomData<*const ()>,
+pub struct RwLockReadGuard<'a, T: ?Sized + 'a> {
+    // Not `&'a RwLock<T>`, in whose `T` nothing may vary: a guard of a `&'static str` is one of a
+    // shorter-lived `&str`, as with std. A `NonNull` is not Send either.
+    data: NonNull<T>,
+    raw: &'a RawRwLock,
 }
 
 // SAFETY: all that a `&RwLockReadGuard` gives is `&T`.
@@ -247,8 +252,9 @@ impl<'a, T: ?Sized> RwLockReadGuard<'a, T> {
     /// The caller has just become a reader.
     fn new(lock: &'a RwLock<T>) -> Self {
         Self {
-            lock,
-            not_send: PhantomData,
+            // SAFETY: a field's address.
+            data: unsafe { NonNull::new_unchecked(lock.data.get()) },
+            raw: &lock.raw,
         }
     }
 }
@@ -257,15 +263,16 @@ impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: this guard is counted as a reader, so by RAWRWLOCK-1 there is no writer.
-        unsafe { &*self.lock.data.get() }
+        // SAFETY: this guard is counted as a reader, so by RAWRWLOCK-1 there is no writer; the lock is
+        // borrowed as long as the guard lives.
+        unsafe { self.data.as_ref() }
     }
 }
 
 impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.lock.raw.unlock_read();
+        self.raw.unlock_read();
     }
 }
 
@@ -303,6 +310,20 @@ impl<T: ?Sized + fmt::Display> fmt::Display for RwLockReadGuard<'_, T> {
 /// let lock = RwLock::new(1);
 /// let mut guard: RwLockWriteGuard<'_, i32> = lock.write();
 /// *guard = 2;
+/// ```
+///
+/// A read guard of longer-lived data may stand for one of shorter-lived data. A write guard may
+/// not: something short-lived could be written.
+///
+/// ```compile_fail
+/// use rawthread::sync::RwLockWriteGuard;
+///
+/// fn shorten<'a, 'b>(
+///     guard: RwLockWriteGuard<'a, &'static str>,
+///     _: &'b str,
+/// ) -> RwLockWriteGuard<'a, &'b str> {
+///     guard
+/// }
 /// ```
 #[must_use = "if unused the RwLock will immediately unlock"]
 #[clippy::has_significant_drop]

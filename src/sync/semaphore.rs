@@ -66,6 +66,7 @@ impl Semaphore {
         ///
         /// assert_eq!(SEATS.available_permits(), 2);
         /// ```
+        #[track_caller]
         pub fn new(permits: u32) -> Self {
             assert!(
                 permits <= MAX_PERMITS,

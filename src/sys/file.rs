@@ -108,6 +108,32 @@ pub(crate) fn open(path: &CStr, flags: i32) -> Result<OwnedFd, Errno> {
     Errno::check(returned).map(|fd| OwnedFd(fd as i32))
 }
 
+/// Occupies those of the descriptors 0, 1 and 2 that are closed: with `/dev/null`, or else with what
+/// can be neither read nor written. Else the next file that the program opens would get such a
+/// number, and what is printed would go there.
+pub(crate) fn occupy_standard_streams() {
+    let open = |path: &CStr, flags: i32| {
+        // SAFETY: the path ends in NUL; no O_CREAT is used, so no mode is read.
+        let returned = unsafe {
+            syscall3(
+                libc::SYS_openat,
+                libc::AT_FDCWD as isize as usize,
+                path.as_ptr() as usize,
+                flags as usize,
+            )
+        };
+        // The kernel gives the lowest number that is free.
+        Errno::check(returned).map(drop)
+    };
+    for number in 0..3 {
+        // SAFETY: only asks.
+        let flags = unsafe { syscall2(libc::SYS_fcntl, number, libc::F_GETFD as usize) };
+        if Errno::check(flags).is_err() && open(c"/dev/null", libc::O_RDWR).is_err() {
+            let _ = open(c"/", libc::O_PATH);
+        }
+    }
+}
+
 /// Writes all of `bytes`, signals notwithstanding.
 pub(crate) fn write_all(fd: i32, bytes: &[u8]) -> Result<(), Errno> {
     let mut left = bytes;

@@ -121,13 +121,23 @@ struct KernelAction {
 
 /// Sets the disposition of `signal` to the default. Has no effect on SIGKILL and SIGSTOP.
 pub(crate) fn set_default(signal: i32) -> Result<(), Errno> {
+    set_without_handler(signal, libc::SIG_DFL)
+}
+
+/// Has the process ignore `signal`.
+pub(crate) fn ignore(signal: i32) -> Result<(), Errno> {
+    set_without_handler(signal, libc::SIG_IGN)
+}
+
+/// `disposition` is SIG_DFL or SIG_IGN.
+fn set_without_handler(signal: i32, disposition: usize) -> Result<(), Errno> {
     let action = KernelAction {
-        handler: libc::SIG_DFL,
+        handler: disposition,
         flags: 0,
         restorer: 0,
         mask: 0,
     };
-    // SAFETY: the default action runs no code of the process.
+    // SAFETY: neither disposition runs code of the process.
     let returned = unsafe {
         syscall4(
             libc::SYS_rt_sigaction,

@@ -153,8 +153,9 @@ impl Builder {
     }
 
     /// At least this many bytes below the stack that fault when touched, rounded up to a power of
-    /// two of pages; 0 means no guard, as in `pthread_attr_setguardsize(3)`. The default is one
-    /// page.
+    /// two of pages. The default is one page, and so is the least: 0 asks for one page too, unlike
+    /// in `pthread_attr_setguardsize(3)`, for without a guard a recursion in safe code would write
+    /// into the stack of another thread.
     ///
     /// A frame larger than the guard can step over it where code is compiled without stack
     /// probes; Rust's own code has them.

@@ -160,6 +160,7 @@ impl<T: 'static> Local<T> {
     /// rawthread::local!(static LIMIT: u32 = 10);
     /// assert_eq!(LIMIT.try_with(|limit| limit * 2), Ok(20));
     /// ```
+    #[track_caller]
     pub fn try_with<R>(&'static self, f: impl FnOnce(&T) -> R) -> Result<R, AccessError> {
         let value = self.get_or_init(None)?;
         // SAFETY: the value stays until the thread's end (LOCALS-2 of `runtime::tls_values`), and is not
@@ -168,6 +169,7 @@ impl<T: 'static> Local<T> {
     }
 
     /// The thread's value; made of `given`, if there is one, or by `init`.
+    #[track_caller]
     fn get_or_init(
         &'static self,
         given: Option<&mut Option<T>>,
@@ -205,6 +207,7 @@ impl<T: 'static> Local<T> {
     }
 
     /// Makes `value` the thread's value if it has none yet, else hands both to `store`.
+    #[track_caller]
     fn init_or_store(&'static self, value: T, store: impl FnOnce(&T, T)) {
         let mut given = Some(value);
         match (self.get_or_init(Some(&mut given)), given) {
@@ -228,6 +231,7 @@ impl<T: 'static> Local<Cell<T>> {
     /// LEVEL.set(2);
     /// assert_eq!(LEVEL.get(), 2);
     /// ```
+    #[track_caller]
     pub fn set(&'static self, value: T) {
         self.init_or_store(Cell::new(value), |cell, new| cell.set(new.into_inner()));
     }
@@ -242,6 +246,7 @@ impl<T: 'static> Local<Cell<T>> {
     /// rawthread::local!(static LEVEL: Cell<u8> = Cell::new(1));
     /// assert_eq!(LEVEL.get(), 1);
     /// ```
+    #[track_caller]
     pub fn get(&'static self) -> T
     where
         T: Copy,
@@ -259,6 +264,7 @@ impl<T: 'static> Local<Cell<T>> {
     /// rawthread::local!(static LEVEL: Cell<u8> = Cell::new(1));
     /// assert_eq!((LEVEL.take(), LEVEL.get()), (1, 0));
     /// ```
+    #[track_caller]
     pub fn take(&'static self) -> T
     where
         T: Default,
@@ -276,6 +282,7 @@ impl<T: 'static> Local<Cell<T>> {
     /// rawthread::local!(static LEVEL: Cell<u8> = Cell::new(1));
     /// assert_eq!((LEVEL.replace(5), LEVEL.get()), (1, 5));
     /// ```
+    #[track_caller]
     pub fn replace(&'static self, value: T) -> T {
         self.with(|cell| cell.replace(value))
     }
@@ -292,6 +299,7 @@ impl<T: 'static> Local<RefCell<T>> {
     /// rawthread::local!(static WORDS: RefCell<Vec<&'static str>> = RefCell::new(vec!["one"]));
     /// assert_eq!(WORDS.with_borrow(|words| words.len()), 1);
     /// ```
+    #[track_caller]
     pub fn with_borrow<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
         self.with(|cell| f(&cell.borrow()))
     }
@@ -307,6 +315,7 @@ impl<T: 'static> Local<RefCell<T>> {
     /// WORDS.with_borrow_mut(|words| words.push("one"));
     /// assert_eq!(WORDS.with_borrow(|words| words.len()), 1);
     /// ```
+    #[track_caller]
     pub fn with_borrow_mut<R>(&'static self, f: impl FnOnce(&mut T) -> R) -> R {
         self.with(|cell| f(&mut cell.borrow_mut()))
     }
@@ -322,6 +331,7 @@ impl<T: 'static> Local<RefCell<T>> {
     /// NAME.set("io".into());
     /// assert_eq!(NAME.take(), "io");
     /// ```
+    #[track_caller]
     pub fn set(&'static self, value: T) {
         self.init_or_store(RefCell::new(value), |cell, new| {
             cell.replace(new.into_inner());
@@ -338,6 +348,7 @@ impl<T: 'static> Local<RefCell<T>> {
     /// rawthread::local!(static NAME: RefCell<String> = RefCell::new("io".into()));
     /// assert_eq!(NAME.take(), "io");
     /// ```
+    #[track_caller]
     pub fn take(&'static self) -> T
     where
         T: Default,
@@ -355,6 +366,7 @@ impl<T: 'static> Local<RefCell<T>> {
     /// rawthread::local!(static NAME: RefCell<String> = RefCell::new("io".into()));
     /// assert_eq!(NAME.replace("net".into()), "io");
     /// ```
+    #[track_caller]
     pub fn replace(&'static self, value: T) -> T {
         self.with(|cell| cell.replace(value))
     }

@@ -52,6 +52,11 @@ pub(crate) fn is_relro(path: &Path) -> bool {
     readelf("-lW", path).contains("GNU_RELRO")
 }
 
+/// Whether the program has a function that a resolver is to choose.
+pub(crate) fn has_ifunc(path: &Path) -> bool {
+    readelf("-rW", path).contains("_IRELATIV")
+}
+
 fn readelf(option: &str, path: &Path) -> String {
     let output = Command::new("readelf").arg(option).arg(path).output();
     let output = output.expect("readelf, which comes with every linker");

@@ -10,6 +10,7 @@ mod basics;
 mod common;
 mod dlopen;
 mod fork;
+mod guard_zero;
 mod keys;
 mod libc_services;
 mod locals;

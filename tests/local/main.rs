@@ -1,5 +1,7 @@
 //! `local!` in a process with a libc: the same on threads of every making.
 
+mod aligned;
+
 use std::cell::{Cell, RefCell};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};

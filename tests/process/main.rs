@@ -7,6 +7,8 @@ mod child;
 mod command;
 #[path = "../common/mod.rs"]
 mod common;
+mod debug;
+mod environment;
 mod exhaustion;
 mod identity;
 mod pitfalls;
@@ -14,4 +16,5 @@ mod refusals;
 mod rights;
 mod sandbox;
 mod settings;
+mod stdio;
 mod util;

@@ -1,6 +1,7 @@
 //! `rawthread::sync` behaves as `std::sync` does, under load too.
 
 mod barrier_semaphore;
+mod beside_std;
 mod condvar;
 mod mutex;
 mod once;
@@ -68,6 +69,7 @@ fn sizes_are_as_documented() {
     assert_eq!(size_of::<Condvar>(), 8);
     assert_eq!(size_of::<RwLock<()>>(), 8);
     assert_eq!(size_of::<Once>(), 4);
-    assert_eq!(size_of::<OnceLock<u32>>(), 8);
+    assert_eq!(size_of::<OnceLock<u32>>(), 4 + size_of::<Option<u32>>());
+    assert_eq!(size_of::<OnceLock<Box<u32>>>(), 8 + size_of::<usize>());
     assert_eq!(size_of::<Semaphore>(), 4);
 }

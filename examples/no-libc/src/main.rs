@@ -2,7 +2,7 @@
 #![no_std]
 #![no_main]
 
-use rawthread::start;
+use rawthread::start::{self, Stream};
 
 rawthread::entry!(main);
 
@@ -13,7 +13,8 @@ fn main() -> i32 {
         "hello from 3\n",
         "hello from 4\n",
     ];
-    let threads = lines.map(|line| rawthread::spawn(|| start::write(1, line.as_bytes()).is_ok()));
+    let threads = lines
+        .map(|line| rawthread::spawn(|| start::write(Stream::Stdout, line.as_bytes()).is_ok()));
     let written = threads.map(|thread| thread.join() == Ok(true));
     i32::from(written != [true; 4])
 }

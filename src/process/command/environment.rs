@@ -1,8 +1,15 @@
 //! The child's environment, and where in it programs are looked for.
+//!
+//! Without changes the kernel is handed the caller's own array of strings: nothing is copied, and
+//! what is no variable (no `=`, or a name twice) is passed on as it is. With changes the child gets
+//! an array that is made of the caller's variables.
+#![allow(unsafe_code, reason = "reads the address of the caller's environment")]
 
 use alloc::collections::BTreeMap;
 use alloc::ffi::CString;
 use alloc::vec::Vec;
+use core::ffi::c_char;
+use core::fmt;
 
 use super::before_exec::NUL_IN_STRING;
 use crate::error::Error;
@@ -32,8 +39,40 @@ impl Environment {
         self.changes.clear();
     }
 
-    /// The child's `NAME=value` strings.
-    pub(super) fn build(&self) -> Result<Vec<CString>, Error> {
+    /// The changes as a shell takes them before a command.
+    pub(super) fn write_changes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.cleared {
+            f.write_str("env -i ")?;
+        } else if self.changes.values().any(Option::is_none) {
+            f.write_str("env ")?;
+        }
+        let removed = self.changes.iter().filter(|(_, value)| value.is_none());
+        for (name, _) in removed.filter(|_| !self.cleared) {
+            write!(f, "-u {} ", name.escape_ascii())?;
+        }
+        for (name, value) in &self.changes {
+            if let Some(value) = value {
+                write!(f, "{}=\"{}\" ", name.escape_ascii(), value.escape_ascii())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the child gets.
+    pub(super) fn build(&self) -> Result<Built, Error> {
+        if !self.cleared
+            && self.changes.is_empty()
+            && let Some(array) = callers::array()
+        {
+            return Ok(Built::Callers(array));
+        }
+        let strings = self.strings()?;
+        let array = super::pointers(&strings);
+        Ok(Built::Own { strings, array })
+    }
+
+    /// The `NAME=value` strings of a child whose environment is not the caller's.
+    fn strings(&self) -> Result<Vec<CString>, Error> {
         let mut strings = Vec::new();
         if !self.cleared {
             inherited(&mut |name, value| {
@@ -54,6 +93,40 @@ impl Environment {
     }
 }
 
+/// The environment of one child.
+pub(super) enum Built {
+    /// The caller's array, or null: no variables. Only the kernel looks into it, in `execve`, where
+    /// a string that another thread frees meanwhile is at worst an EFAULT. Who changes the
+    /// environment while others read it breaks the contract of `setenv(3)` and `std::env::set_var`.
+    Callers(*const *const c_char),
+    Own {
+        strings: Vec<CString>,
+        /// The strings' addresses, and a null.
+        array: Vec<*const c_char>,
+    },
+}
+
+impl Built {
+    /// For `execve(2)`.
+    pub(super) fn as_ptr(&self) -> *const *const c_char {
+        match self {
+            Self::Callers(array) => *array,
+            Self::Own { array, .. } => array.as_ptr(),
+        }
+    }
+
+    /// The child's `PATH`.
+    pub(super) fn path(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Callers(_) => callers::path(),
+            Self::Own { strings, .. } => strings
+                .iter()
+                .find_map(|string| string.as_bytes().strip_prefix(b"PATH="))
+                .map(<[u8]>::to_vec),
+        }
+    }
+}
+
 /// `name=value`; `None` if there is a NUL in it.
 fn join(name: &[u8], value: &[u8]) -> Option<CString> {
     // Room for the NUL too, or CString would move the text to make some.
@@ -66,18 +139,13 @@ fn join(name: &[u8], value: &[u8]) -> Option<CString> {
 
 /// The paths under which `program` is looked for, in order, as `execvp(3)` has it: itself if it
 /// has a slash, else in each directory of the child's `PATH`.
-pub(super) fn search_paths(
-    program: &CString,
-    environment: &[CString],
-) -> Result<Vec<CString>, Error> {
+pub(super) fn search_paths(program: &CString, environment: &Built) -> Result<Vec<CString>, Error> {
     let name = program.as_bytes();
     if name.is_empty() || name.contains(&b'/') {
         return Ok(alloc::vec![program.clone()]);
     }
-    let path = environment
-        .iter()
-        .find_map(|string| string.as_bytes().strip_prefix(b"PATH="))
-        .unwrap_or(DEFAULT_PATH);
+    let path = environment.path();
+    let path = path.as_deref().unwrap_or(DEFAULT_PATH);
     path.split(|byte| *byte == b':')
         // Too long for a directory's path, and so none.
         .filter(|directory| directory.len() < libc::PATH_MAX as usize)
@@ -93,6 +161,104 @@ pub(super) fn search_paths(
         .collect()
 }
 
+/// The caller's own environment, in a program with a C library.
+#[cfg(feature = "hosted")]
+mod callers {
+    use alloc::vec::Vec;
+    use core::ffi::c_char;
+    use core::sync::atomic::{AtomicPtr, Ordering};
+
+    unsafe extern "C" {
+        /// `environ(7)`.
+        static mut environ: *mut *const c_char;
+    }
+
+    pub(super) fn array() -> Option<*const *const c_char> {
+        // SAFETY: a word of libc's that stays; others write it whole.
+        let word = unsafe { AtomicPtr::from_ptr(&raw mut environ) };
+        // Relaxed: only an address is read, which the kernel follows.
+        Some(word.load(Ordering::Relaxed).cast_const())
+    }
+
+    /// Under std's lock.
+    #[cfg(feature = "std")]
+    pub(super) fn path() -> Option<Vec<u8>> {
+        std::env::var_os("PATH").map(std::os::unix::ffi::OsStringExt::into_vec)
+    }
+
+    #[cfg(not(feature = "std"))]
+    pub(super) fn path() -> Option<Vec<u8>> {
+        // SAFETY: `setenv(3)` must not be called meanwhile, which its caller sees to, as for any
+        // other reader in the program.
+        unsafe {
+            let text = libc::getenv(c"PATH".as_ptr());
+            (!text.is_null()).then(|| core::ffi::CStr::from_ptr(text).to_bytes().to_vec())
+        }
+    }
+
+    #[cfg(not(feature = "std"))]
+    pub(super) fn each_string(each: &mut dyn FnMut(&[u8])) {
+        let mut next = array().filter(|array| !array.is_null());
+        while let Some(place) = next {
+            // SAFETY: an array of strings up to a null; nobody calls `setenv(3)` meanwhile, as above.
+            let string = unsafe { *place };
+            next = (!string.is_null()).then(|| {
+                // SAFETY: as above.
+                each(unsafe { core::ffi::CStr::from_ptr(string) }.to_bytes());
+                place.wrapping_add(1)
+            });
+        }
+    }
+}
+
+/// The environment that the kernel left on the initial stack.
+#[cfg(all(not(feature = "hosted"), feature = "start", not(test)))]
+mod callers {
+    use alloc::vec::Vec;
+    use core::ffi::c_char;
+
+    use crate::runtime::freestanding::start;
+
+    pub(super) fn array() -> Option<*const *const c_char> {
+        Some(start::env().as_ptr())
+    }
+
+    pub(super) fn path() -> Option<Vec<u8>> {
+        start::var(c"PATH").map(|text| text.to_bytes().to_vec())
+    }
+
+    pub(super) fn each_string(each: &mut dyn FnMut(&[u8])) {
+        start::env().for_each(|string| each(string.to_bytes()));
+    }
+}
+
+/// Where somebody else started the program, its environment is not known but by `/proc`.
+#[cfg(not(any(feature = "hosted", all(feature = "start", not(test)))))]
+mod callers {
+    use alloc::vec::Vec;
+    use core::ffi::c_char;
+
+    pub(super) fn array() -> Option<*const *const c_char> {
+        None
+    }
+
+    pub(super) fn path() -> Option<Vec<u8>> {
+        None
+    }
+
+    pub(super) fn each_string(each: &mut dyn FnMut(&[u8])) {
+        let mut text = Vec::new();
+        let Ok(file) = crate::sys::file::open(c"/proc/self/environ", libc::O_RDONLY) else {
+            return;
+        };
+        let mut buffer = [0; 1024];
+        while let Ok(len @ 1..) = crate::sys::file::read(file.as_raw(), &mut buffer) {
+            text.extend_from_slice(&buffer[..len]);
+        }
+        text.split(|byte| *byte == 0).for_each(each);
+    }
+}
+
 /// The caller's variables. With std, under std's lock.
 #[cfg(feature = "std")]
 fn inherited(each: &mut dyn FnMut(&[u8], &[u8])) {
@@ -102,23 +268,14 @@ fn inherited(each: &mut dyn FnMut(&[u8], &[u8])) {
     }
 }
 
-/// The caller's variables, as the kernel gave them to the process: no libc here, and nobody who
-/// would change them.
+/// The caller's variables.
 #[cfg(not(feature = "std"))]
 fn inherited(each: &mut dyn FnMut(&[u8], &[u8])) {
-    let mut text = Vec::new();
-    let Ok(file) = crate::sys::file::open(c"/proc/self/environ", libc::O_RDONLY) else {
-        return;
-    };
-    let mut buffer = [0; 1024];
-    while let Ok(len @ 1..) = crate::sys::file::read(file.as_raw(), &mut buffer) {
-        text.extend_from_slice(&buffer[..len]);
-    }
-    for string in text.split(|byte| *byte == 0) {
+    callers::each_string(&mut |string| {
         if let Some(equals) = string.iter().position(|byte| *byte == b'=') {
             each(&string[..equals], &string[equals + 1..]);
         }
-    }
+    });
 }
 
 #[cfg(test)]
@@ -126,11 +283,13 @@ mod tests {
     use super::*;
 
     fn paths(program: &str, variables: &[&str]) -> Vec<Vec<u8>> {
-        let variables: Vec<CString> = variables
+        let strings: Vec<CString> = variables
             .iter()
             .map(|text| CString::new(*text).unwrap())
             .collect();
-        search_paths(&CString::new(program).unwrap(), &variables)
+        let array = super::super::pointers(&strings);
+        let environment = Built::Own { strings, array };
+        search_paths(&CString::new(program).unwrap(), &environment)
             .unwrap()
             .into_iter()
             .map(CString::into_bytes)
@@ -160,7 +319,7 @@ mod tests {
         environment.set(b"B", b"2");
         environment.set(b"C", b"3");
         environment.remove(b"C");
-        let built = environment.build().unwrap();
+        let built = environment.strings().unwrap();
         assert_eq!(built, [CString::from(c"B=2")]);
         environment.set(b"D", b"\0");
         assert!(environment.build().is_err());

@@ -46,9 +46,10 @@ pub(super) struct ExecPlan<'a> {
     pub(super) mask: Option<SigSet>,
     /// Paths to try, in order.
     pub(super) search_paths: &'a [*const c_char],
-    /// Ends in null; so do the two below.
+    /// Ends in null; so does the shell's below.
     pub(super) arguments: &'a [*const c_char],
-    pub(super) environment: &'a [*const c_char],
+    /// Of strings, up to a null; or null: no strings.
+    pub(super) environment: *const *const c_char,
     /// `sh`, then a slot for the path of a script without `#!`, then its arguments.
     pub(super) shell: &'a [Cell<*const c_char>],
     pub(super) latch: StartLatch,
@@ -347,7 +348,7 @@ fn execute(plan: &ExecPlan<'_>) -> Errno {
     for path in plan.search_paths {
         // SAFETY: the parent made the arrays of NUL-terminated strings, each ended by null.
         let mut errno =
-            unsafe { process::execve(*path, plan.arguments.as_ptr(), plan.environment.as_ptr()) };
+            unsafe { process::execve(*path, plan.arguments.as_ptr(), plan.environment) };
         if errno.number() == libc::ENOEXEC
             && let Some(slot) = plan.shell.get(1)
         {
@@ -357,7 +358,7 @@ fn execute(plan: &ExecPlan<'_>) -> Errno {
                 process::execve(
                     c"/bin/sh".as_ptr(),
                     plan.shell.as_ptr().cast(),
-                    plan.environment.as_ptr(),
+                    plan.environment,
                 )
             };
         }

@@ -10,6 +10,7 @@
 //! | `dumpable.rs` | in the parent: children that change ids leave it as it was |
 
 mod before_exec;
+mod debug;
 mod dumpable;
 mod environment;
 mod exec_child;
@@ -106,7 +107,6 @@ static NULL: Operation = Operation {
 /// assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
 /// # Ok::<(), rawthread::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Command {
     program: CString,
     /// The zeroth too.
@@ -398,7 +398,7 @@ impl Command {
             mask: settings.mask,
             search_paths: &paths[..search_paths.len()],
             arguments: &arguments,
-            environment: &pointers(&environment),
+            environment: environment.as_ptr(),
             shell: &shell,
             latch: StartLatch::new(!settings.maps.is_empty()),
             report: ErrorReport::default(),
@@ -456,7 +456,7 @@ impl FdSetup {
             Source::Borrowed(fd) => *fd,
             Source::Owned(fd) => fd.as_raw(),
             Source::Null => {
-                let null = file::open(c"/dev/null", libc::O_RDWR)
+                let null = file::open(c"/dev/null", stdio::null_access(to))
                     .map_err(|errno| Error::from_operation(&NULL, errno))?;
                 self.add_child_end(null)
             }

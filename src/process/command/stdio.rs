@@ -85,6 +85,16 @@ impl Stdio {
     }
 }
 
+/// How `/dev/null` is opened for the child's descriptor `to`: a standard stream for what it does, as
+/// std opens it, since a sandbox may allow no more.
+pub(super) const fn null_access(to: i32) -> i32 {
+    match to {
+        0 => libc::O_RDONLY,
+        1 | 2 => libc::O_WRONLY,
+        _ => libc::O_RDWR,
+    }
+}
+
 impl From<Pipe> for Stdio {
     fn from(pipe: Pipe) -> Self {
         Self(Source::Owned(pipe.into_descriptor()))

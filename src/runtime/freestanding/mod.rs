@@ -176,13 +176,17 @@ impl Runtime for Freestanding {
 }
 
 #[cfg(all(feature = "start", not(test)))]
-use start::main_stack;
+use start::{after_fork, main_stack};
 
 /// Who started the program did not say.
 #[cfg(not(all(feature = "start", not(test))))]
 fn main_stack() -> (usize, usize) {
     (0, 0)
 }
+
+/// Who started the program sees to its end.
+#[cfg(not(all(feature = "start", not(test))))]
+fn after_fork(_from: i32, _tid: i32) {}
 
 /// How many forks lie between the first process and this one. Relaxed: changed by a child that has
 /// one thread.
@@ -199,6 +203,7 @@ pub(crate) fn after_fork() {
     FORK_GENERATION.fetch_add(1, Ordering::Relaxed);
     let tid = task::tid();
     if let Some(data) = current_data() {
+        after_fork(data.tid.load(Ordering::Relaxed), tid);
         data.tid.store(tid, Ordering::Relaxed);
         let record = data.record.load(Ordering::Relaxed);
         if !record.is_null() {

@@ -6,20 +6,50 @@
 #![allow(unsafe_code, reason = "writes addresses into the program's own data")]
 
 use super::tls_image;
-use crate::sys::memory;
+use crate::sys::{file, memory, task};
 
 const DT_NULL: usize = 0;
+const DT_NEEDED: usize = 1;
+const DT_PLTRELSZ: usize = 2;
 const DT_RELA: usize = 7;
 const DT_RELASZ: usize = 8;
+const DT_REL: usize = 17;
+const DT_TEXTREL: usize = 22;
+const DT_JMPREL: usize = 23;
+const DT_FLAGS: usize = 30;
 const DT_RELRSZ: usize = 35;
 const DT_RELR: usize = 36;
+/// More than any of these.
+const TAGS: usize = 37;
+/// In `DT_FLAGS`: what `DT_TEXTREL` says.
+const DF_TEXTREL: usize = 4;
 
+/// "Nothing to do" of every architecture.
+const NONE: usize = 0;
 /// "The address the program was loaded at, plus the addend" (`R_X86_64_RELATIVE`).
 #[cfg(target_arch = "x86_64")]
 const RELATIVE: usize = 8;
 /// The same of AArch64 (`R_AARCH64_RELATIVE`).
 #[cfg(target_arch = "aarch64")]
 const RELATIVE: usize = 1027;
+/// "What the function at the addend says" (`R_X86_64_IRELATIVE`).
+#[cfg(all(target_arch = "x86_64", not(test)))]
+pub(super) const IRELATIVE: u32 = 37;
+/// The same of AArch64 (`R_AARCH64_IRELATIVE`).
+#[cfg(all(target_arch = "aarch64", not(test)))]
+pub(super) const IRELATIVE: u32 = 1032;
+
+/// What the program asks of its loader and is not done here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unsupported {
+    /// A shared library.
+    Library,
+    /// Changes to the code, which is not writable; or relocations without addends, which neither
+    /// architecture uses.
+    Form,
+    /// A relocation of this kind (`R_*`).
+    Kind(u32),
+}
 
 /// One entry of `DT_RELA`.
 #[repr(C)]
@@ -33,8 +63,9 @@ struct Rela {
 /// Relocates the program that `auxv`, its auxiliary vector, describes, if it was moved; then
 /// takes the right to write away from what nobody but its loader writes.
 ///
-/// A static program can have no relocation but relative ones, for a symbol that was not found at
-/// link time is never found; and those of C's `ifunc`s (`R_X86_64_IRELATIVE`), which are left out.
+/// Relative relocations are all that Rust code needs in a static program. What else the dynamic
+/// section asks for (an ifunc of C's, thread-locals of a library, a library) ends the program with a
+/// message: it would crash later, and far from the reason.
 ///
 /// # Safety
 /// `auxv` is the process's auxiliary vector; this is the first thing the process does, once.
@@ -55,13 +86,18 @@ pub(super) unsafe fn relocate_self(auxv: *const [u64; 2]) {
             }
             pair = pair.wrapping_add(1);
         }
+        if headers == 0 {
+            fatal(b"fatal: no program headers (AT_PHDR)\n");
+        }
         let load_bias = tls_image::load_bias(headers, count);
         let mut relro = core::ptr::null::<libc::Elf64_Phdr>();
         let mut header = headers as *const libc::Elf64_Phdr;
         while count > 0 {
-            if (*header).p_type == libc::PT_DYNAMIC && load_bias != 0 {
+            if (*header).p_type == libc::PT_DYNAMIC {
                 let dynamic = load_bias.wrapping_add((*header).p_vaddr as usize);
-                apply_dynamic(dynamic as *const [usize; 2], load_bias);
+                if let Err(what) = apply_dynamic(dynamic as *const [usize; 2], load_bias) {
+                    refuse(what);
+                }
             }
             if (*header).p_type == libc::PT_GNU_RELRO {
                 relro = header;
@@ -82,39 +118,116 @@ pub(super) unsafe fn relocate_self(auxv: *const [u64; 2]) {
     }
 }
 
+/// Ends a program that asks for what is not done here.
+#[cold]
+#[inline(never)]
+fn refuse(what: Unsupported) -> ! {
+    match what {
+        Unsupported::Library => refuse_library(),
+        Unsupported::Form => fatal(b"fatal: relocations in code, or without addends\n"),
+        Unsupported::Kind(kind) => refuse_kind(kind),
+    }
+}
+
+/// Ends a program that needs shared libraries.
+#[cold]
+#[inline(never)]
+pub(super) fn refuse_library() -> ! {
+    fatal(b"fatal: not a static program: link with -static-pie\n")
+}
+
+/// Ends a program with a relocation of this kind.
+#[cold]
+#[inline(never)]
+pub(super) fn refuse_kind(mut kind: u32) -> ! {
+    let mut digits = [0; 10];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (kind % 10) as u8;
+        kind /= 10;
+        if kind == 0 || at == 0 {
+            break;
+        }
+    }
+    let _ = file::write(2, b"fatal: a relocation of kind ");
+    let _ = file::write(2, digits.get(at..).unwrap_or(&[]));
+    fatal(b" is not done here (an ifunc?)\n")
+}
+
+/// Used before relocation: the message must come from the caller's own instructions, not from a
+/// table of messages.
+#[cold]
+#[inline(never)]
+pub(super) fn fatal(message: &[u8]) -> ! {
+    let _ = file::write(2, message);
+    task::exit_group(127)
+}
+
 /// # Safety
 /// `dynamic` is the program's dynamic section; the program was moved by `load_bias`.
-unsafe fn apply_dynamic(dynamic: *const [usize; 2], load_bias: usize) {
-    let (mut rela, mut rela_len, mut relr, mut relr_len) = (0, 0, 0, 0);
+unsafe fn apply_dynamic(dynamic: *const [usize; 2], load_bias: usize) -> Result<(), Unsupported> {
+    // By tag: whether it is there, and the last value.
+    let (mut tags, mut values) = (0u64, [0; TAGS]);
     let mut entry = dynamic;
     // SAFETY: as in `relocate_self`.
     unsafe {
         while (*entry)[0] != DT_NULL {
-            let value = (*entry)[1];
-            match (*entry)[0] {
-                DT_RELA => rela = load_bias.wrapping_add(value),
-                DT_RELASZ => rela_len = value,
-                DT_RELR => relr = load_bias.wrapping_add(value),
-                DT_RELRSZ => relr_len = value,
-                _ => {}
+            let [tag, value] = *entry;
+            if tag < TAGS {
+                tags |= 1 << tag;
+                values[tag] = value;
             }
             entry = entry.wrapping_add(1);
         }
-        let mut at = rela;
-        while at < rela.wrapping_add(rela_len) {
-            let entry = at as *const Rela;
-            if (*entry).info == RELATIVE {
-                let place = load_bias.wrapping_add((*entry).offset) as *mut usize;
-                *place = load_bias.wrapping_add((*entry).addend);
-            }
-            at = at.wrapping_add(size_of::<Rela>());
-        }
-        apply_relr(
-            relr as *const usize,
-            relr_len / size_of::<usize>(),
-            load_bias,
-        );
     }
+    let has = |tag: usize| tags >> tag & 1 == 1;
+    if has(DT_NEEDED) {
+        return Err(Unsupported::Library);
+    }
+    if has(DT_TEXTREL) || has(DT_REL) || values[DT_FLAGS] & DF_TEXTREL != 0 {
+        return Err(Unsupported::Form);
+    }
+    // SAFETY: as in `relocate_self`.
+    unsafe {
+        by_addends(
+            load_bias.wrapping_add(values[DT_RELA]),
+            values[DT_RELASZ],
+            moved,
+        )?;
+        // What the linker would bind late, had it a library to bind to.
+        by_addends(
+            load_bias.wrapping_add(values[DT_JMPREL]),
+            values[DT_PLTRELSZ],
+            moved,
+        )?;
+        let relr = load_bias.wrapping_add(values[DT_RELR]);
+        let words = values[DT_RELRSZ] / size_of::<usize>();
+        apply_relr(relr as *const usize, words, load_bias);
+    }
+    Ok(())
+}
+
+/// # Safety
+/// The table of `len` bytes describes the program, which was moved by `load_bias`.
+unsafe fn by_addends(table: usize, len: usize, load_bias: usize) -> Result<(), Unsupported> {
+    let mut at = table;
+    while at < table.wrapping_add(len) {
+        // SAFETY: as in `relocate_self`.
+        unsafe {
+            let entry = at as *const Rela;
+            match (*entry).info {
+                NONE => {}
+                RELATIVE => {
+                    let place = load_bias.wrapping_add((*entry).offset) as *mut usize;
+                    *place = load_bias.wrapping_add((*entry).addend);
+                }
+                other => return Err(Unsupported::Kind(other as u32)),
+            }
+        }
+        at = at.wrapping_add(size_of::<Rela>());
+    }
+    Ok(())
 }
 
 /// `DT_RELR`: an even word is the address of a place, an odd one a bitmap over the 63 places after
@@ -170,7 +283,7 @@ mod tests {
             },
             Rela {
                 offset: 16,
-                info: RELATIVE + 1,
+                info: NONE,
                 addend: 0x1000,
             },
         ];
@@ -184,7 +297,8 @@ mod tests {
             [DT_NULL, 0],
         ];
         // SAFETY: every place lies in `places`.
-        unsafe { apply_dynamic(dynamic.as_ptr(), load_bias) };
+        let done = unsafe { apply_dynamic(dynamic.as_ptr(), load_bias) };
+        assert_eq!(done, Ok(()));
         for (index, place) in places.iter().enumerate() {
             let expected = match index {
                 1 => load_bias + 0x1000,
@@ -193,5 +307,43 @@ mod tests {
             };
             assert_eq!(*place, expected, "place {index}");
         }
+    }
+
+    #[test]
+    fn what_is_not_done_is_said() {
+        let mut word = 0usize;
+        let offset = (&raw mut word).addr();
+        let other = |info| Rela {
+            offset,
+            info,
+            addend: 7,
+        };
+        let tables = [
+            other(RELATIVE + 1),
+            other(1 << 32 | RELATIVE),
+            other(u32::MAX as usize),
+        ];
+        for entry in &tables {
+            for [table, len] in [[DT_RELA, DT_RELASZ], [DT_JMPREL, DT_PLTRELSZ]] {
+                let address = core::ptr::from_ref(entry).addr();
+                let dynamic = [[table, address], [len, size_of::<Rela>()], [DT_NULL, 0]];
+                // SAFETY: the place is `word`.
+                let done = unsafe { apply_dynamic(dynamic.as_ptr(), 0) };
+                assert_eq!(done, Err(Unsupported::Kind(entry.info as u32)));
+            }
+        }
+        for (tag, value, expected) in [
+            (DT_NEEDED, 0, Err(Unsupported::Library)),
+            (DT_TEXTREL, 0, Err(Unsupported::Form)),
+            (DT_FLAGS, DF_TEXTREL | 8, Err(Unsupported::Form)),
+            (DT_FLAGS, 8, Ok(())),
+            (DT_REL, 0, Err(Unsupported::Form)),
+            (0x6fff_fffb, 0x0800_0000, Ok(())),
+        ] {
+            let dynamic = [[tag, value], [DT_NULL, 0]];
+            // SAFETY: no table names a place.
+            assert_eq!(unsafe { apply_dynamic(dynamic.as_ptr(), 0) }, expected);
+        }
+        assert_eq!(word, 0);
     }
 }

@@ -1,12 +1,24 @@
 //! The start and the end of a program without libc (feature `start`).
 //!
 //! The kernel enters at `_start`. From there, in this order: a static PIE relocates itself, the
-//! main thread gets thread-local storage and a thread control block, functions in `.init_array`
-//! run, then the function that [`entry!`](crate::entry) named. What it returns is the exit status
-//! of the process, whatever other threads do.
+//! main thread gets thread-local storage and a thread control block, standard streams that are
+//! closed are opened on `/dev/null`, SIGPIPE is ignored, functions in `.preinit_array` and
+//! `.init_array` run, then the function that [`entry!`](crate::entry) named. What it returns is the
+//! exit status of the process, whatever other threads do.
 //!
-//! C objects may be linked in, but for those with an `ifunc` (or `target_clones`): nobody asks its
-//! resolver, and a call of it crashes.
+//! | at the end | thread-locals of the calling thread | `.fini_array` |
+//! |---|---|---|
+//! | `main` returns | dropped | called, the last function first |
+//! | [`exit`], on any thread | not dropped | called, the last function first |
+//! | a panic that ends the process, an abort, a signal | not dropped | not called |
+//! | the end of [`process::Builder`](crate::process::Builder)'s closure, in its child | not dropped | not called |
+//!
+//! SIGPIPE is ignored as in a program with std: a write to a pipe without a reader is an error, not
+//! the end of the process. [`process::Command`](crate::process::Command) gives its children the
+//! default again.
+//!
+//! C objects may be linked in, but for those with an `ifunc` (or `target_clones`): no resolver is
+//! called, and a program that has one ends at its start.
 //!
 //! The feature also brings the functions that compilers call unasked: `memcpy`, `memmove`,
 //! `memset`, `memcmp`, `bcmp`, `strlen`, `__stack_chk_fail`. There is no other C function, and
@@ -18,6 +30,9 @@
 //! | duplicate symbol `_start` | the link argument `-nostartfiles` is missing |
 //! | undefined symbol `__rawthread_main` | [`entry!`](crate::entry) is missing |
 //! | `fatal: not a static program` | neither the link argument `-static-pie` nor all that a fixed address takes (README) |
+//! | `fatal: a relocation of kind 37 ` (1032 on AArch64) | C code with an ifunc or `target_clones` |
+//! | `fatal: a relocation of kind ` and another number | an object that was made for a shared library |
+//! | `fatal: relocations in code, or without addends` | the link argument `-z notext`, or an object of another ABI |
 //! | any other undefined symbol | a C function; the crate `libc` has declarations only |
 //! | duplicate lang item `panic_impl` | of the program's panic handler and the feature `panic-thread`, leave out one; of a test harness, it needs std: `test = false` |
 //!
@@ -41,12 +56,13 @@
 
 use core::ffi::{CStr, c_char};
 use core::fmt;
-use core::sync::atomic::{AtomicPtr, Ordering, compiler_fence};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering, compiler_fence};
 
 use super::{builtins, init_main_thread, relocate, tls_image};
 use crate::error::Error;
 use crate::runtime::tls_values;
-use crate::sys::{file, limits, task};
+use crate::sys::futex::{self, Sharing};
+use crate::sys::{file, limits, signal, task};
 
 /// Names the function that a program without libc begins with: `fn() -> i32`, whose result is the
 /// exit status.
@@ -83,21 +99,52 @@ unsafe extern "C" {
     /// `entry!` defines it.
     fn __rawthread_main() -> i32;
 
-    // The linker defines both ends.
+    // The linker defines both ends of each.
+    static __preinit_array_start: [Constructor; 0];
+    static __preinit_array_end: [Constructor; 0];
     static __init_array_start: [Constructor; 0];
     static __init_array_end: [Constructor; 0];
+    static __fini_array_start: [Destructor; 0];
+    static __fini_array_end: [Destructor; 0];
 }
 
 /// As C libraries call them.
 type Constructor =
     unsafe extern "C" fn(argc: i32, argv: *const *const c_char, envp: *const *const c_char);
 
+/// As C libraries call them.
+type Destructor = unsafe extern "C" fn();
+
+/// The process that started here, or that [`after_fork`] noted. Relaxed: one thread writes it,
+/// before there is a second.
+static PROCESS: AtomicI32 = AtomicI32::new(0);
+
+/// Who runs `.fini_array`.
+///
+/// | value | meaning | becomes |
+/// |---|---|---|
+/// | 0 | no thread called [`exit`] | a tid, by the first that does |
+/// | a tid | that thread runs the functions and then ends the process | the new tid, or 0 if another thread forked, in a forked child |
+///
+/// Relaxed: no data goes with it.
+static FINISHER: AtomicU32 = AtomicU32::new(0);
+
 /// Where `_start` goes on.
+///
+/// `ifuncs` and `ifuncs_end` are the ends of the linker's table of ifuncs, if there is one outside of
+/// the dynamic section.
 ///
 /// # Safety
 /// `stack` is the initial stack as the kernel left it.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn __rawthread_begin(stack: *const usize) -> ! {
+unsafe extern "C" fn __rawthread_begin(
+    stack: *const usize,
+    ifuncs: *const u8,
+    ifuncs_end: *const u8,
+) -> ! {
+    if ifuncs != ifuncs_end {
+        relocate::refuse_kind(relocate::IRELATIVE);
+    }
     // SAFETY: the kernel ends the environment with a null pointer, behind which the vector lies.
     unsafe {
         let mut word = environment(stack);
@@ -123,10 +170,7 @@ unsafe fn reject_dynamic_loader(mut auxv: *const [u64; 2]) {
         // SAFETY: the vector ends in AT_NULL, where this stops.
         match unsafe { *auxv } {
             [libc::AT_NULL, _] | [libc::AT_BASE, 0] => return,
-            [libc::AT_BASE, _] => {
-                let _ = write(2, b"fatal: not a static program: link with -static-pie\n");
-                exit(127);
-            }
+            [libc::AT_BASE, _] => relocate::refuse_library(),
             _ => auxv = auxv.wrapping_add(1),
         }
     }
@@ -144,23 +188,40 @@ unsafe fn run(stack: *const usize, auxv: *const [u64; 2]) -> ! {
         init_main_thread()
     };
     if initialized.is_err() {
-        let _ = write(2, b"fatal: no memory for the main thread's control block\n");
-        exit(127);
+        relocate::fatal(b"fatal: no memory for the main thread's control block\n");
     }
     builtins::set_canary(tls_image::get().map_or(0, |image| image.canary));
-    // SAFETY: the linker's two symbols are the ends of one array of functions, which expect these
-    // arguments; `entry!` made the main function.
+    PROCESS.store(task::pid(), Ordering::Relaxed);
+    file::occupy_standard_streams();
+    let _ = signal::ignore(libc::SIGPIPE);
+    // SAFETY: the linker's symbols are the ends of arrays of functions; `entry!` made the main
+    // function.
     let status = unsafe {
-        let arguments = stack.wrapping_add(1).cast();
-        let mut constructor = (&raw const __init_array_start).cast::<Constructor>();
-        while constructor != (&raw const __init_array_end).cast() {
-            (*constructor)(*stack as i32, arguments, environment(stack).cast());
-            constructor = constructor.wrapping_add(1);
-        }
+        let (start, end) = (
+            &raw const __preinit_array_start,
+            &raw const __preinit_array_end,
+        );
+        construct(start.cast(), end.cast(), stack);
+        let (start, end) = (&raw const __init_array_start, &raw const __init_array_end);
+        construct(start.cast(), end.cast(), stack);
         __rawthread_main()
     };
     tls_values::run_dtors();
     exit(status)
+}
+
+/// # Safety
+/// From `next` to `end` lie functions that expect these arguments; `stack` is the initial stack.
+#[inline(never)]
+unsafe fn construct(mut next: *const Constructor, end: *const Constructor, stack: *const usize) {
+    while next != end {
+        // SAFETY: as the contract says.
+        unsafe {
+            let arguments = stack.wrapping_add(1).cast();
+            (*next)(*stack as i32, arguments, environment(stack).cast());
+        }
+        next = next.wrapping_add(1);
+    }
 }
 
 /// The environment's first word.
@@ -184,13 +245,48 @@ pub(super) fn main_stack() -> (usize, usize) {
 
 /// Ends the process, all its threads, with `status` (its lowest 8 bits reach the parent).
 ///
-/// Nothing is dropped, and no destructor of a thread-local runs.
+/// Nothing is dropped, and no destructor of a thread-local runs. The functions of `.fini_array`
+/// (destructors of C code) run first, on the calling thread, while other threads go on. One thread
+/// runs them: another that calls this meanwhile waits for the end, and one of the functions that
+/// calls it ends the process at once. A child that shares the memory of the process which started
+/// leaves them to that process.
 ///
 /// ```no_run
 /// rawthread::start::exit(3);
 /// ```
 pub fn exit(status: i32) -> ! {
+    if task::pid() == PROCESS.load(Ordering::Relaxed) {
+        let tid = task::tid() as u32;
+        match FINISHER.compare_exchange(0, tid, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => destroy(),
+            Err(finisher) if finisher == tid => {}
+            // Woken by a signal only, and then sleeps again.
+            Err(finisher) => loop {
+                let _ = futex::wait(&FINISHER, finisher, None, Sharing::Private);
+            },
+        }
+    }
     task::exit_group(status)
+}
+
+/// Calls the functions of `.fini_array`, the last one first.
+fn destroy() {
+    let start = (&raw const __fini_array_start).cast::<Destructor>();
+    let mut next = (&raw const __fini_array_end).cast::<Destructor>();
+    while next != start {
+        next = next.wrapping_sub(1);
+        // SAFETY: the linker's two symbols are the ends of one array of functions without arguments,
+        // which are to run at the end.
+        unsafe { (*next)() };
+    }
+}
+
+/// In the child of a fork by the thread `from` of the parent, which is now `tid`.
+pub(super) fn after_fork(from: i32, tid: i32) {
+    PROCESS.store(task::pid(), Ordering::Relaxed);
+    // A function of `.fini_array` may have forked. The parent's other threads are not here.
+    let own = FINISHER.load(Ordering::Relaxed) == from as u32;
+    FINISHER.store(if own { tid as u32 } else { 0 }, Ordering::Relaxed);
 }
 
 /// The program's arguments, its name first.
@@ -252,6 +348,14 @@ unsafe impl Send for CStrIter {}
 // SAFETY: as above.
 unsafe impl Sync for CStrIter {}
 
+impl CStrIter {
+    /// The array of those that are left, which ends in a null pointer.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn as_ptr(&self) -> *const *const c_char {
+        self.0
+    }
+}
+
 impl Iterator for CStrIter {
     type Item = &'static CStr;
 
@@ -269,16 +373,58 @@ impl Iterator for CStrIter {
     }
 }
 
-/// Writes all of `bytes` to a descriptor (`write(2)`), signals notwithstanding.
+/// Where a program prints.
+///
+/// ```no_run
+/// use rawthread::start::{Stream, write};
+///
+/// write(Stream::Stderr, b"no such file\n")?;
+/// # Ok::<(), rawthread::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Standard output, descriptor 1.
+    Stdout = 1,
+    /// Standard error, descriptor 2.
+    Stderr = 2,
+}
+
+/// Writes all of `bytes` to a standard stream (`write(2)`), signals notwithstanding.
 ///
 /// # Errors
 /// That of the write which failed; what went before it is written.
 ///
 /// ```no_run
-/// rawthread::start::write(1, b"hello\n")?;
+/// use rawthread::start::{Stream, write};
+///
+/// write(Stream::Stdout, b"hello\n")?;
 /// # Ok::<(), rawthread::Error>(())
 /// ```
-pub fn write(descriptor: i32, bytes: &[u8]) -> Result<(), Error> {
+pub fn write(stream: Stream, bytes: &[u8]) -> Result<(), Error> {
+    write_all(stream as i32, bytes)
+}
+
+/// As [`write`](fn@write), to any descriptor.
+///
+/// # Errors
+/// As [`write`](fn@write).
+///
+/// # Safety
+/// The descriptor must be open, and the caller's to write to: another's may be a mapped file, or
+/// belong to a value that relies on being the only one to write (I/O safety, `std::io`).
+///
+/// ```no_run
+/// # fn open() -> i32 { 1 }
+/// let descriptor = open();
+/// // SAFETY: just opened, and known to no one else.
+/// unsafe { rawthread::start::write_raw(descriptor, b"hello\n") }?;
+/// # Ok::<(), rawthread::Error>(())
+/// ```
+pub unsafe fn write_raw(descriptor: i32, bytes: &[u8]) -> Result<(), Error> {
+    write_all(descriptor, bytes)
+}
+
+fn write_all(descriptor: i32, bytes: &[u8]) -> Result<(), Error> {
     file::write_all(descriptor, bytes).map_err(|errno| Error::from_raw_os_error(errno.number()))
 }
 

@@ -164,7 +164,9 @@ impl RawRwLock {
         false
     }
 
+    /// Panics if there are `MAX_READERS` already.
     #[inline]
+    #[track_caller]
     pub(crate) fn read(&self) {
         let seen = self.load();
         if !(seen.admits_reader() && self.add_reader(seen)) {
@@ -173,6 +175,7 @@ impl RawRwLock {
     }
 
     #[cold]
+    #[track_caller]
     fn read_slow(&self) {
         let mut seen = self.spin(|seen| !seen.is_written());
         loop {
@@ -313,5 +316,29 @@ impl RawRwLock {
     #[cfg(all(feature = "lock_api", not(all(test, loom))))]
     pub(crate) fn is_written(&self) -> bool {
         self.load().is_written()
+    }
+}
+
+#[cfg(all(test, feature = "std", not(loom)))]
+mod tests {
+    use super::*;
+
+    /// One more reader is an error and changes nothing, whoever sleeps.
+    #[test]
+    fn the_greatest_number_of_readers_is_kept() {
+        for sleepers in [
+            0,
+            WRITERS_SLEEP,
+            READERS_SLEEP,
+            WRITERS_SLEEP | READERS_SLEEP,
+        ] {
+            let lock = RawRwLock::new();
+            lock.state.store((MAX_READERS - 1) | sleepers, Relaxed);
+            assert_eq!(lock.try_read(), sleepers == 0);
+            lock.state.store(MAX_READERS | sleepers, Relaxed);
+            assert!(!lock.try_read() && !lock.try_write());
+            assert!(std::panic::catch_unwind(|| lock.read()).is_err());
+            assert_eq!(lock.state.load(Relaxed), MAX_READERS | sleepers);
+        }
     }
 }

@@ -8,7 +8,12 @@ use core::arch::{asm, naked_asm};
 /// | register | from the kernel | handed on |
 /// |---|---|---|
 /// | sp → x0 | initial stack: argc, argv, 0, envp, 0, auxv | `stack` |
+/// | x1, x2 | unspecified | `ifuncs`, `ifuncs_end` |
 /// | x29, x30 | unspecified | 0, which ends a backtrace |
+///
+/// The linker defines the two symbols in a program at a fixed address, which has no dynamic section
+/// to say it; elsewhere they are weak and both 0. From the global offset table, so that neither has
+/// to lie near.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn _start() -> ! {
@@ -16,6 +21,14 @@ unsafe extern "C" fn _start() -> ! {
         "mov x29, xzr",
         "mov x30, xzr",
         "mov x0, sp",
+        ".weak __rela_iplt_start",
+        ".hidden __rela_iplt_start",
+        ".weak __rela_iplt_end",
+        ".hidden __rela_iplt_end",
+        "adrp x1, :got:__rela_iplt_start",
+        "ldr x1, [x1, :got_lo12:__rela_iplt_start]",
+        "adrp x2, :got:__rela_iplt_end",
+        "ldr x2, [x2, :got_lo12:__rela_iplt_end]",
         "b {begin}",
         begin = sym __rawthread_begin,
     )
@@ -23,7 +36,7 @@ unsafe extern "C" fn _start() -> ! {
 
 unsafe extern "C" {
     /// Where `_start` goes on: `runtime::freestanding::start` defines it.
-    fn __rawthread_begin(stack: *const usize) -> !;
+    fn __rawthread_begin(stack: *const usize, ifuncs: *const u8, ifuncs_end: *const u8) -> !;
 }
 
 /// Copies `len` bytes from the lowest address up: right also where `to` lies below an overlapping

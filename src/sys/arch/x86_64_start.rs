@@ -8,13 +8,24 @@ use core::arch::{asm, naked_asm};
 /// | register | from the kernel | handed on |
 /// |---|---|---|
 /// | rsp → rdi | initial stack: argc, argv, 0, envp, 0, auxv (System V ABI, 3.4.1) | `stack` |
+/// | rsi, rdx | unspecified | `ifuncs`, `ifuncs_end` |
 /// | rbp | unspecified | 0, which ends a backtrace |
+///
+/// The linker defines the two symbols in a program at a fixed address, which has no dynamic section
+/// to say it; elsewhere they are weak and both 0. From the global offset table, so that neither has
+/// to lie near.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn _start() -> ! {
     naked_asm!(
         "xor ebp, ebp",
         "mov rdi, rsp",
+        ".weak __rela_iplt_start",
+        ".hidden __rela_iplt_start",
+        ".weak __rela_iplt_end",
+        ".hidden __rela_iplt_end",
+        "mov rsi, qword ptr [rip + __rela_iplt_start@GOTPCREL]",
+        "mov rdx, qword ptr [rip + __rela_iplt_end@GOTPCREL]",
         "and rsp, -16",
         "call {begin}",
         "ud2",
@@ -24,7 +35,7 @@ unsafe extern "C" fn _start() -> ! {
 
 unsafe extern "C" {
     /// Where `_start` goes on: `runtime::freestanding::start` defines it.
-    fn __rawthread_begin(stack: *const usize) -> !;
+    fn __rawthread_begin(stack: *const usize, ifuncs: *const u8, ifuncs_end: *const u8) -> !;
 }
 
 /// Copies `len` bytes from the lowest address up: right also where `to` lies below an overlapping

@@ -66,5 +66,5 @@ pub(super) fn alloc<F: FnOnce() -> T, T>(packet: Packet<F, T>) -> Result<*mut Pa
 pub(super) unsafe fn dealloc<F, T>(packet: *mut Packet<F, T>) {
     let pooled = packet.cast::<PooledPacket<F, T>>();
     // SAFETY: `alloc` wrote it there; a packet drops nothing by itself.
-    unsafe { block_alloc::dealloc(packet.cast(), (*pooled).storage) };
+    unsafe { block_alloc::dealloc((*pooled).storage) };
 }

@@ -5,9 +5,11 @@ use std::path::Path;
 use std::process::Command;
 
 /// C file and the programs that it is for.
-const PARTS: [(&str, &[&str]); 3] = [
+const PARTS: [(&str, &[&str]); 5] = [
     ("tls", &["c_tls"]),
     ("aligned", &["c_aligned"]),
+    ("ifunc", &["ifunc"]),
+    ("restart", &["refused"]),
     ("ask", &["limit", "panics", "pidfd", "warm"]),
 ];
 

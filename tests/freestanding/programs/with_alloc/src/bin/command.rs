@@ -50,6 +50,12 @@ fn main() -> i32 {
     let missing = Command::new("/nonexistent").spawn().unwrap_err();
     assert_eq!(missing.operation(), Some("execve"));
 
+    // `start` ignores SIGPIPE; a child finds it as programs expect it.
+    let status = Command::new("/bin/sh")
+        .args(["-c", "kill -PIPE $$"])
+        .status();
+    assert_eq!(status.unwrap().signal(), Some(13));
+
     // Names of any length and values on the heap.
     let name: String = core::iter::repeat_n('n', 200).collect();
     let thread = rawthread::Builder::new().name(name.clone()).spawn(|| {
