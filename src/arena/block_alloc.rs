@@ -60,7 +60,7 @@ fn map(size: usize, align: usize) -> Result<(NonNull<u8>, Storage), Errno> {
     // SAFETY: `base` is a multiple of `page`, so `skip` is at most `align - page`, or 0 for a
     // smaller `align`: `size` bytes from there are inside the mapping.
     let place = unsafe { base.add(skip) };
-    Ok((place, Storage::Mapped { base, len }))
+    Ok((place, Storage::Mapping { base, len }))
 }
 
 /// Takes the memory of this storage back.
@@ -70,7 +70,7 @@ fn map(size: usize, align: usize) -> Result<(NonNull<u8>, Storage), Errno> {
 pub(crate) unsafe fn dealloc(storage: Storage) {
     match storage {
         Storage::Pooled(entry) => FREE.push(entry),
-        Storage::Mapped { base, len } => {
+        Storage::Mapping { base, len } => {
             // SAFETY: a mapping of its own, which nobody uses any more. Where the kernel refuses,
             // the memory stays.
             let _ = unsafe { memory::unmap(base.as_ptr(), len) };

@@ -154,7 +154,7 @@ unsafe fn pthread_create_on(slot: Slot) -> Result<(), Errno> {
     // SAFETY: the memory is the slot's stack, mapped for good; the donor gets the slot's permanent
     // cell, and does not touch the field.
     unsafe {
-        create_on(base, len, donor, argument, &mut handle)?;
+        create_on(base, len, donor_main, argument, &mut handle)?;
         (&raw mut (*slot.tcb()).pthread).write(handle.assume_init());
     }
     Ok(())

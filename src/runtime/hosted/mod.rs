@@ -186,7 +186,7 @@ impl Runtime for Hosted {
         super::tls_values::run_dtors();
         // SAFETY: the closure has ended; libc's destructors belong to the calling thread.
         unsafe { tls_reset::run_destructors() };
-        for _ in 0..keys::ROUNDS {
+        for _ in 0..pthread_keys::ROUNDS {
             // SAFETY: as above.
             let had_keys = unsafe { pthread_keys::run_destructors() };
             let had_locals = super::tls_values::run_dtors();

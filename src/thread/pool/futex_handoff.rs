@@ -151,7 +151,7 @@ mod tests {
             });
             if idle.as_secs() > 0 {
                 let all = (0..ROUNDS).map(|round| if round % 8 == 0 { 1 } else { round });
-                assert_eq!(taken, all.sum());
+                assert_eq!(taken, all.sum::<usize>());
             }
         }
     }
