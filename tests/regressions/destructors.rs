@@ -63,7 +63,7 @@ fn on_child(body: fn()) {
     use rawthread::flags::CloneFlags;
     let child = rawthread::process::Builder::new()
         .flags(CloneFlags::VM)
-        .identity(true);
+        .own_tls(true);
     // SAFETY: the parent waits; the child touches nothing but thread-locals and atomics.
     let mut child = unsafe {
         child.spawn(move || {
@@ -206,7 +206,7 @@ mod endless {
         let key = KEY.load(Ordering::Relaxed);
         unsafe { libc::pthread_setspecific(key, std::ptr::without_provenance(1)) };
     }
-    unsafe extern "C" fn rerun_self(_: *mut c_void) {
+    unsafe extern "C" fn set_again(_: *mut c_void) {
         RUNS.fetch_add(1, Ordering::SeqCst);
         let next = NEXT.get();
         NEXT.set(next + 1);
@@ -220,7 +220,7 @@ mod endless {
         }
         let mut key = 0;
         assert_eq!(
-            unsafe { libc::pthread_key_create(&mut key, Some(again)) },
+            unsafe { libc::pthread_key_create(&mut key, Some(set_again)) },
             0
         );
         KEY.store(key, Ordering::Relaxed);
