@@ -10,6 +10,7 @@
 mod common;
 mod first_spawn;
 mod fork;
+mod forked_child;
 mod warm;
 
 use common::in_subprocess;

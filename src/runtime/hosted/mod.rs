@@ -10,6 +10,7 @@
 //! * [`libc_layout`]: which libc this is, where its private words lie, how far we may go (support).
 //! * [`donor`] makes donors.
 //! * [`exit`]: the way out, and in, that setuid and its family can live with.
+//! * [`fork`]: what a forked child makes its own of all this.
 //! * [`modules`]: asking for the loaded modules beside forks.
 //! * [`tls_reset`]: thread-locals fresh for the next thread; [`pthread_keys`]: pthread keys'
 //!   destructors.
@@ -20,6 +21,7 @@
 mod destroy;
 pub(crate) mod donor;
 mod exit;
+pub(crate) mod fork;
 pub(crate) mod libc_layout;
 mod modules;
 pub(crate) mod overflow;
@@ -87,7 +89,7 @@ impl Runtime for Hosted {
     }
 
     fn ensure_init() -> Result<(), Error> {
-        donor::detect_fork()?;
+        fork::after_fork()?;
         libc_layout::get_or_probe().map(drop)
     }
 
@@ -167,6 +169,11 @@ impl Runtime for Hosted {
         }
     }
 
+    unsafe fn exit_if_last(slot: Slot) {
+        // SAFETY: passed on.
+        unsafe { fork::exit_if_last(slot) };
+    }
+
     unsafe fn on_thread_exit(slot: Slot) {
         // SAFETY: passed on.
         unsafe { exit::on_thread_exit(slot) };
@@ -183,7 +190,7 @@ impl Runtime for Hosted {
     }
 
     fn fork_generation() -> u32 {
-        donor::fork_generation()
+        CACHE.process()
     }
 
     fn tid() -> i32 {
