@@ -5,6 +5,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::time::Duration;
 
+use super::backoff::SpinWait;
 use super::builder::Builder;
 use super::current::Thread;
 use super::join::exit_observer::ExitObserver;
@@ -16,6 +17,7 @@ use crate::error::Error;
 use crate::primitive::atomic::{AtomicU32, Ordering};
 use crate::runtime::{Rt, Runtime};
 use crate::sync::futex;
+use crate::sys::sched;
 
 /// What a scope knows of its threads. It lies on the stack of [`scope`], so nothing of it may be
 /// touched once its last thread has left.
@@ -73,6 +75,7 @@ impl ScopeData {
     fn after_fork(&self) {
         let process = Rt::fork_generation();
         let mut seen = self.process.load(Ordering::Acquire);
+        let mut pause = SpinWait::new();
         while seen != process {
             let changed = seen != CHANGING
                 && self
@@ -82,6 +85,9 @@ impl ScopeData {
             if changed {
                 self.running.store(0, Ordering::Relaxed);
                 self.process.store(process, Ordering::Release);
+            } else if !pause.spin() {
+                // The other thread may need this processor, at a lower priority.
+                sched::sleep_nanos(50_000);
             }
             seen = self.process.load(Ordering::Acquire);
         }

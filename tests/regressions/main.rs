@@ -12,6 +12,7 @@ mod first_spawn;
 mod fork;
 mod forked_child;
 mod warm;
+mod warm_after_fork;
 
 use common::in_subprocess;
 

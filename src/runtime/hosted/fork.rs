@@ -115,7 +115,6 @@ fn first() {
 /// In the child of libc's fork, before fork returns there. A handler of the program's that came
 /// first may have asked for a thread already.
 pub(super) fn in_child() {
-    donor::reset_probe_lock();
     if let Some(word) = fork_word() {
         let noticed = word.noticed.load(Ordering::Relaxed) != 0;
         if !noticed || word.pid.load(Ordering::Relaxed) != task::pid() as u32 {
@@ -136,6 +135,7 @@ pub(crate) fn in_bare_child() {
 }
 
 fn become_own_process(word: &ForkWord) {
+    donor::reset_probe_lock();
     CACHE.clear_after_fork();
     exit::clear_setxid_after_fork();
     let own = own_slot();

@@ -23,17 +23,11 @@ use crate::sync::futex;
 use crate::sys::inherited::{self, InheritedAttrs};
 use crate::sys::{signal, task};
 
-#[cfg(any(not(feature = "std"), test))]
 pub(crate) mod futex_handoff;
 pub(crate) mod handoff;
 mod packet_alloc;
-#[cfg(feature = "std")]
-mod parking_lot_handoff;
 
-#[cfg(not(feature = "std"))]
 use futex_handoff::FutexHandoff as PlatformHandoff;
-#[cfg(feature = "std")]
-use parking_lot_handoff::ParkingLotHandoff as PlatformHandoff;
 
 /// One kernel thread that waits for tasks.
 ///
