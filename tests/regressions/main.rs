@@ -11,6 +11,7 @@ mod common;
 mod first_spawn;
 mod fork;
 mod forked_child;
+mod reaper;
 mod vm_child;
 mod warm;
 mod warm_after_fork;
