@@ -46,7 +46,7 @@ static POLL: Operation = Operation {
 /// Waits once for `pid`; `None` if `WNOHANG` was asked for and it still runs.
 ///
 /// Always with `__WALL`: a child whose exit signal is not SIGCHLD is invisible without it, and it
-/// hides nothing. Runs in the reaper too: raw system calls only.
+/// hides nothing.
 pub(super) fn waitid_once(
     pid: i32,
     pidfd: Option<&OwnedFd>,
@@ -78,10 +78,10 @@ pub(super) fn waitid_once(
 /// # What drop does
 ///
 /// Nothing that can be felt: the child runs on, as with `std::process::Child`. But no zombie stays
-/// behind. A child that has ended is reaped on the spot; for one that still runs, a sleeping kernel
-/// thread of this process waits (it runs no code of the program, holds two pages of memory, and
-/// keeps the credentials of the moment). If the machine has no task left for it, the zombie stays
-/// until this process ends. To end the child with its handle, call [`kill`](Self::kill) and
+/// behind. A child that has ended is reaped on the spot; for one that still runs, a sleeping thread
+/// of this crate waits (it runs no code of the program, and changes its ids with the process). If no
+/// such thread can be made, for want of a task or in a program without libc that adopted no main
+/// thread, the zombie stays until this process ends. To end the child with its handle, call [`kill`](Self::kill) and
 /// [`wait`](Self::wait).
 ///
 /// ```

@@ -130,8 +130,6 @@ impl<F: FnOnce() -> i32> Launch<F> {
                         fork::after_fork_in_child();
                         // SAFETY: the child's copy, taken once: this branch does not return.
                         let f = unsafe { ManuallyDrop::take(f) };
-                        #[cfg(not(feature = "hosted"))]
-                        crate::runtime::freestanding::after_fork();
                         let code = run(f, *start_pipe);
                         task::exit_group(code)
                     }

@@ -37,7 +37,9 @@ impl ChildStack {
             request.flags |= TCB_FLAGS.bits();
             request.tls = tcb.words.tls;
             request.parent_tid = tcb.words.parent_tid;
-            request.child_tid = tcb.slot.clear_tid().as_ptr() as usize;
+            // The tid in the thread control block: the kernel takes it away with the child, before
+            // another task can have that number, and libc never takes that one for the child.
+            request.child_tid = tcb.words.parent_tid;
         }
     }
 
@@ -46,7 +48,7 @@ impl ChildStack {
         match self {
             Self::Plain(_) => false,
             // Acquire: the child's last stores happened before the kernel's.
-            Self::WithTcb(tcb) => tcb.slot.clear_tid().load(Ordering::Acquire) == 0,
+            Self::WithTcb(tcb) => tcb.tid().load(Ordering::Acquire) == 0,
         }
     }
 
@@ -146,6 +148,13 @@ impl TcbStack {
         })
     }
 
+    /// The child's tid in its thread control block; 0 before the child and after it.
+    fn tid(&self) -> &AtomicU32 {
+        // SAFETY: `prepare` gave the address of that word, which lies in the slot, or in memory
+        // that lasts as long.
+        unsafe { &*(self.words.parent_tid as *const AtomicU32) }
+    }
+
     fn state(&self) -> &AtomicU32 {
         // SAFETY: written by `acquire`; the slot is held as long as `self` is.
         unsafe { &*self.state }
@@ -162,19 +171,18 @@ const TOO_LARGE: Error = Error::invalid_input(
 
 impl Drop for TcbStack {
     fn drop(&mut self) {
+        // The slot's own word said that it is taken; no child clears it.
+        self.slot.clear_tid().store(0, Ordering::Relaxed);
         match self.state().load(Ordering::Acquire) {
             UNUSED => {
-                self.slot.clear_tid().store(0, Ordering::Relaxed);
                 // SAFETY: prepared by `acquire`, and no child came to be.
                 unsafe { Rt::cancel_clone(self.slot) };
                 Rt::cache().release(self.slot);
             }
             EXITED => Rt::cache().release(self.slot),
-            // The child was killed, or became another program, amid its thread-locals: nobody can
-            // tell in which state they are. The slot is given up, identity and all; but it must
-            // not be known by the tid of a process that is gone.
-            // SAFETY: as above; the child is gone.
-            _ => unsafe { Rt::cancel_clone(self.slot) },
+            // The child was killed, or became another program, amid its thread-locals, whose state
+            // is unknown: the slot is given up, identity and all. The kernel has cleared its tid.
+            _ => {}
         }
     }
 }
@@ -200,11 +208,14 @@ impl ChildTcb {
     ///
     /// # Safety
     /// As [`enter`](Self::enter), after the closure; then nothing but raw system calls.
+    ///
+    /// The tid stays for the kernel to clear: only then has the child left the stack. setuid of the
+    /// parent's does not wait for it meanwhile, for to signal it among the parent's threads fails.
     pub(super) unsafe fn exit(self) {
         // SAFETY: passed on; the maker keeps the slot, and so the word, until the child is gone.
         unsafe {
             Rt::run_destructors(self.slot);
-            Rt::on_thread_exit(self.slot);
+            Rt::reset_for_reuse(self.slot);
             (*self.state).store(EXITED, Ordering::Release);
         }
     }

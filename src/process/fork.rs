@@ -128,6 +128,8 @@ pub(super) fn after_fork_in_child() {
     crate::runtime::freestanding::after_fork();
 }
 
-/// The hosted runtime looks for itself, when it is next asked for a thread.
+/// In a child that has its own copy of the memory, made without libc's `fork`: first thing.
 #[cfg(feature = "hosted")]
-pub(super) fn after_fork_in_child() {}
+pub(super) fn after_fork_in_child() {
+    crate::runtime::hosted::fork::in_bare_child();
+}

@@ -57,6 +57,7 @@ impl GuardedStack {
     }
 
     /// Gives up ownership: (lowest mapped address, length in bytes).
+    #[cfg(feature = "alloc")]
     pub(super) fn into_parts(self) -> (*mut u8, usize) {
         let parts = (self.base.as_ptr(), self.len);
         core::mem::forget(self);
@@ -67,6 +68,7 @@ impl GuardedStack {
     ///
     /// # Safety
     /// The parts must come from [`into_parts`](Self::into_parts), once.
+    #[cfg(feature = "alloc")]
     pub(super) unsafe fn from_parts(base: NonNull<u8>, len: usize) -> Self {
         Self { base, len }
     }

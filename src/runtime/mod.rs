@@ -133,6 +133,12 @@ pub(crate) trait Runtime {
     /// As `on_thread_start`; the thread's closure has ended.
     unsafe fn run_destructors(slot: Slot);
 
+    /// Ends the process in libc's way if the calling thread is its last and libc would not see that.
+    ///
+    /// # Safety
+    /// As `on_thread_start`; the destructors have run.
+    unsafe fn exit_if_last(_slot: Slot) {}
+
     /// Makes the TCB fit for its next thread. After it no code but this crate's last few
     /// instructions may run on the thread.
     ///

@@ -78,8 +78,8 @@ impl ThreadInner {
         &self.state
     }
 
-    /// In the child of a fork, the caller's own record: who used its tid in the parent is not here
-    /// and will never say that it is done.
+    /// In the child of a fork, the caller's own record: the threads that used its tid in the parent
+    /// are not here and will never say that they are done.
     pub(crate) fn reset_pins(&self) {
         self.state.fetch_and(STATE_FLAGS, Ordering::Relaxed);
     }
@@ -307,12 +307,14 @@ pub(crate) fn current_ref() -> &'static ThreadInner {
     unsafe { from_raw_ref(raw) }
 }
 
-/// In the child of a fork: see [`ThreadInner::reset_pins`].
+/// In the child of a fork: the calling thread has another tid; see also [`ThreadInner::reset_pins`].
 pub(crate) fn after_fork() {
     let raw = Rt::current();
     if !raw.is_null() {
-        // SAFETY: the runtime holds the reference for as long as it returns the address.
-        unsafe { ThreadRef::clone_raw(raw) }.reset_pins();
+        // SAFETY: the calling thread's record.
+        let record = unsafe { from_raw_ref(raw) };
+        record.reset_pins();
+        record.set_tid(task::tid());
     }
 }
 

@@ -12,6 +12,9 @@
 //!   word as the last thing it does with that memory (kernel/fork.c, `mm_release`), by a plain
 //!   store, but after an atomic with the order of a full barrier (kernel/exit.c, `do_exit`:
 //!   `signal->live`): who loads the 0 with Acquire sees all that the thread wrote, also on AArch64.
+//! * SLOT-4: a slot belongs to one process of a line of forks: the one that mapped it, or the child
+//!   whose only thread stood on it at the fork. The cache never offers another process's slot: in
+//!   the child of a fork its thread does not exist, and libc does not know its TCB.
 #![allow(unsafe_code, reason = "shares plain fields under the invariants above")]
 
 use core::cell::UnsafeCell;
@@ -34,6 +37,9 @@ pub(crate) struct Slot<T> {
     clear_tid: AtomicU32,
     /// The record of the thread on it, for the overflow report; null when idle.
     current_record: AtomicPtr<()>,
+    /// The process that it belongs to (SLOT-4), as [`Cache::process`] counts. Relaxed: written before
+    /// the slot is first offered, or by the only thread of a forked child.
+    process: AtomicU32,
     region: UnsafeCell<Region>,
     tcb: UnsafeCell<T>,
 }
@@ -98,6 +104,9 @@ pub(crate) struct Cache<T> {
     uninit: [FreeList; SIZE_CLASSES],
     /// Control words without memory.
     unmapped: FreeList,
+    /// How many forks were noticed on the way from the first process to this one. Relaxed: changed
+    /// by a child that has one thread.
+    process: AtomicU32,
 }
 
 /// How many slots still being left by their thread a taker looks past.
@@ -110,7 +119,19 @@ impl<T: Zeroable> Cache<T> {
             idle: [const { [const { FreeList::new() }; GUARD_CLASSES] }; SIZE_CLASSES],
             uninit: [const { FreeList::new() }; SIZE_CLASSES],
             unmapped: FreeList::new(),
+            process: AtomicU32::new(0),
         }
+    }
+
+    /// Which process of a line of forks this is.
+    pub(crate) fn process(&self) -> u32 {
+        self.process.load(Ordering::Relaxed)
+    }
+
+    /// Whether the slot belongs to this process (SLOT-4). If not, no thread of this process ever stood
+    /// on it.
+    pub(crate) fn owns(&self, slot: SlotRef<T>) -> bool {
+        slot.process.load(Ordering::Relaxed) == self.process()
     }
 
     /// A slot with at least `stack` bytes for TCB and stack and at least `guard` bytes of guard.
@@ -177,6 +198,7 @@ impl<T: Zeroable> Cache<T> {
                     };
                     // SAFETY: nobody else has seen this cell.
                     unsafe { *slot.region.get() = region };
+                    slot.process.store(self.process(), Ordering::Relaxed);
                     if first.is_none() {
                         first = Some(slot);
                     } else {
@@ -197,7 +219,13 @@ impl<T: Zeroable> Cache<T> {
     }
 
     /// Gives an idle slot with a TCB back. Its last thread may still be leaving (SLOT-3).
+    ///
+    /// Another process's slot stays as it is (SLOT-4): the address space that it takes here is a copy
+    /// that no thread touches.
     pub(crate) fn release(&self, slot: SlotRef<T>) {
+        if !self.owns(slot) {
+            return;
+        }
         slot.current_record
             .store(ptr::null_mut(), Ordering::Relaxed);
         self.list_for(slot.region().layout()).push(slot);
@@ -230,8 +258,11 @@ impl<T: Zeroable> Cache<T> {
         self.release_all(&kept);
     }
 
-    /// Gives a slot back that got no TCB.
+    /// Gives a slot back that got no TCB; another process's as [`Cache::put`] does.
     pub(crate) fn release_uninit(&self, slot: SlotRef<T>) {
+        if !self.owns(slot) {
+            return;
+        }
         slot.current_record
             .store(ptr::null_mut(), Ordering::Relaxed);
         let region = slot.region();
@@ -254,9 +285,11 @@ impl<T: Zeroable> Cache<T> {
         self.arena.iter()
     }
 
-    /// Forgets all idle slots: for a forked child, where no libc list knows their TCBs. The
-    /// address space they take there is a copy nobody touches.
+    /// Makes this the next process of a line of forks, in a forked child, and forgets all idle
+    /// slots: no list of the child's libc has their TCBs. The address space they take there
+    /// is a copy that no thread touches.
     pub(crate) fn clear_after_fork(&self) {
+        self.process.fetch_add(1, Ordering::Relaxed);
         self.idle
             .iter()
             .flatten()
@@ -265,6 +298,11 @@ impl<T: Zeroable> Cache<T> {
             // An untouched page of lists stays so.
             .filter(|list| !list.is_empty())
             .for_each(FreeList::clear);
+    }
+
+    /// In a forked child: the slot on which its only thread stands is this process's (SLOT-4).
+    pub(crate) fn adopt(&self, slot: SlotRef<T>) {
+        slot.process.store(self.process(), Ordering::Relaxed);
     }
 }
 

@@ -73,6 +73,32 @@ pub(crate) unsafe fn set_tid_address(word: *mut u32) -> Result<(), Errno> {
     Errno::check(unsafe { syscall1(libc::SYS_set_tid_address, word as usize) }).map(drop)
 }
 
+/// Whether the process has no thread but the calling one; false where that is not known. A thread
+/// that was joined may count a moment longer.
+#[cfg(feature = "hosted")]
+pub(crate) fn is_only_thread() -> bool {
+    let mut found = core::mem::MaybeUninit::<libc::statx>::uninit();
+    // SAFETY: a path with its NUL; the out-pointer is writable.
+    let asked = Errno::check(unsafe {
+        syscall5(
+            libc::SYS_statx,
+            libc::AT_FDCWD as usize,
+            c"/proc/self/task".as_ptr() as usize,
+            0,
+            libc::STATX_NLINK as usize,
+            found.as_mut_ptr() as usize,
+        )
+    });
+    match asked {
+        // A directory of directories: two links of its own, one of each thread (fs/proc/base.c).
+        // SAFETY: the kernel filled it.
+        Ok(_) => unsafe { found.assume_init() }.stx_nlink == 3,
+        // Without /proc: permitted, and without any effect, in a process of one thread.
+        // SAFETY: the flag has the kernel look at the thread group and nothing else.
+        Err(_) => unsafe { syscall1(libc::SYS_unshare, libc::CLONE_THREAD as usize) == 0 },
+    }
+}
+
 /// The word that the kernel will clear when the calling thread ends (needs CHECKPOINT_RESTORE).
 pub(crate) fn get_tid_address() -> Result<*mut u32, Errno> {
     const PR_GET_TID_ADDRESS: usize = 40;

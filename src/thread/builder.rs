@@ -296,12 +296,18 @@ impl Builder {
 /// `RUST_MIN_STACK` if it is a number, else 2 MiB; read once, as std does.
 #[cfg(feature = "std")]
 pub(super) fn default_stack_size() -> usize {
-    static SIZE: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
-    *SIZE.get_or_init(|| {
-        std::env::var_os("RUST_MIN_STACK")
-            .and_then(|value| value.to_str()?.parse().ok())
-            .unwrap_or(layout::DEFAULT_STACK)
-    })
+    use core::sync::atomic::{AtomicUsize, Ordering};
+    /// The size plus 1; 0 while unknown. Not a cell that waits for another thread, which a forked
+    /// child may not have. Relaxed: every thread finds the same value.
+    static SIZE: AtomicUsize = AtomicUsize::new(0);
+    if let Some(size) = SIZE.load(Ordering::Relaxed).checked_sub(1) {
+        return size;
+    }
+    let size = std::env::var_os("RUST_MIN_STACK")
+        .and_then(|value| value.to_str()?.parse().ok())
+        .unwrap_or(layout::DEFAULT_STACK);
+    SIZE.store(size.saturating_add(1), Ordering::Relaxed);
+    size
 }
 
 #[cfg(not(feature = "std"))]

@@ -212,6 +212,10 @@ impl<T> JoinHandle<T> {
     ) -> Result<R, Error> {
         let state = self.thread().record().state();
         let failed = |errno| Error::from_operation(step, errno);
+        if self.is_of_another_process() {
+            // Here its number may be another thread's.
+            return Err(failed(Errno::ESRCH));
+        }
         let pin = state::pin_tid(state).ok_or(failed(Errno::ESRCH))?;
         let answer = call(self.tid());
         drop(pin);

@@ -14,6 +14,7 @@
 //!   the public face.
 
 mod attributes;
+mod backoff;
 mod builder;
 mod cpu_set;
 mod current;

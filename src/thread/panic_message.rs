@@ -11,30 +11,32 @@ use std::boxed::Box;
 use std::io::Write as _;
 use std::panic::{self, PanicHookInfo};
 use std::string::{String, ToString};
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::current;
 
 type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Sync + Send + 'static>;
 
-/// Wraps std's default hook, once.
+/// Wraps std's default hook, once. Returns at once where another thread does so now: in a forked
+/// child that thread may not exist.
 pub(super) fn install() {
-    static ONCE: Once = Once::new();
+    /// Relaxed: orders nothing but itself.
+    static BEGUN: AtomicBool = AtomicBool::new(false);
     // While this thread panics, std does not let it touch the hook; the next spawn will.
     if std::thread::panicking() {
         return;
     }
-    ONCE.call_once(|| {
-        let found = panic::take_hook();
-        // Now std's own is in force, and is what this takes.
-        let default = panic::take_hook();
-        if is_same(&found, &default) {
-            panic::set_hook(Box::new(move |info| report(info, &default)));
-        } else {
-            panic::set_hook(found);
-        }
-    });
+    if BEGUN.load(Ordering::Relaxed) || BEGUN.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let found = panic::take_hook();
+    // Now std's own is in force, and is what this takes.
+    let default = panic::take_hook();
+    if is_same(&found, &default) {
+        panic::set_hook(Box::new(move |info| report(info, &default)));
+    } else {
+        panic::set_hook(found);
+    }
 }
 
 /// Whether both are std's default hook: `take_hook` makes that box in one place of std, from a

@@ -5,6 +5,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::time::Duration;
 
+use super::backoff::SpinWait;
 use super::builder::Builder;
 use super::current::Thread;
 use super::join::exit_observer::ExitObserver;
@@ -14,8 +15,9 @@ use super::spawn::packet::Result;
 use super::spawn::prepare;
 use crate::error::Error;
 use crate::primitive::atomic::{AtomicU32, Ordering};
-use crate::primitive::maybe_const_fn;
+use crate::runtime::{Rt, Runtime};
 use crate::sync::futex;
+use crate::sys::sched;
 
 /// What a scope knows of its threads. It lies on the stack of [`scope`], so nothing of it may be
 /// touched once its last thread has left.
@@ -39,26 +41,56 @@ use crate::sync::futex;
 #[derive(Debug)]
 pub(crate) struct ScopeData {
     running: AtomicU32,
+    /// The process, by [`Runtime::fork_generation`], whose threads `running` counts; `CHANGING` while a thread
+    /// of a forked child starts the count anew. Not among what the models run: there is no fork.
+    process: core::sync::atomic::AtomicU32,
     /// Panics whose payload no join has taken.
     unhandled_panics: AtomicU32,
 }
+
+/// More forks than can lie between two processes.
+const CHANGING: u32 = u32::MAX;
 
 /// Far above the kernel's highest possible number of threads, 2^22.
 const WAITING: u32 = 1 << 31;
 
 impl ScopeData {
-    maybe_const_fn! {
-        pub(crate) fn new() -> Self {
-            Self {
-                running: AtomicU32::new(0),
-                unhandled_panics: AtomicU32::new(0),
-            }
+    pub(crate) fn new() -> Self {
+        Self {
+            running: AtomicU32::new(0),
+            process: core::sync::atomic::AtomicU32::new(Rt::fork_generation()),
+            unhandled_panics: AtomicU32::new(0),
         }
     }
 
     /// Spawner: one more thread. Relaxed by SCOPE-1.
     pub(crate) fn increment(&self) {
+        self.after_fork();
         self.running.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Forgets the threads of a process that this one was forked from.
+    ///
+    /// Release and Acquire: the count is 0 before a second thread enters.
+    fn after_fork(&self) {
+        let process = Rt::fork_generation();
+        let mut seen = self.process.load(Ordering::Acquire);
+        let mut pause = SpinWait::new();
+        while seen != process {
+            let changed = seen != CHANGING
+                && self
+                    .process
+                    .compare_exchange(seen, CHANGING, Ordering::Relaxed, Ordering::Relaxed)
+                    .is_ok();
+            if changed {
+                self.running.store(0, Ordering::Relaxed);
+                self.process.store(process, Ordering::Release);
+            } else if !pause.spin() {
+                // The other thread may need this processor, at a lower priority.
+                sched::sleep_nanos(50_000);
+            }
+            seen = self.process.load(Ordering::Acquire);
+        }
     }
 
     /// Thread, or the spawner of one that did not come to be: leaves.
@@ -105,6 +137,7 @@ impl ScopeData {
 
     /// Scope: sleeps until no thread is left.
     pub(crate) fn wait(&self) {
+        self.after_fork();
         let look = || self.running.load(Ordering::Acquire);
         if spin::spin_until(|| look() == 0) {
             return;

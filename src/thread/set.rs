@@ -12,13 +12,14 @@ use super::join::completion_queue::CompletionQueue;
 use super::join::exit_observer::ExitObserver;
 use super::join::handle::JoinHandle;
 use super::join::spin;
-use super::spawn::packet::{PacketHeader, Result};
+use super::spawn::packet::{self, PacketHeader, Result};
 use super::spawn::prepare::{self, RawHandle};
 use crate::arena::{Arena, ArenaEntry, FreeList, Zeroable};
 use crate::diagnosis;
 use crate::error::Error;
 use crate::primitive::atomic::AtomicU32 as Link;
 use crate::runtime::record::ThreadRef;
+use crate::runtime::{Rt, Runtime};
 
 /// What a set and its threads share. Permanent memory, counted: a thread that outlives its set
 /// still finds the queue it was told of.
@@ -145,6 +146,8 @@ pub struct JoinSet<T> {
     /// The newest of all members; 0 for none.
     newest: u32,
     len: usize,
+    /// The process, by [`Runtime::fork_generation`], of the first spawn.
+    process: u32,
     handles: PhantomData<JoinHandle<T>>,
 }
 
@@ -161,6 +164,7 @@ impl<T> JoinSet<T> {
             finished_head: 0,
             newest: 0,
             len: 0,
+            process: 0,
             handles: PhantomData,
         }
     }
@@ -239,7 +243,10 @@ impl<T> JoinSet<T> {
         let mut options = builder.options()?;
         let shared = match self.shared {
             Some(shared) => shared,
-            None => *self.shared.insert(SetShared::new()?),
+            None => {
+                self.process = Rt::fork_generation();
+                *self.shared.insert(SetShared::new()?)
+            }
         };
         let entry = SetEntry::new(shared)?;
         options.observer = ExitObserver::Set(entry);
@@ -266,6 +273,10 @@ impl<T> JoinSet<T> {
     ///
     /// One sleep at most, and none while threads have ended that were not yet joined.
     ///
+    /// # Panics
+    /// In the child of a fork, if all threads of the set are the parent's and had not ended at the
+    /// fork: they do not exist in the child.
+    ///
     /// ```
     /// let mut set = rawthread::JoinSet::new();
     /// let slow = set.spawn(|| { rawthread::park(); "slow" });
@@ -275,12 +286,18 @@ impl<T> JoinSet<T> {
     /// assert_eq!(set.join_next().unwrap().unwrap(), "slow");
     /// assert!(set.join_next().is_none());
     /// ```
+    #[track_caller]
     pub fn join_next(&mut self) -> Option<Result<T>> {
         loop {
             if let Some(result) = self.try_join_next() {
                 return Some(result);
             }
             let shared = self.shared.filter(|_| self.len > 0)?;
+            assert!(
+                self.process == Rt::fork_generation() || self.has_threads_of_this_process(),
+                "failed to join thread: all of the set are of the process that this one was \
+                 forked from"
+            );
             if !spin::spin_until(|| !shared.queue.is_empty()) {
                 shared.queue.wait();
             }
@@ -326,6 +343,21 @@ impl<T> JoinSet<T> {
         let mut results = alloc::vec::Vec::with_capacity(self.len);
         results.extend(core::iter::from_fn(|| self.join_next()));
         results
+    }
+
+    /// Whether any member is a thread that can still end here.
+    fn has_threads_of_this_process(&self) -> bool {
+        let mut number = self.newest;
+        while number != 0 {
+            let entry = ENTRIES.entry(number);
+            // SAFETY: a member's packet stays until it is removed, and names its slot.
+            let slot = unsafe { packet::slot_of(entry.head.load(Ordering::Relaxed)) };
+            if Rt::cache().owns(slot) {
+                return true;
+            }
+            number = entry.prev.load(Ordering::Relaxed);
+        }
+        false
     }
 
     /// Enters a new thread among all members.

@@ -27,8 +27,7 @@
 //! opened for it or a [`signal`] sent to it.
 //!
 //! Idle threads have all signals masked and leave after [`set_idle_time`], or at
-//! [`trim`](crate::trim). They wait in `parking_lot_core`'s queue, without std on a futex of their
-//! own. Closure and result of a task are on the heap; without the feature `alloc` they take 256
+//! [`trim`](crate::trim). Each waits on a futex of its own, which a fork leaves usable. Closure and result of a task are on the heap; without the feature `alloc` they take 256
 //! bytes of a table that grows and never shrinks, or pages of their own if they are larger.
 //!
 //! Without std, neither an rseq area nor a tid address that a task registered is looked for, and

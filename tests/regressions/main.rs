@@ -13,13 +13,17 @@ mod destructors;
 mod filter;
 mod first_spawn;
 mod fork;
+mod forked_child;
 mod libc_state;
+mod own_stack;
+mod panic_output;
+mod reaper;
 mod refused;
 mod static_tls;
 mod tids;
-mod own_stack;
-mod panic_output;
+mod vm_child;
 mod warm;
+mod warm_after_fork;
 
 use common::in_subprocess;
 

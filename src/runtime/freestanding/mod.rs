@@ -26,7 +26,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use super::{CloneTls, Runtime, Slot, record, tls_values};
 use crate::arena::Zeroable;
 use crate::error::Error;
-use crate::stack::slot::Cache;
+use crate::stack::slot::{ALIVE, Cache};
 use crate::sys::signal::{self, SigSet};
 use crate::sys::{arch, task};
 use tcb::ThreadData;
@@ -149,7 +149,7 @@ impl Runtime for Freestanding {
     }
 
     fn fork_generation() -> u32 {
-        FORK_GENERATION.load(Ordering::Relaxed)
+        CACHE.process()
     }
 
     fn tid() -> i32 {
@@ -176,7 +176,7 @@ impl Runtime for Freestanding {
 }
 
 #[cfg(all(feature = "start", not(test)))]
-use start::{after_fork, main_stack};
+use start::{main_stack, note_fork};
 
 /// Who started the program did not say.
 #[cfg(not(all(feature = "start", not(test))))]
@@ -184,31 +184,38 @@ fn main_stack() -> (usize, usize) {
     (0, 0)
 }
 
-/// Who started the program sees to its end.
+/// What began the program otherwise sees to its end.
 #[cfg(not(all(feature = "start", not(test))))]
-fn after_fork(_from: i32, _tid: i32) {}
-
-/// How many forks lie between the first process and this one. Relaxed: changed by a child that has
-/// one thread.
-static FORK_GENERATION: AtomicU32 = AtomicU32::new(0);
+fn note_fork(_from: i32, _tid: i32) {}
 
 /// The calling thread's control words; `None` before the main thread was initialized.
 fn current_data() -> Option<&'static ThreadData> {
     (INITIALIZED.load(Ordering::Acquire) == 1).then(|| tcb::data_of(arch::thread_pointer()))
 }
 
-/// In the child of a fork: the calling thread has another tid than the copied words say, and idle
-/// threads of the parent's are not here.
+/// In the child of a fork: the calling thread has another tid than the copied words say, the kernel
+/// clears no word at its end, and the parent's threads are not here (SLOT-4 of `stack::slot`).
 pub(crate) fn after_fork() {
-    FORK_GENERATION.fetch_add(1, Ordering::Relaxed);
-    let tid = task::tid();
+    CACHE.clear_after_fork();
     if let Some(data) = current_data() {
-        after_fork(data.tid.load(Ordering::Relaxed), tid);
+        let tid = task::tid();
+        note_fork(data.tid.load(Ordering::Relaxed), tid);
         data.tid.store(tid, Ordering::Relaxed);
-        let record = data.record.load(Ordering::Relaxed);
-        if !record.is_null() {
-            // SAFETY: the calling thread's record.
-            unsafe { record::from_raw_ref(record) }.set_tid(tid);
+    }
+    record::after_fork();
+    let thread_pointer = arch::thread_pointer();
+    let slot = CACHE.iter().find(|slot| {
+        // SAFETY: the field of a permanent cell; this process has no other thread that writes it.
+        unsafe { (&raw const (*slot.tcb()).thread_pointer).read() == thread_pointer }
+    });
+    if let Some(slot) = slot {
+        // SAFETY: the slot's control words are never unmapped.
+        let set = unsafe { task::set_tid_address(slot.clear_tid().as_ptr()) };
+        // Where a filter refuses, the kernel will not tell of this thread's end: the slot stays the
+        // parent's, which nothing here waits for or uses again.
+        if set.is_ok() {
+            CACHE.adopt(slot);
+            slot.clear_tid().store(ALIVE, Ordering::Relaxed);
         }
     }
 }

@@ -115,7 +115,7 @@ type Constructor =
 /// As C libraries call them.
 type Destructor = unsafe extern "C" fn();
 
-/// The process that started here, or that [`after_fork`] noted. Relaxed: one thread writes it,
+/// The process that started here, or that [`note_fork`] noted. Relaxed: one thread writes it,
 /// before there is a second.
 static PROCESS: AtomicI32 = AtomicI32::new(0);
 
@@ -282,7 +282,7 @@ fn destroy() {
 }
 
 /// In the child of a fork by the thread `from` of the parent, which is now `tid`.
-pub(super) fn after_fork(from: i32, tid: i32) {
+pub(super) fn note_fork(from: i32, tid: i32) {
     PROCESS.store(task::pid(), Ordering::Relaxed);
     // A function of `.fini_array` may have forked. The parent's other threads are not here.
     let own = FINISHER.load(Ordering::Relaxed) == from as u32;

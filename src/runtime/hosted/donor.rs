@@ -4,7 +4,7 @@
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use super::libc_layout::{self, Host, Support};
 use super::tcb_reserve::tcb_reserve;
@@ -18,7 +18,7 @@ use crate::sync::raw::RawMutex;
 use crate::sys::arch::{self, ChildEntry};
 use crate::sys::futex::{self, Sharing};
 use crate::sys::signal::SigSet;
-use crate::sys::{Errno, memory, sched, signal, task};
+use crate::sys::{Errno, sched, signal, task};
 
 pub(super) static CREATE: Operation = Operation {
     name: "pthread_create",
@@ -404,7 +404,7 @@ fn wait_until_gone(tid: i32) {
 }
 
 /// An unknown libc may drop its locks when its last own thread ends: keep one that sleeps.
-fn keep_libc_multithreaded(host: &Host) -> Result<(), Error> {
+pub(super) fn keep_libc_multithreaded(host: &Host) -> Result<(), Error> {
     if host.support() == Support::Full {
         return Ok(());
     }
@@ -421,67 +421,4 @@ fn keep_libc_multithreaded(host: &Host) -> Result<(), Error> {
     });
     signal::set_mask(old);
     created.map_err(|errno| Error::from_operation(&CREATE, errno))
-}
-
-/// A page that fork empties: its first word is 0 in a child that has not noticed yet.
-///
-/// | value of the word | meaning |
-/// |---|---|
-/// | 0 | this process was forked, or never asked |
-/// | 1 | this process's lists are its own |
-///
-/// Null until the first thread is asked for. Relaxed: a child begins with one thread, which has
-/// noticed before it makes others.
-static WIPED_ON_FORK: AtomicPtr<AtomicU32> = AtomicPtr::new(ptr::null_mut());
-
-/// How often a fork was noticed on the way from the first process to this one. Relaxed: changed by
-/// a child that has one thread.
-static FORK_GENERATION: AtomicU32 = AtomicU32::new(0);
-
-pub(super) fn fork_generation() -> u32 {
-    FORK_GENERATION.load(Ordering::Relaxed)
-}
-
-/// Forgets idle TCBs in a forked child: its libc rebuilt its lists with the caller alone.
-///
-/// # Errors
-/// A guest's sleeping pthread could not be made anew.
-pub(super) fn detect_fork() -> Result<(), Error> {
-    // SAFETY: the page is never unmapped.
-    match unsafe { WIPED_ON_FORK.load(Ordering::Acquire).as_ref() } {
-        Some(word) if word.load(Ordering::Relaxed) == 1 => {}
-        Some(word) => {
-            CACHE.clear_after_fork();
-            if let Some(host) = libc_layout::try_get() {
-                keep_libc_multithreaded(host)?;
-            }
-            FORK_GENERATION.fetch_add(1, Ordering::Relaxed);
-            word.store(1, Ordering::Relaxed);
-        }
-        None => {
-            // Without the page (a kernel before 4.14) a forked child keeps stale TCBs:
-            // setuid would miss its threads, nothing worse.
-            let page = memory::page_size();
-            let Ok(mapped) = memory::map(page) else {
-                return Ok(());
-            };
-            let mapped = mapped.as_ptr();
-            // SAFETY: a fresh page of ours; zero is a valid AtomicU32.
-            unsafe {
-                let _ = memory::madvise(mapped, page, libc::MADV_WIPEONFORK);
-                (*mapped.cast::<AtomicU32>()).store(1, Ordering::Relaxed);
-            }
-            let published = WIPED_ON_FORK.compare_exchange(
-                ptr::null_mut(),
-                mapped.cast(),
-                Ordering::Release,
-                Ordering::Relaxed,
-            );
-            if published.is_err() {
-                // SAFETY: nobody saw it.
-                let _ = unsafe { memory::unmap(mapped, page) };
-            }
-        }
-    }
-    Ok(())
 }

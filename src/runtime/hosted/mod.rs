@@ -11,6 +11,7 @@
 //! * [`donor`] makes donors; [`tid_field`] finds the tid in what they have; [`tcb_reserve`] says
 //!   how much of a slot they take.
 //! * [`exit`]: the way out, and in, that setuid and its family can live with.
+//! * [`fork`]: what a forked child makes its own of all this.
 //! * [`modules`]: asking for the loaded modules beside forks.
 //! * [`tls_reset`]: thread-locals fresh for the next thread; [`pthread_keys`]: pthread keys'
 //!   destructors.
@@ -23,6 +24,7 @@
 mod destroy;
 pub(crate) mod donor;
 mod exit;
+pub(crate) mod fork;
 pub(crate) mod libc_layout;
 mod libc_state;
 mod modules;
@@ -102,7 +104,7 @@ impl Runtime for Hosted {
     }
 
     fn ensure_init() -> Result<(), Error> {
-        donor::detect_fork()?;
+        fork::after_fork()?;
         libc_layout::get_or_probe().map(drop)
     }
 
@@ -198,6 +200,11 @@ impl Runtime for Hosted {
         }
     }
 
+    unsafe fn exit_if_last(slot: Slot) {
+        // SAFETY: passed on.
+        unsafe { fork::exit_if_last(slot) };
+    }
+
     unsafe fn on_thread_exit(slot: Slot) {
         // SAFETY: passed on.
         unsafe { exit::on_thread_exit(slot) };
@@ -219,7 +226,7 @@ impl Runtime for Hosted {
     }
 
     fn fork_generation() -> u32 {
-        donor::fork_generation()
+        CACHE.process()
     }
 
     fn tid() -> i32 {

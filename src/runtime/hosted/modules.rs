@@ -102,7 +102,5 @@ unsafe extern "C" fn in_parent() {
 
 unsafe extern "C" fn in_child() {
     WORD.store(0, Ordering::Relaxed);
-    super::exit::clear_setxid_after_fork();
-    super::donor::reset_probe_lock();
-    crate::runtime::record::after_fork();
+    super::fork::in_child();
 }

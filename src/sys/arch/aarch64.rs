@@ -419,28 +419,6 @@ pub(crate) unsafe fn exit_thread() -> ! {
     }
 }
 
-/// Unmaps `[base, base + len)`, which may hold the stack this runs on, and leaves by `exit(0)`.
-///
-/// # Safety
-/// As [`exit_thread`]; and nobody may use the range any more.
-#[inline]
-pub(crate) unsafe fn unmap_and_exit_thread(base: *mut u8, len: usize) -> ! {
-    // SAFETY: between the two calls only registers are used.
-    unsafe {
-        asm!(
-            "svc #0",
-            "mov x8, #93",
-            "mov x0, #0",
-            "svc #0",
-            "brk #1",
-            in("x8") libc::SYS_munmap,
-            in("x0") base,
-            in("x1") len,
-            options(noreturn, nostack),
-        );
-    }
-}
-
 /// The addresses of [`LIBC_SYMBOLS`](super::LIBC_SYMBOLS) into `addresses`, 0 where a static
 /// program has none: weak references, for nobody can ask a static program for names.
 #[cfg(all(feature = "hosted", target_env = "gnu", target_feature = "crt-static"))]

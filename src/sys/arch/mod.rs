@@ -12,7 +12,6 @@
 //! | `float_environment`, `set_float_environment` | rounding, traps and exceptions of floating point |
 //! | `save_context`, `restore_context` | leave a frame for good on this kernel thread and later run it on another |
 //! | `exit_thread` | leave by the `exit` system call without touching the stack again |
-//! | `unmap_and_exit_thread` | the same, after unmapping the stack it stands on |
 //! | `weak_libc_symbols` | (static glibc) addresses of libc's functions that a program may lack |
 //! | `_start` | (feature `start`) where the kernel starts the program |
 //! | `copy_forward`, `copy_backward`, `fill_bytes` | what the memory functions of `start` are made of |

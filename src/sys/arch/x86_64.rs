@@ -427,28 +427,6 @@ pub(crate) unsafe fn exit_thread() -> ! {
     }
 }
 
-/// Unmaps `[base, base + len)`, which may hold the stack this runs on, and leaves by `exit(0)`.
-///
-/// # Safety
-/// As [`exit_thread`]; and nobody may use the range any more.
-#[inline]
-pub(crate) unsafe fn unmap_and_exit_thread(base: *mut u8, len: usize) -> ! {
-    // SAFETY: between the two calls only registers are used.
-    unsafe {
-        asm!(
-            "syscall",
-            "mov eax, 60",
-            "xor edi, edi",
-            "syscall",
-            "ud2",
-            in("rax") libc::SYS_munmap,
-            in("rdi") base,
-            in("rsi") len,
-            options(noreturn, nostack),
-        );
-    }
-}
-
 /// The addresses of [`LIBC_SYMBOLS`](super::LIBC_SYMBOLS) into `addresses`, 0 where a static
 /// program has none: weak references, for nobody can ask a static program for names.
 #[cfg(all(feature = "hosted", target_env = "gnu", target_feature = "crt-static"))]

@@ -5,6 +5,7 @@
 )]
 
 use crate::arena::ArenaEntry;
+use crate::runtime::{Rt, Runtime};
 use crate::thread::scope::ScopeData;
 use crate::thread::set::SetEntry;
 
@@ -22,6 +23,17 @@ pub(in crate::thread) enum ExitObserver {
 }
 
 impl ExitObserver {
+    /// Thread: whom it tells now that it may have forked since `process` was [`Runtime::fork_generation`].
+    ///
+    /// In the child the thread that waits for the scope does not exist, and its stack, where the
+    /// ledger lies, may be another thread's. A set's memory is permanent.
+    pub(in crate::thread) fn after_fork(self, process: u32) -> Self {
+        match self {
+            Self::Scope(_) if Rt::fork_generation() != process => Self::None,
+            observer => observer,
+        }
+    }
+
     /// Thread: its closure panicked, and the payload is in the packet.
     ///
     /// # Safety

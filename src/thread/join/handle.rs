@@ -7,8 +7,8 @@ use core::ptr::NonNull;
 use core::time::Duration;
 
 use super::spin;
-use crate::runtime::Slot;
 use crate::runtime::record::ThreadRef;
+use crate::runtime::{Rt, Runtime, Slot};
 use crate::stack::region::Region;
 use crate::sys::futex::Deadline;
 use crate::thread::current::Thread;
@@ -62,11 +62,16 @@ impl<T> JoinHandle<T> {
     /// # Errors
     /// The closure panicked.
     ///
+    /// # Panics
+    /// In the child of a fork, if the thread is one of the parent's that had not ended at the fork:
+    /// it does not exist in the child. The other joins do the same.
+    ///
     /// ```
     /// let handle = rawthread::spawn(|| -> i32 { panic!("no") });
     /// let payload = handle.join().unwrap_err();
     /// assert_eq!(payload.downcast_ref::<&str>(), Some(&"no"));
     /// ```
+    #[track_caller]
     pub fn join(self) -> Result<T> {
         self.wait(None);
         // SAFETY: the thread is done.
@@ -84,11 +89,13 @@ impl<T> JoinHandle<T> {
     /// handle.thread().unpark();
     /// handle.join().unwrap();
     /// ```
+    #[track_caller]
     pub fn try_join(self) -> core::result::Result<Result<T>, Self> {
         if self.is_finished() {
             // SAFETY: the thread is done.
             Ok(unsafe { self.into_result() })
         } else {
+            self.assert_of_this_process();
             Err(self)
         }
     }
@@ -107,6 +114,7 @@ impl<T> JoinHandle<T> {
     /// handle.thread().unpark();
     /// handle.join_timeout(Duration::MAX).unwrap().unwrap();
     /// ```
+    #[track_caller]
     pub fn join_timeout(self, timeout: Duration) -> core::result::Result<Result<T>, Self> {
         if self.wait(Deadline::after(timeout)) {
             // SAFETY: the thread is done.
@@ -133,6 +141,7 @@ impl<T> JoinHandle<T> {
     /// handle.join().unwrap();
     /// ```
     #[cfg(feature = "std")]
+    #[track_caller]
     pub fn join_deadline(
         self,
         deadline: std::time::Instant,
@@ -143,10 +152,12 @@ impl<T> JoinHandle<T> {
 
     /// Sleeps until the thread is done, after a short spin where that can help; false if the
     /// deadline came first.
+    #[track_caller]
     fn wait(&self, deadline: Option<Deadline>) -> bool {
         if spin::spin_until(|| self.is_finished()) {
             return true;
         }
+        self.assert_of_this_process();
         if self.is_pooled() {
             return state::wait(self.record().state(), deadline);
         }
@@ -158,6 +169,19 @@ impl<T> JoinHandle<T> {
             core::hint::spin_loop();
         }
         true
+    }
+
+    /// Whether this process was forked from the one whose thread this is.
+    pub(in crate::thread) fn is_of_another_process(&self) -> bool {
+        !Rt::cache().owns(self.slot())
+    }
+
+    #[track_caller]
+    fn assert_of_this_process(&self) {
+        assert!(
+            !self.is_of_another_process(),
+            "failed to join thread: it is a thread of the process that this one was forked from"
+        );
     }
 
     /// Whether the thread uses its slot's stack: the cache then knows when the kernel is done with
@@ -219,7 +243,7 @@ impl<T> JoinHandle<T> {
     /// ```
     pub fn is_finished(&self) -> bool {
         state::is_done(self.record().state())
-            && (self.uses_slot_stack() || self.slot().has_exited())
+            && (self.uses_slot_stack() || self.slot().has_exited() || self.is_of_another_process())
     }
 
     /// The thread's id in the kernel (`gettid(2)`), known as soon as the handle exists. The kernel

@@ -1,4 +1,6 @@
-//! A [`Handoff`] that is a futex: for programs without std.
+//! A [`Handoff`] that is a futex. Nothing in it belongs to more than one thread and one spawner: a queue
+//! of the whole process, as `parking_lot_core` has, may be locked in a forked child by a thread that
+//! the child does not have.
 
 use core::ptr;
 use core::time::Duration;

@@ -1,5 +1,4 @@
-//! Where an idle thread waits for what it is given: the part that is a futex's or
-//! `parking_lot_core`'s.
+//! Where an idle thread waits for what it is given.
 
 use core::time::Duration;
 

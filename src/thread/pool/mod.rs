@@ -23,17 +23,11 @@ use crate::sync::futex;
 use crate::sys::inherited::{self, InheritedAttrs};
 use crate::sys::{arch, signal, task};
 
-#[cfg(any(not(feature = "std"), test))]
 pub(crate) mod futex_handoff;
 pub(crate) mod handoff;
 mod packet_alloc;
-#[cfg(feature = "std")]
-mod parking_lot_handoff;
 
-#[cfg(not(feature = "std"))]
 use futex_handoff::FutexHandoff as PlatformHandoff;
-#[cfg(feature = "std")]
-use parking_lot_handoff::ParkingLotHandoff as PlatformHandoff;
 
 /// One kernel thread that waits for tasks.
 ///
@@ -173,7 +167,9 @@ pub fn set_idle_time(time: Duration) {
 /// Tells every idle thread to end.
 pub(super) fn shutdown_idle() {
     while let Some(idle) = IDLE_STACK.pop(&WORKERS) {
-        send(idle, Message::Exit);
+        if is_here(idle) {
+            send(idle, Message::Exit);
+        }
     }
 }
 
@@ -198,8 +194,7 @@ fn dispatch_to_idle(head: *mut PacketHeader) -> Option<Slot> {
     }
     let wanted = InheritedAttrs::current()?;
     while let Some(idle) = IDLE_STACK.pop(&WORKERS) {
-        if idle.fork_generation.load(Ordering::Relaxed) != Rt::fork_generation() {
-            // A thread of the process that this one was forked from.
+        if !is_here(idle) {
             continue;
         }
         // SAFETY: WORKER-2.
@@ -219,6 +214,12 @@ fn dispatch_to_idle(head: *mut PacketHeader) -> Option<Slot> {
         }
     }
     None
+}
+
+/// Whether an idle thread is one of this process, and not of one that this was forked from: then
+/// its cell is not touched again.
+fn is_here(idle: &IdleWorker) -> bool {
+    idle.fork_generation.load(Ordering::Relaxed) == Rt::fork_generation()
 }
 
 /// Gives something to an idle thread; false if it is leaving and will not take it.
@@ -260,12 +261,15 @@ fn worker_main(first: *mut PacketHeader) {
     let slot: Slot = unsafe { &*shared.slot().cast() };
     let thread = entry::running();
     let initial = InheritedAttrs::current();
+    let process = Rt::fork_generation();
     let mut task = first;
     loop {
         // SAFETY: the task was given to this thread alone.
         let must_exit = unsafe { run_task(task, thread, slot) };
         slot.set_current_record(own);
+        // The only thread of a child that the task forked ends with the task, as one of spawn does.
         let fresh = !must_exit
+            && Rt::fork_generation() == process
             && initial.is_some()
             && InheritedAttrs::current() == initial
             && inherited::shares_fs_and_files();

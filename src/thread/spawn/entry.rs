@@ -18,6 +18,7 @@ use crate::thread::state;
 ///    in the packet. Its result is in the packet.
 /// 3. `complete`: from here a dropped handle no longer leaves the result to this thread.
 /// 4. Destructors of thread-locals. After them no thread-local may be used.
+///    If the thread is the last of a process that it forked, libc's `exit` follows.
 /// 5. `on_thread_exit`: signals blocked, thread-locals fresh for the next thread. After it no code
 ///    of the program runs here, and no function of libc.
 /// 6. The reference to the record is let go: `current` is gone.
@@ -70,6 +71,7 @@ unsafe fn run_thread(head: *mut PacketHeader) -> ! {
     record::install_at_start(record);
     // SAFETY: as above.
     let shared = unsafe { packet::record_of(head) };
+    let process = Rt::fork_generation();
     // The spawner stores it too, perhaps later than this thread asks.
     shared.set_tid(Rt::tid());
     // SAFETY: as above.
@@ -87,7 +89,7 @@ unsafe fn run_thread(head: *mut PacketHeader) -> ! {
             let panicked = ((*head).vtable.run)(head);
             clear_running();
             if panicked {
-                observer.panicked();
+                observer.after_fork(process).panicked();
             }
             match state::set_complete(shared.state()) {
                 state::ResultOwner::Handle => {}
@@ -98,11 +100,12 @@ unsafe fn run_thread(head: *mut PacketHeader) -> ! {
     // SAFETY: the closure has ended; the destructors have run before `leave`.
     unsafe {
         Rt::run_destructors(slot);
+        Rt::exit_if_last(slot);
         Rt::on_thread_exit(slot);
     }
     core::mem::forget(guard);
     // SAFETY: the packet and observer of this thread, which has left.
-    unsafe { finish_thread(head, start.then_some(observer)) }
+    unsafe { finish_thread(head, start.then_some(observer.after_fork(process))) }
 }
 
 /// Steps 6 to 9.

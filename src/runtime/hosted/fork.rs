@@ -1,0 +1,201 @@
+//! The child of a fork: it has one thread, the caller, and its libc's lists hold that thread alone.
+//!
+//! | what was copied | what becomes of it in the child |
+//! |---|---|
+//! | idle slots | forgotten: the child's libc does not know their TCBs |
+//! | slots of the parent's threads | stay the parent's (SLOT-4 of `stack::slot`): whoever gives one back does nothing |
+//! | the slot on which the caller stands | the child's: libc keeps that TCB in its lists |
+//! | the word that the kernel clears at the caller's end | libc's fork, or a bare one, replaced it: it is the slot's again |
+//! | a mark of setuid's on the caller | cleared: the setuid that set it runs in the parent |
+//! | the caller's record | has the new tid, and no pins |
+//!
+//! This happens once in each child: in libc's fork handlers; where [`Builder`] copies the process,
+//! at once; after a bare system call of the program's, when a thread is next asked for.
+//!
+//! [`Builder`]: crate::process::Builder
+#![allow(
+    unsafe_code,
+    reason = "gives the kernel a word to clear at the thread's end"
+)]
+
+use core::ptr;
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+
+use super::libc_layout::{self, Host};
+use super::{CACHE, donor, exit};
+use crate::error::Error;
+use crate::runtime::{Slot, record};
+use crate::stack::slot::ALIVE;
+use crate::sys::{arch, memory, sched, task};
+
+/// What tells a forked child that it is one: a page that fork empties.
+///
+/// | `noticed` | meaning |
+/// |---|---|
+/// | 0 | this process was forked and has not noticed yet |
+/// | `OWN` | it is not forked, or has noticed; libc is as it was in the parent |
+/// | `READY` | the same, and libc was prepared for threads |
+///
+/// Relaxed: a child begins with one thread, which has noticed before it makes others.
+struct ForkWord {
+    noticed: AtomicU32,
+    /// The process in which `noticed` was set. Before Linux 4.14 fork does not empty the page.
+    pid: AtomicU32,
+}
+
+const OWN: u32 = 1;
+const READY: u32 = 2;
+
+/// Null until the first thread is asked for.
+static FORK_WORD: AtomicPtr<ForkWord> = AtomicPtr::new(ptr::null_mut());
+
+/// The slot of the thread that forked this process; null where that was not a rawthread. Relaxed:
+/// written by a child that has one thread.
+static FORKER: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
+
+fn fork_word() -> Option<&'static ForkWord> {
+    // SAFETY: null, or a page that is never unmapped. Acquire pairs with `first`'s Release.
+    unsafe { FORK_WORD.load(Ordering::Acquire).as_ref() }
+}
+
+/// Does in a forked child what must happen before it makes threads, if it has not happened yet.
+///
+/// # Errors
+/// A guest's sleeping pthread could not be made anew.
+pub(super) fn after_fork() -> Result<(), Error> {
+    match fork_word() {
+        Some(word) if word.noticed.load(Ordering::Relaxed) == READY => Ok(()),
+        Some(word) => {
+            if word.noticed.load(Ordering::Relaxed) != OWN {
+                become_own_process(word);
+            }
+            if let Some(host) = libc_layout::try_get() {
+                prepare_libc(host)?;
+            }
+            word.noticed.store(READY, Ordering::Relaxed);
+            Ok(())
+        }
+        None => {
+            first();
+            Ok(())
+        }
+    }
+}
+
+fn prepare_libc(host: &Host) -> Result<(), Error> {
+    donor::keep_libc_multithreaded(host)
+}
+
+/// Maps the page. Without it (no memory) the next thread asked for tries again.
+fn first() {
+    let page = memory::page_size();
+    let Ok(mapped) = memory::map(page) else {
+        return;
+    };
+    let mapped = mapped.as_ptr();
+    // SAFETY: a fresh page of ours; zeroes are valid atomics.
+    unsafe {
+        let _ = memory::madvise(mapped, page, libc::MADV_WIPEONFORK);
+        let word = &*mapped.cast::<ForkWord>();
+        word.pid.store(task::pid() as u32, Ordering::Relaxed);
+        word.noticed.store(READY, Ordering::Relaxed);
+    }
+    let published = FORK_WORD.compare_exchange(
+        ptr::null_mut(),
+        mapped.cast(),
+        Ordering::Release,
+        Ordering::Relaxed,
+    );
+    if published.is_err() {
+        // SAFETY: no other thread saw it.
+        let _ = unsafe { memory::unmap(mapped, page) };
+    }
+}
+
+/// In the child of libc's fork, before fork returns there. A handler of the program's that came
+/// first may have asked for a thread already.
+pub(super) fn in_child() {
+    if let Some(word) = fork_word() {
+        let noticed = word.noticed.load(Ordering::Relaxed) != 0;
+        if !noticed || word.pid.load(Ordering::Relaxed) != task::pid() as u32 {
+            become_own_process(word);
+        }
+    }
+}
+
+/// In a child with a copy of the memory that this crate made without libc's fork.
+pub(crate) fn in_bare_child() {
+    if let Some(host) = libc_layout::try_get() {
+        let word = arch::thread_pointer().wrapping_offset(host.layout.tid_offset);
+        // SAFETY: every thread of the process has a TCB of this libc, which keeps its tid there;
+        // this process has no other thread.
+        unsafe { (*word.cast::<AtomicI32>()).store(task::tid(), Ordering::Relaxed) };
+    }
+    in_child();
+}
+
+fn become_own_process(word: &ForkWord) {
+    donor::reset_probe_lock();
+    CACHE.clear_after_fork();
+    exit::clear_setxid_after_fork();
+    let own = own_slot();
+    FORKER.store(
+        own.map_or(ptr::null_mut(), |slot| {
+            ptr::from_ref(slot).cast_mut().cast()
+        }),
+        Ordering::Relaxed,
+    );
+    if let Some(slot) = own {
+        // SAFETY: the slot's control words are never unmapped.
+        let set = unsafe { task::set_tid_address(slot.clear_tid().as_ptr()) };
+        // Where a filter refuses, the kernel will not tell of this thread's end: the slot stays the
+        // parent's, which nothing here waits for or uses again.
+        if set.is_ok() {
+            CACHE.adopt(slot);
+            slot.clear_tid().store(ALIVE, Ordering::Relaxed);
+        }
+    }
+    record::after_fork();
+    word.pid.store(task::pid() as u32, Ordering::Relaxed);
+    word.noticed.store(OWN, Ordering::Relaxed);
+}
+
+/// The slot whose TCB the calling thread has.
+fn own_slot() -> Option<Slot> {
+    let own = arch::thread_pointer();
+    CACHE.iter().find(|slot| {
+        // SAFETY: the field of a permanent cell; this process has no other thread that writes it.
+        unsafe { (&raw const (*slot.tcb()).thread_pointer).read() == own }
+    })
+}
+
+/// Ends the process as libc does when its last thread returns, by `exit(0)`, if the calling thread
+/// is the last of a process that it forked. libc would do so itself, but it believes the parked
+/// TCBs to be threads.
+///
+/// Of such a process's other threads libc's count is wrong in the same way; the README names that
+/// limit.
+///
+/// # Safety
+/// The calling thread runs on `slot`, and its destructors have run.
+pub(super) unsafe fn exit_if_last(slot: Slot) {
+    if FORKER.load(Ordering::Relaxed) != ptr::from_ref(slot).cast_mut().cast() {
+        return;
+    }
+    // A thread that was joined may leave the kernel's count a moment later.
+    for _ in 0..100 {
+        if task::is_only_thread() {
+            // SAFETY: the calling thread is the last one, and may call libc until it leaves.
+            unsafe { libc::exit(0) }
+        }
+        let is_other = |other: &Slot| !ptr::eq(*other, slot) && CACHE.owns(other);
+        if CACHE
+            .iter()
+            .filter(is_other)
+            .any(|other| !other.has_exited())
+        {
+            return;
+        }
+        sched::sleep_nanos(200_000);
+    }
+}
