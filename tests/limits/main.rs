@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod ending;
 mod many_threads;
 mod memory;
 mod sizes;

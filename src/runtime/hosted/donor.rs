@@ -7,7 +7,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use super::libc_layout::{self, Host, Support};
-use super::{CACHE, exit, modules, symbols, tls_snapshot};
+use super::{CACHE, exit, modules, symbols, tls_images, tls_snapshot};
 use crate::diagnosis;
 use crate::error::{Error, Operation};
 use crate::runtime::Slot;
@@ -61,6 +61,7 @@ pub(super) fn init() -> Result<&'static Host, Error> {
     // Symbols before the lock, and in this thread: dlsym(3) waits for who runs a library's
     // constructors, and that may be the caller, or wait here for the lock.
     symbols::resolve_all();
+    tls_images::look_up();
     super::pthread_keys::create_record_key()?;
     modules::register_atfork()?;
     PROBE_LOCK.lock();
@@ -217,6 +218,9 @@ extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
         report_exiting(slot);
         return ptr::null_mut();
     };
+    if host.layout.can_reset_tls && !tls_snapshot::is_needed() {
+        tls_images::keep(slot);
+    }
     let layout = &host.layout;
     let full = host.support() == Support::Full;
     let tid_field = thread_pointer
@@ -232,6 +236,7 @@ extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
     // SAFETY: as above, field by field, for `pthread_create_on` writes `pthread` meanwhile.
     unsafe {
         (&raw mut (*tcb).thread_pointer).write(thread_pointer);
+        (&raw mut (*tcb).unrefreshed).write(false);
         (&raw mut (*tcb).tid_field).write(tid_field);
         (&raw mut (*tcb).cancelhandling).write(cancelhandling);
         (&raw mut (*tcb).robust_head).write(layout.robust_head.in_tcb(thread_pointer));

@@ -13,6 +13,7 @@
 //! * [`modules`]: asking for the loaded modules beside forks.
 //! * [`tls_reset`]: thread-locals fresh for the next thread; [`pthread_keys`]: pthread keys'
 //!   destructors.
+//! * [`tls_images`]: what they are at first, so that no thread asks the loader at its end.
 //! * [`tls_snapshot`]: the same in static programs; [`unreported_tls`]: in libraries that came later.
 //! * [`overflow`]: the report of a stack overflow; [`destroy`]: the end of a TCB.
 #![allow(unsafe_code, reason = "stands between the kernel and libc")]
@@ -25,6 +26,7 @@ mod modules;
 pub(crate) mod overflow;
 pub(crate) mod pthread_keys;
 mod symbols;
+mod tls_images;
 pub(crate) mod tls_reset;
 mod tls_snapshot;
 mod unreported_tls;
@@ -66,6 +68,9 @@ pub(crate) struct Tcb {
     libc_clear_tid: *mut u32,
     /// libc's handle of the donor.
     pthread: libc::pthread_t,
+    /// Whether the last thread could not make its thread-locals fresh: the TCB must be retired
+    /// before another runs on it. See `tls_images`.
+    unrefreshed: bool,
     /// The donor's tid while it lives.
     donor_tid: i32,
     /// What the donor goes on to do instead of leaving at once (see `donor::create_and_run`).
@@ -103,6 +108,11 @@ impl Runtime for Hosted {
     unsafe fn destroy_tcb(slot: Slot) -> bool {
         // SAFETY: passed on.
         unsafe { destroy::destroy_tcb(slot) }
+    }
+
+    unsafe fn must_retire(slot: Slot) -> bool {
+        // SAFETY: the slot is the caller's alone and has a TCB.
+        unsafe { (*slot.tcb()).unrefreshed }
     }
 
     const INLINE_PACKET_MAX: Option<usize> = Some(donor::INLINE_PACKET_MAX);
@@ -178,7 +188,7 @@ impl Runtime for Hosted {
             exit::reset_for_reuse(slot);
             // The task may have had one of its own, whose memory goes with it.
             install_signal_stack(slot);
-            holds_no_robust_mutex((*slot.tcb()).robust_head)
+            !(*slot.tcb()).unrefreshed && holds_no_robust_mutex((*slot.tcb()).robust_head)
         }
     }
 

@@ -10,13 +10,15 @@ use core::{
 
 /// What a dynamic program is asked for.
 #[cfg(not(all(target_env = "gnu", target_feature = "crt-static")))]
-const NAMES: [&CStr; 10] = [
+const NAMES: [&CStr; 12] = [
     c"gnu_get_libc_version",
     c"pthread_key_create",
     c"_r_debug",
     c"__rseq_offset",
     c"__rseq_size",
     c"__call_tls_dtors",
+    c"_rtld_global",
+    c"dladdr1",
     c"__asan_init",
     c"__tsan_init",
     c"__msan_init",

@@ -7,6 +7,7 @@
 //! | `clone3_and_call` | `clone3`, the child calls a function on its new stack |
 //! | `clone_and_call` | the same by `clone`, whose argument order differs between architectures |
 //! | `thread_pointer`, `set_thread_pointer` | the register that finds the TCB |
+//! | `TCB_DTV_WORD` | (feature `hosted`) where glibc's TCB has the vector of TLS blocks |
 //! | `save_context`, `restore_context` | leave a frame for good on this kernel thread and later run it on another |
 //! | `exit_thread` | leave by the `exit` system call without touching the stack again |
 //! | `unmap_and_exit_thread` | the same, after unmapping the stack it stands on |

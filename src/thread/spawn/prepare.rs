@@ -11,7 +11,7 @@ use crate::diagnosis;
 use crate::error::{Error, Operation};
 use crate::flags::{CloneFlags, Preset};
 use crate::runtime::record::ThreadRef;
-use crate::runtime::{CloneTls, Rt, Runtime, Slot, Tcb};
+use crate::runtime::{self, CloneTls, Rt, Runtime, Slot, Tcb};
 use crate::stack::layout;
 use crate::stack::slot::{self, ALIVE, Acquired};
 use crate::sys::futex::{self, Deadline, Sharing};
@@ -324,12 +324,10 @@ pub(in crate::thread) fn acquire_slot(
 
 /// A vacant slot.
 fn find_slot(stack: usize, guard: usize) -> core::result::Result<Acquired<Tcb>, Error> {
-    Rt::cache()
-        .acquire(stack, guard)
-        .map_err(|errno| match errno {
-            Errno::EINVAL => SIZE_OVERFLOW,
-            errno => diagnosis::map_error(errno, slot::mapping_size(stack, guard).unwrap_or(stack)),
-        })
+    runtime::take_slot(stack, guard).map_err(|errno| match errno {
+        Errno::EINVAL => SIZE_OVERFLOW,
+        errno => diagnosis::map_error(errno, slot::mapping_size(stack, guard).unwrap_or(stack)),
+    })
 }
 
 /// Gives an uninitialised slot an identity.
