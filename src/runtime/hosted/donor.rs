@@ -16,6 +16,7 @@ use crate::stack::slot::{self, ALIVE, Acquired};
 use crate::sync::raw::RawMutex;
 use crate::sys::arch::{self, ChildEntry};
 use crate::sys::futex::{self, Sharing};
+use crate::sys::sched::Pauses;
 use crate::sys::signal::SigSet;
 use crate::sys::{Errno, memory, sched, signal, task};
 
@@ -301,8 +302,9 @@ fn wait_for_donor(slot: Slot) {
     // SAFETY: the donor wrote its tid before the word changed.
     let tid = unsafe { (*slot.tcb()).donor_tid };
     let pid = task::pid();
+    let mut pauses = Pauses::new();
     while signal::send_to_thread(pid, tid, 0) != Err(Errno::ESRCH) {
-        sched::yield_now();
+        pauses.pause();
     }
     word.store(0, Ordering::Release);
 }
