@@ -8,6 +8,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod counts;
 mod ending;
 mod first_spawn;
 mod fork;
