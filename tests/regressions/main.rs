@@ -12,6 +12,7 @@ mod counts;
 mod ending;
 mod first_spawn;
 mod fork;
+mod hook;
 mod warm;
 
 use common::in_subprocess;
