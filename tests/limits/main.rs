@@ -10,6 +10,7 @@ mod common;
 mod ending;
 mod many_threads;
 mod memory;
+mod reasons;
 mod sizes;
 mod tasks;
 mod util;

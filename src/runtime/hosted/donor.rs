@@ -10,6 +10,7 @@ use super::libc_layout::{self, Host, Support};
 use super::{CACHE, exit, modules, symbols, tls_images, tls_snapshot};
 use crate::diagnosis;
 use crate::error::{Error, Operation};
+use crate::flags::Preset;
 use crate::runtime::Slot;
 use crate::stack::layout;
 use crate::stack::slot::{self, ALIVE, Acquired};
@@ -121,7 +122,8 @@ pub(super) unsafe fn create_tcb(slot: Slot) -> Result<(), Error> {
         slot.clear_tid().store(0, Ordering::Relaxed);
         return Err(match errno {
             Errno::EAGAIN | Errno::ENOMEM => diagnosis::pthread_error(errno),
-            errno => Error::from_operation(&CREATE, errno),
+            errno => limits::refused(Preset::RAWTHREAD.flags, errno)
+                .unwrap_or(Error::from_operation(&CREATE, errno)),
         });
     }
     wait_for_donor(slot);

@@ -240,7 +240,8 @@ impl<'a> PreparedThread<'a> {
                 }
                 match errno {
                     Errno::EAGAIN | Errno::ENOMEM => diagnosis::clone_error(errno),
-                    errno => Error::from_operation(&CLONE, errno),
+                    errno => limits::refused(CloneFlags::from_bits_retain(request.flags), errno)
+                        .unwrap_or(Error::from_operation(&CLONE, errno)),
                 }
             }
         };
