@@ -36,15 +36,26 @@ pub(crate) type Tcb = <Rt as Runtime>::Tcb;
 /// A slot of this build's runtime.
 pub(crate) type Slot = SlotRef<Tcb>;
 
-/// A vacant slot with at least these sizes; see [`Cache::take`].
+/// A vacant slot with at least these sizes; see [`Cache::take`]. Where memory, address space or map
+/// entries are short, idle slots of all sizes are unmapped, and it is tried once more.
 ///
 /// # Errors
 /// As [`Cache::take`].
 pub(crate) fn take_slot(stack: usize, guard: usize) -> Result<Acquired<Tcb>, Errno> {
+    let mut released = false;
     loop {
-        let slot = match Rt::cache().acquire(stack, guard)? {
-            Acquired::WithTcb(slot) => slot,
-            blank => return Ok(blank),
+        let slot = match Rt::cache().acquire(stack, guard) {
+            Ok(Acquired::WithTcb(slot)) => slot,
+            Ok(blank) => return Ok(blank),
+            // EAGAIN: the limit on locked memory.
+            Err(errno @ (Errno::ENOMEM | Errno::EAGAIN)) if !released => {
+                released = true;
+                if !Rt::cache().trim(Rt::destroy_tcb) {
+                    return Err(errno);
+                }
+                continue;
+            }
+            Err(errno) => return Err(errno),
         };
         // SAFETY: the slot was just taken.
         unsafe {

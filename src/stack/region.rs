@@ -67,17 +67,15 @@ impl Region {
         let _ = unsafe { memory::madvise(self.base, self.layout.total(), libc::MADV_DONTNEED) };
     }
 
-    /// Gives the memory back.
+    /// Gives the memory back; false, and nothing changed, where that would divide a mapping and no
+    /// map entry is left.
     ///
     /// # Safety
-    /// Nobody may use the region any more, the kernel for a dying thread's stack included.
-    pub(crate) unsafe fn unmap(self) {
+    /// Nobody may use the region any more, the kernel for a dying thread's stack included; unless
+    /// this returns false.
+    pub(crate) unsafe fn unmap(self) -> bool {
         // SAFETY: by REGION-1 the range is a mapping of ours, and the caller ends REGION-2.
-        let unmapped = unsafe { memory::unmap(self.base, self.layout.total()) };
-        debug_assert!(
-            unmapped.is_ok(),
-            "unmapping whole pages cannot fail but for map entries"
-        );
+        unsafe { memory::unmap(self.base, self.layout.total()) }.is_ok()
     }
 }
 

@@ -210,24 +210,57 @@ impl<T: Zeroable> Cache<T> {
         }
     }
 
-    /// Takes the TCB off every idle slot by `destroy_tcb` and gives the memory to the system; a
-    /// slot that keeps its TCB loses what its stack holds.
-    pub(crate) fn trim(&self, destroy_tcb: unsafe fn(SlotRef<T>) -> bool) {
+    /// Takes the TCB off every idle slot by `destroy_tcb` and unmaps its memory, and that of slots
+    /// without TCB; whether any was unmapped. A slot whose TCB stays keeps its memory, as
+    /// does one that a thread is still leaving.
+    pub(crate) fn trim(&self, destroy_tcb: unsafe fn(SlotRef<T>) -> bool) -> bool {
+        let mut any = false;
         let kept = FreeList::new();
         for list in self.idle.iter().flatten() {
             while let Some(slot) = list.pop(&self.arena) {
                 // SAFETY: the slot is ours alone by SLOT-1, vacant by SLOT-3, and was on a list of
                 // slots with TCBs.
-                if slot.has_exited() && unsafe { destroy_tcb(slot) } {
+                if !slot.has_exited() || !unsafe { destroy_tcb(slot) } {
+                    kept.push(slot);
+                } else if self.unmap(slot) {
+                    any = true;
+                } else {
                     // SAFETY: nothing is on the slot any more.
                     unsafe { slot.region().discard() };
                     self.release_uninit(slot);
-                } else {
-                    kept.push(slot);
                 }
             }
         }
         self.release_all(&kept);
+        for list in &self.uninit {
+            let kept = FreeList::new();
+            while let Some(slot) = list.pop(&self.arena) {
+                if self.unmap(slot) {
+                    any = true;
+                } else {
+                    kept.push(slot);
+                }
+            }
+            while let Some(slot) = kept.pop(&self.arena) {
+                list.push(slot);
+            }
+        }
+        any
+    }
+
+    /// Unmaps a slot's memory and keeps its control words; false if the kernel cannot, for want of
+    /// map entries.
+    ///
+    /// The slot is the caller's alone, vacant, and has no TCB.
+    fn unmap(&self, slot: SlotRef<T>) -> bool {
+        slot.current_record
+            .store(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: no thread runs on the slot, and by SLOT-1 no other caller has it.
+        let unmapped = unsafe { slot.region().unmap() };
+        if unmapped {
+            self.unmapped.push(slot);
+        }
+        unmapped
     }
 
     /// Gives a slot back that got no TCB.
@@ -238,9 +271,8 @@ impl<T: Zeroable> Cache<T> {
         if region.layout().guard().1 == default_guard() {
             self.uninit[layout::class_index(region.layout().stack().1)].push(slot);
         } else {
-            // SAFETY: no thread ran on it and the caller held it alone (SLOT-1).
-            unsafe { region.unmap() };
-            self.unmapped.push(slot);
+            let unmapped = self.unmap(slot);
+            debug_assert!(unmapped, "a mapping of its own needs no map entry more");
         }
     }
 

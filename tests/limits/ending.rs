@@ -5,6 +5,7 @@ use std::fs;
 use rawthread::Builder;
 
 use crate::common;
+use crate::util;
 
 /// A sysctl that is raised, and put back by the process that waits for the test.
 struct Raised(&'static str, String);
@@ -52,6 +53,7 @@ fn a_hundred_thousand_threads_end_at_once() {
         }
         return;
     }
+    let _alone = util::MACHINE.lock();
     let (ids, tasks) = (
         Raised::to("/proc/sys/kernel/pid_max", 4_194_304),
         Raised::to("/proc/sys/kernel/threads-max", COUNT + 10_000),

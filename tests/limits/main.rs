@@ -11,6 +11,7 @@ mod ending;
 mod many_threads;
 mod memory;
 mod reasons;
+mod release;
 mod sizes;
 mod tasks;
 mod util;
