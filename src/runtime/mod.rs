@@ -109,6 +109,12 @@ pub(crate) trait Runtime {
     /// The slot is the caller's alone, vacant, and has a TCB.
     unsafe fn destroy_tcb(slot: Slot) -> bool;
 
+    /// Gives a slot that a thread has used back to the cache. Where a runtime bounds what idle slots
+    /// keep resident, it does so here.
+    fn put_used(slot: SlotRef<Self::Tcb>) {
+        Self::cache().release(slot);
+    }
+
     /// Whether no thread may run on the TCB any more, which is then to be retired.
     ///
     /// # Safety

@@ -99,3 +99,37 @@ fn a_trim_gives_address_space_back() {
         );
     }
 }
+
+/// What threads left in their stacks goes back without a call, but for 16 MiB of stacks, and the top
+/// of each, some 40 KiB.
+#[test]
+fn what_many_threads_left_goes_back() {
+    if !common::in_subprocess("release::what_many_threads_left_goes_back") {
+        return;
+    }
+    const COUNT: usize = 300;
+    rawthread::spawn(|| ()).join().unwrap();
+    let before = used("VmRSS:");
+    for round in 0..3 {
+        let threads: Vec<_> = (0..COUNT)
+            .map(|_| {
+                rawthread::spawn(|| {
+                    std::hint::black_box([0u8; 1 << 20]);
+                    rawthread::park();
+                })
+            })
+            .collect();
+        common::poll_until("all have touched their stacks", || {
+            used("VmRSS:") > before + COUNT * (1 << 20)
+        });
+        for thread in threads {
+            thread.thread().unpark();
+            thread.join().unwrap();
+        }
+        let after = used("VmRSS:");
+        assert!(
+            after < before + (24 << 20),
+            "round {round}: {before} -> {after}"
+        );
+    }
+}

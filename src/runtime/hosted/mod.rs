@@ -78,7 +78,9 @@ pub(crate) struct Tcb {
 }
 
 // SAFETY: all-zero bytes are null addresses and zeroes; access follows SLOT-1 of `stack::slot`.
-unsafe impl Zeroable for Tcb {}
+unsafe impl Zeroable for Tcb {
+    const BOUNDS_IDLE_MEMORY: bool = true;
+}
 // SAFETY: the addresses are used by whoever holds the slot; none belongs to a particular thread.
 unsafe impl Sync for Tcb {}
 
@@ -131,6 +133,10 @@ impl Runtime for Hosted {
         unsafe { donor::create_and_run(slot, entry, argument) }
     }
 
+    fn put_used(slot: Slot) {
+        CACHE.put_used(slot, stack_top);
+    }
+
     unsafe fn prepare_clone(slot: Slot) -> CloneTls {
         // SAFETY: the slot is the caller's alone (SLOT-1) and has a TCB.
         let tcb = unsafe { &*slot.tcb() };
@@ -138,11 +144,8 @@ impl Runtime for Hosted {
         CloneTls {
             tls: tcb.thread_pointer as usize,
             parent_tid: tcb.tid_field as usize,
-            // Nothing above a parked frame is touched; guests have none.
-            stack_top: match tcb.frame {
-                0 => tcb.stack_top,
-                frame => frame & !0xf,
-            },
+            // SAFETY: as above.
+            stack_top: unsafe { stack_top(slot) },
         }
     }
 
@@ -221,6 +224,20 @@ impl Runtime for Hosted {
 
     fn set_current(record: *mut ()) {
         pthread_keys::set_current(record);
+    }
+}
+
+/// The highest address of the slot's stack that frames of its threads use; the TCB lies above.
+///
+/// # Safety
+/// The slot is the caller's alone, vacant, and has a TCB.
+unsafe fn stack_top(slot: Slot) -> usize {
+    // SAFETY: as the caller vouches.
+    let tcb = unsafe { &*slot.tcb() };
+    // Nothing above a parked frame is touched; guests have none.
+    match tcb.frame {
+        0 => tcb.stack_top,
+        frame => frame & !0xf,
     }
 }
 

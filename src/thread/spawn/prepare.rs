@@ -294,7 +294,8 @@ const SIZE_OVERFLOW: Error = Error::invalid_input(
 /// By SLOT-2: the caller is the last of thread and handle.
 unsafe fn release_slot(head: *mut PacketHeader) {
     // SAFETY: the head is there until the slot is taken again.
-    Rt::cache().release(unsafe { super::packet::slot_of(head) });
+    let slot = unsafe { super::packet::slot_of(head) };
+    Rt::put_used(slot);
 }
 
 /// Sleeps until the kernel is done with the slot's thread; false if the deadline came first.
