@@ -71,6 +71,8 @@ fn a_visitor_of_the_loaders_modules_may_fork_beside_threads() {
     }
     static STOP: AtomicBool = AtomicBool::new(false);
     common::watchdog(120);
+    // What the first thread of a process needs to know is asked there.
+    rawthread::spawn(|| ()).join().unwrap();
     let threads = [(); 3].map(|()| {
         std::thread::spawn(|| {
             while !STOP.load(Ordering::Relaxed) {
