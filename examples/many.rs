@@ -1,10 +1,13 @@
 //! Many threads alive at once: `cargo run --release --example many 10000`.
 //!
 //! Prints what they cost, and which limit was reached if it was. As root it raises the limits of
-//! the machine for as long as it runs (`kernel.pid_max`, `kernel.threads-max`).
+//! the machine for as long as it runs (`kernel.pid_max`, `kernel.threads-max`); SIGINT, SIGTERM and
+//! SIGHUP put them back, too, and end it.
+#![allow(unsafe_code, reason = "blocks signals and waits for them")]
 
 use std::fs;
 use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use rawthread::Builder;
@@ -18,6 +21,7 @@ fn main() -> io::Result<()> {
             std::process::exit(2);
         }
     };
+    put_back_on_signals()?;
     let _limits = [
         Raised::to("/proc/sys/kernel/pid_max", 4_194_304),
         Raised::to("/proc/sys/kernel/threads-max", wanted as u64 + 10_000),
@@ -70,26 +74,64 @@ impl Costs {
     }
 }
 
-/// A sysctl that is raised where that is permitted, and put back.
-struct Raised(&'static str, Option<String>);
+/// Sysctls that were raised, with what they were before. Empty when they have been put back.
+static RAISED: Mutex<Vec<(&str, String)>> = Mutex::new(Vec::new());
+
+/// Raises a sysctl where that is permitted; it is put back when the value is dropped.
+struct Raised;
 
 impl Raised {
     fn to(path: &'static str, value: u64) -> Self {
-        let old = fs::read_to_string(path).ok();
-        let low = |old: &String| old.trim().parse::<u64>().is_ok_and(|old| old < value);
-        let old = old
-            .filter(low)
-            .filter(|_| fs::write(path, value.to_string()).is_ok());
-        Self(path, old)
+        if let Ok(old) = fs::read_to_string(path)
+            && old.trim().parse::<u64>().is_ok_and(|old| old < value)
+        {
+            // Entered first: a signal in between puts the old value back.
+            let mut raised = RAISED.lock().unwrap_or_else(PoisonError::into_inner);
+            raised.push((path, old));
+            if fs::write(path, value.to_string()).is_err() {
+                raised.pop();
+            }
+        }
+        Self
+    }
+
+    fn put_all_back() {
+        let mut raised = RAISED.lock().unwrap_or_else(PoisonError::into_inner);
+        for (path, old) in raised.drain(..) {
+            if let Err(error) = fs::write(path, &old) {
+                eprintln!("could not put {path} back to {}: {error}", old.trim());
+            }
+        }
     }
 }
 
 impl Drop for Raised {
     fn drop(&mut self) {
-        if let Some(old) = &self.1
-            && let Err(error) = fs::write(self.0, old)
-        {
-            eprintln!("could not put {} back to {}: {error}", self.0, old.trim());
-        }
+        Self::put_all_back();
     }
+}
+
+/// Blocks the signals that end programs, in this thread and all that it makes, and has one thread
+/// wait for them.
+fn put_back_on_signals() -> io::Result<()> {
+    let signals = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+    // SAFETY: plain functions on a set of this frame's own.
+    let set = unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        for signal in signals {
+            libc::sigaddset(&mut set, signal);
+        }
+        libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+        set
+    };
+    std::thread::Builder::new().spawn(move || {
+        let mut signal = 0;
+        // SAFETY: both are this frame's.
+        while unsafe { libc::sigwait(&set, &mut signal) } != 0 {}
+        Raised::put_all_back();
+        // As shells tell a death by this signal.
+        std::process::exit(128 + signal);
+    })?;
+    Ok(())
 }

@@ -75,6 +75,9 @@ pub enum Limit {
     AddressSpace,
     /// `RLIMIT_DATA`: bytes of private writable memory of the process, stacks included.
     Data,
+    /// `RLIMIT_MEMLOCK`: bytes that the process may lock, where it locks all that it maps
+    /// (`mlockall(2)` with `MCL_FUTURE`).
+    LockedMemory,
     /// Memory, or what the kernel is willing to promise of it (`vm.overcommit_memory`).
     Memory,
     /// `RLIMIT_NOFILE`: descriptors of the process.
@@ -98,6 +101,7 @@ impl Limit {
             Self::MapCount => "vm.max_map_count",
             Self::AddressSpace => "RLIMIT_AS",
             Self::Data => "RLIMIT_DATA",
+            Self::LockedMemory => "RLIMIT_MEMLOCK",
             Self::Memory => "memory",
             Self::OpenFiles => "RLIMIT_NOFILE",
             Self::Namespaces => "user.max_*_namespaces",
@@ -113,6 +117,10 @@ impl Limit {
             Self::MapCount => "Use fewer threads or mappings, or raise the sysctl.",
             Self::AddressSpace => "Ask for smaller stacks, or raise it with `ulimit -v`.",
             Self::Data => "Ask for smaller stacks, or raise it with `ulimit -d`.",
+            Self::LockedMemory => {
+                "Ask for smaller stacks, raise it with `ulimit -l`, or lock less than all \
+                 (munlockall)."
+            }
             Self::Memory => "Free some, ask for smaller stacks, or allow overcommit.",
             Self::OpenFiles => "Close descriptors, or raise it with `ulimit -n`.",
             Self::Namespaces => "Leave namespaces unused, or raise the sysctls in /proc/sys/user.",

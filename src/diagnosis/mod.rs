@@ -8,6 +8,7 @@
 mod probe;
 
 use crate::error::{Error, Operation};
+use crate::flags::CloneFlags;
 use crate::sys::Errno;
 
 static CLONE: Operation = Operation {
@@ -33,8 +34,23 @@ pub(crate) fn clone_error(errno: Errno) -> Error {
 pub(crate) fn map_error(errno: Errno, bytes: usize) -> Error {
     match errno {
         Errno::ENOMEM => probe::map_error(errno, bytes),
+        Errno::EAGAIN => probe::locked(errno, bytes).unwrap_or(Error::from_operation(&MAP, errno)),
         errno => Error::from_operation(&MAP, errno),
     }
+}
+
+/// For a thread of these flags that clone refused for another reason than a limit: the rule, if
+/// the table of rules knows one. `None` where nobody looks.
+pub(crate) fn refused(flags: CloneFlags, errno: Errno) -> Option<Error> {
+    looks_refused(flags, errno)
+}
+
+#[cfg(feature = "diagnosis")]
+use probe::refused as looks_refused;
+
+#[cfg(not(feature = "diagnosis"))]
+fn looks_refused(_flags: CloneFlags, _errno: Errno) -> Option<Error> {
+    None
 }
 
 /// For `pthread_create`, which says EAGAIN for memory as well.
@@ -56,7 +72,8 @@ pub(crate) fn clone_error(errno: Errno) -> Error {
 #[cfg(not(feature = "diagnosis"))]
 pub(crate) fn map_error(errno: Errno, _bytes: usize) -> Error {
     match errno {
-        Errno::ENOMEM => Error::at_unknown_limit(&MAP, errno),
+        // EAGAIN: locked memory.
+        Errno::ENOMEM | Errno::EAGAIN => Error::at_unknown_limit(&MAP, errno),
         errno => Error::from_operation(&MAP, errno),
     }
 }

@@ -4,7 +4,7 @@
 //! between, the limit that is nearly full is; and if nothing comes near, no limit is blamed.
 
 use crate::error::{Error, Limit};
-use crate::flags::{Caller, Fact};
+use crate::flags::{Call, Caller, CloneFlags, Fact};
 use crate::sys::procfs::{self, FixedPath, LineReader};
 use crate::sys::{Errno, cgroup, credentials, limits, signal};
 
@@ -29,6 +29,34 @@ pub(super) fn clone_error(errno: Errno) -> Option<Error> {
 /// For a mapping of `bytes` that could not be made or divided for want of memory.
 pub(super) fn map_error(errno: Errno, bytes: usize) -> Error {
     mapping_limit(errno, bytes).unwrap_or_else(|| Error::at_limit(Limit::Memory, None, errno))
+}
+
+/// For a mapping of `bytes` that was to be locked as it was made (kernel/mm, mlock_future_ok):
+/// `None` if that limit is not near.
+#[allow(
+    clippy::unnecessary_cast,
+    reason = "musl's constants are of another type"
+)]
+pub(super) fn locked(errno: Errno, bytes: usize) -> Option<Error> {
+    let max = limits::rlimit(libc::RLIMIT_MEMLOCK as u32)?;
+    let used = status_kb(b"VmLck:")?.saturating_mul(1024);
+    (used.saturating_add(bytes as u64) > max)
+        .then(|| Error::at_limit(Limit::LockedMemory, Some(max), errno))
+}
+
+/// For a thread of these flags: the rule by which clone answers this errno to the caller.
+pub(super) fn refused(flags: CloneFlags, errno: Errno) -> Option<Error> {
+    let caller = Caller::current();
+    let rule = flags.verdict(Call::Clone3, 0, &caller).rule()?;
+    (rule.errno == errno.number()).then(|| {
+        let instead = if caller.has_fact(Fact::PendingPidNamespace) {
+            "The caller's children belong to another pid namespace (unshare or setns with \
+             CLONE_NEWPID) and its threads cannot: make threads before, or in a child process."
+        } else {
+            "CloneFlags::verdict tells before the call what is accepted."
+        };
+        Error::refused(rule.description, instead, errno)
+    })
 }
 
 /// For `pthread_create`, which says EAGAIN for memory as well; `None` as [`clone_error`].

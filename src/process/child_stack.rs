@@ -7,7 +7,7 @@ use super::guarded_stack::GuardedStack;
 use crate::diagnosis;
 use crate::error::Error;
 use crate::flags::CloneFlags;
-use crate::runtime::{CloneTls, Rt, Runtime, Slot};
+use crate::runtime::{self, CloneTls, Rt, Runtime, Slot};
 use crate::stack::layout;
 use crate::stack::slot::{ALIVE, Acquired};
 use crate::sys::clone::CloneArgs;
@@ -116,7 +116,7 @@ impl TcbStack {
             .checked_add(STATE_SIZE)
             .and_then(|size| size.checked_add(Rt::tcb_reserve()))
             .ok_or(TOO_LARGE)?;
-        let taken = Rt::cache().acquire(stack_size, memory::page_size());
+        let taken = runtime::take_slot(stack_size, memory::page_size());
         let slot = match taken.map_err(|errno| match errno {
             Errno::EINVAL => TOO_LARGE,
             errno => diagnosis::map_error(errno, stack_size),

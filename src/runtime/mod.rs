@@ -19,7 +19,7 @@ pub use freestanding::init_main_thread;
 
 use crate::arena::Zeroable;
 use crate::error::Error;
-use crate::stack::slot::{Cache, SlotRef};
+use crate::stack::slot::{Acquired, Cache, SlotRef};
 use crate::sys::Errno;
 use crate::sys::arch::ChildEntry;
 
@@ -35,6 +35,41 @@ pub(crate) type Tcb = <Rt as Runtime>::Tcb;
 
 /// A slot of this build's runtime.
 pub(crate) type Slot = SlotRef<Tcb>;
+
+/// A vacant slot with at least these sizes; see [`Cache::take`]. Where memory, address space or map
+/// entries are short, idle slots of all sizes are unmapped, and it is tried once more.
+///
+/// # Errors
+/// As [`Cache::take`].
+pub(crate) fn take_slot(stack: usize, guard: usize) -> Result<Acquired<Tcb>, Errno> {
+    let mut released = false;
+    loop {
+        let slot = match Rt::cache().acquire(stack, guard) {
+            Ok(Acquired::WithTcb(slot)) => slot,
+            Ok(blank) => return Ok(blank),
+            // EAGAIN: the limit on locked memory.
+            Err(errno @ (Errno::ENOMEM | Errno::EAGAIN)) if !released => {
+                released = true;
+                if !Rt::cache().trim(Rt::destroy_tcb) {
+                    return Err(errno);
+                }
+                continue;
+            }
+            Err(errno) => return Err(errno),
+        };
+        // SAFETY: the slot was just taken.
+        unsafe {
+            if !Rt::must_retire(slot) {
+                return Ok(Acquired::WithTcb(slot));
+            }
+            // Its guards stay where they are. One that cannot be retired (no
+            // CONFIG_CHECKPOINT_RESTORE) is not used again, nor is its memory.
+            if Rt::destroy_tcb(slot) {
+                return Ok(Acquired::Uninit(slot));
+            }
+        }
+    }
+}
 
 /// What a runtime can do. Functions without `self`: there is one runtime a process.
 ///
@@ -73,6 +108,21 @@ pub(crate) trait Runtime {
     /// # Safety
     /// The slot is the caller's alone, vacant, and has a TCB.
     unsafe fn destroy_tcb(slot: Slot) -> bool;
+
+    /// Gives a slot that a thread has used back to the cache. Where a runtime bounds what idle slots
+    /// keep resident, it does so here.
+    fn put_used(slot: SlotRef<Self::Tcb>) {
+        Self::cache().release(slot);
+    }
+
+    /// Whether no thread may run on the TCB any more, which is then to be retired.
+    ///
+    /// # Safety
+    /// The slot is the caller's alone, vacant, and has a TCB.
+    unsafe fn must_retire(slot: Slot) -> bool {
+        let _ = slot;
+        false
+    }
 
     /// Bytes at the end of every slot's stack that TCBs leave to the packet of a launch.
     const INLINE_PACKET_MAX: Option<usize> = None;

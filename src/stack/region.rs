@@ -67,14 +67,30 @@ impl Region {
         let _ = unsafe { memory::madvise(self.base, self.layout.total(), libc::MADV_DONTNEED) };
     }
 
-    /// Gives the memory back.
+    /// Lets the system have what the stack holds in whole pages below `end`.
     ///
     /// # Safety
-    /// Nobody may use the region any more, the kernel for a dying thread's stack included.
-    pub(crate) unsafe fn unmap(self) {
+    /// That part must hold nothing of value.
+    pub(crate) unsafe fn discard_stack_below(&self, end: usize) {
+        let (base, len) = self.stack();
+        let below = end.saturating_sub(base as usize).min(len);
+        let len = below & !(memory::page_size() - 1);
+        if len > 0 {
+            // EINVAL: locked memory stays as it is.
+            // SAFETY: by REGION-1 the range is ours, and the caller gives its contents up.
+            let _ = unsafe { memory::madvise(base, len, libc::MADV_DONTNEED) };
+        }
+    }
+
+    /// Gives the memory back; false, and nothing changed, where that would divide a mapping and no
+    /// map entry is left.
+    ///
+    /// # Safety
+    /// Nobody may use the region any more, the kernel for a dying thread's stack included; unless
+    /// this returns false.
+    pub(crate) unsafe fn unmap(self) -> bool {
         // SAFETY: by REGION-1 the range is a mapping of ours, and the caller ends REGION-2.
-        // Where the kernel refuses (a filter, or map entries), the memory stays.
-        let _ = unsafe { memory::unmap(self.base, self.layout.total()) };
+        unsafe { memory::unmap(self.base, self.layout.total()) }.is_ok()
     }
 }
 

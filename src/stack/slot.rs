@@ -19,7 +19,7 @@
 
 use core::cell::UnsafeCell;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use super::layout::{self, GUARD_CLASSES, Layout, SIZE_CLASSES};
 use super::region::{self, Region};
@@ -100,6 +100,13 @@ pub(crate) struct Cache<T> {
     arena: Arena<Slot<T>>,
     /// Idle slots with a TCB, by the classes of stack and guard: all on a list are alike.
     idle: [[FreeList; GUARD_CLASSES]; SIZE_CLASSES],
+    /// The same, of those whose stacks were discarded since their last thread.
+    discarded: [[FreeList; GUARD_CLASSES]; SIZE_CLASSES],
+    /// Bytes of stack on `ready`, as the puts and takes that are under way have it. Relaxed: a
+    /// policy hangs on it, no memory.
+    undiscarded: AtomicUsize,
+    /// Whether a caller of [`Cache::put_used`] discards: others leave it that.
+    discarding: AtomicBool,
     /// Mapped slots of the default guard's size, without guards and TCB.
     uninit: [FreeList; SIZE_CLASSES],
     /// Control words without memory.
@@ -109,6 +116,12 @@ pub(crate) struct Cache<T> {
     process: AtomicU32,
 }
 
+/// How many bytes of idle stacks keep what threads left in them.
+pub(crate) const MOST_UNDISCARDED: usize = 16 << 20;
+
+/// What a small thread's frames take: the next one finds it there.
+const SHALLOW: usize = 8 * 1024;
+
 /// How many slots still being left by their thread a taker looks past.
 const MAX_SKIPPED: usize = 4;
 
@@ -117,6 +130,9 @@ impl<T: Zeroable> Cache<T> {
         Self {
             arena: Arena::new(),
             idle: [const { [const { FreeList::new() }; GUARD_CLASSES] }; SIZE_CLASSES],
+            discarded: [const { [const { FreeList::new() }; GUARD_CLASSES] }; SIZE_CLASSES],
+            undiscarded: AtomicUsize::new(0),
+            discarding: AtomicBool::new(false),
             uninit: [const { FreeList::new() }; SIZE_CLASSES],
             unmapped: FreeList::new(),
             process: AtomicU32::new(0),
@@ -147,7 +163,23 @@ impl<T: Zeroable> Cache<T> {
     }
 
     fn acquire_idle(&self, wanted: &Layout) -> Option<SlotRef<T>> {
-        let list = self.list_for(wanted);
+        let found = self.take_from(self.list_for(&self.idle, wanted), wanted);
+        if !T::BOUNDS_IDLE_MEMORY {
+            return found;
+        }
+        if found.is_some() {
+            self.undiscarded
+                .fetch_sub(wanted.stack().1, Ordering::Relaxed);
+            return found;
+        }
+        let list = self.list_for(&self.discarded, wanted);
+        if list.is_empty() {
+            return None;
+        }
+        self.take_from(list, wanted)
+    }
+
+    fn take_from(&self, list: &FreeList, wanted: &Layout) -> Option<SlotRef<T>> {
         let mut skipped = [const { None::<SlotRef<T>> }; MAX_SKIPPED];
         let mut count = 0;
         let mut found = None;
@@ -228,7 +260,51 @@ impl<T: Zeroable> Cache<T> {
         }
         slot.current_record
             .store(ptr::null_mut(), Ordering::Relaxed);
-        self.list_for(slot.region().layout()).push(slot);
+        let region = slot.region();
+        let layout = region.layout();
+        if T::BOUNDS_IDLE_MEMORY {
+            self.undiscarded
+                .fetch_add(layout.stack().1, Ordering::Relaxed);
+        }
+        self.list_for(&self.idle, layout).push(slot);
+    }
+
+    /// As [`Cache::put`], of a slot that a thread has used. Where idle stacks would come to more than
+    /// [`MOST_UNDISCARDED`] with it, what threads left in them goes back to the system first, but for
+    /// [`SHALLOW`] bytes below the address that `stack_top` returns, and what lies above it.
+    pub(crate) fn put_used(&self, slot: SlotRef<T>, stack_top: unsafe fn(SlotRef<T>) -> usize) {
+        let len = slot.region().layout().stack().1;
+        let undiscarded = self.undiscarded.load(Ordering::Relaxed);
+        if undiscarded.saturating_add(len) > MOST_UNDISCARDED
+            && undiscarded > 0
+            && !self.discarding.swap(true, Ordering::Acquire)
+        {
+            self.discard_idle(stack_top);
+            self.discarding.store(false, Ordering::Release);
+        }
+        self.release(slot);
+    }
+
+    fn discard_idle(&self, stack_top: unsafe fn(SlotRef<T>) -> usize) {
+        let leaving = FreeList::new();
+        for list in self.idle.iter().flatten() {
+            while let Some(slot) = list.pop(&self.arena) {
+                if !slot.has_exited() {
+                    leaving.push(slot);
+                    continue;
+                }
+                let region = slot.region();
+                let len = region.layout().stack().1;
+                // SAFETY: no thread runs on the slot, which is ours alone by SLOT-1 and was on a list
+                // of slots with TCBs; below the top of its frames it holds nothing.
+                unsafe { region.discard_stack_below(stack_top(slot).saturating_sub(SHALLOW)) };
+                self.undiscarded.fetch_sub(len, Ordering::Relaxed);
+                self.list_for(&self.discarded, region.layout()).push(slot);
+            }
+        }
+        while let Some(slot) = leaving.pop(&self.arena) {
+            self.list_for(&self.idle, slot.region().layout()).push(slot);
+        }
     }
 
     /// Gives idle slots with a TCB back that were collected on a list of the caller's.
@@ -238,24 +314,76 @@ impl<T: Zeroable> Cache<T> {
         }
     }
 
-    /// Takes the TCB off every idle slot by `destroy_tcb` and gives the memory to the system; a
-    /// slot that keeps its TCB loses what its stack holds.
-    pub(crate) fn trim(&self, destroy_tcb: unsafe fn(SlotRef<T>) -> bool) {
+    /// Takes the TCB off every idle slot by `destroy_tcb` and unmaps its memory, and that of slots
+    /// without TCB; whether any was unmapped. A slot whose TCB stays keeps its memory, as
+    /// does one that a thread is still leaving.
+    pub(crate) fn trim(&self, destroy_tcb: unsafe fn(SlotRef<T>) -> bool) -> bool {
         let kept = FreeList::new();
-        for list in self.idle.iter().flatten() {
+        let mut any = self.retire_all(&self.idle, destroy_tcb, &kept);
+        if T::BOUNDS_IDLE_MEMORY {
+            any |= self.retire_all(&self.discarded, destroy_tcb, &kept);
+        }
+        self.release_all(&kept);
+        for list in &self.uninit {
+            let kept = FreeList::new();
             while let Some(slot) = list.pop(&self.arena) {
-                // SAFETY: the slot is ours alone by SLOT-1, vacant by SLOT-3, and was on a list of
-                // slots with TCBs.
-                if slot.has_exited() && unsafe { destroy_tcb(slot) } {
-                    // SAFETY: nothing is on the slot any more.
-                    unsafe { slot.region().discard() };
-                    self.release_uninit(slot);
+                if self.unmap(slot) {
+                    any = true;
                 } else {
                     kept.push(slot);
                 }
             }
+            while let Some(slot) = kept.pop(&self.arena) {
+                list.push(slot);
+            }
         }
-        self.release_all(&kept);
+        any
+    }
+
+    /// The part of [`Cache::give_back`] for slots with TCBs; those that keep theirs come to
+    /// `kept`.
+    fn retire_all(
+        &self,
+        lists: &[[FreeList; GUARD_CLASSES]; SIZE_CLASSES],
+        destroy_tcb: unsafe fn(SlotRef<T>) -> bool,
+        kept: &FreeList,
+    ) -> bool {
+        let mut any = false;
+        for list in lists.iter().flatten() {
+            while let Some(slot) = list.pop(&self.arena) {
+                if T::BOUNDS_IDLE_MEMORY && ptr::eq(lists, &self.idle) {
+                    let len = slot.region().layout().stack().1;
+                    self.undiscarded.fetch_sub(len, Ordering::Relaxed);
+                }
+                // SAFETY: the slot is ours alone by SLOT-1, vacant by SLOT-3, and was on a list of
+                // slots with TCBs.
+                if !slot.has_exited() || !unsafe { destroy_tcb(slot) } {
+                    kept.push(slot);
+                } else if self.unmap(slot) {
+                    any = true;
+                } else {
+                    // SAFETY: nothing is on the slot any more.
+                    unsafe { slot.region().discard() };
+                    self.release_uninit(slot);
+                }
+            }
+        }
+        any
+    }
+
+    /// Unmaps a slot's memory and keeps its control words; false if the kernel cannot, for want of
+    /// map entries.
+    ///
+    /// The slot is the caller's alone, vacant, and has no TCB.
+    fn unmap(&self, slot: SlotRef<T>) -> bool {
+        slot.current_record
+            .store(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: no thread runs on the slot, and by SLOT-1 no other caller has it.
+        let unmapped = unsafe { slot.region().unmap() };
+        if unmapped {
+            self.unmapped.push(slot);
+        }
+        unmapped
     }
 
     /// Gives a slot back that got no TCB; another process's as [`Cache::put`] does.
@@ -269,15 +397,18 @@ impl<T: Zeroable> Cache<T> {
         if region.layout().guard().1 == default_guard() {
             self.uninit[layout::class_index(region.layout().stack().1)].push(slot);
         } else {
-            // SAFETY: no thread ran on it and the caller held it alone (SLOT-1).
-            unsafe { region.unmap() };
-            self.unmapped.push(slot);
+            let unmapped = self.unmap(slot);
+            debug_assert!(unmapped, "a mapping of its own needs no map entry more");
         }
     }
 
-    fn list_for(&self, layout: &Layout) -> &FreeList {
+    fn list_for<'a>(
+        &self,
+        lists: &'a [[FreeList; GUARD_CLASSES]; SIZE_CLASSES],
+        layout: &Layout,
+    ) -> &'a FreeList {
         let pages = layout.guard().1 / memory::page_size();
-        &self.idle[layout::class_index(layout.stack().1)][layout::guard_index(pages)]
+        &lists[layout::class_index(layout.stack().1)][layout::guard_index(pages)]
     }
 
     /// Every slot there ever was.
@@ -290,8 +421,11 @@ impl<T: Zeroable> Cache<T> {
     /// is a copy that no thread touches.
     pub(crate) fn clear_after_fork(&self) {
         self.process.fetch_add(1, Ordering::Relaxed);
+        self.undiscarded.store(0, Ordering::Relaxed);
+        self.discarding.store(false, Ordering::Relaxed);
         self.idle
             .iter()
+            .chain(&self.discarded)
             .flatten()
             .chain(&self.uninit)
             .chain([&self.unmapped])

@@ -23,6 +23,33 @@ pub(crate) fn sleep_nanos(nanoseconds: i64) {
     unsafe { syscall2(libc::SYS_nanosleep, core::ptr::from_ref(&time) as usize, 0) };
 }
 
+/// Pauses between looks at what another thread will do soon: yields at first, then sleeps.
+///
+/// A yield never lets a thread of a lower priority run: under a real-time policy a loop of yields
+/// keeps the very thread that it waits for from its processor.
+pub(crate) struct Pauses(u32);
+
+impl Pauses {
+    /// More yields than two threads of one priority need.
+    const YIELDS: u32 = 64;
+    const SHORTEST: i64 = 50_000;
+    /// Sleeps double up to 1.6 ms.
+    const DOUBLINGS: u32 = 5;
+
+    pub(crate) const fn new() -> Self {
+        Self(0)
+    }
+
+    /// Pauses once.
+    pub(crate) fn pause(&mut self) {
+        match self.0.checked_sub(Self::YIELDS) {
+            None => yield_now(),
+            Some(slept) => sleep_nanos(Self::SHORTEST << slept.min(Self::DOUBLINGS)),
+        }
+        self.0 = self.0.saturating_add(1);
+    }
+}
+
 /// Sleeps at least this long, signals notwithstanding; for good, if the clock never gets there.
 pub(crate) fn sleep(duration: Duration) {
     let deadline = Deadline::after(duration).unwrap_or(Deadline::NEVER);

@@ -109,6 +109,23 @@ impl Builder {
     /// `alloc` it takes a `&'static str` of at most 63 bytes, and `spawn` refuses longer ones;
     /// `"io".into()` is either.
     ///
+    /// std's panic message says `<unnamed>` and the thread's id: std offers no way to name a thread
+    /// that it did not make, and a library cannot put a panic hook in front of the program's without
+    /// losing one that is set at that moment. A program that wants names says so before it has
+    /// threads:
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")] {
+    /// let standard = std::panic::take_hook();
+    /// std::panic::set_hook(Box::new(move |info| {
+    ///     if let Some(name) = rawthread::current().name() {
+    ///         eprintln!("in rawthread '{name}':");
+    ///     }
+    ///     standard(info);
+    /// }));
+    /// # }
+    /// ```
+    ///
     /// ```
     /// let thread = rawthread::Builder::new().name("io".into()).spawn(rawthread::current)?;
     /// assert_eq!(thread.join().unwrap().name(), Some("io"));
@@ -271,10 +288,6 @@ impl Builder {
                 ))?
             }
         };
-        #[cfg(feature = "std")]
-        if self.name.is_some() {
-            super::panic_message::install();
-        }
         Ok(Options {
             name,
             stack_size: match self.stack {

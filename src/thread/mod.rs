@@ -21,8 +21,6 @@ mod current;
 mod inspect;
 pub(crate) mod join;
 pub mod local;
-#[cfg(feature = "std")]
-mod panic_message;
 mod park;
 pub(crate) mod pool;
 mod reserve;

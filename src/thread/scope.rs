@@ -3,6 +3,7 @@
 
 use core::fmt;
 use core::marker::PhantomData;
+use core::mem;
 use core::time::Duration;
 
 use super::backoff::SpinWait;
@@ -150,6 +151,24 @@ impl ScopeData {
     }
 }
 
+/// A thread that entered its scope's ledger and may not come to be: a spawn that fails drops its
+/// closure, which may panic.
+struct Entered<'scope>(&'scope ScopeData);
+
+impl<'scope> Entered<'scope> {
+    fn new(data: &'scope ScopeData) -> Self {
+        data.increment();
+        Self(data)
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        // SAFETY: entered by `new`, and no thread came to be that could leave.
+        unsafe { ScopeData::decrement(self.0) };
+    }
+}
+
 /// Where threads may be spawned that borrow from outside; see [`scope`].
 ///
 /// ```
@@ -273,19 +292,19 @@ impl Builder {
         let mut options = self.options()?;
         let data = &scope.data;
         options.observer = ExitObserver::Scope(data);
-        data.increment();
+        let entered = Entered::new(data);
         // SAFETY: what `f` and its result borrow lives as long as 'scope, which ends after the
         // scope has waited for the thread to leave (SCOPE-2); a handle does not outlive 'scope.
         match unsafe { prepare::spawn(options, f) } {
-            Ok(spawned) => Ok(ScopedJoinHandle {
-                handle: JoinHandle::new(spawned),
-                data,
-            }),
-            Err(error) => {
-                // SAFETY: entered above, and no thread came to be that could leave.
-                unsafe { ScopeData::decrement(data) };
-                Err(error)
+            Ok(spawned) => {
+                // The thread leaves.
+                mem::forget(entered);
+                Ok(ScopedJoinHandle {
+                    handle: JoinHandle::new(spawned),
+                    data,
+                })
             }
+            Err(error) => Err(error),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use core::fmt;
 use core::marker::PhantomData;
+use core::mem;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
@@ -114,6 +115,22 @@ impl SetEntry {
         shared.queue.push(this.id(), &this.queue_link);
         Self::release_half(this);
         SetShared::unref(shared);
+    }
+}
+
+/// A thread that has its place in a set and may not come to be: a spawn that fails drops its
+/// closure, which may panic.
+struct Placed {
+    entry: &'static ArenaEntry<SetEntry>,
+    shared: &'static ArenaEntry<SetShared>,
+}
+
+impl Drop for Placed {
+    fn drop(&mut self) {
+        // Both halves: no thread came to be that could let go of its own.
+        SetEntry::release_half(self.entry);
+        SetEntry::release_half(self.entry);
+        SetShared::unref(self.shared);
     }
 }
 
@@ -250,20 +267,17 @@ impl<T> JoinSet<T> {
         };
         let entry = SetEntry::new(shared)?;
         options.observer = ExitObserver::Set(entry);
+        let placed = Placed { entry, shared };
         // SAFETY: 'static outlives every thread.
         match unsafe { prepare::spawn(options, f) } {
             Ok(spawned) => {
+                // The set and the thread let go of it.
+                mem::forget(placed);
                 let thread = Thread::from_record(spawned.record.clone());
                 self.insert(entry, spawned);
                 Ok(thread)
             }
-            Err(error) => {
-                // No thread came to be that could let go of its half.
-                SetEntry::release_half(entry);
-                SetEntry::release_half(entry);
-                SetShared::unref(shared);
-                Err(error)
-            }
+            Err(error) => Err(error),
         }
     }
 

@@ -23,7 +23,7 @@
 use crate::primitive::atomic::{AtomicU32, Ordering};
 use crate::sync::futex;
 use crate::sys::futex::Deadline;
-use crate::sys::sched;
+use crate::sys::sched::Pauses;
 
 const DETACHED: u32 = 1;
 const COMPLETE: u32 = 2;
@@ -172,16 +172,10 @@ impl Drop for TidPin<'_> {
 /// Thread: returns when nobody uses its tid any more. After [`set_done`]: one word holds both DONE and
 /// the count, so every pin came before DONE and is seen here, and none comes after.
 pub(crate) fn wait_for_unpin(state: &AtomicU32) {
-    let mut tries = 0u32;
+    let mut pauses = Pauses::new();
     while state.load(Ordering::Acquire) >= PIN {
-        // The pin's holder is inside one system call. It may have a lower priority than this
-        // thread, so after a while let it run for sure.
-        if tries < 100 {
-            sched::yield_now();
-            tries += 1;
-        } else {
-            sched::sleep_nanos(50_000);
-        }
+        // The pin's holder is inside one system call.
+        pauses.pause();
     }
 }
 

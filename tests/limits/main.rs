@@ -7,8 +7,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod ending;
 mod many_threads;
 mod memory;
+mod reasons;
+mod release;
 mod sizes;
 mod tasks;
 mod util;

@@ -206,6 +206,7 @@ fn pid_max() {
         skip!("no right to make a pid namespace");
     };
     can.wait().unwrap();
+    let _alone = util::MACHINE.lock();
     let before = fs::read_to_string(FILE).unwrap();
     let mut command = common::rerun_self(TEST);
     // SAFETY: only system calls, in a process of one thread.

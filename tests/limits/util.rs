@@ -1,6 +1,9 @@
 //! What a test looks at in its process, and changes there.
 #![allow(unsafe_code, reason = "asks the kernel about this process")]
 
+/// Held by tests that change limits of the machine, or compare them.
+pub(crate) static MACHINE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 /// Open descriptors and map entries of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Holdings {

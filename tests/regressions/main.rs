@@ -8,12 +8,15 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod counts;
 mod destructors;
+mod ending;
 #[path = "../common/filter.rs"]
 mod filter;
 mod first_spawn;
 mod fork;
 mod forked_child;
+mod hook;
 mod libc_state;
 mod own_stack;
 mod panic_output;

@@ -8,15 +8,17 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use super::libc_layout::{self, Host, Support};
 use super::tcb_reserve::tcb_reserve;
-use super::{CACHE, exit, modules, symbols, tls_snapshot};
+use super::{CACHE, exit, modules, symbols, tls_images, tls_snapshot};
 use crate::diagnosis;
 use crate::error::{Error, Operation};
+use crate::flags::Preset;
 use crate::runtime::Slot;
 use crate::stack::layout;
 use crate::stack::slot::{self, ALIVE, Acquired};
 use crate::sync::raw::RawMutex;
 use crate::sys::arch::{self, ChildEntry};
 use crate::sys::futex::{self, Sharing};
+use crate::sys::sched::Pauses;
 use crate::sys::signal::SigSet;
 use crate::sys::{Errno, sched, signal, task};
 
@@ -44,6 +46,7 @@ pub(super) fn init() -> Result<&'static Host, Error> {
     // Symbols before the lock, and in this thread: dlsym(3) waits for who runs a library's
     // constructors, and that may be the caller, or wait here for the lock.
     symbols::resolve_all();
+    tls_images::look_up();
     super::pthread_keys::create_record_key()?;
     modules::register_atfork()?;
     PROBE_LOCK.lock();
@@ -108,7 +111,8 @@ pub(super) unsafe fn create_tcb(slot: Slot) -> Result<(), Error> {
         slot.clear_tid().store(0, Ordering::Relaxed);
         return Err(match errno {
             Errno::EAGAIN | Errno::ENOMEM => diagnosis::pthread_error(errno),
-            errno => Error::from_operation(&CREATE, errno),
+            errno => diagnosis::refused(Preset::RAWTHREAD.flags, errno)
+                .unwrap_or(Error::from_operation(&CREATE, errno)),
         });
     }
     wait_for_donor(slot);
@@ -226,6 +230,9 @@ extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
         refuse(slot, NOT_ON_SLOT);
         return ptr::null_mut();
     }
+    if host.layout.can_reset_tls && !tls_snapshot::is_needed() {
+        tls_images::keep(slot);
+    }
     let layout = &host.layout;
     let full = host.support() == Support::Full;
     let tid_field = thread_pointer
@@ -241,6 +248,7 @@ extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
     // SAFETY: as above, field by field, for `pthread_create_on` writes `pthread` meanwhile.
     unsafe {
         (&raw mut (*tcb).thread_pointer).write(thread_pointer);
+        (&raw mut (*tcb).unrefreshed).write(false);
         (&raw mut (*tcb).tid_field).write(tid_field);
         (&raw mut (*tcb).cancelhandling).write(cancelhandling);
         (&raw mut (*tcb).robust_head).write(layout.robust_head.in_tcb(thread_pointer));
@@ -390,6 +398,7 @@ fn wait_for_donor(slot: Slot) {
 /// Returns when the process has no thread of this tid any more.
 fn wait_until_gone(tid: i32) {
     let pid = task::pid();
+    let mut pauses = Pauses::new();
     loop {
         let found = match signal::send_to_thread(pid, tid, 0) {
             // A filter refuses the question: ask another way.
@@ -399,7 +408,7 @@ fn wait_until_gone(tid: i32) {
         if found == Err(Errno::ESRCH) {
             return;
         }
-        sched::yield_now();
+        pauses.pause();
     }
 }
 

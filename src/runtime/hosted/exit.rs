@@ -43,7 +43,7 @@ use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use super::{libc_layout, pthread_keys, tls_reset};
 use crate::runtime::Slot;
 use crate::runtime::setxid::{self, SETXID, SetxidMark};
-use crate::sys::sched;
+use crate::sys::sched::Pauses;
 use crate::sys::signal::{self, SigSet};
 
 /// See [`Runtime::on_thread_exit`](crate::runtime::Runtime::on_thread_exit).
@@ -91,9 +91,11 @@ pub(super) fn leave_setxid(tid_field: &AtomicI32, cancelhandling: &AtomicU32) {
 /// Waits until no setuid expects anything of the calling thread, whose word this is. Signal 33
 /// must be open.
 fn wait_setxid_clear(cancelhandling: &AtomicU32) {
+    let mut pauses = Pauses::new();
     while cancelhandling.load(Ordering::Acquire) & SETXID != 0 {
-        // The handler interrupts this very thread, or setuid ends without it: either is soon.
-        sched::yield_now();
+        // The handler interrupts this very thread, a sleep too, or setuid ends without it: either
+        // is soon.
+        pauses.pause();
     }
 }
 
@@ -109,5 +111,63 @@ pub(super) fn wait_setxid_before_clone() {
 pub(super) fn clear_setxid_after_fork() {
     if let Some(cancelhandling) = libc_layout::current_cancelhandling() {
         cancelhandling.fetch_and(!SETXID, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::{sched, task};
+    use core::mem;
+    use core::sync::atomic::AtomicBool;
+
+    /// Keeps the calling thread on one processor, under a policy; false without the right.
+    fn confine(policy: i32, priority: i32) -> bool {
+        let mut mask = [0u64; 128];
+        sched::get_affinity(0, &mut mask).unwrap();
+        let word = mask.iter().position(|word| *word != 0).unwrap();
+        let lowest = mask[word] & mask[word].wrapping_neg();
+        mask.fill(0);
+        mask[word] = lowest;
+        sched::set_affinity(0, &mask).unwrap();
+        // SAFETY: all zeroes are a valid sched_param, which the kernel reads.
+        unsafe {
+            let mut param: libc::sched_param = mem::zeroed();
+            param.sched_priority = priority;
+            libc::sched_setscheduler(0, policy, &param) == 0
+        }
+    }
+
+    /// A thread under SCHED_FIFO ends amid the setuid of an ordinary thread of its processor, which
+    /// can only go on while the other one sleeps.
+    #[test]
+    fn a_real_time_thread_lets_setuid_end() {
+        static TID: AtomicI32 = AtomicI32::new(1);
+        static MARK: AtomicU32 = AtomicU32::new(SETXID);
+        static BEGUN: AtomicBool = AtomicBool::new(false);
+        let setuid = std::thread::spawn(|| {
+            confine(libc::SCHED_OTHER, 0);
+            while !BEGUN.load(Ordering::Acquire) {
+                core::hint::spin_loop();
+            }
+            MARK.store(0, Ordering::Release);
+        });
+        let leaver = std::thread::spawn(|| {
+            if !confine(libc::SCHED_FIFO, 1) {
+                BEGUN.store(true, Ordering::Release);
+                return None;
+            }
+            let before = sched::thread_cpu_time(task::tid()).unwrap();
+            BEGUN.store(true, Ordering::Release);
+            leave_setxid(&TID, &MARK);
+            Some(sched::thread_cpu_time(task::tid()).unwrap() - before)
+        });
+        let used = leaver.join().unwrap();
+        setuid.join().unwrap();
+        match used {
+            None => std::println!("SKIP: SCHED_FIFO needs a right"),
+            // The kernel lets ordinary threads in after 950 ms of it.
+            Some(used) => assert!(used.as_millis() < 300, "{used:?} of processor time"),
+        }
     }
 }

@@ -16,6 +16,7 @@
 //! * [`tls_reset`]: thread-locals fresh for the next thread; [`pthread_keys`]: pthread keys'
 //!   destructors.
 //! * [`libc_state`]: what of libc's own a program can see.
+//! * [`tls_images`]: what they are at first, so that no thread asks the loader at its end.
 //! * [`tls_snapshot`]: the same in static programs; [`unreported_tls`]: in libraries that came later.
 //! * [`stack_words`]: what libc tells of a thread's stack.
 //! * [`overflow`]: the report of a stack overflow; [`destroy`]: the end of a TCB.
@@ -34,6 +35,7 @@ mod stack_words;
 mod symbols;
 mod tcb_reserve;
 mod tid_field;
+mod tls_images;
 pub(crate) mod tls_reset;
 mod tls_snapshot;
 mod unreported_tls;
@@ -76,6 +78,9 @@ pub(crate) struct Tcb {
     libc_clear_tid: *mut u32,
     /// libc's handle of the donor.
     pthread: libc::pthread_t,
+    /// Whether the last thread could not make its thread-locals fresh: the TCB must be retired
+    /// before another runs on it. See `tls_images`.
+    unrefreshed: bool,
     /// The donor's tid while it lives.
     donor_tid: i32,
     /// What libc told of the stack before [`stack_words::set`]; zeroes if that was not called.
@@ -90,7 +95,9 @@ pub(crate) struct Tcb {
 }
 
 // SAFETY: all-zero bytes are null addresses and zeroes; access follows SLOT-1 of `stack::slot`.
-unsafe impl Zeroable for Tcb {}
+unsafe impl Zeroable for Tcb {
+    const BOUNDS_IDLE_MEMORY: bool = true;
+}
 // SAFETY: the addresses are used by whoever holds the slot; none belongs to a particular thread.
 unsafe impl Sync for Tcb {}
 
@@ -122,6 +129,11 @@ impl Runtime for Hosted {
         unsafe { destroy::destroy_tcb(slot) }
     }
 
+    unsafe fn must_retire(slot: Slot) -> bool {
+        // SAFETY: the slot is the caller's alone and has a TCB.
+        unsafe { (*slot.tcb()).unrefreshed }
+    }
+
     const INLINE_PACKET_MAX: Option<usize> = Some(donor::INLINE_PACKET_MAX);
 
     fn can_create_and_run() -> bool {
@@ -143,6 +155,10 @@ impl Runtime for Hosted {
         unsafe { donor::create_and_run(slot, entry, argument) }
     }
 
+    fn put_used(slot: Slot) {
+        CACHE.put_used(slot, stack_top);
+    }
+
     unsafe fn prepare_clone(slot: Slot) -> CloneTls {
         exit::wait_setxid_before_clone();
         let tcb = slot.tcb();
@@ -151,11 +167,7 @@ impl Runtime for Hosted {
             CloneTls {
                 tls: (*tcb).thread_pointer as usize,
                 parent_tid: (*tcb).tid_field as usize,
-                // Nothing above a parked frame is touched; guests have none.
-                stack_top: match (*tcb).frame {
-                    0 => (*tcb).stack_top,
-                    frame => frame & !0xf,
-                },
+                stack_top: stack_top(slot),
             }
         }
     }
@@ -221,7 +233,7 @@ impl Runtime for Hosted {
             exit::reset_for_reuse(slot);
             // The task may have had one of its own, whose memory goes with it.
             install_signal_stack(slot);
-            holds_no_robust_mutex((*slot.tcb()).robust_head)
+            !(*slot.tcb()).unrefreshed && holds_no_robust_mutex((*slot.tcb()).robust_head)
         }
     }
 
@@ -273,6 +285,21 @@ impl Runtime for Hosted {
 
     fn set_current(record: *mut ()) {
         pthread_keys::set_current(record);
+    }
+}
+
+/// The highest address of the slot's stack that frames of its threads use; the TCB lies above.
+///
+/// # Safety
+/// The slot is the caller's alone, vacant, and has a TCB.
+unsafe fn stack_top(slot: Slot) -> usize {
+    let tcb = slot.tcb();
+    // SAFETY: as the caller vouches; field by field.
+    let (frame, stack_top) = unsafe { ((*tcb).frame, (*tcb).stack_top) };
+    // Nothing above a parked frame is touched; guests have none.
+    match frame {
+        0 => stack_top,
+        frame => frame & !0xf,
     }
 }
 

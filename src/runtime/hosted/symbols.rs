@@ -10,7 +10,7 @@ use core::{
 
 /// What a dynamic program is asked for.
 #[cfg(not(all(target_env = "gnu", target_feature = "crt-static")))]
-const NAMES: [&CStr; 16] = [
+const NAMES: [&CStr; 18] = [
     c"gnu_get_libc_version",
     c"pthread_key_create",
     c"_r_debug",
@@ -23,6 +23,8 @@ const NAMES: [&CStr; 16] = [
     c"__res_nclose",
     c"__pthread_get_minstack",
     c"__cxa_thread_atexit_impl",
+    c"_rtld_global",
+    c"dladdr1",
     c"__asan_init",
     c"__tsan_init",
     c"__msan_init",

@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{Ordering, fence};
 
-use super::{libc_layout, libc_state, modules, symbols, tls_snapshot, unreported_tls};
+use super::{libc_layout, libc_state, modules, symbols, tls_images, tls_snapshot, unreported_tls};
 use crate::runtime::Slot;
 
 /// glibc's runner of C++ and Rust thread-local destructors; musl has none and needs none.
@@ -55,7 +55,16 @@ pub(super) unsafe fn reset_tls(slot: Slot) {
     if tls_snapshot::is_needed() {
         // SAFETY: the donor took one.
         unsafe { tls_snapshot::restore(slot) };
-    } else if libc_layout::try_get().is_some_and(|host| host.layout.can_reset_tls) {
+    } else if !libc_layout::try_get().is_some_and(|host| host.layout.can_reset_tls) {
+        // A sanitizer keeps its own in there.
+    } else if tls_images::is_used() {
+        // SAFETY: passed on; the field is the calling thread's to write.
+        unsafe {
+            if !tls_images::refresh(slot) {
+                (&raw mut (*slot.tcb()).unrefreshed).write(true);
+            }
+        }
+    } else {
         let mut unreported = unreported_tls::UnreportedBlocks::new(slot);
         modules::for_each_module(reset_module, ptr::from_mut(&mut unreported).cast());
     }

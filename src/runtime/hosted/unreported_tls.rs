@@ -109,6 +109,12 @@ fn static_tls_range(stack: Range<usize>) -> Range<usize> {
     thread_pointer() as usize + 16..stack.end
 }
 
+/// Where static TLS of the calling thread, whose slot this is, may lie.
+pub(super) fn own_static_tls_range(slot: Slot) -> Range<usize> {
+    let (base, len) = slot.region().stack();
+    static_tls_range(base as usize..base as usize + len)
+}
+
 /// Finds the blocks of the calling thread that the loader does not tell, module by module.
 pub(super) struct UnreportedBlocks {
     /// Distance of [`LinkMapTls`] from the start of a link_map.

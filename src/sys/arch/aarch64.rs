@@ -255,6 +255,11 @@ pub(crate) unsafe extern "C" fn clone_and_call(
     )
 }
 
+/// Which word of the TCB holds the address of glibc's vector of TLS blocks (tcbhead_t of
+/// sysdeps/aarch64/nptl/tls.h).
+#[cfg(feature = "hosted")]
+pub(crate) const TCB_DTV_WORD: usize = 0;
+
 /// The thread pointer, `tpidr_el0`.
 #[inline]
 pub(crate) fn thread_pointer() -> *mut u8 {

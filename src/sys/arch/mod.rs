@@ -10,6 +10,7 @@
 //! | `stack_pointer` | where the calling thread's frames end |
 //! | `has_shadow_stack` | whether a return must match the processor's own record of calls |
 //! | `float_environment`, `set_float_environment` | rounding, traps and exceptions of floating point |
+//! | `TCB_DTV_WORD` | (feature `hosted`) where glibc's TCB has the vector of TLS blocks |
 //! | `save_context`, `restore_context` | leave a frame for good on this kernel thread and later run it on another |
 //! | `exit_thread` | leave by the `exit` system call without touching the stack again |
 //! | `weak_libc_symbols` | (static glibc) addresses of libc's functions that a program may lack |

@@ -262,6 +262,11 @@ pub(crate) unsafe extern "C" fn clone_and_call(
     )
 }
 
+/// Which word of the TCB holds the address of glibc's vector of TLS blocks (tcbhead_t of
+/// sysdeps/x86_64/nptl/tls.h).
+#[cfg(feature = "hosted")]
+pub(crate) const TCB_DTV_WORD: usize = 1;
+
 /// The thread pointer: the word at fs:0, which x86-64's TLS ABI makes point at itself.
 #[inline]
 pub(crate) fn thread_pointer() -> *mut u8 {

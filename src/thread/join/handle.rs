@@ -11,6 +11,8 @@ use crate::runtime::record::ThreadRef;
 use crate::runtime::{Rt, Runtime, Slot};
 use crate::stack::region::Region;
 use crate::sys::futex::Deadline;
+use crate::sys::sched::Pauses;
+use crate::sys::{signal, task};
 use crate::thread::current::Thread;
 use crate::thread::spawn::packet::{self, PacketHeader, Result};
 use crate::thread::spawn::prepare::{RawHandle, wait_for_exit};
@@ -57,7 +59,7 @@ impl<T> JoinHandle<T> {
     /// waits for ever.
     ///
     /// The thread may leave the kernel's lists a few microseconds later (`/proc/self/task`,
-    /// `unshare(2)`'s thread checks).
+    /// `unshare(2)`'s thread checks); [`JoinHandle::join_reaped`] waits for that, too.
     ///
     /// # Errors
     /// The closure panicked.
@@ -76,6 +78,32 @@ impl<T> JoinHandle<T> {
         self.wait(None);
         // SAFETY: the thread is done.
         unsafe { self.into_result() }
+    }
+
+    /// [`JoinHandle::join`], and waits until the kernel has the thread in no list any more: then
+    /// `/proc/self/task` does not show it, and `unshare(2)` with `CLONE_NEWUSER` or another flag
+    /// that asks for a process of one thread does not count it. A task of [`warm`](crate::warm)
+    /// leaves its thread, for which this does not wait.
+    ///
+    /// Costs a system call, and more where the thread is still on its way; `join` does without. It
+    /// waits for a second at most: if the id still belongs to a thread then, it is another's.
+    ///
+    /// # Errors
+    /// The closure panicked.
+    ///
+    /// ```
+    /// let handle = rawthread::spawn(|| 7);
+    /// let task = format!("/proc/self/task/{}", handle.tid());
+    /// assert_eq!(handle.join_reaped().unwrap(), 7);
+    /// assert!(!std::path::Path::new(&task).exists());
+    /// ```
+    pub fn join_reaped(self) -> Result<T> {
+        let tid = (!self.is_pooled()).then(|| self.tid());
+        let result = self.join();
+        if let Some(tid) = tid {
+            wait_until_reaped(tid);
+        }
+        result
     }
 
     /// [`JoinHandle::join`] if the thread is done, else gives the handle back. Does not block.
@@ -287,6 +315,17 @@ impl<T> fmt::Debug for JoinHandle<T> {
         f.debug_struct("JoinHandle")
             .field("thread", &self.thread)
             .finish_non_exhaustive()
+    }
+}
+
+/// Returns when no thread of this process has the id, or after a second.
+fn wait_until_reaped(tid: i32) {
+    let (pid, mut pauses) = (task::pid(), Pauses::new());
+    let deadline = Deadline::after(Duration::from_secs(1));
+    while signal::send_to_thread(pid, tid, 0).is_ok()
+        && !deadline.is_some_and(|deadline| deadline.has_passed())
+    {
+        pauses.pause();
     }
 }
 

@@ -11,7 +11,7 @@ use crate::diagnosis;
 use crate::error::{Error, Operation};
 use crate::flags::{CloneFlags, Preset};
 use crate::runtime::record::{self, ThreadRef};
-use crate::runtime::{CloneTls, Rt, Runtime, Slot, Tcb};
+use crate::runtime::{self, CloneTls, Rt, Runtime, Slot, Tcb};
 use crate::stack::layout;
 use crate::stack::slot::{self, ALIVE, Acquired};
 use crate::sys::futex::{self, Deadline, Sharing};
@@ -248,7 +248,8 @@ impl<'a> PreparedThread<'a> {
                 match errno {
                     Errno::EAGAIN | Errno::ENOMEM => diagnosis::clone_error(errno),
                     errno if self.on_donor => Error::from_operation(&LAUNCH, errno),
-                    errno => Error::from_operation(&CLONE, errno),
+                    errno => diagnosis::refused(CloneFlags::from_bits_retain(request.flags), errno)
+                        .unwrap_or(Error::from_operation(&CLONE, errno)),
                 }
             }
         };
@@ -311,7 +312,8 @@ const SIZE_OVERFLOW: Error = Error::invalid_input(
 /// By SLOT-2: the caller is the last of thread and handle.
 unsafe fn release_slot(head: *mut PacketHeader) {
     // SAFETY: the head is there until the slot is taken again.
-    Rt::cache().release(unsafe { super::packet::slot_of(head) });
+    let slot = unsafe { super::packet::slot_of(head) };
+    Rt::put_used(slot);
 }
 
 /// As [`release_slot`], for a thread that stood on memory of its spawner's own.
@@ -384,12 +386,10 @@ pub(in crate::thread) fn acquire_slot(
 
 /// A vacant slot.
 fn find_slot(stack: usize, guard: usize) -> core::result::Result<Acquired<Tcb>, Error> {
-    Rt::cache()
-        .acquire(stack, guard)
-        .map_err(|errno| match errno {
-            Errno::EINVAL => SIZE_OVERFLOW,
-            errno => diagnosis::map_error(errno, slot::mapping_size(stack, guard).unwrap_or(stack)),
-        })
+    runtime::take_slot(stack, guard).map_err(|errno| match errno {
+        Errno::EINVAL => SIZE_OVERFLOW,
+        errno => diagnosis::map_error(errno, slot::mapping_size(stack, guard).unwrap_or(stack)),
+    })
 }
 
 /// Gives an uninitialised slot an identity.

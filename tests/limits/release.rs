@@ -1,0 +1,135 @@
+//! Address space goes back: under pressure, and by `trim`.
+#![allow(unsafe_code, reason = "uses up the map entries of its own process")]
+
+use rawthread::Builder;
+
+use crate::common;
+use crate::util;
+
+/// Bytes of address space, of memory: `VmSize:`, `VmRSS:`.
+fn used(key: &str) -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(key));
+    let number = line.unwrap().trim().trim_end_matches(" kB").trim();
+    number.parse::<usize>().unwrap() * 1024
+}
+
+/// Threads one after the other, each of another size, which no slot of the others serves.
+fn of_many_sizes() {
+    for size in 1..=64 {
+        let builder = Builder::new().stack_size(size << 20);
+        let thread = builder
+            .spawn(move || size)
+            .unwrap_or_else(|error| panic!("{size} MiB: {error}"));
+        assert_eq!(thread.join().unwrap(), size);
+    }
+}
+
+/// The slots of all sizes before stayed mapped until they took the limit.
+#[test]
+fn stacks_of_many_sizes_one_after_the_other_under_rlimit_as() {
+    if !common::in_subprocess("release::stacks_of_many_sizes_one_after_the_other_under_rlimit_as") {
+        return;
+    }
+    util::set_limit(libc::RLIMIT_AS, (used("VmSize:") + (256 << 20)) as u64);
+    of_many_sizes();
+    of_many_sizes();
+}
+
+#[test]
+fn many_small_stacks_make_room_for_a_large_one() {
+    if !common::in_subprocess("release::many_small_stacks_make_room_for_a_large_one") {
+        return;
+    }
+    util::set_limit(libc::RLIMIT_AS, (used("VmSize:") + (256 << 20)) as u64);
+    for _ in 0..3 {
+        let threads: Vec<_> = (0..100)
+            .map(|_| rawthread::spawn(rawthread::park))
+            .collect();
+        // Some idle, some running: the running ones are not touched.
+        let (gone, kept) = threads.split_at(90);
+        gone.iter()
+            .chain(kept)
+            .for_each(|thread| assert!(thread.tid() > 0));
+        let mut threads = threads;
+        let running = threads.split_off(90);
+        for thread in threads {
+            thread.thread().unpark();
+            thread.join_reaped().unwrap();
+        }
+        let large = Builder::new().stack_size(150 << 20).spawn(|| 7).unwrap();
+        assert_eq!(large.join_reaped().unwrap(), 7);
+        for thread in running {
+            thread.thread().unpark();
+            thread.join_reaped().unwrap();
+        }
+    }
+}
+
+/// What threads touched, and where they lay, is not the process's any more.
+#[test]
+fn a_trim_gives_address_space_back() {
+    if !common::in_subprocess("release::a_trim_gives_address_space_back") {
+        return;
+    }
+    rawthread::spawn(|| ()).join_reaped().unwrap();
+    rawthread::trim();
+    let (size, resident) = (used("VmSize:"), used("VmRSS:"));
+    for _ in 0..3 {
+        let threads: Vec<_> = (0..64)
+            .map(|_| {
+                rawthread::spawn(|| {
+                    std::hint::black_box([1u8; 1 << 20]);
+                    rawthread::park();
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.thread().unpark();
+            thread.join_reaped().unwrap();
+        }
+        assert!(used("VmSize:") > size + 64 * (2 << 20));
+        rawthread::trim();
+        let (size_now, resident_now) = (used("VmSize:"), used("VmRSS:"));
+        // malloc keeps arenas of 64 MiB of address space for a few threads.
+        assert!(size_now < size + (64 << 20), "{size} -> {size_now}");
+        assert!(
+            resident_now < resident + (4 << 20),
+            "{resident} -> {resident_now}"
+        );
+    }
+}
+
+/// What threads left in their stacks goes back without a call, but for 16 MiB of stacks, and the top
+/// of each, some 40 KiB.
+#[test]
+fn what_many_threads_left_goes_back() {
+    if !common::in_subprocess("release::what_many_threads_left_goes_back") {
+        return;
+    }
+    const COUNT: usize = 300;
+    rawthread::spawn(|| ()).join().unwrap();
+    let before = used("VmRSS:");
+    for round in 0..3 {
+        let threads: Vec<_> = (0..COUNT)
+            .map(|_| {
+                rawthread::spawn(|| {
+                    std::hint::black_box([0u8; 1 << 20]);
+                    rawthread::park();
+                })
+            })
+            .collect();
+        common::poll_until("all have touched their stacks", || {
+            used("VmRSS:") > before + COUNT * (1 << 20)
+        });
+        for thread in threads {
+            thread.thread().unpark();
+            thread.join().unwrap();
+        }
+        let after = used("VmRSS:");
+        assert!(
+            after < before + (24 << 20),
+            "round {round}: {before} -> {after}"
+        );
+    }
+}
