@@ -25,8 +25,7 @@ use libc::{
     ENOSYS, EOPNOTSUPP, EPERM,
 };
 
-use super::verdict::{Condition, ExitSignalClass, Rule};
-use super::{Call, CloneFlags as F, Fact, KernelVersion};
+use super::{Call, CloneFlags as F, Condition, ExitSignalClass, Fact, KernelVersion, Rule};
 
 const ALWAYS: Condition = Condition {
     call: None,
@@ -116,6 +115,30 @@ const fn rule(
 const fn dropped_in(end: (u16, u16, u16), mut rule: Rule) -> Rule {
     rule.until = Some(version(end));
     rule
+}
+
+impl Rule {
+    /// Every rule, in the order in which the kernel looks.
+    ///
+    /// ```
+    /// use rawthread::flags::Rule;
+    /// let order: Vec<_> = Rule::ALL.iter().map(|rule| rule.id).collect();
+    /// let place = |id| order.iter().position(|other| *other == id);
+    /// assert!(place("D1") < place("F1"));
+    /// ```
+    pub const ALL: &'static [Self] = &RULES;
+
+    /// The rule with this id.
+    ///
+    /// ```
+    /// use rawthread::flags::Rule;
+    /// assert_eq!(Rule::by_id("D4").unwrap().description, "CLONE_SIGHAND needs CLONE_VM");
+    /// assert_eq!(Rule::by_id("Z9"), None);
+    /// ```
+    #[must_use]
+    pub fn by_id(id: &str) -> Option<&'static Self> {
+        RULES.iter().find(|rule| rule.id == id)
+    }
 }
 
 #[rustfmt::skip]
