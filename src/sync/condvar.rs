@@ -4,10 +4,9 @@ use core::fmt;
 use core::time::Duration;
 
 use super::MutexGuard;
-use super::futex::TimedOut;
 use super::raw::RawCondvar;
 use crate::primitive::maybe_const_fn;
-use crate::sys::futex::Deadline;
+use crate::sys::futex::{Deadline, TimedOut};
 
 /// Sleeping until another thread says that something has changed.
 ///

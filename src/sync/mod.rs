@@ -60,7 +60,6 @@
 
 mod barrier;
 mod condvar;
-pub(crate) mod futex;
 mod lazy;
 #[cfg(all(feature = "lock_api", not(all(test, loom))))]
 mod lock_api;
@@ -70,7 +69,7 @@ mod once_lock;
 pub(crate) mod raw;
 mod rwlock;
 mod semaphore;
-mod spin;
+mod would_block;
 
 #[cfg(all(feature = "lock_api", not(all(test, loom))))]
 pub use self::lock_api::{RawMutex, RawRwLock};
@@ -82,31 +81,4 @@ pub use once::{Once, OnceState};
 pub use once_lock::OnceLock;
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{Semaphore, SemaphorePermit};
-
-use core::fmt;
-
-/// The lock could not be had without waiting.
-///
-/// The error of `try_lock`, `try_read` and `try_write`. It is not a failure: try again later, or
-/// wait with `lock`, `read` or `write`.
-///
-/// # Examples
-///
-/// ```
-/// use rawthread::sync::{Mutex, WouldBlock};
-///
-/// let lock = Mutex::new(());
-/// let held = lock.lock();
-/// assert_eq!(lock.try_lock().unwrap_err(), WouldBlock);
-/// # drop(held);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WouldBlock;
-
-impl fmt::Display for WouldBlock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the lock is held, and taking it would block: try later, or wait for it")
-    }
-}
-
-impl core::error::Error for WouldBlock {}
+pub use would_block::WouldBlock;

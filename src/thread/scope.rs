@@ -14,8 +14,8 @@ use super::spawn::packet::Result;
 use super::spawn::prepare;
 use crate::error::Error;
 use crate::primitive::atomic::{AtomicU32, Ordering};
+use crate::primitive::futex;
 use crate::primitive::maybe_const_fn;
-use crate::sync::futex;
 
 /// What a scope knows of its threads. It lies on the stack of [`scope`], so nothing of it may be
 /// touched once its last thread has left.

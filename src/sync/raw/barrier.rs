@@ -24,8 +24,8 @@
 
 use crate::primitive::atomic::Ordering::{AcqRel, Acquire, Release};
 use crate::primitive::atomic::{AtomicU32, AtomicU64};
+use crate::primitive::futex;
 use crate::primitive::maybe_const_fn;
-use crate::sync::futex;
 
 pub(crate) struct RawBarrier {
     tickets: AtomicU64,

@@ -21,9 +21,9 @@
 use super::RawMutex;
 use crate::primitive::atomic::AtomicU32;
 use crate::primitive::atomic::Ordering::Relaxed;
+use crate::primitive::futex;
 use crate::primitive::maybe_const_fn;
-use crate::sync::futex::{self, TimedOut};
-use crate::sys::futex::Deadline;
+use crate::sys::futex::{Deadline, TimedOut};
 
 pub(crate) struct RawCondvar {
     sequence: AtomicU32,

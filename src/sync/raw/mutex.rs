@@ -19,9 +19,9 @@
 
 use crate::primitive::atomic::AtomicU32;
 use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::primitive::futex;
 use crate::primitive::maybe_const_fn;
-use crate::sync::futex;
-use crate::sync::spin::Spin;
+use crate::primitive::spin::Spin;
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;

@@ -19,8 +19,8 @@
 
 use crate::primitive::atomic::AtomicU32;
 use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::primitive::futex;
 use crate::primitive::maybe_const_fn;
-use crate::sync::futex;
 
 const INCOMPLETE: u32 = 0;
 const POISONED: u32 = 1;

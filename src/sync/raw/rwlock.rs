@@ -39,9 +39,9 @@
 
 use crate::primitive::atomic::AtomicU32;
 use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::primitive::futex;
 use crate::primitive::maybe_const_fn;
-use crate::sync::futex;
-use crate::sync::spin::Spin;
+use crate::primitive::spin::Spin;
 
 const WRITERS_SLEEP: u32 = 1 << 31;
 const READERS_SLEEP: u32 = 1 << 30;

@@ -19,9 +19,9 @@
 
 use crate::primitive::atomic::AtomicU32;
 use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::primitive::futex;
 use crate::primitive::maybe_const_fn;
-use crate::sync::futex::{self, TimedOut};
-use crate::sys::futex::Deadline;
+use crate::sys::futex::{Deadline, TimedOut};
 
 const WAITERS: u32 = 1 << 31;
 pub(crate) const MAX_PERMITS: u32 = WAITERS - 1;
