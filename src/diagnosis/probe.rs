@@ -3,10 +3,11 @@
 //! The look comes a moment after the refusal. What is full then is named; if a task ended in
 //! between, the limit that is nearly full is; and if nothing comes near, no limit is blamed.
 
+use super::cgroup;
+use super::procfs::{self, FixedPath, LineReader};
 use crate::error::{Error, Limit};
 use crate::flags::{Caller, Fact};
-use crate::sys::procfs::{self, FixedPath, LineReader};
-use crate::sys::{Errno, cgroup, credentials, limits, signal};
+use crate::sys::{Errno, credentials, limits, signal};
 
 /// For a task that clone could not make; `None` if nothing was seen near.
 pub(super) fn clone_error(errno: Errno) -> Option<Error> {

@@ -108,7 +108,49 @@ pub(crate) fn open(path: &CStr, flags: i32) -> Result<OwnedFd, Errno> {
     Errno::check(returned).map(|fd| OwnedFd(fd as i32))
 }
 
-/// Writes all of `bytes`, signals notwithstanding.
+/// Calls `visit` with the name of every entry of an open directory, from the present position on.
+///
+/// # Errors
+/// The kernel's, of getdents64(2).
+#[cfg(feature = "diagnosis")]
+pub(crate) fn for_each_entry(
+    directory: &OwnedFd,
+    mut visit: impl FnMut(&[u8]),
+) -> Result<(), Errno> {
+    /// `struct linux_dirent64` (getdents64(2)): inode, offset, then these at bytes 16 and 19.
+    const LENGTH: usize = 16;
+    const NAME: usize = 19;
+    let mut buffer = [0u64; 256];
+    loop {
+        let size = size_of_val(&buffer);
+        // SAFETY: the kernel writes at most `size` bytes into the buffer.
+        let returned = unsafe {
+            syscall3(
+                libc::SYS_getdents64,
+                directory.as_raw() as usize,
+                buffer.as_mut_ptr() as usize,
+                size,
+            )
+        };
+        let filled = Errno::check(returned)?;
+        if filled == 0 {
+            return Ok(());
+        }
+        // SAFETY: the buffer is initialised, `filled` is at most its size, and integers may be
+        // read as bytes.
+        let bytes = unsafe { core::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), filled) };
+        let mut at = 0;
+        while let Some(&[low, high]) = bytes.get(at + LENGTH..at + LENGTH + 2) {
+            let len = usize::from(u16::from_ne_bytes([low, high]));
+            let name = bytes.get(at + NAME..at + len).unwrap_or_default();
+            let end = name.iter().take_while(|byte| **byte != 0).count();
+            visit(&name[..end]);
+            at += len.max(NAME);
+        }
+    }
+}
+
+/// Writes all of `bytes`, and continues after a signal.
 pub(crate) fn write_all(fd: i32, bytes: &[u8]) -> Result<(), Errno> {
     let mut left = bytes;
     while !left.is_empty() {

@@ -5,7 +5,6 @@
 //! allocates, or decides.
 
 pub(crate) mod arch;
-pub(crate) mod cgroup;
 pub(crate) mod clone;
 pub(crate) mod credentials;
 mod errno;
@@ -15,7 +14,6 @@ pub(crate) mod inherited;
 pub(crate) mod limits;
 pub(crate) mod memory;
 pub(crate) mod process;
-pub(crate) mod procfs;
 pub(crate) mod sched;
 pub(crate) mod signal;
 pub(crate) mod task;
