@@ -135,7 +135,7 @@ fn user_tasks(enough: u64) -> Option<u64> {
     {
         return None;
     }
-    let (uid, ..) = credentials::uid_euid_egid();
+    let uid = credentials::real_uid();
     let mut tasks = 0;
     // Other users' processes may be hidden (hidepid), the user's own never are.
     procfs::for_each_numeric_entry(c"/proc", |pid| {

@@ -32,9 +32,9 @@ impl Caller {
         let capabilities = credentials::capabilities();
         let capable = |bit: u32| capabilities >> bit & 1 == 1;
         let admin = capable(credentials::CAP_SYS_ADMIN);
-        let (uid, effective_uid, effective_gid) = credentials::uid_euid_egid();
-        let uid_map = UidGidMap::read(c"/proc/self/uid_map", effective_uid);
-        let gid_map = UidGidMap::read(c"/proc/self/gid_map", effective_gid);
+        let uid = credentials::real_uid();
+        let uid_map = UidGidMap::read(c"/proc/self/uid_map", credentials::effective_uid());
+        let gid_map = UidGidMap::read(c"/proc/self/gid_map", credentials::effective_gid());
 
         record(Fact::SysAdmin, admin);
         record(

@@ -5,8 +5,8 @@ use core::fmt::Write as _;
 use crate::error::{Error, Operation};
 use crate::flags::CloneFlags;
 use crate::sys::Errno;
+use crate::sys::credentials::effective_uid;
 use crate::sys::file;
-use crate::sys::process::effective_uid;
 
 bitflags::bitflags! {
     /// The namespaces a new process gets of its own; see `namespaces(7)`.

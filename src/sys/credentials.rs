@@ -36,16 +36,22 @@ pub(crate) fn kernel_release() -> ([u8; 65], usize) {
     (names.release, len)
 }
 
-/// The calling thread's real and effective uid, and its effective gid.
-pub(crate) fn uid_euid_egid() -> (u32, u32, u32) {
+/// The calling thread's real user id.
+pub(crate) fn real_uid() -> u32 {
     // SAFETY: no arguments, no memory.
-    unsafe {
-        (
-            syscall0(libc::SYS_getuid) as u32,
-            syscall0(libc::SYS_geteuid) as u32,
-            syscall0(libc::SYS_getegid) as u32,
-        )
-    }
+    unsafe { syscall0(libc::SYS_getuid) as u32 }
+}
+
+/// The calling thread's effective user id.
+pub(crate) fn effective_uid() -> u32 {
+    // SAFETY: no arguments, no memory.
+    unsafe { syscall0(libc::SYS_geteuid) as u32 }
+}
+
+/// The calling thread's effective group id.
+pub(crate) fn effective_gid() -> u32 {
+    // SAFETY: no arguments, no memory.
+    unsafe { syscall0(libc::SYS_getegid) as u32 }
 }
 
 /// The calling thread's effective capabilities, bit by bit.

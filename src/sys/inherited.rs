@@ -1,7 +1,8 @@
 //! What the kernel keeps for each task that a thread which serves many could leave changed.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
-use super::arch::{syscall0, syscall5};
+use super::arch::syscall5;
+use super::credentials;
 use super::sched::{self, SchedAttr};
 use super::task;
 
@@ -23,10 +24,8 @@ impl InheritedAttrs {
         Some(Self {
             affinity,
             scheduling: sched::get_attributes().ok()?,
-            // SAFETY: no arguments, no memory.
-            effective_user: unsafe { syscall0(libc::SYS_geteuid) } as u32,
-            // SAFETY: no arguments, no memory.
-            effective_group: unsafe { syscall0(libc::SYS_getegid) } as u32,
+            effective_user: credentials::effective_uid(),
+            effective_group: credentials::effective_gid(),
         })
     }
 }

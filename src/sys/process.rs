@@ -86,18 +86,6 @@ pub(crate) fn set_uid(uid: u32) -> Result<(), Errno> {
     Errno::check(unsafe { syscall3(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
 }
 
-/// The caller's effective user id.
-pub(crate) fn effective_uid() -> u32 {
-    // SAFETY: no arguments, no memory.
-    unsafe { syscall0(libc::SYS_geteuid) as u32 }
-}
-
-/// The caller's effective group id.
-pub(crate) fn effective_gid() -> u32 {
-    // SAFETY: no arguments, no memory.
-    unsafe { syscall0(libc::SYS_getegid) as u32 }
-}
-
 /// The id of the caller's parent as its pid namespace knows it; 0 if it lies outside.
 pub(crate) fn parent_pid() -> i32 {
     // SAFETY: no arguments, no memory.

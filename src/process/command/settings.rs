@@ -8,7 +8,7 @@ use super::before_exec::{BeforeExec, Rlimit};
 use super::kernel_str::KernelStr;
 use crate::error::Error;
 use crate::process::namespaces::{IdMaps, Namespaces};
-use crate::sys::process::effective_uid;
+use crate::sys::credentials::effective_uid;
 use crate::sys::signal::SigSet;
 use crate::thread::{Signal, SignalSet};
 
