@@ -150,32 +150,21 @@ pub(crate) unsafe fn clone_fork(request: &CloneArgs) -> Result<i32, Errno> {
     )
 }
 
-#[cfg(target_arch = "x86_64")]
+/// `clone` on the caller's own stack.
+///
+/// # Safety
+/// As [`clone_fork`].
 unsafe fn legacy_fork(request: &CloneArgs) -> isize {
-    // SAFETY: the caller of `clone_fork` vouches; order of x86-64: flags, stack, ptid, ctid, tls.
+    let [fourth, fifth] = arch::order_clone_tail(request.child_tid, request.tls);
+    // SAFETY: the caller vouches for the request; a stack of 0 is the caller's own.
     unsafe {
         arch::syscall5(
             libc::SYS_clone,
             request.legacy_flags(),
             0,
             request.legacy_parent_tid(),
-            request.child_tid,
-            request.tls,
-        )
-    }
-}
-
-#[cfg(target_arch = "aarch64")]
-unsafe fn legacy_fork(request: &CloneArgs) -> isize {
-    // SAFETY: the caller of `clone_fork` vouches; order of aarch64: flags, stack, ptid, tls, ctid.
-    unsafe {
-        arch::syscall5(
-            libc::SYS_clone,
-            request.legacy_flags(),
-            0,
-            request.legacy_parent_tid(),
-            request.tls,
-            request.child_tid,
+            fourth,
+            fifth,
         )
     }
 }

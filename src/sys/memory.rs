@@ -2,8 +2,9 @@
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::arch::{syscall2, syscall3, syscall6};
+use super::arch::{FIXED_PAGE_SIZE, syscall2, syscall3, syscall6};
 use super::errno::Errno;
 
 /// Install lightweight guards (Linux 6.13): no VMA of their own.
@@ -81,15 +82,11 @@ pub(crate) fn mincore(address: *const u8, len: usize, pages: &mut [u8]) -> Resul
     Errno::check(returned).map(drop)
 }
 
-/// The page size in bytes: 4096 on x86-64; on AArch64 the auxiliary vector tells.
+/// The page size in bytes: the architecture's, or where it has several the one that the auxiliary
+/// vector says.
 pub(crate) fn page_size() -> usize {
-    use core::sync::atomic::{AtomicUsize, Ordering};
-    #[cfg(target_arch = "x86_64")]
-    const FIXED: usize = 4096;
-    #[cfg(not(target_arch = "x86_64"))]
-    const FIXED: usize = 0;
-    // Relaxed: every thread computes the same value.
-    static PAGE_SIZE: AtomicUsize = AtomicUsize::new(FIXED);
+    // 0: not asked for yet. Relaxed: every thread computes the same value.
+    static PAGE_SIZE: AtomicUsize = AtomicUsize::new(FIXED_PAGE_SIZE);
     match PAGE_SIZE.load(Ordering::Relaxed) {
         0 => {
             let size = super::limits::getauxval(libc::AT_PAGESZ).unwrap_or(65536);

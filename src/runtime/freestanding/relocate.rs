@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "writes addresses into the program's own data")]
 
 use super::tls_image;
+use crate::sys::arch::R_RELATIVE;
 use crate::sys::memory;
 
 const DT_NULL: usize = 0;
@@ -13,13 +14,6 @@ const DT_RELA: usize = 7;
 const DT_RELASZ: usize = 8;
 const DT_RELRSZ: usize = 35;
 const DT_RELR: usize = 36;
-
-/// "The address the program was loaded at, plus the addend" (`R_X86_64_RELATIVE`).
-#[cfg(target_arch = "x86_64")]
-const RELATIVE: usize = 8;
-/// The same of AArch64 (`R_AARCH64_RELATIVE`).
-#[cfg(target_arch = "aarch64")]
-const RELATIVE: usize = 1027;
 
 /// One entry of `DT_RELA`.
 #[repr(C)]
@@ -103,7 +97,7 @@ unsafe fn apply_dynamic(dynamic: *const [usize; 2], load_bias: usize) {
         let mut at = rela;
         while at < rela.wrapping_add(rela_len) {
             let entry = at as *const Rela;
-            if (*entry).info == RELATIVE {
+            if (*entry).info == R_RELATIVE {
                 let place = load_bias.wrapping_add((*entry).offset) as *mut usize;
                 *place = load_bias.wrapping_add((*entry).addend);
             }
@@ -165,12 +159,12 @@ mod tests {
         let rela = [
             Rela {
                 offset: 8,
-                info: RELATIVE,
+                info: R_RELATIVE,
                 addend: 0x1000,
             },
             Rela {
                 offset: 16,
-                info: RELATIVE + 1,
+                info: R_RELATIVE + 1,
                 addend: 0x1000,
             },
         ];

@@ -43,10 +43,10 @@ use core::ffi::{CStr, c_char};
 use core::fmt;
 use core::sync::atomic::{AtomicPtr, Ordering, compiler_fence};
 
-use super::{builtins, init_main_thread, relocate, tls_image};
+use super::{init_main_thread, relocate, tls_image};
 use crate::error::Error;
 use crate::runtime::tls_values;
-use crate::sys::{file, limits, task};
+use crate::sys::{arch, file, limits, task};
 
 /// Names the function that a program without libc begins with: `fn() -> i32`, whose result is the
 /// exit status.
@@ -147,7 +147,7 @@ unsafe fn run(stack: *const usize, auxv: *const [u64; 2]) -> ! {
         let _ = write(2, b"fatal: no memory for the main thread's control block\n");
         exit(127);
     }
-    builtins::set_canary(tls_image::get().map_or(0, |image| image.canary));
+    arch::set_canary(tls_image::get().map_or(0, |image| image.canary));
     // SAFETY: the linker's two symbols are the ends of one array of functions, which expect these
     // arguments; `entry!` made the main function.
     let status = unsafe {

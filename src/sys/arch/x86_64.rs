@@ -4,7 +4,7 @@
 
 use core::arch::{asm, naked_asm};
 
-use super::ChildEntry;
+use super::types::ChildEntry;
 
 /// A system call with 0 arguments.
 ///
@@ -281,8 +281,36 @@ pub(crate) unsafe fn set_thread_pointer(pointer: *mut u8) -> isize {
     unsafe { syscall2(libc::SYS_arch_prctl, ARCH_SET_FS, pointer as usize) }
 }
 
-/// Keeps the caller's frame for [`restore_context`], which makes this call return on another kernel
-/// thread, and goes on in `next(argument)`, on the stack below. Returns only when resumed.
+/// The page size in bytes: x86-64 has one only.
+pub(crate) const FIXED_PAGE_SIZE: usize = 4096;
+
+/// The fourth and the fifth argument of `clone`: the child's tid word, then the thread pointer.
+pub(crate) const fn order_clone_tail(child_tid: usize, tls: usize) -> [usize; 2] {
+    [child_tid, tls]
+}
+
+/// The signature of rseq areas, which glibc's abort handlers carry (`RSEQ_SIG` of sys/rseq.h).
+#[cfg(feature = "hosted")]
+pub(crate) const RSEQ_SIGNATURE: u32 = 0x5305_3053;
+
+/// The type of relocations "load bias plus addend" (`R_X86_64_RELATIVE`).
+#[cfg(all(not(feature = "hosted"), any(feature = "start", test)))]
+pub(crate) const R_RELATIVE: usize = 8;
+
+/// The address of the calling thread's TLS block that lies `offset` bytes below the thread pointer.
+#[cfg(feature = "hosted")]
+pub(crate) fn static_tls_block(offset: usize) -> usize {
+    (thread_pointer() as usize).wrapping_sub(offset)
+}
+
+/// The part of `area` that static TLS of the calling thread lies in: it ends at the thread pointer.
+#[cfg(feature = "hosted")]
+pub(crate) fn static_tls_range(area: core::ops::Range<usize>) -> core::ops::Range<usize> {
+    area.start..thread_pointer() as usize
+}
+
+/// Saves the caller's frame and calls `next(argument)` on the stack below it; returns when
+/// [`restore_context`] continues the frame, on whichever kernel thread calls that.
 ///
 /// Saves what a function must preserve (rbx, rbp, r12 to r15) on the stack and the stack pointer
 /// in `*frame`.
@@ -295,7 +323,7 @@ pub(crate) unsafe fn set_thread_pointer(pointer: *mut u8) -> isize {
 ///
 /// # Safety
 /// `next` must be sound to run here. The stack at and above the stored pointer must stay untouched
-/// until the frame is resumed or forgotten.
+/// until the frame is restored or given up.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn save_context(
     frame: *mut usize,
@@ -319,10 +347,10 @@ pub(crate) unsafe extern "C" fn save_context(
     )
 }
 
-/// Continues after the [`save_context`] that stored `frame`, on the calling kernel thread.
+/// Returns from the [`save_context`] that stored `frame`, on the calling kernel thread.
 ///
 /// # Safety
-/// `frame` must come from `save_context`, be resumed at most once, and its stack must be as it left
+/// `frame` must come from `save_context`, be restored at most once, and its stack must be as it left
 /// it; the calling thread's own frames are lost.
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn restore_context(frame: usize) -> ! {
@@ -338,10 +366,10 @@ pub(crate) unsafe extern "C" fn restore_context(frame: usize) -> ! {
     )
 }
 
-/// Leaves by `exit(0)`: from here on the stack is not touched.
+/// Ends the calling thread by `exit(0)`: from here on the stack is not touched.
 ///
 /// # Safety
-/// Nobody may need the thread's stack frames to be unwound.
+/// The thread's frames are not unwound: no value in them may need to be dropped.
 #[inline]
 pub(crate) unsafe fn exit_thread() -> ! {
     // SAFETY: the caller is done with this thread; the call does not return.
@@ -350,10 +378,11 @@ pub(crate) unsafe fn exit_thread() -> ! {
     }
 }
 
-/// Unmaps `[base, base + len)`, which may hold the stack this runs on, and leaves by `exit(0)`.
+/// Unmaps `[base, base + len)`, which may hold the stack that this runs on, and ends the
+/// calling thread by `exit(0)`.
 ///
 /// # Safety
-/// As [`exit_thread`]; and nobody may use the range any more.
+/// As [`exit_thread`]; and no other thread may access the range any more.
 #[inline]
 pub(crate) unsafe fn unmap_and_exit_thread(base: *mut u8, len: usize) -> ! {
     // SAFETY: between the two calls only registers are used.
@@ -372,11 +401,13 @@ pub(crate) unsafe fn unmap_and_exit_thread(base: *mut u8, len: usize) -> ! {
     }
 }
 
-/// The addresses of [`LIBC_SYMBOLS`](super::LIBC_SYMBOLS) into `addresses`, 0 where a static
-/// program has none: weak references, for nobody can ask a static program for names.
+/// Writes the addresses of [`LIBC_SYMBOLS`](super::types::LIBC_SYMBOLS) into `addresses`, 0 for those that
+/// the program lacks. By weak references: a static program has no symbol table to look them up in.
 #[cfg(all(feature = "hosted", target_env = "gnu", target_feature = "crt-static"))]
 #[unsafe(naked)]
-pub(crate) extern "C" fn weak_libc_symbols(addresses: &mut [usize; super::LIBC_SYMBOLS.len()]) {
+pub(crate) extern "C" fn weak_libc_symbols(
+    addresses: &mut [usize; super::types::LIBC_SYMBOLS.len()],
+) {
     naked_asm!(
         "mov rax, [rip + gnu_get_libc_version@GOTPCREL]",
         "mov [rdi + 0], rax",
