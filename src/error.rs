@@ -150,7 +150,11 @@ enum Cause {
         hint: &'static str,
     },
     Operation(&'static Operation),
-    /// A limit that nobody looked for: the feature `diagnosis` is off.
+    /// A limit that was not looked for: the feature `diagnosis` is off.
+    #[cfg_attr(
+        feature = "diagnosis",
+        allow(dead_code, reason = "only builds without diagnosis construct it")
+    )]
     UnknownLimit(&'static Operation),
     /// An errno that came from outside the crate.
     External,

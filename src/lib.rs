@@ -71,7 +71,6 @@ compile_error!(
 );
 
 mod diagnosis;
-#[allow(dead_code, reason = "the rooms above construct what they meet")]
 mod error;
 pub mod flags;
 #[cfg(all(test, loom))]
@@ -79,7 +78,6 @@ mod loom_models;
 mod primitive;
 pub mod process;
 pub mod sync;
-#[allow(dead_code, reason = "the ground offers what the rooms above will use")]
 mod sys;
 
 #[allow(dead_code, reason = "each runtime uses a part of it")]

@@ -59,12 +59,6 @@ impl Deadline {
             tv_nsec: nanos,
         }))
     }
-
-    /// Whether the point has come.
-    pub(crate) fn has_passed(&self) -> bool {
-        let now = monotonic();
-        (now.tv_sec, now.tv_nsec) >= (self.0.tv_sec, self.0.tv_nsec)
-    }
 }
 
 /// The present time of the clock that deadlines are of.

@@ -13,6 +13,7 @@ pub(crate) mod futex;
 pub(crate) mod inherited;
 pub(crate) mod limits;
 pub(crate) mod memory;
+#[cfg(feature = "alloc")]
 pub(crate) mod process;
 pub(crate) mod sched;
 pub(crate) mod signal;

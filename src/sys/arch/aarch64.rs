@@ -270,6 +270,7 @@ pub(crate) fn thread_pointer() -> *mut u8 {
 ///
 /// # Safety
 /// `pointer` must be the address of a TCB that fits every piece of code this thread runs next.
+#[cfg(not(feature = "hosted"))]
 pub(crate) unsafe fn set_thread_pointer(pointer: *mut u8) -> isize {
     // SAFETY: the caller vouches for the TCB.
     unsafe { asm!("msr tpidr_el0, {}", in(reg) pointer, options(nostack, preserves_flags)) };
@@ -322,6 +323,7 @@ pub(crate) fn static_tls_range(area: core::ops::Range<usize>) -> core::ops::Rang
 /// # Safety
 /// `next` must be sound to run here. The stack at and above the stored pointer must stay untouched
 /// until the frame is restored or given up.
+#[cfg(feature = "hosted")]
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn save_context(
     frame: *mut usize,
@@ -356,6 +358,7 @@ pub(crate) unsafe extern "C" fn save_context(
 /// # Safety
 /// `frame` must come from `save_context`, be restored at most once, and its stack must be as it left
 /// it; the calling thread's own frames are lost.
+#[cfg(feature = "hosted")]
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn restore_context(frame: usize) -> ! {
     naked_asm!(

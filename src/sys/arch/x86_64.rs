@@ -275,6 +275,7 @@ pub(crate) fn thread_pointer() -> *mut u8 {
 ///
 /// # Safety
 /// `pointer` must be the address of a TCB that fits every piece of code this thread runs next.
+#[cfg(not(feature = "hosted"))]
 pub(crate) unsafe fn set_thread_pointer(pointer: *mut u8) -> isize {
     const ARCH_SET_FS: usize = 0x1002;
     // SAFETY: the caller vouches for the TCB.
@@ -324,6 +325,7 @@ pub(crate) fn static_tls_range(area: core::ops::Range<usize>) -> core::ops::Rang
 /// # Safety
 /// `next` must be sound to run here. The stack at and above the stored pointer must stay untouched
 /// until the frame is restored or given up.
+#[cfg(feature = "hosted")]
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn save_context(
     frame: *mut usize,
@@ -352,6 +354,7 @@ pub(crate) unsafe extern "C" fn save_context(
 /// # Safety
 /// `frame` must come from `save_context`, be restored at most once, and its stack must be as it left
 /// it; the calling thread's own frames are lost.
+#[cfg(feature = "hosted")]
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn restore_context(frame: usize) -> ! {
     naked_asm!(
