@@ -1,4 +1,4 @@
-//! Who calls clone, and in what state: what the kernel looks at besides the flags.
+//! The caller of clone and its state: what the kernel's decision depends on besides the flags.
 
 use core::fmt;
 
@@ -150,7 +150,7 @@ impl Fact {
     }
 }
 
-/// Who calls, on which kernel.
+/// A caller of clone: its privileges and state, and the kernel that it runs on.
 ///
 /// Three ways to get one, and each can be changed step by step:
 /// [`current`](Caller::current), [`privileged`](Caller::privileged),
@@ -237,7 +237,7 @@ impl Caller {
         self
     }
 
-    /// The same caller on another kernel.
+    /// Returns the caller on another kernel.
     ///
     /// ```
     /// use rawthread::flags::{Caller, KernelVersion};
@@ -250,8 +250,8 @@ impl Caller {
         self
     }
 
-    /// The same caller, who can have no more namespaces of these kinds: nested too deep, or
-    /// a limit in `/proc/sys/user` is reached.
+    /// Returns the caller with the quota of these kinds of namespaces used up: they are nested too
+    /// deep, or a limit in `/proc/sys/user` is reached.
     ///
     /// ```
     /// use rawthread::flags::{Call, Caller, CloneFlags};
@@ -266,7 +266,7 @@ impl Caller {
         self
     }
 
-    /// Whether this is so of the caller.
+    /// Returns whether this fact holds for the caller.
     ///
     /// ```
     /// use rawthread::flags::{Caller, Fact};

@@ -1,7 +1,7 @@
 //! The flags of `clone3`'s flag word: which there are.
 
 bitflags::bitflags! {
-    /// What the new task shares with its maker, and what it gets of its own.
+    /// What the new task shares with its caller, and what it gets of its own.
     ///
     /// The bits are those of `clone3`'s `flags` word. Legacy `clone` takes the low 32 of them,
     /// and its low byte is the exit signal: see [`CloneFlags::from_legacy`]. Bits without a name
@@ -31,15 +31,15 @@ bitflags::bitflags! {
         const FILES = 0x400;
         /// Share the table of signal handlers.
         const SIGHAND = 0x800;
-        /// Give the maker a pidfd for the new task.
+        /// Give the caller a pidfd for the new task.
         const PIDFD = 0x1000;
-        /// Trace the new task too, if the maker is traced.
+        /// Trace the new task too, if the caller is traced.
         const PTRACE = 0x2000;
         /// Suspend the calling thread until the child calls `execve` or exits.
         const VFORK = 0x4000;
-        /// Make a sibling: the new task gets its maker's parent.
+        /// Make a sibling: the new task gets its caller's parent.
         const PARENT = 0x8000;
-        /// Join the maker's thread group.
+        /// Join the caller's thread group.
         const THREAD = 0x1_0000;
         /// A new mount namespace.
         const NEWNS = 0x2_0000;
@@ -47,7 +47,7 @@ bitflags::bitflags! {
         const SYSVSEM = 0x4_0000;
         /// Set the thread pointer.
         const SETTLS = 0x8_0000;
-        /// Store the new tid in the maker's memory.
+        /// Store the new tid in the caller's memory.
         const PARENT_SETTID = 0x10_0000;
         /// Clear a word in the child's memory when it ends, and wake a futex there.
         const CHILD_CLEARTID = 0x20_0000;

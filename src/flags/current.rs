@@ -1,4 +1,4 @@
-//! The caller as it is now: the one file of this room that looks at the running system.
+//! The caller as it is now: the one file of `flags` that reads the running system.
 
 use core::ffi::CStr;
 
@@ -9,9 +9,9 @@ impl Caller {
     /// The calling thread, as far as the system shows it: kernel, capabilities, ids, root
     /// directory, namespaces, scheduling, and limits of 0.
     ///
-    /// Not seen, and taken for not so: limits that others use up as well (processes, threads,
-    /// tids, cgroup), seccomp filters and security modules, a chroot to a mount point, and whatever
-    /// `/proc` would tell where it is not mounted.
+    /// Not seen, and taken for absent: limits that other tasks use up as well (processes, threads,
+    /// tids, cgroup), seccomp filters and security modules, a chroot to a mount point, and the
+    /// contents of `/proc` where it is not mounted.
     ///
     /// ```
     /// use rawthread::flags::{Call, Caller, Preset};
@@ -124,7 +124,7 @@ fn namespaces_differ(own: &CStr, childrens: &CStr) -> bool {
 /// without time namespaces has no such link at all.
 const PID_LINK: &CStr = c"/proc/thread-self/ns/pid";
 
-/// What a user namespace's map says of one id.
+/// What a user namespace's map contains for one id.
 struct UidGidMap {
     /// The id has a mapping.
     contains_id: bool,
@@ -189,7 +189,7 @@ fn chrooted() -> bool {
     read && !found
 }
 
-/// Feeds a file to `look`; false if it could not be read to its end.
+/// Calls `look` with every byte of a file; false if it could not be read to its end.
 fn for_each_byte(path: &CStr, mut look: impl FnMut(u8)) -> bool {
     let Ok(file) = file::open(path, libc::O_RDONLY) else {
         return false;

@@ -1,8 +1,8 @@
-//! Known ways to make a task, with the flags that make the difference.
+//! Known ways to create a task, with the flags that distinguish them.
 
 use super::CloneFlags;
 
-/// The system call that is asked.
+/// A system call that creates a task: `clone` or `clone3`.
 ///
 /// ```
 /// use rawthread::flags::{Call, Preset};
@@ -16,7 +16,7 @@ pub enum Call {
     Clone3,
 }
 
-/// A known user of clone, and what it asks for.
+/// A known user of clone: a program, library or function, and the flags that it passes.
 ///
 /// ```
 /// use rawthread::flags::{CloneFlags, Preset};
@@ -33,15 +33,15 @@ pub enum Call {
 pub struct Preset {
     /// A short word for command lines: `nptl`, `go-exec`.
     pub id: &'static str,
-    /// What people call it.
+    /// Its common name.
     pub name: &'static str,
-    /// What it asks for.
+    /// The flags that it passes.
     pub flags: CloneFlags,
     /// The signal its parent gets when it ends; 0 for none.
     pub exit_signal: u32,
     /// The call it is made with.
     pub call: Call,
-    /// What comes of it, in one sentence.
+    /// What the new task is, in one sentence.
     pub description: &'static str,
     /// Where these flags can be read.
     pub source: &'static str,
@@ -65,7 +65,7 @@ pub enum PresetMatch {
 
 /// `SIGCHLD` on x86-64 and aarch64.
 const SIGCHLD: u32 = 17;
-/// With which a LinuxThreads thread told its manager of its end.
+/// The signal that a LinuxThreads manager got when one of its threads ended.
 const SIGUSR2: u32 = 12;
 
 /// What every thread of today shares.
@@ -261,7 +261,7 @@ impl Preset {
         flags: CloneFlags::VM,
         exit_signal: SIGCHLD,
         call: Call::Clone,
-        description: "A process that shares memory and nothing else: what it writes, its maker reads.",
+        description: "A process that shares memory and nothing else: what it writes, its caller reads.",
         source: "clone(2)",
     };
 

@@ -5,7 +5,7 @@ use core::fmt;
 use super::{Call, CloneFlags, Fact, KernelVersion};
 use crate::sys::Errno;
 
-/// One reason for which the kernel refuses a call.
+/// A reason for which the kernel refuses a call.
 ///
 /// ```
 /// use rawthread::flags::{Rule, CloneFlags};
@@ -20,22 +20,23 @@ use crate::sys::Errno;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rule {
-    /// A letter for the step of the kernel's work and a number: steps go in alphabetical order,
-    /// except for S, a sandbox that answers before the kernel.
+    /// A letter for the step of the kernel's checks and a number: the steps are in alphabetical
+    /// order, except for S, a seccomp filter, which comes first.
     pub id: &'static str,
-    /// What is wrong, in words.
+    /// What is wrong: a clause without a full stop.
     pub description: &'static str,
     /// The error number that the call returns.
     pub errno: i32,
-    /// The first Linux with this rule.
+    /// The first version of Linux with this rule.
     pub since: KernelVersion,
-    /// The first Linux without it again.
+    /// The first version of Linux in which the rule no longer exists; `None` if it still does. The
+    /// versions with the rule are `since..until`.
     pub until: Option<KernelVersion>,
-    /// When it applies.
+    /// The condition under which it applies.
     pub when: Condition,
 }
 
-/// When a rule applies: all parts must hold.
+/// The condition under which a [`Rule`] applies: all fields must hold.
 ///
 /// ```
 /// use rawthread::flags::{CloneFlags, Fact, Rule};
@@ -47,27 +48,28 @@ pub struct Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Condition {
-    /// Only by this call; `None` for both.
+    /// The call is this one; `None` admits both.
     pub call: Option<Call>,
     /// All of these flags are set.
     pub all: CloneFlags,
-    /// At least one of these is set, if there are any here.
+    /// At least one of these flags is set; no flags here admit every call.
     pub any: CloneFlags,
-    /// None of these is set.
+    /// None of these flags is set.
     pub none: CloneFlags,
-    /// This is so.
+    /// This fact holds for the caller.
     pub with: Option<Fact>,
-    /// This is not so.
+    /// This fact does not hold for the caller.
     pub unless: Option<Fact>,
-    /// At least one of these is set and the caller is out of it, if there are any here.
+    /// At least one of these namespace flags is set and the caller's quota for it is used up; no
+    /// flags here admit every call.
     pub exhausted: CloneFlags,
-    /// The exit signal is of this kind.
+    /// The exit signal is of this class.
     pub signal: ExitSignalClass,
-    /// The flags contain one from bit 32 up that this kernel does not know.
+    /// If true: the flags contain one from bit 32 up that this kernel does not know.
     pub unknown_flag: bool,
 }
 
-/// A kind of exit signal.
+/// A class of exit signals, as the kernel distinguishes them.
 ///
 /// ```
 /// use rawthread::flags::ExitSignalClass;
@@ -86,7 +88,7 @@ pub enum ExitSignalClass {
 }
 
 impl ExitSignalClass {
-    /// Whether this exit signal is of that kind.
+    /// Returns whether this exit signal is of this class.
     ///
     /// ```
     /// use rawthread::flags::ExitSignalClass;
@@ -104,7 +106,7 @@ impl ExitSignalClass {
 }
 
 impl Rule {
-    /// Whether a kernel has this rule.
+    /// Returns whether this version of Linux has the rule.
     ///
     /// ```
     /// use rawthread::flags::{KernelVersion, Rule};

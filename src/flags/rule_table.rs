@@ -1,11 +1,11 @@
-//! The rules of `clone` and `clone3`, in the order in which the kernel looks.
+//! The rules of `clone` and `clone3`, in the order in which the kernel checks them.
 //!
 //! Read from `kernel/fork.c`, `kernel/nsproxy.c`, `kernel/user_namespace.c`, `kernel/pid.c` and
 //! `kernel/cgroup/cgroup.c`; checked against a running Linux 6.18 by `tests/flags`. The steps:
 //!
 //! | step | where | what is looked at |
 //! |---|---|---|
-//! | S | seccomp | a sandbox answers before the kernel |
+//! | S | seccomp | a filter returns an error before the call begins |
 //! | A | `copy_clone_args_from_user` | the structure given to clone3 |
 //! | B | `clone3_args_valid` | what clone3 refuses and clone does not look at |
 //! | C | `kernel_clone` | the words for results, the signal |
@@ -111,14 +111,14 @@ const fn rule(
     }
 }
 
-/// A row that later kernels have dropped.
+/// A row that Linux has dropped in version `end`.
 const fn dropped_in(end: (u16, u16, u16), mut rule: Rule) -> Rule {
     rule.until = Some(version(end));
     rule
 }
 
 impl Rule {
-    /// Every rule, in the order in which the kernel looks.
+    /// Every rule, in the order in which the kernel checks them.
     ///
     /// ```
     /// use rawthread::flags::Rule;
@@ -128,7 +128,7 @@ impl Rule {
     /// ```
     pub const ALL: &'static [Self] = &RULES;
 
-    /// The rule with this id.
+    /// Returns the rule with this id, or `None` if there is none.
     ///
     /// ```
     /// use rawthread::flags::Rule;

@@ -1,14 +1,14 @@
-//! The kernel's verdict on a call, without calling.
+//! Predicts whether the kernel accepts a call, without making it.
 //!
-//! The rules stand in one table (`rule_table.rs`) in the order in which the kernel looks; the first
-//! that applies decides the errno. Here is how a rule is read.
+//! The rules are in one table (`rule_table.rs`), in the order in which the kernel checks them; the
+//! first that applies decides the errno. This file evaluates them.
 
 use core::fmt;
 
 use super::rule_table::RULES;
 use super::{Call, Caller, CloneFlags, Condition, Rule};
 
-/// The question as the kernel understands it.
+/// A call as the kernel reads its arguments.
 struct Query<'a> {
     call: Call,
     flags: CloneFlags,
@@ -79,7 +79,7 @@ impl Rule {
     }
 }
 
-/// What the kernel will say.
+/// The outcome of a call of `clone` or `clone3`: accepted, or refused by a [`Rule`].
 ///
 /// ```
 /// use rawthread::flags::{Call, Caller, CloneFlags};
@@ -97,7 +97,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// The errno that the call fails with; `None` if it is accepted.
+    /// Returns the errno that the call fails with; `None` if it is accepted.
     ///
     /// ```
     /// use rawthread::flags::{Call, Caller, Preset};
@@ -112,7 +112,7 @@ impl Verdict {
         }
     }
 
-    /// The rule that refuses the call; `None` if it is accepted.
+    /// Returns the rule that refuses the call; `None` if it is accepted.
     ///
     /// ```
     /// use rawthread::flags::{Call, Caller, CloneFlags};
@@ -124,7 +124,7 @@ impl Verdict {
         self.rule
     }
 
-    /// Whether the kernel makes the task.
+    /// Returns whether the kernel creates the task.
     ///
     /// ```
     /// use rawthread::flags::{Call, Caller, CloneFlags};
@@ -146,7 +146,7 @@ impl fmt::Display for Verdict {
 }
 
 impl CloneFlags {
-    /// What `call` will say to these flags, for that caller.
+    /// Predicts the outcome of `call` with these flags and this exit signal, for that caller.
     ///
     /// Modelled are Linux 4.9 and later on x86-64 and aarch64. Through [`Call::Clone`] only the low
     /// 32 bits of the flags and the low byte of the signal are looked at, as the kernel does; bits
@@ -167,7 +167,7 @@ impl CloneFlags {
         }
     }
 
-    /// Every rule that the call breaks; the kernel answers by the first.
+    /// Iterates over the rules that the call violates; the first decides the errno.
     ///
     /// ```
     /// use rawthread::flags::{Call, Caller, CloneFlags};

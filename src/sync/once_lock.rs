@@ -45,7 +45,7 @@ impl<T: RefUnwindSafe + UnwindSafe> RefUnwindSafe for OnceLock<T> {}
 
 impl<T> OnceLock<T> {
     maybe_const_fn! {
-        /// An empty cell.
+        /// Creates an empty cell.
         ///
         /// # Examples
         ///
@@ -65,7 +65,7 @@ impl<T> OnceLock<T> {
         }
     }
 
-    /// The value, if it is there.
+    /// Returns a reference to the value, or `None` if the cell is empty or being initialised.
     ///
     /// # Examples
     ///
@@ -88,7 +88,7 @@ impl<T> OnceLock<T> {
         }
     }
 
-    /// The value to change, if it is there.
+    /// Returns a mutable reference to the value, or `None` if the cell is empty.
     ///
     /// # Examples
     ///
@@ -108,11 +108,11 @@ impl<T> OnceLock<T> {
         }
     }
 
-    /// Writes the value, if there is none. Waits for an initialisation that runs.
+    /// Sets the value if the cell is empty. Blocks while another thread initialises it.
     ///
     /// # Errors
     ///
-    /// Gives `value` back if there is one already.
+    /// Returns `value` if the cell was set already.
     ///
     /// # Examples
     ///
@@ -133,9 +133,10 @@ impl<T> OnceLock<T> {
         unused.map_or(Ok(()), Err)
     }
 
-    /// The value; if there is none, the one that `f` makes. Of many callers one runs its closure.
+    /// Returns the value, and initialises the cell with `f` if it is empty. Of several callers one
+    /// runs its closure.
     ///
-    /// A closure that asks the same cell waits for itself, for ever.
+    /// A closure that initialises the same cell deadlocks.
     ///
     /// # Panics
     ///
@@ -155,7 +156,7 @@ impl<T> OnceLock<T> {
         if self.get().is_none() {
             self.once.call_once_force(|_| {
                 let value = f();
-                // SAFETY: by ONCELOCK-1 nobody else writes now, and by ONCELOCK-2 nobody reads before this
+                // SAFETY: by ONCELOCK-1 no other thread writes now, and by ONCELOCK-2 none reads before this
                 // closure has returned.
                 unsafe { (*self.value.get()).write(value) };
             });
@@ -164,7 +165,7 @@ impl<T> OnceLock<T> {
         unsafe { (*self.value.get()).assume_init_ref() }
     }
 
-    /// Waits until another thread has written the value.
+    /// Blocks until another thread has set the value, and returns it.
     ///
     /// # Examples
     ///
@@ -183,7 +184,7 @@ impl<T> OnceLock<T> {
         unsafe { (*self.value.get()).assume_init_ref() }
     }
 
-    /// The value; the cell is gone.
+    /// Consumes the cell and returns the value.
     ///
     /// # Examples
     ///
@@ -197,7 +198,7 @@ impl<T> OnceLock<T> {
         self.take()
     }
 
-    /// The value; the cell is empty again.
+    /// Takes the value and leaves the cell empty.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! The few calls on descriptors that the crate itself makes.
+//! Calls on files and descriptors.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
 use core::ffi::CStr;
@@ -17,12 +17,12 @@ impl OwnedFd {
         self.0
     }
 
-    /// Takes charge of an open descriptor.
+    /// Takes ownership of an open descriptor.
     pub(crate) const fn from_raw(number: i32) -> Self {
         Self(number)
     }
 
-    /// Gives the number away without closing it.
+    /// Returns the number without closing the descriptor.
     pub(crate) fn into_raw(self) -> i32 {
         core::mem::ManuallyDrop::new(self).0
     }
@@ -49,9 +49,9 @@ pub(crate) fn read(fd: i32, buffer: &mut [u8]) -> Result<usize, Errno> {
     Errno::check(returned)
 }
 
-/// Writes once from `bytes`; returns how many went.
+/// Writes once from `bytes`; returns how many were written.
 pub(crate) fn write(fd: i32, bytes: &[u8]) -> Result<usize, Errno> {
-    // SAFETY: the kernel reads at most that many bytes, and says EFAULT for what it cannot read.
+    // SAFETY: the kernel reads at most that many bytes, and returns EFAULT for what it cannot read.
     let returned = unsafe {
         syscall3(
             libc::SYS_write,
@@ -72,10 +72,10 @@ pub(crate) fn pipe(flags: i32) -> Result<(OwnedFd, OwnedFd), Errno> {
     Errno::check(returned).map(|_| (OwnedFd(ends[0]), OwnedFd(ends[1])))
 }
 
-/// Whether the kernel can read a byte at `address`: asks it to, through a pipe.
+/// Whether the kernel can read a byte at `address`: tries to write it to a pipe.
 ///
-/// The one test of a guard that an emulator cannot pass by pretending: EFAULT means the byte is
-/// out of reach even for the kernel.
+/// This shows that a guard works even under an emulator that only pretends to install it: EFAULT
+/// means that the kernel cannot read the byte.
 pub(crate) fn kernel_can_read(address: *const u8) -> Result<bool, Errno> {
     let (_read, write) = pipe(libc::O_NONBLOCK)?;
     // SAFETY: the kernel reads one byte or says EFAULT; this process does not touch it.
@@ -178,7 +178,7 @@ pub(crate) fn write_fmt(fd: i32, text: fmt::Arguments<'_>) {
     }
 }
 
-/// Text on its way to a descriptor.
+/// Buffered text for a descriptor.
 #[cfg(any(all(feature = "start", not(test)), feature = "panic-thread"))]
 struct LineWriter {
     fd: i32,

@@ -7,13 +7,13 @@ use core::time::Duration;
 use super::arch::{syscall2, syscall3, syscall6};
 use super::errno::Errno;
 
-/// Who may wake a waiter.
+/// Which wakes reach a waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sharing {
-    /// Threads of this process that say so too.
+    /// Those of threads of this process that are private too.
     Private,
-    /// Other processes, and the kernel itself when it clears a `CLONE_CHILD_CLEARTID` word: that
-    /// wake is a shared one and does not reach private waiters.
+    /// Those of other processes, and of the kernel when it clears a `CLONE_CHILD_CLEARTID` word:
+    /// that wake is shared and does not reach private waiters.
     Shared,
 }
 

@@ -1,4 +1,4 @@
-//! What the kernel keeps for each task that a thread which serves many could leave changed.
+//! The attributes that a new thread inherits, and that a task on a pooled thread could leave changed.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
 use super::arch::syscall5;
@@ -16,8 +16,8 @@ pub(crate) struct InheritedAttrs {
 }
 
 impl InheritedAttrs {
-    /// The calling thread's; `None` where they cannot be told (more than 1024 processors, an
-    /// emulator): then threads are not to be reused.
+    /// The attributes of the calling thread; `None` where they cannot be read (more than 1024
+    /// processors, an emulator): then threads must not be reused.
     pub(crate) fn current() -> Option<Self> {
         let mut affinity = [0; 16];
         sched::get_affinity(0, &mut affinity).ok()?;
@@ -30,8 +30,8 @@ impl InheritedAttrs {
     }
 }
 
-/// Whether the calling thread shares directory and descriptors with the process's first thread
-/// (`kcmp(2)`). False where the kernel does not tell.
+/// Whether the calling thread shares working directory and descriptors with the process's first
+/// thread (`kcmp(2)`); false if the kernel refuses the call.
 pub(crate) fn shares_fs_and_files() -> bool {
     const KCMP_FILES: usize = 2;
     const KCMP_FS: usize = 3;

@@ -1,4 +1,4 @@
-//! `mmap(2)` and its kin, for private anonymous memory.
+//! `mmap(2)`, `munmap(2)`, `mprotect(2)`, `madvise(2)` and `mincore(2)`, for private anonymous memory.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
 use core::ptr::NonNull;
@@ -19,7 +19,7 @@ pub(crate) const MADV_GUARD_REMOVE: i32 = 103;
 pub(crate) fn map(len: usize) -> Result<NonNull<u8>, Errno> {
     let prot = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
-    // SAFETY: a fresh mapping where the kernel finds room touches nobody's memory.
+    // SAFETY: a mapping at an address that the kernel chooses replaces no other.
     let returned = unsafe {
         syscall6(
             libc::SYS_mmap,
@@ -38,16 +38,16 @@ pub(crate) fn map(len: usize) -> Result<NonNull<u8>, Errno> {
 /// Unmaps whole pages.
 ///
 /// # Safety
-/// Nobody may use the range any more, the kernel for a task's stack included.
+/// No thread may access the range any more, and no task may have its stack in it.
 pub(crate) unsafe fn unmap(address: *mut u8, len: usize) -> Result<(), Errno> {
-    // SAFETY: the caller gives the range up.
+    // SAFETY: nothing uses the range any more, as the caller vouches.
     Errno::check(unsafe { syscall2(libc::SYS_munmap, address as usize, len) }).map(drop)
 }
 
 /// Changes the protection of whole pages (`libc::PROT_*`).
 ///
 /// # Safety
-/// Nobody may rely on the protection that goes away.
+/// No code may rely on access that `prot` takes away.
 pub(crate) unsafe fn mprotect(address: *mut u8, len: usize, prot: i32) -> Result<(), Errno> {
     // SAFETY: the caller owns the range.
     let returned = unsafe { syscall3(libc::SYS_mprotect, address as usize, len, prot as usize) };
@@ -57,7 +57,7 @@ pub(crate) unsafe fn mprotect(address: *mut u8, len: usize, prot: i32) -> Result
 /// Gives the kernel advice on whole pages (`libc::MADV_*`, the constants above).
 ///
 /// # Safety
-/// Nobody may rely on contents or access that the advice takes away.
+/// No code may rely on contents or access that the advice takes away.
 pub(crate) unsafe fn madvise(address: *mut u8, len: usize, advice: i32) -> Result<(), Errno> {
     // SAFETY: the caller owns the range.
     let returned = unsafe { syscall3(libc::SYS_madvise, address as usize, len, advice as usize) };

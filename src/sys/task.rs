@@ -1,4 +1,4 @@
-//! What a task says about itself and leaves behind: ids, names, robust list, rseq, exit.
+//! The calling task: ids, name, robust list, rseq area, exit.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
 #[cfg(feature = "hosted")]
@@ -65,7 +65,8 @@ pub(crate) fn robust_list() -> Result<*mut u8, Errno> {
     Errno::check(returned).map(|_| head)
 }
 
-/// Makes `word` what the kernel clears and wakes when the calling thread ends; returns its tid.
+/// Sets the word that the kernel clears, and whose futex it wakes, when the calling thread ends;
+/// returns the tid.
 ///
 /// # Safety
 /// `word` must stay writable until the thread has ended.

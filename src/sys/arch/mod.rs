@@ -19,7 +19,7 @@
 //! | `place_tcb`, `tls_block_offset`, `thread_data_offset`, `write_tcb_header`, `TCB_HEADER_LEN` | (without libc) the layout around a thread pointer |
 //! | `_start` | (`start`) where the kernel starts the program |
 //! | `set_canary` | (`start`) the stack protector's canary, where it is a global |
-//! | `copy_forward`, `copy_backward`, `fill_bytes` | (`start`) the loops of `memcpy` and its kin |
+//! | `copy_forward`, `copy_backward`, `fill_bytes` | (`start`) the loops of `memcpy`, `memmove` and `memset` |
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
