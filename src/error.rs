@@ -51,7 +51,7 @@ pub enum ErrorKind {
     Os,
 }
 
-/// A limit that stands in the way of one more thread, process, mapping or descriptor.
+/// A limit on threads, processes, mappings, memory or descriptors.
 ///
 /// ```
 /// use rawthread::Limit;
@@ -84,7 +84,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// The name of the limit, as the system's documentation has it.
+    /// Returns the name of the limit, as the system's documentation has it.
     ///
     /// ```
     /// assert_eq!(rawthread::Limit::MapCount.name(), "vm.max_map_count");

@@ -1,11 +1,11 @@
 //! The flags of `clone3`'s flag word: which there are.
 
 bitflags::bitflags! {
-    /// What the new task shares with its caller, and what it gets of its own.
+    /// A set of clone flags: what the new task shares with the caller, and what it gets of its own.
     ///
     /// The bits are those of `clone3`'s `flags` word. Legacy `clone` takes the low 32 of them,
     /// and its low byte is the exit signal: see [`CloneFlags::from_legacy`]. Bits without a name
-    /// are kept as they are, so that newer flags can be asked for and explained.
+    /// are kept, so that flags of newer kernels can be passed on and displayed.
     ///
     /// [`CloneFlags::info`] says what each flag does. [`Display`](core::fmt::Display) writes what
     /// `strace` writes; [`FromStr`](core::str::FromStr) reads names and numbers.
@@ -37,7 +37,7 @@ bitflags::bitflags! {
         const PTRACE = 0x2000;
         /// Suspend the calling thread until the child calls `execve` or exits.
         const VFORK = 0x4000;
-        /// Make a sibling: the new task gets its caller's parent.
+        /// Create a sibling: the new task gets the caller's parent.
         const PARENT = 0x8000;
         /// Join the caller's thread group.
         const THREAD = 0x1_0000;
@@ -90,7 +90,7 @@ bitflags::bitflags! {
 }
 
 impl CloneFlags {
-    /// Every namespace flag: the new task gets a namespace of its own.
+    /// The namespace flags: each gives the new task a namespace of its own.
     ///
     /// ```
     /// use rawthread::flags::CloneFlags;
@@ -107,8 +107,8 @@ impl CloneFlags {
         .union(Self::NEWTIME)
         .union(Self::EMPTY_MNTNS);
 
-    /// Flags that only say where to store a number, or who may trace: they change nothing of what
-    /// the two tasks share.
+    /// The flags that only set where a number is stored or which tracer is attached: they do not
+    /// change what the two tasks share.
     ///
     /// ```
     /// use rawthread::flags::{CloneFlags, Preset};
@@ -133,11 +133,11 @@ impl CloneFlags {
 
     /// Splits legacy `clone`'s word into the flags and the exit signal in its low byte.
     ///
-    /// Bits from 32 up are kept, though the kernel drops them: `clone` cannot ask for them.
+    /// Bits from 32 up are kept, though the kernel drops them: `clone` cannot express them.
     ///
     /// ```
     /// use rawthread::flags::CloneFlags;
-    /// // What glibc's fork() asks for.
+    /// // The word that glibc's fork() passes.
     /// let (flags, signal) = CloneFlags::from_legacy(0x1200011);
     /// assert_eq!(flags, CloneFlags::CHILD_CLEARTID | CloneFlags::CHILD_SETTID);
     /// assert_eq!(signal, 17); // SIGCHLD
@@ -150,7 +150,7 @@ impl CloneFlags {
         )
     }
 
-    /// Whether legacy `clone` has a bit for each of these flags.
+    /// Returns whether legacy `clone` has a bit for each of these flags.
     ///
     /// ```
     /// use rawthread::flags::CloneFlags;

@@ -6,8 +6,8 @@ use super::{Caller, CloneFlags, Fact, KernelVersion};
 use crate::sys::{credentials, file, limits, task};
 
 impl Caller {
-    /// The calling thread, as far as the system shows it: kernel, capabilities, ids, root
-    /// directory, namespaces, scheduling, and limits of 0.
+    /// Returns the calling thread's state as far as the system shows it: kernel, capabilities, ids,
+    /// root directory, namespaces, scheduling, and limits of 0.
     ///
     /// Not seen, and taken for absent: limits that other tasks use up as well (processes, threads,
     /// tids, cgroup), seccomp filters and security modules, a chroot to a mount point, and the

@@ -1,8 +1,8 @@
-//! What the new task shares with its caller, copies, gets new, or loses.
+//! What the new task shares with the caller, copies, gets new, or loses.
 
 use super::CloneFlags;
 
-/// What becomes of one resource in the new task.
+/// The effect of clone flags on one resource of the new task.
 ///
 /// ```
 /// use rawthread::flags::{CloneFlags, Effect, Resource};
@@ -11,7 +11,7 @@ use super::CloneFlags;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect {
-    /// One object for both: what one changes, the other sees.
+    /// One object for both tasks: what one changes, the other sees.
     Shared,
     /// A copy as it was at the call; each changes its own.
     Copied,
@@ -26,7 +26,7 @@ macro_rules! resources {
     ($($(#[doc = $doc:literal])+ $name:ident $label:literal {
         $($effect:ident: $sentence:literal,)+
     })+) => {
-        /// Something that two tasks may have in common. Not what `setrlimit(2)` limits, which is
+        /// A resource of a task that it may share with another. Not what `setrlimit(2)` limits, which is
         /// `process::Resource`.
         ///
         /// ```
@@ -50,7 +50,7 @@ macro_rules! resources {
             /// ```
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
-            /// Its common name.
+            /// Returns its common name.
             ///
             /// ```
             /// use rawthread::flags::Resource;
@@ -63,7 +63,7 @@ macro_rules! resources {
                 }
             }
 
-            /// What this effect means for the resource; `None` if no flags have that effect on it.
+            /// Returns a sentence on this effect on the resource; `None` if no flags have that effect on it.
             ///
             /// ```
             /// use rawthread::flags::{Effect, Resource};
@@ -170,7 +170,7 @@ resources! {
         Shared: "One clock counts for all threads of the group.",
         New: "A clock that starts at 0.",
     }
-    /// The signal that a task asked for when its parent dies.
+    /// The signal that a task gets when its parent dies, as it has requested.
     ParentDeathSignal "parent-death signal" {
         Reset: "None.",
     }
@@ -197,7 +197,7 @@ resources! {
     /// The tracer.
     Tracer "tracer" {
         Shared: "The caller's tracer traces it too.",
-        Reset: "None, unless the caller's tracer asked to follow children.",
+        Reset: "None, unless the caller's tracer follows children.",
     }
     /// The cgroup.
     Cgroup "cgroup" {
@@ -253,7 +253,7 @@ resources! {
 }
 
 impl CloneFlags {
-    /// What these flags make of one resource, once the kernel has accepted them.
+    /// Returns the effect of these flags on one resource, once the kernel has accepted them.
     ///
     /// ```
     /// use rawthread::flags::{CloneFlags, Effect, Preset, Resource};
@@ -317,7 +317,7 @@ impl CloneFlags {
         }
     }
 
-    /// What these flags make of every resource, once the kernel has accepted them; in the order
+    /// Iterates over the effects of these flags on every resource, once the kernel has accepted them; in the order
     /// of [`Resource::ALL`]. [`Resource::sentence`] puts each pair in words.
     ///
     /// ```

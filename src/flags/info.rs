@@ -23,7 +23,7 @@ pub struct KernelVersion {
 }
 
 impl KernelVersion {
-    /// The version `major.minor.patch`.
+    /// Creates the version `major.minor.patch`.
     ///
     /// ```
     /// assert_eq!(rawthread::flags::KernelVersion::new(6, 18, 0).minor, 18);
@@ -37,7 +37,7 @@ impl KernelVersion {
         }
     }
 
-    /// The version at the start of a release string as `uname(2)` gives it; `None` if it starts
+    /// Parses the version at the start of a release string of `uname(2)`; `None` if it starts
     /// otherwise.
     ///
     /// ```
@@ -69,7 +69,7 @@ impl fmt::Display for KernelVersion {
     }
 }
 
-/// One named flag, for people.
+/// A description of one named flag.
 ///
 /// ```
 /// use rawthread::flags::{CloneFlags, FlagInfo};
@@ -193,7 +193,8 @@ impl FlagInfo {
     /// ```
     pub const ALL: &'static [Self] = &TABLE;
 
-    /// The name without `CLONE_`, in lower case: `vm`, `newpid`.
+    /// Returns whether `word` is the flag's name in any case, with or without `CLONE_`: `vm`,
+    /// `CLONE_NEWPID`.
     ///
     /// ```
     /// use rawthread::flags::FlagInfo;

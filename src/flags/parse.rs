@@ -5,7 +5,7 @@ use core::str::FromStr;
 
 use super::{CloneFlags, FlagInfo};
 
-/// A word that names no flag.
+/// The error for a word that names no flag.
 ///
 /// The message holds the word and what would have been right.
 ///
@@ -48,7 +48,7 @@ impl ParseFlagsError {
         }
     }
 
-    /// The word that was not understood (of a very long one, the first 40 bytes).
+    /// Returns the word that was not understood (of a very long one, the first 40 bytes).
     ///
     /// ```
     /// use rawthread::flags::CloneFlags;
@@ -102,7 +102,7 @@ const SIGNALS: [&str; 31] = [
     "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
 
-/// The name of signal 1 to 31 without `SIG`; `None` for real-time signals and for 0.
+/// Returns the name of signal 1 to 31 without `SIG`; `None` for real-time signals and for 0.
 ///
 /// ```
 /// use rawthread::flags::signal_name;
@@ -114,7 +114,7 @@ pub fn signal_name(number: u32) -> Option<&'static str> {
     SIGNALS.get((number as usize).checked_sub(1)?).copied()
 }
 
-/// The number of a signal called `SIGCHLD`; the inverse of [`signal_name`], with the prefix.
+/// Returns the number of the signal with a name such as `SIGCHLD`; the inverse of [`signal_name`], with the prefix.
 ///
 /// ```
 /// use rawthread::flags::signal_number;

@@ -47,7 +47,7 @@ pub struct Preset {
     pub source: &'static str,
 }
 
-/// How well a request fits a preset.
+/// How closely flags and exit signal match a preset.
 ///
 /// ```
 /// use rawthread::flags::{PresetMatch, Preset};
@@ -265,7 +265,7 @@ impl Preset {
         source: "clone(2)",
     };
 
-    /// All of them, threads first.
+    /// Every preset, threads first.
     ///
     /// ```
     /// assert!(rawthread::flags::Preset::ALL.len() >= 11);
@@ -284,7 +284,7 @@ impl Preset {
         Self::CLONE_VM,
     ];
 
-    /// The preset with this id or name, in any case.
+    /// Returns the preset with this id or name, in any case.
     ///
     /// ```
     /// use rawthread::flags::Preset;
@@ -299,11 +299,12 @@ impl Preset {
         })
     }
 
-    /// How well a request fits this preset; `None` if it makes something else.
+    /// Returns how closely flags and exit signal match this preset; `None` if they create another
+    /// kind of task.
     ///
     /// ```
     /// use rawthread::flags::{CloneFlags, PresetMatch, Preset};
-    /// // glibc's fork also asks the kernel to store the tid in the child.
+    /// // glibc's fork also has the kernel store the tid in the child.
     /// let glibc = CloneFlags::CHILD_SETTID | CloneFlags::CHILD_CLEARTID;
     /// assert_eq!(Preset::FORK.match_preset(glibc, 17), Some(PresetMatch::SameSharing));
     /// ```
@@ -321,7 +322,7 @@ impl Preset {
         }
     }
 
-    /// The presets that a request fits, exact ones first.
+    /// Iterates over the presets that flags and exit signal match, exact ones first.
     ///
     /// ```
     /// use rawthread::flags::{CloneFlags, PresetMatch, Preset};
