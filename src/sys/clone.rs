@@ -173,3 +173,34 @@ unsafe fn legacy_fork(request: &CloneArgs) -> isize {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::{task, wait};
+    use core::sync::atomic::AtomicU32;
+
+    /// The architectures differ in the order of clone's last two arguments; in the wrong order the
+    /// kernel does not find the word.
+    #[test]
+    fn legacy_clone_finds_the_childs_tid_word() {
+        let word = AtomicU32::new(0);
+        let request = CloneArgs {
+            flags: libc::CLONE_CHILD_SETTID as u64,
+            exit_signal: libc::SIGCHLD as u64,
+            child_tid: word.as_ptr() as usize,
+            ..CloneArgs::default()
+        };
+        // SAFETY: without CLONE_VM; the child makes system calls only.
+        let pid = unsafe { legacy_fork(&request) } as i32;
+        if pid == 0 {
+            let is_set = word.load(Ordering::Relaxed) == task::tid() as u32;
+            task::exit_group(i32::from(!is_set));
+        }
+        assert!(pid > 0, "{pid}");
+        let info = wait::waitid(libc::P_PID, pid as u32, libc::WEXITED, None);
+        let info = info.expect("a child to wait for");
+        // SAFETY: waitid filled the part that describes a child.
+        assert_eq!(unsafe { info.si_status() }, 0);
+    }
+}
