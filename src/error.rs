@@ -1,13 +1,13 @@
-//! What went wrong: which limit, rule or step, with which errno, and what to do about it.
+//! The error of the crate: which limit, rule or system call, with which errno, and what to do.
 
 use core::fmt;
 
 use crate::sys::Errno;
 
-/// Why a thread or a process could not be made, waited for, or prepared.
+/// The error for a thread or process that could not be created, prepared, or waited for.
 ///
-/// Its message names the limit that was reached, the rule that was broken or the step that
-/// failed, and says what to do. It converts into `std::io::Error` with the errno kept.
+/// Its message names the limit that was reached, the rule that was violated or the system call
+/// that failed, and says what to do. It converts into `std::io::Error` with the errno kept.
 ///
 /// ```
 /// use rawthread::{Error, ErrorKind};
@@ -24,7 +24,7 @@ pub struct Error {
     cause: Cause,
 }
 
-/// The kind of an [`Error`]: what a program may want to tell apart.
+/// The kind of an [`Error`], for programs that react to kinds differently.
 ///
 /// ```
 /// use rawthread::{Error, ErrorKind};
@@ -51,7 +51,7 @@ pub enum ErrorKind {
     Os,
 }
 
-/// A limit that stands in the way of one more thread, process, mapping or descriptor.
+/// A limit on threads, processes, mappings, memory or descriptors.
 ///
 /// ```
 /// use rawthread::Limit;
@@ -87,7 +87,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// The name an administrator knows it by.
+    /// Returns the name of the limit, as the system's documentation has it.
     ///
     /// ```
     /// assert_eq!(rawthread::Limit::MapCount.name(), "vm.max_map_count");
@@ -128,10 +128,10 @@ impl Limit {
     }
 }
 
-/// A step of making a thread or process: one system call and what it was for.
+/// A system call made for a thread or process, and its purpose.
 ///
-/// A `static` beside the code that takes the step, so that the child of a `vfork` can name it by
-/// an index and nothing is formatted before there is somebody to read it.
+/// A `static` beside the code that makes the call, so that the child of a `vfork` can report it by
+/// an index, and only the display of the error formats text.
 #[derive(Debug)]
 pub(crate) struct Operation {
     /// The system call, or the setting: "chdir".
@@ -158,7 +158,11 @@ enum Cause {
         hint: &'static str,
     },
     Operation(&'static Operation),
-    /// A limit that nobody looked for: the feature `diagnosis` is off.
+    /// A limit that was not looked for: the feature `diagnosis` is off.
+    #[cfg_attr(
+        feature = "diagnosis",
+        allow(dead_code, reason = "only builds without diagnosis construct it")
+    )]
     UnknownLimit(&'static Operation),
     /// An errno that came from outside the crate.
     External,
@@ -181,8 +185,8 @@ impl Error {
         }
     }
 
-    /// A rule of clone, known before or told by the kernel; `rule` is a clause, `hint` a
-    /// sentence.
+    /// A rule of clone, checked beforehand or inferred from the kernel's errno; `rule` is a clause,
+    /// `hint` a sentence.
     pub(crate) const fn refused(rule: &'static str, hint: &'static str, errno: Errno) -> Self {
         Self {
             errno: Some(errno),
@@ -219,8 +223,8 @@ impl Error {
         }
     }
 
-    /// An error of this errno that came from outside the crate: for closures that prepare a
-    /// thread where there is no `std::io::Error`.
+    /// Creates an error from an errno: for closures that prepare a thread where there is no
+    /// `std::io::Error`.
     ///
     /// A number outside 1 to 4095 is no errno and becomes `EINVAL`.
     ///
@@ -240,7 +244,7 @@ impl Error {
         }
     }
 
-    /// What kind of error this is.
+    /// Returns the kind of this error.
     ///
     /// ```
     /// use rawthread::{Error, ErrorKind};
@@ -257,7 +261,7 @@ impl Error {
         }
     }
 
-    /// The errno, as in `errno(3)`; `None` if no system call was made.
+    /// Returns the errno, as in `errno(3)`; `None` if no system call was made.
     ///
     /// ```
     /// let error = rawthread::Error::from_raw_os_error(libc::EPERM);
@@ -270,12 +274,12 @@ impl Error {
         }
     }
 
-    /// The limit that was reached; `None` for every [`ErrorKind::Limit`] without the feature
+    /// Returns the limit that was reached; `None` for every [`ErrorKind::Limit`] without the feature
     /// `diagnosis`, which `std` and `hosted` bring.
     ///
     /// ```
     /// let error = rawthread::Error::from_raw_os_error(libc::EAGAIN);
-    /// assert_eq!(error.limit(), None); // an errno alone does not tell
+    /// assert_eq!(error.limit(), None); // an errno alone names no limit
     /// ```
     pub const fn limit(&self) -> Option<Limit> {
         match self.cause {
@@ -284,7 +288,7 @@ impl Error {
         }
     }
 
-    /// The rule of clone that forbids the call, in words.
+    /// Returns the description of the rule of clone that forbids the call.
     ///
     /// ```
     /// assert_eq!(rawthread::Error::from_raw_os_error(libc::EINVAL).violated_rule(), None);
@@ -296,7 +300,7 @@ impl Error {
         }
     }
 
-    /// The step that failed, by the name of its system call: `"execve"`, `"chdir"`.
+    /// Returns the name of the system call that failed: `"execve"`, `"chdir"`.
     ///
     /// ```
     /// assert_eq!(rawthread::Error::from_raw_os_error(libc::EINVAL).operation(), None);

@@ -14,7 +14,7 @@
 //! # Ok::<(), rawthread::Error>(())
 //! ```
 //!
-//! [`process`] makes children by the same system call; [`flags`] tells what each clone flag does.
+//! [`process`] creates child processes by the same system call; [`flags`] describes each clone flag.
 //! [`sync`] has the locks of `std::sync` for programs without std: futexes and nothing else.
 //!
 //! # Features
@@ -57,7 +57,7 @@ struct Readme;
     target_pointer_width = "64"
 )))]
 compile_error!(
-    "rawthread makes threads by Linux's clone system call and knows its ABI on x86_64 and aarch64 (64-bit) only"
+    "rawthread creates threads by Linux's clone system call and knows its ABI on x86_64 and aarch64 (64-bit) only"
 );
 
 #[cfg(all(feature = "start", feature = "hosted"))]
@@ -71,7 +71,6 @@ compile_error!(
 );
 
 mod diagnosis;
-#[allow(dead_code, reason = "the rooms above construct what they meet")]
 mod error;
 pub mod flags;
 #[cfg(all(test, loom))]
@@ -79,7 +78,6 @@ mod loom_models;
 mod primitive;
 pub mod process;
 pub mod sync;
-#[allow(dead_code, reason = "the ground offers what the rooms above will use")]
 mod sys;
 
 #[allow(dead_code, reason = "each runtime uses a part of it")]

@@ -1,11 +1,15 @@
-//! The error for what the kernel would not give: a task or memory.
+//! The error for a task or memory that the kernel refused.
 //!
-//! Its errno does not say which limit was met. The feature `diagnosis` looks (`probe`); without
-//! it, which makes a small program smaller by more than the rest of it, the error says that it was
-//! a limit and not which.
+//! Its errno does not say which limit was reached. With the feature `diagnosis`, `probe` finds it
+//! out from `/proc` and the control group. Without it, which more than halves a small program,
+//! the error says that a limit was reached and not which.
 
 #[cfg(feature = "diagnosis")]
+mod cgroup;
+#[cfg(feature = "diagnosis")]
 mod probe;
+#[cfg(feature = "diagnosis")]
+mod procfs;
 
 use crate::error::{Error, Operation};
 use crate::flags::CloneFlags;
@@ -23,13 +27,13 @@ static MAP: Operation = Operation {
     hint: |_| "See mmap(2), ERRORS.",
 };
 
-/// For a task that clone could not make.
+/// The error for a task that clone could not make.
 #[cfg(feature = "diagnosis")]
 pub(crate) fn clone_error(errno: Errno) -> Error {
     probe::clone_error(errno).unwrap_or(Error::from_operation(&CLONE, errno))
 }
 
-/// For a mapping of `bytes` that could not be made or divided.
+/// The error for a mapping of `bytes` that could not be made or divided.
 #[cfg(feature = "diagnosis")]
 pub(crate) fn map_error(errno: Errno, bytes: usize) -> Error {
     match errno {
@@ -53,13 +57,13 @@ fn looks_refused(_flags: CloneFlags, _errno: Errno) -> Option<Error> {
     None
 }
 
-/// For `pthread_create`, which says EAGAIN for memory as well.
+/// The error for `pthread_create`, which returns EAGAIN for want of memory as well.
 #[cfg(feature = "hosted")]
 pub(crate) fn pthread_error(errno: Errno) -> Error {
     probe::pthread_error(errno).unwrap_or(Error::from_operation(&CLONE, errno))
 }
 
-/// For a task that clone could not make.
+/// The error for a task that clone could not make.
 #[cfg(not(feature = "diagnosis"))]
 pub(crate) fn clone_error(errno: Errno) -> Error {
     match errno {
@@ -68,7 +72,7 @@ pub(crate) fn clone_error(errno: Errno) -> Error {
     }
 }
 
-/// For a mapping of `bytes` that could not be made or divided.
+/// The error for a mapping of `bytes` that could not be made or divided.
 #[cfg(not(feature = "diagnosis"))]
 pub(crate) fn map_error(errno: Errno, _bytes: usize) -> Error {
     match errno {

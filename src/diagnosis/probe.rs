@@ -1,14 +1,16 @@
-//! Which limit an errno stands for: the kernel does not say, so look at what is used up.
+//! Finds out which limit an errno stands for: the kernel does not say, so compare each limit with
+//! its use.
 //!
-//! The look comes a moment after the refusal. What is full then is named; if a task ended in
-//! between, the limit that is nearly full is; and if nothing comes near, no limit is blamed.
+//! That happens a moment after the refusal. The error names the limit that is full then; if tasks
+//! ended in between, the one that is nearly full; and if none is near, no limit.
 
+use super::cgroup;
+use super::procfs::{self, FixedPath, LineReader};
 use crate::error::{Error, Limit};
 use crate::flags::{Call, Caller, CloneFlags, Fact};
-use crate::sys::procfs::{self, FixedPath, LineReader};
-use crate::sys::{Errno, cgroup, credentials, limits, signal};
+use crate::sys::{Errno, credentials, limits, signal};
 
-/// For a task that clone could not make; `None` if nothing was seen near.
+/// The error for a task that clone could not create; `None` if no limit is near.
 pub(super) fn clone_error(errno: Errno) -> Option<Error> {
     match errno {
         Errno::EAGAIN => match Usage::closest() {
@@ -26,7 +28,7 @@ pub(super) fn clone_error(errno: Errno) -> Option<Error> {
     }
 }
 
-/// For a mapping of `bytes` that could not be made or divided for want of memory.
+/// The error for a mapping of `bytes` that could not be created or divided for want of memory.
 pub(super) fn map_error(errno: Errno, bytes: usize) -> Error {
     mapping_limit(errno, bytes).unwrap_or_else(|| Error::at_limit(Limit::Memory, None, errno))
 }
@@ -59,7 +61,8 @@ pub(super) fn refused(flags: CloneFlags, errno: Errno) -> Option<Error> {
     })
 }
 
-/// For `pthread_create`, which says EAGAIN for memory as well; `None` as [`clone_error`].
+/// The error for `pthread_create`, which returns EAGAIN for memory as well; `None` as
+/// [`clone_error`].
 #[cfg(feature = "hosted")]
 pub(super) fn pthread_error(errno: Errno) -> Option<Error> {
     let full = Usage::closest().filter(|near| near.left == 0);
@@ -75,7 +78,7 @@ pub(super) fn pthread_error(errno: Errno) -> Option<Error> {
 struct Usage {
     limit: Limit,
     value: u64,
-    /// How many more tasks it allows, as seen now.
+    /// How many more tasks it allows now.
     left: u64,
 }
 
@@ -98,7 +101,7 @@ impl Usage {
             closest.as_ref().is_some_and(|closest| closest.left == 0)
         };
 
-        // The cheap looks first: the walk through /proc takes microseconds a process.
+        // The cheap checks first: the walk through /proc takes microseconds a process.
         let mut full = false;
         cgroup::for_each_pids(|max, current| {
             full |= consider(Limit::CgroupPids, max, max.saturating_sub(current));
@@ -132,7 +135,7 @@ impl Usage {
     }
 }
 
-/// All tasks there are: the number behind the slash in `0.20 0.18 0.12 1/80 11206`, see
+/// The number of tasks on the machine: that after the slash in `0.20 0.18 0.12 1/80 11206`, see
 /// proc_loadavg(5).
 fn system_tasks() -> Option<u64> {
     let mut lines = LineReader::of(c"/proc/loadavg")?;
@@ -162,7 +165,7 @@ fn user_tasks(enough: u64) -> Option<u64> {
     {
         return None;
     }
-    let (uid, ..) = credentials::uid_euid_egid();
+    let uid = credentials::real_uid();
     let mut tasks = 0;
     // Other users' processes may be hidden (hidepid), the user's own never are.
     procfs::for_each_numeric_entry(c"/proc", |pid| {
@@ -191,7 +194,7 @@ fn process_threads(pid: &[u8], uid: u64) -> Option<u64> {
     }
 }
 
-/// How many ids the caller's pid namespace still has below `max`; many if more than a few.
+/// How many ids below `max` are free in the caller's pid namespace; `max` if more than a few.
 fn free_pids(max: u64) -> u64 {
     /// Ids below are not given out again after the first round (kernel/pid.c, RESERVED_PIDS).
     const RESERVED: u64 = 300;
@@ -220,7 +223,7 @@ fn mapping_limit(errno: Errno, bytes: usize) -> Option<Error> {
     {
         return Some(Error::at_limit(Limit::MapCount, Some(max), errno));
     }
-    // The kernel asks in this order (mm/mmap.c, may_expand_vm).
+    // The kernel checks in this order (mm/mmap.c, may_expand_vm).
     [
         (Limit::AddressSpace, libc::RLIMIT_AS as u32, &b"VmSize:"[..]),
         (Limit::Data, libc::RLIMIT_DATA as u32, b"VmData:"),
@@ -233,7 +236,7 @@ fn mapping_limit(errno: Errno, bytes: usize) -> Option<Error> {
     })
 }
 
-/// What `/proc/self/status` says behind `key`, see proc_pid_status(5).
+/// The number after `key` in `/proc/self/status`, in kB; see proc_pid_status(5).
 fn status_kb(key: &[u8]) -> Option<u64> {
     let mut lines = LineReader::of(c"/proc/self/status")?;
     loop {

@@ -1,4 +1,4 @@
-//! Who calls clone, and in what state: what the kernel looks at besides the flags.
+//! The caller of clone and its state: what the kernel's decision depends on besides the flags.
 
 use core::fmt;
 
@@ -7,9 +7,9 @@ use super::{CloneFlags, KernelVersion};
 /// Declares [`Fact`]; the sentence that documents each fact is also its data.
 macro_rules! facts {
     ($($(#[doc = $sentence:literal])+ $name:ident,)+) => {
-        /// Something that is so, of the caller or of the call's other arguments, and that makes
-        /// the kernel answer otherwise. Without any, the caller is an ordinary process and every
-        /// argument is well formed.
+        /// A fact about the caller or the call's other arguments on which the kernel's decision
+        /// depends. Without any, the caller is an ordinary process and every argument is well
+        /// formed.
         ///
         /// ```
         /// use rawthread::flags::{Call, Caller, CloneFlags, Fact};
@@ -28,7 +28,7 @@ macro_rules! facts {
         }
 
         impl Fact {
-            /// Every fact that a rule asks for.
+            /// Every fact that a rule depends on.
             ///
             /// ```
             /// use rawthread::flags::Fact;
@@ -36,7 +36,7 @@ macro_rules! facts {
             /// ```
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
-            /// The fact in words.
+            /// Returns a sentence that states the fact.
             ///
             /// ```
             /// use rawthread::flags::Fact;
@@ -74,7 +74,7 @@ facts! {
     PendingPidNamespace,
     /// The caller's children belong to another time namespace than itself (unshare or setns).
     PendingTimeNamespace,
-    /// The caller itself was made with CLONE_AUTOREAP.
+    /// The caller itself was created with CLONE_AUTOREAP.
     Autoreaped,
     /// The caller runs under SCHED_DEADLINE without reset-on-fork.
     DeadlineWithoutReset,
@@ -82,9 +82,9 @@ facts! {
     FatalSignalPending,
     /// Another task that shares the caller's root and working directory is inside execve.
     ExecInProgress,
-    /// A sandbox answers clone3 with ENOSYS, as container runtimes do.
+    /// A seccomp filter answers clone3 with ENOSYS, as those of container runtimes do.
     Clone3Filtered,
-    /// A sandbox answers namespace flags with EPERM, as container runtimes do.
+    /// A seccomp filter answers namespace flags with EPERM, as those of container runtimes do.
     NamespacesFiltered,
 
     // Limits that are reached.
@@ -116,11 +116,11 @@ facts! {
     SetTidMismatch,
     /// The array set_tid cannot be read.
     SetTidEfault,
-    /// Particular tids are asked for (set_tid).
+    /// Particular tids are requested (set_tid).
     SetTid,
     /// The array set_tid is longer than there are pid namespaces, or holds a tid that cannot be.
     SetTidOutOfRange,
-    /// A tid asked for by set_tid is in use.
+    /// A tid requested by set_tid is in use.
     SetTidInUse,
     /// Of stack and stack_size only one is zero.
     StackIncomplete,
@@ -130,7 +130,7 @@ facts! {
     PidfdOverTid,
     /// The word for the pidfd cannot be written.
     PidfdEfault,
-    /// The thread pointer lies outside user space (looked at on x86-64 only).
+    /// The thread pointer lies outside user space (checked on x86-64 only).
     ThreadPointerOutOfRange,
     /// The cgroup's number is no descriptor number, or the structure is too short to hold it.
     CgroupNotGiven,
@@ -150,14 +150,14 @@ impl Fact {
     }
 }
 
-/// Who calls, on which kernel.
+/// A caller of clone: its privileges and state, and the kernel that it runs on.
 ///
 /// Three ways to get one, and each can be changed step by step:
 /// [`current`](Caller::current), [`privileged`](Caller::privileged),
 /// [`unprivileged`](Caller::unprivileged).
 ///
-/// What a security module (AppArmor, SELinux) or a seccomp filter says on its own account is not
-/// known, except for what [`Fact`] has a name for.
+/// The decisions of security modules (AppArmor, SELinux) and seccomp filters are not predicted,
+/// except for those that are a [`Fact`].
 ///
 /// ```
 /// use rawthread::flags::{Call, Caller, CloneFlags, Fact, KernelVersion};
@@ -174,7 +174,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The newest kernel that the rules were read from.
+    /// The newest kernel whose rules are in the table.
     ///
     /// ```
     /// use rawthread::flags::{Caller, KernelVersion};
@@ -182,7 +182,7 @@ impl Caller {
     /// ```
     pub const NEWEST_KERNEL: KernelVersion = KernelVersion::new(7, 1, 0);
 
-    /// An ordinary user's process, on the newest kernel known.
+    /// Creates a caller that is an ordinary user's process, on [`NEWEST_KERNEL`](Self::NEWEST_KERNEL).
     ///
     /// ```
     /// use rawthread::flags::{Call, Caller, CloneFlags};
@@ -198,7 +198,8 @@ impl Caller {
         }
     }
 
-    /// The machine's root with every capability, on the newest kernel known.
+    /// Creates a caller that is the machine's root with every capability, on
+    /// [`NEWEST_KERNEL`](Self::NEWEST_KERNEL).
     ///
     /// ```
     /// use rawthread::flags::{Call, Caller, CloneFlags};
@@ -213,7 +214,7 @@ impl Caller {
             .with_fact(Fact::ExemptFromProcessLimit)
     }
 
-    /// The same caller, of whom this is so.
+    /// Returns the caller with this fact.
     ///
     /// ```
     /// use rawthread::flags::{Caller, Fact};
@@ -225,7 +226,7 @@ impl Caller {
         self
     }
 
-    /// The same caller, of whom this is not so.
+    /// Returns the caller without this fact.
     ///
     /// ```
     /// use rawthread::flags::{Caller, Fact};
@@ -237,7 +238,7 @@ impl Caller {
         self
     }
 
-    /// The same caller on another kernel.
+    /// Returns the caller on another kernel.
     ///
     /// ```
     /// use rawthread::flags::{Caller, KernelVersion};
@@ -250,8 +251,8 @@ impl Caller {
         self
     }
 
-    /// The same caller, who can have no more namespaces of these kinds: nested too deep, or
-    /// a limit in `/proc/sys/user` is reached.
+    /// Returns the caller with the quota of these kinds of namespaces used up: they are nested too
+    /// deep, or a limit in `/proc/sys/user` is reached.
     ///
     /// ```
     /// use rawthread::flags::{Call, Caller, CloneFlags};
@@ -266,7 +267,7 @@ impl Caller {
         self
     }
 
-    /// Whether this is so of the caller.
+    /// Returns whether this fact holds for the caller.
     ///
     /// ```
     /// use rawthread::flags::{Caller, Fact};
@@ -277,7 +278,7 @@ impl Caller {
         self.facts & fact.mask() != 0
     }
 
-    /// Everything that is so of the caller.
+    /// Iterates over the facts that hold for the caller.
     ///
     /// ```
     /// use rawthread::flags::{Caller, Fact};
@@ -291,7 +292,7 @@ impl Caller {
             .filter(move |fact| self.has_fact(*fact))
     }
 
-    /// The kernel it runs on.
+    /// Returns the kernel that the caller runs on.
     ///
     /// ```
     /// use rawthread::flags::Caller;
@@ -302,7 +303,7 @@ impl Caller {
         self.kernel
     }
 
-    /// The kinds of namespaces it can have no more of.
+    /// Returns the flags of the namespaces for which the caller's quota is used up.
     ///
     /// ```
     /// use rawthread::flags::{Caller, CloneFlags};

@@ -1,4 +1,4 @@
-//! The caller as it is now: the one file of this room that looks at the running system.
+//! The caller as it is now: the one file of `flags` that reads the running system.
 
 use core::ffi::CStr;
 
@@ -6,12 +6,12 @@ use super::{Caller, CloneFlags, Fact, KernelVersion};
 use crate::sys::{credentials, file, limits, task};
 
 impl Caller {
-    /// The calling thread, as far as the system shows it: kernel, capabilities, ids, root
-    /// directory, namespaces, scheduling, and limits of 0.
+    /// Returns the calling thread's state as far as the system shows it: kernel, capabilities, ids,
+    /// root directory, namespaces, scheduling, and limits of 0.
     ///
-    /// Not seen, and taken for not so: limits that others use up as well (processes, threads,
-    /// tids, cgroup), seccomp filters and security modules, a chroot to a mount point, and whatever
-    /// `/proc` would tell where it is not mounted.
+    /// Not seen, and taken for absent: limits that other tasks use up as well (processes, threads,
+    /// tids, cgroup), seccomp filters and security modules, a chroot to a mount point, and the
+    /// contents of `/proc` where it is not mounted.
     ///
     /// ```
     /// use rawthread::flags::{Call, Caller, Preset};
@@ -32,9 +32,9 @@ impl Caller {
         let capabilities = credentials::capabilities();
         let capable = |bit: u32| capabilities >> bit & 1 == 1;
         let admin = capable(credentials::CAP_SYS_ADMIN);
-        let (uid, effective_uid, effective_gid) = credentials::uid_euid_egid();
-        let uid_map = UidGidMap::read(c"/proc/self/uid_map", effective_uid);
-        let gid_map = UidGidMap::read(c"/proc/self/gid_map", effective_gid);
+        let uid = credentials::real_uid();
+        let uid_map = UidGidMap::read(c"/proc/self/uid_map", credentials::effective_uid());
+        let gid_map = UidGidMap::read(c"/proc/self/gid_map", credentials::effective_gid());
 
         record(Fact::SysAdmin, admin);
         record(
@@ -124,7 +124,7 @@ fn namespaces_differ(own: &CStr, childrens: &CStr) -> bool {
 /// without time namespaces has no such link at all.
 const PID_LINK: &CStr = c"/proc/thread-self/ns/pid";
 
-/// What a user namespace's map says of one id.
+/// What a user namespace's map contains for one id.
 struct UidGidMap {
     /// The id has a mapping.
     contains_id: bool,
@@ -189,7 +189,7 @@ fn chrooted() -> bool {
     read && !found
 }
 
-/// Feeds a file to `look`; false if it could not be read to its end.
+/// Calls `look` with every byte of a file; false if it could not be read to its end.
 fn for_each_byte(path: &CStr, mut look: impl FnMut(u8)) -> bool {
     let Ok(file) = file::open(path, libc::O_RDONLY) else {
         return false;

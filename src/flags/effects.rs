@@ -1,8 +1,8 @@
-//! What the new task shares with its maker, copies, gets new, or loses.
+//! What the new task shares with the caller, copies, gets new, or loses.
 
 use super::CloneFlags;
 
-/// What becomes of one resource in the new task.
+/// The effect of clone flags on one resource of the new task.
 ///
 /// ```
 /// use rawthread::flags::{CloneFlags, Effect, Resource};
@@ -11,13 +11,13 @@ use super::CloneFlags;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect {
-    /// One object for both: what one changes, the other sees.
+    /// One object for both tasks: what one changes, the other sees.
     Shared,
     /// A copy as it was at the call; each changes its own.
     Copied,
-    /// An object of its own that does not start as the maker's.
+    /// An object of its own that does not start as the caller's.
     New,
-    /// Nothing, or the default, whatever the maker has.
+    /// Nothing, or the default, whatever the caller has.
     Reset,
 }
 
@@ -26,7 +26,7 @@ macro_rules! resources {
     ($($(#[doc = $doc:literal])+ $name:ident $label:literal {
         $($effect:ident: $sentence:literal,)+
     })+) => {
-        /// Something that two tasks may have in common. Not what `setrlimit(2)` limits, which is
+        /// A resource of a task that it may share with another. Not what `setrlimit(2)` limits, which is
         /// `process::Resource`.
         ///
         /// ```
@@ -50,7 +50,7 @@ macro_rules! resources {
             /// ```
             pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
-            /// What people call it.
+            /// Returns its common name.
             ///
             /// ```
             /// use rawthread::flags::Resource;
@@ -63,7 +63,7 @@ macro_rules! resources {
                 }
             }
 
-            /// What this effect means for the resource; `None` if no flags have that effect on it.
+            /// Returns a sentence on this effect on the resource; `None` if no flags have that effect on it.
             ///
             /// ```
             /// use rawthread::flags::{Effect, Resource};
@@ -92,10 +92,10 @@ resources! {
         Shared: "One table: what one opens or closes, the other has or loses.",
         Copied: "A copied table; the open files behind it, with their offsets, stay shared.",
     }
-    /// Who owns POSIX record locks.
+    /// The owner of POSIX record locks.
     RecordLocks "record locks" {
         Shared: "One owner (the descriptor table): one may lock what the other has locked.",
-        New: "Another owner, who has no locks yet.",
+        New: "Another owner, which has no locks yet.",
     }
     /// Root directory, working directory, umask.
     Directories "cwd, root and umask" {
@@ -110,7 +110,7 @@ resources! {
     }
     /// The signal mask.
     SignalMask "signal mask" {
-        Copied: "Starts as the maker's; each thread blocks for itself.",
+        Copied: "Starts as the caller's; each thread blocks for itself.",
     }
     /// Signals pending for the thread.
     ThreadPending "pending signals of the thread" {
@@ -123,7 +123,7 @@ resources! {
     }
     /// The alternate signal stack.
     AlternateStack "alternate signal stack" {
-        Copied: "The same address as the maker's (which is another place if memory is copied).",
+        Copied: "The same address as the caller's (which is another place if memory is copied).",
         Reset: "None: two tasks in one memory cannot use one stack.",
     }
     /// The list of System V semaphore adjustments.
@@ -134,7 +134,7 @@ resources! {
     /// The I/O context.
     IoContext "I/O context" {
         Shared: "One context and one I/O priority.",
-        Copied: "A context of its own with the maker's I/O priority.",
+        Copied: "A context of its own with the caller's I/O priority.",
     }
     /// The list of robust futexes.
     RobustList "robust futex list" {
@@ -152,7 +152,7 @@ resources! {
     }
     /// The thread pointer.
     ThreadPointer "thread pointer" {
-        Copied: "The maker's, and with it the maker's thread-locals.",
+        Copied: "The caller's, and with it the caller's thread-locals.",
         New: "The one given with the call.",
     }
     /// `setitimer` and `alarm`.
@@ -170,13 +170,13 @@ resources! {
         Shared: "One clock counts for all threads of the group.",
         New: "A clock that starts at 0.",
     }
-    /// The signal that a task asked for when its parent dies.
+    /// The signal that a task gets when its parent dies, as it has requested.
     ParentDeathSignal "parent-death signal" {
         Reset: "None.",
     }
     /// Name, uids and gids, capabilities, niceness, processor affinity, seccomp filters.
     Attributes "name, ids, niceness, affinity" {
-        Copied: "Starts with the maker's; the kernel keeps them for each thread alone.",
+        Copied: "Starts with the caller's; the kernel keeps them for each thread alone.",
     }
     /// The process id.
     ProcessId "process id" {
@@ -185,28 +185,28 @@ resources! {
     }
     /// The parent.
     Parent "parent" {
-        Shared: "The maker's parent is its parent too.",
-        New: "The maker is its parent.",
+        Shared: "The caller's parent is its parent too.",
+        New: "The caller is its parent.",
     }
     /// The signal that the parent gets.
     ExitSignal "exit signal" {
-        Copied: "That of the maker's thread group leader.",
+        Copied: "That of the caller's thread group leader.",
         New: "The one given with the call; unless it is SIGCHLD, wait needs __WALL or __WCLONE.",
-        Reset: "None: nobody is told of a thread's end, and nobody can wait for it.",
+        Reset: "None: a thread's end sends no signal, and no process can wait for it.",
     }
     /// The tracer.
     Tracer "tracer" {
-        Shared: "The maker's tracer traces it too.",
-        Reset: "None, unless the maker's tracer asked to follow children.",
+        Shared: "The caller's tracer traces it too.",
+        Reset: "None, unless the caller's tracer follows children.",
     }
     /// The cgroup.
     Cgroup "cgroup" {
-        Shared: "The maker's cgroup.",
+        Shared: "The caller's cgroup.",
         New: "The cgroup given with the call.",
     }
     /// The `no_new_privs` attribute.
     NoNewPrivs "no_new_privs" {
-        Copied: "As the maker's.",
+        Copied: "As the caller's.",
         New: "Set: execve gives no more rights.",
     }
     /// The mount namespace.
@@ -218,7 +218,7 @@ resources! {
     /// The UTS namespace.
     UtsNamespace "UTS namespace" {
         Shared: "The same host name.",
-        Copied: "A host name of its own, at first the maker's.",
+        Copied: "A host name of its own, at first the caller's.",
     }
     /// The IPC namespace.
     IpcNamespace "IPC namespace" {
@@ -232,7 +232,7 @@ resources! {
     }
     /// The pid namespace.
     PidNamespace "pid namespace" {
-        Shared: "Pids as the maker sees them, unless unshare chose another namespace for children.",
+        Shared: "Pids as the caller sees them, unless unshare chose another namespace for children.",
         New: "It is pid 1 of a namespace of its own.",
     }
     /// The network namespace.
@@ -248,12 +248,12 @@ resources! {
     /// The time namespace.
     TimeNamespace "time namespace" {
         Shared: "The same clocks (with VM, NEWTIME waits for execve), unless unshare chose others.",
-        Copied: "Offsets of its own, at first the maker's.",
+        Copied: "Offsets of its own, at first the caller's.",
     }
 }
 
 impl CloneFlags {
-    /// What these flags make of one resource, once the kernel has accepted them.
+    /// Returns the effect of these flags on one resource, once the kernel has accepted them.
     ///
     /// ```
     /// use rawthread::flags::{CloneFlags, Effect, Preset, Resource};
@@ -317,7 +317,7 @@ impl CloneFlags {
         }
     }
 
-    /// What these flags make of every resource, once the kernel has accepted them; in the order
+    /// Iterates over the effects of these flags on every resource, once the kernel has accepted them; in the order
     /// of [`Resource::ALL`]. [`Resource::sentence`] puts each pair in words.
     ///
     /// ```

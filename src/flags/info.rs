@@ -23,7 +23,7 @@ pub struct KernelVersion {
 }
 
 impl KernelVersion {
-    /// The version `major.minor.patch`.
+    /// Creates the version `major.minor.patch`.
     ///
     /// ```
     /// assert_eq!(rawthread::flags::KernelVersion::new(6, 18, 0).minor, 18);
@@ -37,7 +37,7 @@ impl KernelVersion {
         }
     }
 
-    /// The version at the start of a release string as `uname(2)` gives it; `None` if it starts
+    /// Parses the version at the start of a release string of `uname(2)`; `None` if it starts
     /// otherwise.
     ///
     /// ```
@@ -69,7 +69,7 @@ impl fmt::Display for KernelVersion {
     }
 }
 
-/// One named flag, for people.
+/// A description of one named flag.
 ///
 /// ```
 /// use rawthread::flags::{CloneFlags, FlagInfo};
@@ -91,8 +91,7 @@ pub struct FlagInfo {
     pub description: &'static str,
     /// The first Linux that knows it.
     pub since: KernelVersion,
-    /// The manual page that tells the whole story; for flags that no page names yet, the kernel's
-    /// file.
+    /// The manual page that describes it; for flags that no page has yet, the kernel's file.
     pub man: &'static str,
     /// Whether only `clone3` can ask for it.
     pub clone3_only: bool,
@@ -132,23 +131,23 @@ static TABLE: [FlagInfo; 31] = [
     row(CloneFlags::SIGHAND, "CLONE_SIGHAND", (2, 0, 0), CLONE2,
         "Both have one table of signal handlers; masks and pending signals stay their own."),
     row(CloneFlags::PIDFD, "CLONE_PIDFD", (5, 2, 0), "pidfd_open(2)",
-        "The maker is given a descriptor that names the child and cannot come to mean another."),
+        "The caller is given a descriptor that names the child and cannot come to mean another."),
     row(CloneFlags::PTRACE, "CLONE_PTRACE", (2, 2, 0), "ptrace(2)",
-        "If the maker is traced, the same tracer traces the child."),
+        "If the caller is traced, the same tracer traces the child."),
     row(CloneFlags::VFORK, "CLONE_VFORK", (2, 2, 0), CLONE2,
         "The calling thread sleeps until the child calls execve or exits."),
     row(CloneFlags::PARENT, "CLONE_PARENT", (2, 3, 12), CLONE2,
-        "The child becomes the maker's sibling: the maker's parent is told of its end."),
+        "The child becomes the caller's sibling: the caller's parent gets its exit signal."),
     row(CloneFlags::THREAD, "CLONE_THREAD", (2, 4, 0), CLONE2,
-        "The child joins the maker's thread group: one pid, one exit, no wait."),
+        "The child joins the caller's thread group: one pid, one exit, no wait."),
     row(CloneFlags::NEWNS, "CLONE_NEWNS", (2, 4, 19), "mount_namespaces(7)",
         "The child gets a copy of the mount tree, and mounts and unmounts for itself."),
     row(CloneFlags::SYSVSEM, "CLONE_SYSVSEM", (2, 5, 10), "semop(2)",
         "Both have one list of semaphore adjustments, undone when the last of them ends."),
     row(CloneFlags::SETTLS, "CLONE_SETTLS", (2, 5, 32), CLONE2,
-        "The child starts with the thread pointer that the maker gives."),
+        "The child starts with the thread pointer that the caller gives."),
     row(CloneFlags::PARENT_SETTID, "CLONE_PARENT_SETTID", (2, 5, 49), CLONE2,
-        "The kernel stores the new tid in the maker's memory before the child runs."),
+        "The kernel stores the new tid in the caller's memory before the child runs."),
     row(CloneFlags::CHILD_CLEARTID, "CLONE_CHILD_CLEARTID", (2, 5, 49), "set_tid_address(2)",
         "When the child ends, the kernel clears a word and wakes a futex there: what a join waits for."),
     row(CloneFlags::DETACHED, "CLONE_DETACHED", (2, 5, 32), CLONE2,
@@ -176,7 +175,7 @@ static TABLE: [FlagInfo; 31] = [
     row(CloneFlags::INTO_CGROUP, "CLONE_INTO_CGROUP", (5, 7, 0), CLONE2,
         "The child starts in the version 2 cgroup that a descriptor names."),
     row(CloneFlags::AUTOREAP, "CLONE_AUTOREAP", (7, 1, 0), SCHED_H,
-        "The child leaves no zombie and nobody is signalled: there is nothing to wait for."),
+        "The child leaves no zombie and sends no exit signal: there is nothing to wait for."),
     row(CloneFlags::NNP, "CLONE_NNP", (7, 1, 0), SCHED_H,
         "The child starts with no_new_privs set: execve can never give it more rights."),
     row(CloneFlags::PIDFD_AUTOKILL, "CLONE_PIDFD_AUTOKILL", (7, 1, 0), SCHED_H,
@@ -194,7 +193,8 @@ impl FlagInfo {
     /// ```
     pub const ALL: &'static [Self] = &TABLE;
 
-    /// The name without `CLONE_`, in small letters, as people type it: `vm`, `newpid`.
+    /// Returns whether `word` is the flag's name in any case, with or without `CLONE_`: `vm`,
+    /// `CLONE_NEWPID`.
     ///
     /// ```
     /// use rawthread::flags::FlagInfo;
@@ -208,7 +208,7 @@ impl FlagInfo {
 }
 
 impl CloneFlags {
-    /// What is known of each flag in the set, lowest bit first. Bits without a name are left out.
+    /// Iterates over the descriptions of the flags in the set, lowest bit first. Bits without a name are left out.
     ///
     /// ```
     /// use rawthread::flags::CloneFlags;
@@ -219,7 +219,7 @@ impl CloneFlags {
         TABLE.iter().filter(move |info| self.contains(info.flag))
     }
 
-    /// The bits that have no name.
+    /// Returns the bits that have no name.
     ///
     /// ```
     /// use rawthread::flags::CloneFlags;

@@ -1,195 +1,37 @@
-//! What a clone flag means: knowledge as data.
+//! The clone flags: what each does, which combinations the kernel refuses, and what a new task
+//! shares.
 //!
 //! | file | question it answers |
 //! |---|---|
-//! | `mod.rs` | which flags are there? [`CloneFlags`] |
+//! | `clone_flags.rs` | which flags are there? [`CloneFlags`] |
 //! | `info.rs` | what does a flag do, since when, where is it documented? [`FlagInfo`] |
 //! | `parse.rs` | how is a set of flags read and written? [`ParseFlagsError`] |
-//! | `presets.rs` | who uses which set? [`Preset`] |
-//! | `caller.rs` | who calls, and in what state? [`Caller`], [`Fact`] |
-//! | `current.rs` | the same of the running process: the one place that looks at the system |
-//! | `rule_table.rs` | what does the kernel refuse, in which order? |
-//! | `verdict.rs` | so what will it say to this call? [`CloneFlags::verdict`], [`Rule`] |
+//! | `presets.rs` | which programs use which set? [`Preset`] |
+//! | `caller.rs` | which state of the caller does the kernel look at? [`Caller`], [`Fact`] |
+//! | `current.rs` | what is that state now? [`Caller::current`], the one file that reads the running system |
+//! | `rule.rs` | what is a reason for refusal? [`Rule`], [`Condition`] |
+//! | `rule_table.rs` | what does the kernel refuse, in which order? [`Rule::ALL`] |
+//! | `verdict.rs` | does the kernel refuse this call? [`CloneFlags::verdict`] |
 //! | `effects.rs` | what will the new task share, copy, get new or lose? [`CloneFlags::effects`] |
 //!
 //! The sources are `clone(2)` and the kernel's `include/uapi/linux/sched.h`, up to Linux 7.1.
 
 mod caller;
+mod clone_flags;
 mod current;
 mod effects;
 mod info;
 mod parse;
 mod presets;
+mod rule;
 mod rule_table;
 mod verdict;
 
 pub use caller::{Caller, Fact};
+pub use clone_flags::CloneFlags;
 pub use effects::{Effect, Resource};
 pub use info::{FlagInfo, KernelVersion};
 pub use parse::{ParseFlagsError, signal_name, signal_number};
 pub use presets::{Call, Preset, PresetMatch};
-pub use verdict::{Condition, ExitSignalClass, Rule, Verdict};
-
-bitflags::bitflags! {
-    /// What the new task shares with its maker, and what it gets of its own.
-    ///
-    /// The bits are those of `clone3`'s `flags` word. Legacy `clone` takes the low 32 of them,
-    /// and its low byte is the exit signal: see [`CloneFlags::from_legacy`]. Bits without a name
-    /// are kept as they are, so that newer flags can be asked for and explained.
-    ///
-    /// [`CloneFlags::info`] says what each flag does. [`Display`](core::fmt::Display) writes what
-    /// `strace` writes; [`FromStr`](core::str::FromStr) reads names and numbers.
-    ///
-    /// ```
-    /// use rawthread::flags::CloneFlags;
-    ///
-    /// let thread: CloneFlags = "vm,fs,files,sighand,thread,sysvsem".parse()?;
-    /// assert!(thread.contains(CloneFlags::VM | CloneFlags::THREAD));
-    /// assert_eq!(thread.bits(), 0x50f00);
-    /// assert_eq!((CloneFlags::VM | CloneFlags::VFORK).to_string(), "CLONE_VM|CLONE_VFORK");
-    /// # Ok::<(), rawthread::flags::ParseFlagsError>(())
-    /// ```
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub struct CloneFlags: u64 {
-        /// A new time namespace (`clone3` only: in `clone` the bit belongs to the exit signal).
-        const NEWTIME = 0x80;
-        /// Share the address space.
-        const VM = 0x100;
-        /// Share root directory, working directory and umask.
-        const FS = 0x200;
-        /// Share the descriptor table.
-        const FILES = 0x400;
-        /// Share the table of signal handlers.
-        const SIGHAND = 0x800;
-        /// Give the maker a pidfd for the new task.
-        const PIDFD = 0x1000;
-        /// Trace the new task too, if the maker is traced.
-        const PTRACE = 0x2000;
-        /// Suspend the calling thread until the child calls `execve` or exits.
-        const VFORK = 0x4000;
-        /// Make a sibling: the new task gets its maker's parent.
-        const PARENT = 0x8000;
-        /// Join the maker's thread group.
-        const THREAD = 0x1_0000;
-        /// A new mount namespace.
-        const NEWNS = 0x2_0000;
-        /// Share the list of System V semaphore adjustments.
-        const SYSVSEM = 0x4_0000;
-        /// Set the thread pointer.
-        const SETTLS = 0x8_0000;
-        /// Store the new tid in the maker's memory.
-        const PARENT_SETTID = 0x10_0000;
-        /// Clear a word in the child's memory when it ends, and wake a futex there.
-        const CHILD_CLEARTID = 0x20_0000;
-        /// Without effect since Linux 2.6.2; `clone3` refuses it.
-        const DETACHED = 0x40_0000;
-        /// A tracer cannot force `PTRACE` on the new task.
-        const UNTRACED = 0x80_0000;
-        /// Store the new tid in the child's memory.
-        const CHILD_SETTID = 0x100_0000;
-        /// A new cgroup namespace.
-        const NEWCGROUP = 0x200_0000;
-        /// A new UTS namespace (host and domain name).
-        const NEWUTS = 0x400_0000;
-        /// A new IPC namespace.
-        const NEWIPC = 0x800_0000;
-        /// A new user namespace.
-        const NEWUSER = 0x1000_0000;
-        /// A new pid namespace.
-        const NEWPID = 0x2000_0000;
-        /// A new network namespace.
-        const NEWNET = 0x4000_0000;
-        /// Share the I/O context.
-        const IO = 0x8000_0000;
-        /// Reset all signal handlers to the default (`clone3` only).
-        const CLEAR_SIGHAND = 1 << 32;
-        /// Start in a given cgroup (`clone3` only).
-        const INTO_CGROUP = 1 << 33;
-        /// The child is reaped by itself when it ends (`clone3` only).
-        const AUTOREAP = 1 << 34;
-        /// Set `no_new_privs` in the child (`clone3` only).
-        const NNP = 1 << 35;
-        /// Kill the child when the pidfd made with it is closed (`clone3` only).
-        const PIDFD_AUTOKILL = 1 << 36;
-        /// A new mount namespace with nothing in it but an empty root (`clone3` only).
-        const EMPTY_MNTNS = 1 << 37;
-
-        // Every other bit is kept: the kernel may know it already.
-        const _ = !0;
-    }
-}
-
-impl CloneFlags {
-    /// Every namespace flag: the new task gets a namespace of its own.
-    ///
-    /// ```
-    /// use rawthread::flags::CloneFlags;
-    /// assert!(CloneFlags::NAMESPACES.contains(CloneFlags::NEWPID));
-    /// assert!(!CloneFlags::NAMESPACES.contains(CloneFlags::VM));
-    /// ```
-    pub const NAMESPACES: Self = Self::NEWNS
-        .union(Self::NEWCGROUP)
-        .union(Self::NEWUTS)
-        .union(Self::NEWIPC)
-        .union(Self::NEWUSER)
-        .union(Self::NEWPID)
-        .union(Self::NEWNET)
-        .union(Self::NEWTIME)
-        .union(Self::EMPTY_MNTNS);
-
-    /// Flags that only say where to store a number, or who may trace: they change nothing of what
-    /// the two tasks share.
-    ///
-    /// ```
-    /// use rawthread::flags::{CloneFlags, Preset};
-    /// let (nptl, go) = (Preset::NPTL.flags, Preset::GO.flags);
-    /// assert_eq!(nptl.difference(CloneFlags::BOOKKEEPING), go);
-    /// ```
-    pub const BOOKKEEPING: Self = Self::SETTLS
-        .union(Self::PARENT_SETTID)
-        .union(Self::CHILD_CLEARTID)
-        .union(Self::CHILD_SETTID)
-        .union(Self::DETACHED)
-        .union(Self::PIDFD)
-        .union(Self::PTRACE)
-        .union(Self::UNTRACED);
-
-    /// The bits of legacy `clone`'s word that hold the exit signal (`CSIGNAL` in `sched.h`).
-    ///
-    /// ```
-    /// assert_eq!(rawthread::flags::CloneFlags::EXIT_SIGNAL_MASK, 0xff);
-    /// ```
-    pub const EXIT_SIGNAL_MASK: u64 = 0xff;
-
-    /// Splits legacy `clone`'s word into the flags and the exit signal in its low byte.
-    ///
-    /// Bits from 32 up are kept, though the kernel drops them: `clone` cannot ask for them.
-    ///
-    /// ```
-    /// use rawthread::flags::CloneFlags;
-    /// // What glibc's fork() asks for.
-    /// let (flags, signal) = CloneFlags::from_legacy(0x1200011);
-    /// assert_eq!(flags, CloneFlags::CHILD_CLEARTID | CloneFlags::CHILD_SETTID);
-    /// assert_eq!(signal, 17); // SIGCHLD
-    /// ```
-    #[must_use]
-    pub const fn from_legacy(word: u64) -> (Self, u32) {
-        (
-            Self::from_bits_retain(word & !Self::EXIT_SIGNAL_MASK),
-            (word & Self::EXIT_SIGNAL_MASK) as u32,
-        )
-    }
-
-    /// Whether legacy `clone` has a bit for each of these flags.
-    ///
-    /// ```
-    /// use rawthread::flags::CloneFlags;
-    /// assert!(CloneFlags::VM.fits_legacy());
-    /// assert!(!CloneFlags::INTO_CGROUP.fits_legacy());
-    /// assert!(!CloneFlags::NEWTIME.fits_legacy());
-    /// ```
-    #[must_use]
-    pub const fn fits_legacy(self) -> bool {
-        self.bits() & !0xffff_ff00 == 0
-    }
-}
+pub use rule::{Condition, ExitSignalClass, Rule};
+pub use verdict::Verdict;

@@ -5,7 +5,7 @@ use core::str::FromStr;
 
 use super::{CloneFlags, FlagInfo};
 
-/// A word that names no flag.
+/// The error for a word that names no flag.
 ///
 /// The message holds the word and what would have been right.
 ///
@@ -48,7 +48,7 @@ impl ParseFlagsError {
         }
     }
 
-    /// The word that was not understood (of a very long one, the first 40 bytes).
+    /// Returns the word that was not understood (of a very long one, the first 40 bytes).
     ///
     /// ```
     /// use rawthread::flags::CloneFlags;
@@ -102,7 +102,7 @@ const SIGNALS: [&str; 31] = [
     "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
 
-/// The name of signal 1 to 31 without `SIG`; `None` for real-time signals and for 0.
+/// Returns the name of signal 1 to 31 without `SIG`; `None` for real-time signals and for 0.
 ///
 /// ```
 /// use rawthread::flags::signal_name;
@@ -118,11 +118,12 @@ pub fn signal_name(number: u32) -> Option<&'static str> {
 /// calls the one after them `SIGRTMIN`.
 const REAL_TIME: core::ops::RangeInclusive<u32> = 32..=64;
 
-/// The number of a signal called `SIGCHLD`; for the first 31 the inverse of [`signal_name`], with the
-/// prefix.
+/// Returns the number of the signal with a name such as `SIGCHLD`; for the first 31 the inverse of
+/// [`signal_name`], with the prefix.
 ///
-/// Real-time signals are called as `strace` does, by the kernel's count: `SIGRTMIN` is 32, `SIGRT_1`
-/// to `SIGRT_32` are 33 to 64, and `SIGRTMAX` is 64. (glibc's `SIGRTMIN` is 34, here `SIGRT_2`.)
+/// Real-time signals have the names that `strace` gives them, by the kernel's count: `SIGRTMIN` is
+/// 32, `SIGRT_1` to `SIGRT_32` are 33 to 64, and `SIGRTMAX` is 64. (glibc's `SIGRTMIN` is 34, here
+/// `SIGRT_2`.)
 ///
 /// ```
 /// use rawthread::flags::signal_number;

@@ -1,8 +1,8 @@
-//! Known ways to make a task, with the flags that make the difference.
+//! Known ways to create a task, with the flags that distinguish them.
 
 use super::CloneFlags;
 
-/// The system call that is asked.
+/// A system call that creates a task: `clone` or `clone3`.
 ///
 /// ```
 /// use rawthread::flags::{Call, Preset};
@@ -16,7 +16,7 @@ pub enum Call {
     Clone3,
 }
 
-/// A known user of clone, and what it asks for.
+/// A known user of clone: a program, library or function, and the flags that it passes.
 ///
 /// ```
 /// use rawthread::flags::{CloneFlags, Preset};
@@ -33,21 +33,21 @@ pub enum Call {
 pub struct Preset {
     /// A short word for command lines: `nptl`, `go-exec`.
     pub id: &'static str,
-    /// What people call it.
+    /// Its common name.
     pub name: &'static str,
-    /// What it asks for.
+    /// The flags that it passes.
     pub flags: CloneFlags,
     /// The signal its parent gets when it ends; 0 for none.
     pub exit_signal: u32,
     /// The call it is made with.
     pub call: Call,
-    /// What comes of it, in one sentence.
+    /// What the new task is, in one sentence.
     pub description: &'static str,
     /// Where these flags can be read.
     pub source: &'static str,
 }
 
-/// How well a request fits a preset.
+/// How closely flags and exit signal match a preset.
 ///
 /// ```
 /// use rawthread::flags::{PresetMatch, Preset};
@@ -65,7 +65,7 @@ pub enum PresetMatch {
 
 /// `SIGCHLD` on x86-64 and aarch64.
 const SIGCHLD: u32 = 17;
-/// With which a LinuxThreads thread told its manager of its end.
+/// The signal that a LinuxThreads manager got when one of its threads ended.
 const SIGUSR2: u32 = 12;
 
 /// What every thread of today shares.
@@ -261,11 +261,11 @@ impl Preset {
         flags: CloneFlags::VM,
         exit_signal: SIGCHLD,
         call: Call::Clone,
-        description: "A process that shares memory and nothing else: what it writes, its maker reads.",
+        description: "A process that shares memory and nothing else: what it writes, its caller reads.",
         source: "clone(2)",
     };
 
-    /// All of them, threads first.
+    /// Every preset, threads first.
     ///
     /// ```
     /// assert!(rawthread::flags::Preset::ALL.len() >= 11);
@@ -284,7 +284,7 @@ impl Preset {
         Self::CLONE_VM,
     ];
 
-    /// The preset with this id or name, in any case.
+    /// Returns the preset with this id or name, in any case.
     ///
     /// ```
     /// use rawthread::flags::Preset;
@@ -299,11 +299,12 @@ impl Preset {
         })
     }
 
-    /// How well a request fits this preset; `None` if it makes something else.
+    /// Returns how closely flags and exit signal match this preset; `None` if they create another
+    /// kind of task.
     ///
     /// ```
     /// use rawthread::flags::{CloneFlags, PresetMatch, Preset};
-    /// // glibc's fork also asks the kernel to store the tid in the child.
+    /// // glibc's fork also has the kernel store the tid in the child.
     /// let glibc = CloneFlags::CHILD_SETTID | CloneFlags::CHILD_CLEARTID;
     /// assert_eq!(Preset::FORK.match_preset(glibc, 17), Some(PresetMatch::SameSharing));
     /// ```
@@ -321,7 +322,7 @@ impl Preset {
         }
     }
 
-    /// The presets that a request fits, exact ones first.
+    /// Iterates over the presets that flags and exit signal match, exact ones first.
     ///
     /// ```
     /// use rawthread::flags::{CloneFlags, PresetMatch, Preset};

@@ -1,11 +1,11 @@
-//! The rules of `clone` and `clone3`, in the order in which the kernel looks.
+//! The rules of `clone` and `clone3`, in the order in which the kernel checks them.
 //!
 //! Read from `kernel/fork.c`, `kernel/nsproxy.c`, `kernel/user_namespace.c`, `kernel/pid.c` and
 //! `kernel/cgroup/cgroup.c`; checked against a running Linux 6.18 by `tests/flags`. The steps:
 //!
 //! | step | where | what is looked at |
 //! |---|---|---|
-//! | S | seccomp | a sandbox answers before the kernel |
+//! | S | seccomp | a filter returns an error before the call begins |
 //! | A | `copy_clone_args_from_user` | the structure given to clone3 |
 //! | B | `clone3_args_valid` | what clone3 refuses and clone does not look at |
 //! | C | `kernel_clone` | the words for results, the signal |
@@ -25,8 +25,7 @@ use libc::{
     ENOSYS, EOPNOTSUPP, EPERM,
 };
 
-use super::verdict::{Condition, ExitSignalClass, Rule};
-use super::{Call, CloneFlags as F, Fact, KernelVersion};
+use super::{Call, CloneFlags as F, Condition, ExitSignalClass, Fact, KernelVersion, Rule};
 
 const ALWAYS: Condition = Condition {
     call: None,
@@ -112,10 +111,34 @@ const fn rule(
     }
 }
 
-/// A row that later kernels have dropped.
+/// A row that Linux has dropped in version `end`.
 const fn dropped_in(end: (u16, u16, u16), mut rule: Rule) -> Rule {
     rule.until = Some(version(end));
     rule
+}
+
+impl Rule {
+    /// Every rule, in the order in which the kernel checks them.
+    ///
+    /// ```
+    /// use rawthread::flags::Rule;
+    /// let order: Vec<_> = Rule::ALL.iter().map(|rule| rule.id).collect();
+    /// let place = |id| order.iter().position(|other| *other == id);
+    /// assert!(place("D1") < place("F1"));
+    /// ```
+    pub const ALL: &'static [Self] = &RULES;
+
+    /// Returns the rule with this id, or `None` if there is none.
+    ///
+    /// ```
+    /// use rawthread::flags::Rule;
+    /// assert_eq!(Rule::by_id("D4").unwrap().description, "CLONE_SIGHAND needs CLONE_VM");
+    /// assert_eq!(Rule::by_id("Z9"), None);
+    /// ```
+    #[must_use]
+    pub fn by_id(id: &str) -> Option<&'static Self> {
+        RULES.iter().find(|rule| rule.id == id)
+    }
 }
 
 #[rustfmt::skip]

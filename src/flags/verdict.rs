@@ -1,114 +1,14 @@
-//! The kernel's verdict on a call, without calling.
+//! Predicts whether the kernel accepts a call, without making it.
 //!
-//! The rules stand in one table (`rule_table.rs`) in the order in which the kernel looks; the first
-//! that applies decides the errno. Here is how a rule is read.
+//! The rules are in one table (`rule_table.rs`), in the order in which the kernel checks them; the
+//! first that applies decides the errno. This file evaluates them.
 
 use core::fmt;
 
-use super::{Call, Caller, CloneFlags, Fact, KernelVersion};
-use crate::sys::Errno;
+use super::rule_table::RULES;
+use super::{Call, Caller, CloneFlags, Condition, Rule};
 
-pub(super) use super::rule_table::RULES;
-
-/// One reason for which the kernel refuses a call.
-///
-/// ```
-/// use rawthread::flags::{Rule, CloneFlags};
-///
-/// let rule = Rule::by_id("D3").unwrap();
-/// assert_eq!(rule.description, "CLONE_THREAD needs CLONE_SIGHAND");
-/// assert_eq!(rule.errno, 22); // EINVAL
-/// assert_eq!(rule.when.all, CloneFlags::THREAD);
-/// assert_eq!(rule.when.none, CloneFlags::SIGHAND);
-/// println!("{rule}");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Rule {
-    /// A letter for the step of the kernel's work and a number: steps go in alphabetical order,
-    /// except for S, a sandbox that answers before the kernel.
-    pub id: &'static str,
-    /// What is wrong, in words.
-    pub description: &'static str,
-    /// The error number that the call returns.
-    pub errno: i32,
-    /// The first Linux with this rule.
-    pub since: KernelVersion,
-    /// The first Linux without it again.
-    pub until: Option<KernelVersion>,
-    /// When it applies.
-    pub when: Condition,
-}
-
-/// When a rule applies: all parts must hold.
-///
-/// ```
-/// use rawthread::flags::{CloneFlags, Fact, Rule};
-/// // New namespaces need CAP_SYS_ADMIN, unless a new user namespace comes with them.
-/// let when = Rule::by_id("F1").unwrap().when;
-/// assert!(when.any.contains(CloneFlags::NEWNET));
-/// assert_eq!((when.none, when.unless), (CloneFlags::NEWUSER, Some(Fact::SysAdmin)));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Condition {
-    /// Only by this call; `None` for both.
-    pub call: Option<Call>,
-    /// All of these flags are set.
-    pub all: CloneFlags,
-    /// At least one of these is set, if there are any here.
-    pub any: CloneFlags,
-    /// None of these is set.
-    pub none: CloneFlags,
-    /// This is so.
-    pub with: Option<Fact>,
-    /// This is not so.
-    pub unless: Option<Fact>,
-    /// At least one of these is set and the caller is out of it, if there are any here.
-    pub exhausted: CloneFlags,
-    /// The exit signal is of this kind.
-    pub signal: ExitSignalClass,
-    /// The flags contain one from bit 32 up that this kernel does not know.
-    pub unknown_flag: bool,
-}
-
-/// A kind of exit signal.
-///
-/// ```
-/// use rawthread::flags::ExitSignalClass;
-/// assert!(ExitSignalClass::Given.matches(17) && !ExitSignalClass::Given.matches(0));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ExitSignalClass {
-    /// Any, or none.
-    Anything,
-    /// Not 0.
-    Given,
-    /// More than 64, the highest signal, but within a byte.
-    Invalid,
-    /// More than a byte.
-    BeyondByte,
-}
-
-impl ExitSignalClass {
-    /// Whether this exit signal is of that kind.
-    ///
-    /// ```
-    /// use rawthread::flags::ExitSignalClass;
-    /// assert!(ExitSignalClass::Invalid.matches(65) && !ExitSignalClass::Invalid.matches(64));
-    /// ```
-    #[must_use]
-    pub const fn matches(self, exit_signal: u32) -> bool {
-        match self {
-            Self::Anything => true,
-            Self::Given => exit_signal != 0,
-            Self::Invalid => exit_signal > 64 && exit_signal <= 0xff,
-            Self::BeyondByte => exit_signal > 0xff,
-        }
-    }
-}
-
-/// The question as the kernel understands it.
+/// A call as the kernel reads its arguments.
 struct Query<'a> {
     call: Call,
     flags: CloneFlags,
@@ -174,63 +74,12 @@ impl Condition {
 }
 
 impl Rule {
-    /// Every rule, in the order in which the kernel looks.
-    ///
-    /// ```
-    /// use rawthread::flags::Rule;
-    /// let order: Vec<_> = Rule::ALL.iter().map(|rule| rule.id).collect();
-    /// let place = |id| order.iter().position(|other| *other == id);
-    /// assert!(place("D1") < place("F1"));
-    /// ```
-    pub const ALL: &'static [Self] = &RULES;
-
-    /// The rule with this id.
-    ///
-    /// ```
-    /// use rawthread::flags::Rule;
-    /// assert_eq!(Rule::by_id("D4").unwrap().description, "CLONE_SIGHAND needs CLONE_VM");
-    /// assert_eq!(Rule::by_id("Z9"), None);
-    /// ```
-    #[must_use]
-    pub fn by_id(id: &str) -> Option<&'static Self> {
-        RULES.iter().find(|rule| rule.id == id)
-    }
-
-    /// Whether a kernel has this rule.
-    ///
-    /// ```
-    /// use rawthread::flags::{KernelVersion, Rule};
-    /// let no_thread_pidfd = Rule::by_id("D8").unwrap();
-    /// assert!(no_thread_pidfd.exists_in(KernelVersion::new(6, 8, 0)));
-    /// assert!(!no_thread_pidfd.exists_in(KernelVersion::new(6, 9, 0)));
-    /// ```
-    #[must_use]
-    pub fn exists_in(&self, kernel: KernelVersion) -> bool {
-        kernel >= self.since && self.until.is_none_or(|until| kernel < until)
-    }
-
     fn matches(&self, query: &Query<'_>) -> bool {
         self.exists_in(query.caller.kernel()) && self.when.matches(query)
     }
 }
 
-/// Writes `D3: CLONE_THREAD needs CLONE_SIGHAND (EINVAL, since Linux 2.5.35)`.
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let errno = Errno::new(self.errno).name();
-        write!(
-            f,
-            "{}: {} ({errno}, since Linux {}",
-            self.id, self.description, self.since
-        )?;
-        match self.until {
-            Some(until) => write!(f, " and before {until})"),
-            None => f.write_str(")"),
-        }
-    }
-}
-
-/// What the kernel will say.
+/// The outcome of a call of `clone` or `clone3`: accepted, or refused by a [`Rule`].
 ///
 /// ```
 /// use rawthread::flags::{Call, Caller, CloneFlags};
@@ -248,7 +97,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// The errno that the call fails with; `None` if it is accepted.
+    /// Returns the errno that the call fails with; `None` if it is accepted.
     ///
     /// ```
     /// use rawthread::flags::{Call, Caller, Preset};
@@ -263,7 +112,7 @@ impl Verdict {
         }
     }
 
-    /// The rule that refuses the call; `None` if it is accepted.
+    /// Returns the rule that refuses the call; `None` if it is accepted.
     ///
     /// ```
     /// use rawthread::flags::{Call, Caller, CloneFlags};
@@ -275,7 +124,7 @@ impl Verdict {
         self.rule
     }
 
-    /// Whether the kernel makes the task.
+    /// Returns whether the kernel creates the task.
     ///
     /// ```
     /// use rawthread::flags::{Call, Caller, CloneFlags};
@@ -297,7 +146,7 @@ impl fmt::Display for Verdict {
 }
 
 impl CloneFlags {
-    /// What `call` will say to these flags, for that caller.
+    /// Predicts the outcome of `call` with these flags and this exit signal, for that caller.
     ///
     /// Modelled are Linux 4.9 and later on x86-64 and aarch64. Through [`Call::Clone`] only the low
     /// 32 bits of the flags and the low byte of the signal are looked at, as the kernel does; bits
@@ -318,7 +167,7 @@ impl CloneFlags {
         }
     }
 
-    /// Every rule that the call breaks; the kernel answers by the first.
+    /// Iterates over the rules that the call violates; the first decides the errno.
     ///
     /// ```
     /// use rawthread::flags::{Call, Caller, CloneFlags};

@@ -9,8 +9,7 @@
 //! kernel's contract does not promise. A lock that leaned on that order would pass on the path
 //! through the queue. It is caught on the paths that never sleep, which every model also takes.
 
-use crate::sync::futex::TimedOut;
-use crate::sys::futex::Deadline;
+use crate::sys::futex::{Deadline, TimedOut};
 use alloc::vec::Vec;
 use loom::sync::atomic::AtomicU32;
 use loom::sync::atomic::Ordering::Relaxed;

@@ -1,6 +1,6 @@
-//! Models of `thread::pool`: who gets what an idle thread is given.
+//! Models of `thread::pool`: messages to an idle thread.
 
-use super::explore;
+use super::explore::explore;
 use crate::thread::pool::futex_handoff::FutexHandoff;
 use crate::thread::pool::handoff::{Handoff, Message};
 use core::time::Duration;

@@ -1,13 +1,13 @@
 //! A model of a thread that ends while another one calls `setuid` (glibc).
 
-use super::explore;
+use super::explore::explore;
 use crate::runtime::setxid::{SETXID, SetxidMark, clear_tid_and_check};
 use loom::sync::Arc;
 use loom::sync::atomic::Ordering::{Acquire, Relaxed};
 use loom::sync::atomic::{AtomicI32, AtomicU32};
 use loom::thread;
 
-/// What setuid does to each thread: nptl/nptl_setxid.c, with the orderings that it has there.
+/// The steps of setuid for each thread: nptl/nptl_setxid.c, with the orderings that it has there.
 fn mark_and_read_tid(tid: &AtomicI32, mark: &AtomicU32) -> i32 {
     let mut now = mark.load(Relaxed);
     while let Err(other) = mark.compare_exchange(now, now | SETXID, Acquire, Relaxed) {
@@ -16,7 +16,7 @@ fn mark_and_read_tid(tid: &AtomicI32, mark: &AtomicU32) -> i32 {
     tid.load(Relaxed)
 }
 
-/// A signal accepted by a thread that does not look at its mark again would be waited for for ever.
+/// If a thread that does not read its mark again were sent a signal, setuid would wait forever.
 #[test]
 fn a_thread_that_saw_no_mark_is_sent_no_signal() {
     explore(4, || {

@@ -1,6 +1,6 @@
 //! Models of `sync`, through its public types.
 
-use super::{RaceCell, explore};
+use super::explore::{RaceCell, explore};
 use crate::sync::raw::{Begin, RawOnce};
 use crate::sync::{
     Barrier, Condvar, LazyLock, Mutex, Once, OnceLock, RwLock, RwLockWriteGuard, Semaphore,
@@ -284,7 +284,7 @@ fn barrier_again() {
     });
 }
 
-/// BARRIER-2: four threads on a barrier for two, so that two rounds overlap. Nobody is left behind.
+/// BARRIER-2: four threads on a barrier for two, so that two rounds overlap. Every thread passes.
 #[test]
 fn barrier_overlap() {
     explore(2, || {

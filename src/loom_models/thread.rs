@@ -1,6 +1,6 @@
-//! Models of `thread`: who frees a slot and a result, who ends a scope, who is collected by a set.
+//! Models of `thread`: which thread frees a slot and a result, the end of a scope, the queue of a set.
 
-use super::{RaceCell, explore};
+use super::explore::{RaceCell, explore};
 use crate::thread::join::completion_queue::CompletionQueue;
 use crate::thread::scope::ScopeData;
 use crate::thread::state::{self, DetachOutcome};
@@ -9,10 +9,10 @@ use loom::sync::atomic::AtomicU32;
 use loom::sync::atomic::Ordering::Relaxed;
 use loom::thread;
 
-/// A thread's slot and what its closure left there.
+/// A thread's slot and the result of its closure.
 struct Packet {
     state: AtomicU32,
-    /// 0: none yet; 1: there; 2: taken or dropped.
+    /// 0: none yet; 1: stored; 2: taken or dropped.
     result: RaceCell,
     /// 0: in use; 1: in the cache.
     slot: RaceCell,
@@ -33,7 +33,7 @@ impl Packet {
     }
 
     fn put_slot(&self) {
-        assert_eq!(self.slot.get(), 0, "nobody else has put it");
+        assert_eq!(self.slot.get(), 0, "no other thread has cached it");
         self.slot.set(1);
     }
 
@@ -113,7 +113,7 @@ fn a_scope_ends_after_its_last_thread() {
     #[allow(unsafe_code, reason = "as a thread does")]
     fn leave(scope: &Scope, number: usize) {
         scope.done[number].set(1);
-        // SAFETY: entered by who made this thread.
+        // SAFETY: the spawning thread has counted this one.
         unsafe { ScopeData::decrement(&raw const scope.data) };
     }
     explore(3, || {

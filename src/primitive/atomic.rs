@@ -1,23 +1,22 @@
 //! The one switch between the machine's atomics and loom's.
 //!
-//! Rooms whose protocols have a model in `src/loom_models` take their atomics from here. In every
-//! real build these are core's. In the models' build (`RUSTFLAGS="--cfg loom"`, this crate's own
-//! tests only) they are loom's, which try the interleavings and the stale reads that the memory
-//! model allows. The other half of the switch, the futex, is `sync::futex`: it needs system
-//! calls, and this room has none below it.
+//! Modules whose protocols have a model in `src/loom_models` take their atomics from here. In
+//! every real build these are core's. In the models' build (`RUSTFLAGS="--cfg loom"`, this
+//! crate's own tests only) they are loom's, which try the interleavings and the stale reads that
+//! the memory model allows. The same switch for the futex is in `primitive::futex`.
 //!
-//! Two things differ with loom, and both are settled here rather than at each use:
+//! Two things differ with loom, and both are handled here rather than at each use:
 //!
-//! * its atomics are made at run time, so [`maybe_const_fn!`] drops the `const`;
-//! * a spin is only more of the same reads to it, so [`SPIN_LIMIT`] is 0.
+//! * its atomics are created at run time, so [`maybe_const_fn!`] drops the `const`;
+//! * a spin only repeats the same reads, so [`SPIN_LIMIT`] is 0.
 
 #[cfg(not(all(test, loom)))]
 mod imp {
     pub(crate) use core::hint::spin_loop;
     pub(crate) use core::sync::atomic;
 
-    /// How long to wait with open eyes, in `spin_loop`s: some 30 µs, the price of waking an idle
-    /// processor.
+    /// How long to spin before a sleep, in `spin_loop`s: some 30 µs, about what it costs to wake an
+    /// idle processor.
     pub(crate) const SPIN_LIMIT: u32 = 1023;
 
     macro_rules! maybe_const_fn {

@@ -1,5 +1,10 @@
-//! What the protocols above stand on: atomics and the spin hint, core's or loom's.
+//! What the protocols above are built of: atomics, the futex, and a bounded spin.
+//!
+//! In the models' build (`RUSTFLAGS="--cfg loom"`, this crate's own tests only) the first two are
+//! loom's. The choice is made in this layer and nowhere else.
 
 pub(crate) mod atomic;
+pub(crate) mod futex;
+pub(crate) mod spin;
 
-pub(crate) use atomic::{SPIN_LIMIT, maybe_const_fn, spin_loop};
+pub(crate) use atomic::{SPIN_LIMIT, maybe_const_fn};

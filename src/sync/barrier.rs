@@ -5,7 +5,7 @@ use core::fmt;
 use super::raw::RawBarrier;
 use crate::primitive::maybe_const_fn;
 
-/// A place where threads wait for each other.
+/// A barrier: threads wait in it until a given number of them has arrived.
 ///
 /// As [`std::sync::Barrier`](https://doc.rust-lang.org/std/sync/struct.Barrier.html): it can be
 /// used again and again, and by more threads than its size.
@@ -34,7 +34,7 @@ pub struct Barrier {
 
 impl Barrier {
     maybe_const_fn! {
-        /// A barrier that opens when `n` threads wait. 0 is taken as 1.
+        /// Creates a barrier for `n` threads. 0 counts as 1.
         ///
         /// # Examples
         ///
@@ -51,7 +51,8 @@ impl Barrier {
         }
     }
 
-    /// Waits until the round is full. What its threads did before is visible to them all after.
+    /// Blocks until `n` threads have called this. What each did before is visible to all of them
+    /// after.
     ///
     /// # Examples
     ///
@@ -72,7 +73,7 @@ impl fmt::Debug for Barrier {
     }
 }
 
-/// What [`Barrier::wait`] says to each thread of a round.
+/// The result of [`Barrier::wait`]: whether the thread leads its round.
 ///
 /// # Examples
 ///
@@ -86,7 +87,7 @@ impl fmt::Debug for Barrier {
 pub struct BarrierWaitResult(bool);
 
 impl BarrierWaitResult {
-    /// `true` for exactly one thread of the round.
+    /// Returns `true` for exactly one thread of the round.
     ///
     /// # Examples
     ///

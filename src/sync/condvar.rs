@@ -4,19 +4,18 @@ use core::fmt;
 use core::time::Duration;
 
 use super::MutexGuard;
-use super::futex::TimedOut;
 use super::raw::RawCondvar;
 use crate::primitive::maybe_const_fn;
-use crate::sys::futex::Deadline;
+use crate::sys::futex::{Deadline, TimedOut};
 
-/// Sleeping until another thread says that something has changed.
+/// A condition variable: blocks a thread until another notifies it of a change.
 ///
 /// As [`std::sync::Condvar`](https://doc.rust-lang.org/std/sync/struct.Condvar.html). A wait may
 /// end without a notification, so wait in a loop, or with [`wait_while`](Condvar::wait_while).
-/// Notifying when nobody waits costs one load and no system call.
+/// A notification without waiters costs one load and no system call.
 ///
-/// Use it with one mutex at a time: a notification reaches a waiter surely only if the notifier
-/// has held the waiter's mutex since the wait began. Nothing is unsound otherwise, but wakes may
+/// Use it with one mutex at a time: a notification is certain to reach a waiter only if the
+/// notifier has held the waiter's mutex since the wait began. Nothing is unsound otherwise, but wakes may
 /// be missed.
 ///
 /// # Examples
@@ -43,7 +42,7 @@ pub struct Condvar {
 
 impl Condvar {
     maybe_const_fn! {
-        /// A condition variable that nobody waits for.
+        /// Creates a condition variable.
         ///
         /// # Examples
         ///
@@ -81,12 +80,12 @@ impl Condvar {
     /// ```
     pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         // Untimed, so there is no error. The raw lock is held again on return, which is what the
-        // guard stands for; meanwhile nobody can reach the data through it.
+        // guard stands for; meanwhile no thread can access the data through it.
         let _never = self.raw.wait(guard.raw(), None);
         guard
     }
 
-    /// Waits as long as `condition` is true of the data.
+    /// Waits while `condition` returns true for the data.
     ///
     /// # Examples
     ///
@@ -144,7 +143,7 @@ impl Condvar {
         (guard, result)
     }
 
-    /// Waits as long as `condition` is true of the data, for at most `timeout`.
+    /// Waits while `condition` returns true for the data, for at most `timeout`.
     ///
     /// The result says [`timed_out`](WaitTimeoutResult::timed_out) only if the condition was still
     /// true at the end.
@@ -248,7 +247,7 @@ impl fmt::Debug for Condvar {
     }
 }
 
-/// Why a timed wait ended.
+/// The result of a timed wait: whether it timed out.
 ///
 /// # Examples
 ///
@@ -257,7 +256,7 @@ impl fmt::Debug for Condvar {
 /// use std::time::Duration;
 ///
 /// let lock = Mutex::new(());
-/// // Nobody notifies: the time runs out, unless the wait ends for no reason before.
+/// // No thread notifies: the wait times out, unless it ends spuriously before.
 /// let (_guard, result): (_, WaitTimeoutResult) =
 ///     Condvar::new().wait_timeout(lock.lock(), Duration::from_millis(1));
 /// println!("the time was up: {}", result.timed_out());
@@ -266,7 +265,7 @@ impl fmt::Debug for Condvar {
 pub struct WaitTimeoutResult(bool);
 
 impl WaitTimeoutResult {
-    /// Whether the time was up.
+    /// Returns whether the wait timed out.
     ///
     /// # Examples
     ///

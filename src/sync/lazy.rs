@@ -1,4 +1,4 @@
-//! A value that is made when it is first needed.
+//! A value that is initialised on first access.
 #![allow(
     unsafe_code,
     reason = "the closure changes hands under the cell's once"
@@ -12,7 +12,7 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 use super::OnceLock;
 use crate::primitive::maybe_const_fn;
 
-/// A value that is made when it is first needed.
+/// A value that is initialised on first access.
 ///
 /// As [`std::sync::LazyLock`](https://doc.rust-lang.org/std/sync/struct.LazyLock.html): a closure
 /// that unwinds leaves the value poisoned, since it cannot be called again.
@@ -42,7 +42,7 @@ impl<T: RefUnwindSafe + UnwindSafe, F: UnwindSafe> RefUnwindSafe for LazyLock<T,
 
 impl<T, F: FnOnce() -> T> LazyLock<T, F> {
     maybe_const_fn! {
-        /// A value that `make` will make.
+        /// Creates a value that `make` will initialise.
         ///
         /// # Examples
         ///
@@ -58,7 +58,7 @@ impl<T, F: FnOnce() -> T> LazyLock<T, F> {
         }
     }
 
-    /// The value, made now if need be. The same as `&*this`.
+    /// Returns the value, and initialises it if this is the first access. The same as `&*this`.
     ///
     /// # Panics
     ///

@@ -1,9 +1,9 @@
-//! Locks for programs without the standard library: a `Mutex`, its `Condvar`, and their kin.
+//! Locks for programs without the standard library, in the shapes of `std::sync`.
 //!
 //! They need no libc, no allocator and no thread-locals: a lock is one or two 32-bit words, and
-//! the rest is `futex(2)`. They work in every situation this crate knows, and between threads of
-//! any making. A program that has `std` may as well use `std::sync`; these have the same names
-//! and shapes:
+//! the rest is `futex(2)`. They work in every kind of program that this crate supports, and between
+//! threads of any origin. A program that has `std` may as well use `std::sync`; these types have
+//! the same names and signatures:
 //!
 //! | here | as in `std::sync` | words |
 //! |---|---|---|
@@ -21,29 +21,29 @@
 //! # No poisoning, and what takes its place
 //!
 //! `Mutex` and `RwLock` do not poison: `lock` returns the guard, not a `Result`, and a guard that
-//! is dropped by a panic unlocks like any other. To poison, a guard must ask on its way out
-//! whether its thread is panicking, and without `std` nobody can answer that. So what a lock
-//! protects must make sense whenever code that holds the guard may panic. Where that is hard,
-//! keep a flag beside the data.
+//! is dropped by a panic unlocks like any other. To poison, the drop of a guard must find
+//! out whether its thread is panicking, and without `std` there is no function for that. So the
+//! protected data must be consistent wherever code that holds the guard may panic. Where that is
+//! hard, keep a flag beside the data.
 //!
 //! Where a panic does not unwind (`panic = "abort"`, or a handler that ends only the panicking
-//! thread), guards are not dropped at all: what the thread had locked stays locked, and those who
-//! wait for it wait for ever. The same holds for a thread that leaves by a raw exit call.
+//! thread), guards are not dropped: the locks that the thread held stay locked, and threads that wait
+//! for them block forever. The same holds for a thread that calls `exit(2)` itself.
 //!
 //! For the same reason a closure that is given to `catch_unwind` may hold a `&Mutex` or a `&RwLock`
 //! only in an `AssertUnwindSafe`: neither is `RefUnwindSafe`, which std's are because they poison (its
 //! unstable `std::sync::nonpoison` is not). All other types here are unwind safe where std's are.
 //!
-//! [`Once`] and [`LazyLock`] do know when their closure unwinds, and answer as std's do: they
-//! panic when they are used after that. [`OnceLock`] begins afresh, also as std's does.
+//! [`Once`] and [`LazyLock`] detect that their closure unwinds, and are poisoned as std's are:
+//! later uses panic. [`OnceLock`] stays empty, also as std's does.
 //!
 //! # Fairness, signals, fork
 //!
-//! Locks are not fair: a running thread may take a free lock before a woken one gets there. That
-//! is what makes them fast. Readers do not pass sleeping writers, so writers are not starved.
+//! Locks are not fair: a running thread may acquire a free lock before a woken one does. That
+//! makes them fast. Readers do not pass sleeping writers, so writers are not starved.
 //!
 //! A signal handler must not take a lock that its thread may hold. A child of `fork` inherits
-//! locks as they were in the parent, held ones included, and no thread that would let go of them.
+//! locks as they were in the parent, held ones included, and has no thread that would release them.
 //!
 //! # Examples
 //!
@@ -64,7 +64,6 @@
 
 mod barrier;
 mod condvar;
-pub(crate) mod futex;
 mod lazy;
 #[cfg(all(feature = "lock_api", not(all(test, loom))))]
 mod lock_api;
@@ -74,7 +73,7 @@ mod once_lock;
 pub(crate) mod raw;
 mod rwlock;
 mod semaphore;
-mod spin;
+mod would_block;
 
 #[cfg(all(feature = "lock_api", not(all(test, loom))))]
 pub use self::lock_api::{RawMutex, RawRwLock};
@@ -86,31 +85,4 @@ pub use once::{Once, OnceState};
 pub use once_lock::OnceLock;
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{Semaphore, SemaphorePermit};
-
-use core::fmt;
-
-/// The lock could not be had without waiting.
-///
-/// The error of `try_lock`, `try_read` and `try_write`. It is not a failure: try again later, or
-/// wait with `lock`, `read` or `write`.
-///
-/// # Examples
-///
-/// ```
-/// use rawthread::sync::{Mutex, WouldBlock};
-///
-/// let lock = Mutex::new(());
-/// let held = lock.lock();
-/// assert_eq!(lock.try_lock().unwrap_err(), WouldBlock);
-/// # drop(held);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WouldBlock;
-
-impl fmt::Display for WouldBlock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the lock is held, and taking it would block: try later, or wait for it")
-    }
-}
-
-impl core::error::Error for WouldBlock {}
+pub use would_block::WouldBlock;

@@ -1,4 +1,4 @@
-//! The mutex: a [`RawMutex`] and the data that only its holder touches.
+//! The mutex: a [`RawMutex`] and the data that only its holder accesses.
 #![allow(unsafe_code, reason = "a guard is the proof of exclusive access")]
 
 use core::cell::UnsafeCell;
@@ -10,11 +10,11 @@ use super::WouldBlock;
 use super::raw::RawMutex;
 use crate::primitive::maybe_const_fn;
 
-/// Mutual exclusion: one thread at a time gets at the data.
+/// A mutual exclusion lock: one thread at a time can access the data.
 ///
 /// As [`std::sync::Mutex`](https://doc.rust-lang.org/std/sync/struct.Mutex.html), without
 /// poisoning (see the [module](crate::sync#no-poisoning-and-what-takes-its-place)). One 32-bit
-/// word beside the data; `futex(2)` only when threads meet.
+/// word beside the data; a system call, `futex(2)`, only under contention.
 ///
 /// # Examples
 ///
@@ -44,7 +44,7 @@ unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 
 impl<T> Mutex<T> {
     maybe_const_fn! {
-        /// An unlocked mutex around `value`.
+        /// Creates an unlocked mutex.
         ///
         /// # Examples
         ///
@@ -58,7 +58,7 @@ impl<T> Mutex<T> {
         }
     }
 
-    /// The data; the mutex is gone.
+    /// Consumes the mutex and returns the data.
     ///
     /// # Examples
     ///
@@ -73,9 +73,9 @@ impl<T> Mutex<T> {
 }
 
 impl<T: ?Sized> Mutex<T> {
-    /// Waits until the mutex is free and takes it. The guard lets go of it when it is dropped.
+    /// Locks the mutex, and blocks until it is free. The mutex is unlocked when the guard is dropped.
     ///
-    /// A thread that holds the mutex and locks it again waits for itself, for ever.
+    /// A thread that locks the mutex while it holds it deadlocks.
     ///
     /// # Examples
     ///
@@ -92,7 +92,7 @@ impl<T: ?Sized> Mutex<T> {
         MutexGuard::new(self)
     }
 
-    /// Takes the mutex if it is free.
+    /// Locks the mutex if it is free, without blocking.
     ///
     /// # Errors
     ///
@@ -118,7 +118,8 @@ impl<T: ?Sized> Mutex<T> {
         }
     }
 
-    /// The data. No lock is taken: the exclusive borrow proves that there is no guard.
+    /// Returns a mutable reference to the data. Nothing is locked: the exclusive borrow proves that
+    /// there is no guard.
     ///
     /// # Examples
     ///
@@ -211,7 +212,7 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: this guard holds the lock, and by RAWMUTEX-1 nobody else does; the borrow of the guard
+        // SAFETY: this guard holds the lock, and by RAWMUTEX-1 no other does; the borrow of the guard
         // keeps `&mut T` from it away.
         unsafe { &*self.lock.data.get() }
     }
@@ -219,7 +220,7 @@ impl<T: ?Sized> Deref for MutexGuard<'_, T> {
 
 impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: this guard holds the lock, and by RAWMUTEX-1 nobody else does; the guard is borrowed
+        // SAFETY: this guard holds the lock, and by RAWMUTEX-1 no other does; the guard is borrowed
         // exclusively.
         unsafe { &mut *self.lock.data.get() }
     }

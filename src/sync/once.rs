@@ -5,7 +5,7 @@ use core::fmt;
 use super::raw::{Begin, InitGuard, RawOnce};
 use crate::primitive::maybe_const_fn;
 
-/// Runs a closure once, whoever comes first.
+/// A one-time initialisation: the first thread runs its closure, the others wait for it.
 ///
 /// As [`std::sync::Once`](https://doc.rust-lang.org/std/sync/struct.Once.html), poisoning
 /// included: a closure that unwinds leaves the `Once` poisoned.
@@ -27,7 +27,7 @@ pub struct Once {
 
 impl Once {
     maybe_const_fn! {
-        /// One that has not run.
+        /// Creates a `Once` that has not run.
         ///
         /// # Examples
         ///
@@ -43,10 +43,10 @@ impl Once {
         }
     }
 
-    /// Runs `f`, unless a closure has run or runs now; then waits for its end.
+    /// Runs `f`, unless a closure has run already or runs now; in that case waits for its end.
     ///
     /// On return a closure has run, and its effects are visible here. A closure that calls this
-    /// on the same `Once` waits for itself, for ever.
+    /// on the same `Once` deadlocks.
     ///
     /// # Panics
     ///
@@ -72,7 +72,8 @@ impl Once {
         }
     }
 
-    /// As [`call_once`](Once::call_once), but runs `f` also after a panic; `f` is told.
+    /// As [`call_once`](Once::call_once), but runs `f` also after a panic, of which its
+    /// argument informs it.
     ///
     /// # Examples
     ///
@@ -121,7 +122,7 @@ impl Once {
         true
     }
 
-    /// Whether a closure has run to its end. Its effects are then visible here.
+    /// Returns whether a closure has completed. If so, its effects are visible to the caller.
     ///
     /// # Examples
     ///
@@ -137,7 +138,7 @@ impl Once {
         self.raw.is_done()
     }
 
-    /// Waits until a closure has run, without offering one.
+    /// Blocks until another thread's closure has completed.
     ///
     /// # Panics
     ///
@@ -161,7 +162,7 @@ impl Once {
         }
     }
 
-    /// As [`wait`](Once::wait), but waits through panics for a closure that succeeds.
+    /// As [`wait`](Once::wait), but ignores panics and waits for a closure that completes.
     ///
     /// # Examples
     ///
@@ -210,7 +211,7 @@ impl fmt::Debug for Once {
     }
 }
 
-/// What [`Once::call_once_force`] tells its closure.
+/// The state that [`Once::call_once_force`] passes to its closure.
 ///
 /// # Examples
 ///
@@ -229,7 +230,7 @@ pub struct OnceState {
 }
 
 impl OnceState {
-    /// Whether the closure before this one panicked.
+    /// Returns whether the previous closure panicked.
     ///
     /// # Examples
     ///

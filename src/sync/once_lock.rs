@@ -62,7 +62,7 @@ impl<T: RefUnwindSafe + UnwindSafe> RefUnwindSafe for OnceLock<T> {}
 
 impl<T> OnceLock<T> {
     maybe_const_fn! {
-        /// An empty cell.
+        /// Creates an empty cell.
         ///
         /// # Examples
         ///
@@ -81,7 +81,7 @@ impl<T> OnceLock<T> {
         }
     }
 
-    /// The value, if it is there.
+    /// Returns a reference to the value, or `None` if the cell is empty or being initialised.
     ///
     /// # Examples
     ///
@@ -112,7 +112,7 @@ impl<T> OnceLock<T> {
         unsafe { (*self.value.get()).as_ref().unwrap_unchecked() }
     }
 
-    /// The value to change, if it is there.
+    /// Returns a mutable reference to the value, or `None` if the cell is empty.
     ///
     /// # Examples
     ///
@@ -127,11 +127,11 @@ impl<T> OnceLock<T> {
         self.value.get_mut().as_mut()
     }
 
-    /// Writes the value, if there is none. Waits for an initialisation that runs.
+    /// Sets the value if the cell is empty. Blocks while another thread initialises it.
     ///
     /// # Errors
     ///
-    /// Gives `value` back if there is one already.
+    /// Returns `value` if the cell was set already.
     ///
     /// # Examples
     ///
@@ -152,9 +152,10 @@ impl<T> OnceLock<T> {
         unused.map_or(Ok(()), Err)
     }
 
-    /// The value; if there is none, the one that `f` makes. Of many callers one runs its closure.
+    /// Returns the value, and initialises the cell with `f` if it is empty. Of several callers one
+    /// runs its closure.
     ///
-    /// A closure that asks the same cell waits for itself, for ever.
+    /// A closure that initialises the same cell deadlocks.
     ///
     /// # Panics
     ///
@@ -195,7 +196,7 @@ impl<T> OnceLock<T> {
         unsafe { *self.value.get() = Some(value) };
     }
 
-    /// Waits until another thread has written the value.
+    /// Blocks until another thread has set the value, and returns it.
     ///
     /// # Examples
     ///
@@ -214,7 +215,7 @@ impl<T> OnceLock<T> {
         unsafe { self.value() }
     }
 
-    /// The value; the cell is gone.
+    /// Consumes the cell and returns the value.
     ///
     /// # Examples
     ///
@@ -228,7 +229,7 @@ impl<T> OnceLock<T> {
         self.value.into_inner()
     }
 
-    /// The value; the cell is empty again.
+    /// Takes the value and leaves the cell empty.
     ///
     /// # Examples
     ///

@@ -12,12 +12,12 @@ use super::WouldBlock;
 use super::raw::RawRwLock;
 use crate::primitive::maybe_const_fn;
 
-/// Many readers or one writer.
+/// A readers-writer lock: many readers or one writer can access the data.
 ///
 /// As [`std::sync::RwLock`](https://doc.rust-lang.org/std/sync/struct.RwLock.html), without
 /// poisoning (see the [module](crate::sync#no-poisoning-and-what-takes-its-place)). Two 32-bit
 /// words beside the data. Readers queue behind a waiting writer; so a thread that holds a read
-/// guard and asks for another may wait for a writer that waits for it.
+/// guard and acquires another may deadlock with a writer.
 ///
 /// # Examples
 ///
@@ -49,7 +49,7 @@ unsafe impl<T: ?Sized + Send + Sync> Sync for RwLock<T> {}
 
 impl<T> RwLock<T> {
     maybe_const_fn! {
-        /// An unlocked lock around `value`.
+        /// Creates an unlocked lock.
         ///
         /// # Examples
         ///
@@ -63,7 +63,7 @@ impl<T> RwLock<T> {
         }
     }
 
-    /// The data; the lock is gone.
+    /// Consumes the lock and returns the data.
     ///
     /// # Examples
     ///
@@ -78,7 +78,7 @@ impl<T> RwLock<T> {
 }
 
 impl<T: ?Sized> RwLock<T> {
-    /// Waits until no writer holds the lock or queues for it, and joins the readers.
+    /// Locks for reading, and blocks while a writer holds the lock or queues for it.
     ///
     /// # Panics
     ///
@@ -101,7 +101,7 @@ impl<T: ?Sized> RwLock<T> {
         RwLockReadGuard::new(self)
     }
 
-    /// Joins the readers if that needs no waiting.
+    /// Locks for reading if that is possible without blocking.
     ///
     /// # Errors
     ///
@@ -129,9 +129,9 @@ impl<T: ?Sized> RwLock<T> {
         }
     }
 
-    /// Waits until nobody holds the lock and takes it alone.
+    /// Locks for writing, and blocks while any thread holds the lock.
     ///
-    /// A thread that holds a guard of this lock waits for itself, for ever.
+    /// A thread that calls this while it holds a guard of the lock deadlocks.
     ///
     /// # Examples
     ///
@@ -148,11 +148,11 @@ impl<T: ?Sized> RwLock<T> {
         RwLockWriteGuard::new(self)
     }
 
-    /// Takes the lock alone if nobody holds it.
+    /// Locks for writing if no thread holds the lock, without blocking.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`] if anybody holds it.
+    /// [`WouldBlock`] if a thread holds it, the calling one included.
     ///
     /// # Examples
     ///
@@ -174,7 +174,8 @@ impl<T: ?Sized> RwLock<T> {
         }
     }
 
-    /// The data. No lock is taken: the exclusive borrow proves that there is no guard.
+    /// Returns a mutable reference to the data. Nothing is locked: the exclusive borrow proves that
+    /// there is no guard.
     ///
     /// # Examples
     ///
@@ -344,7 +345,7 @@ impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
         }
     }
 
-    /// Becomes a read guard without letting a writer in between.
+    /// Turns the write guard into a read guard; no other writer can lock in between.
     ///
     /// An associated function, so that a method of the data is not hidden.
     ///

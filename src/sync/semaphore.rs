@@ -8,11 +8,11 @@ use super::raw::{MAX_PERMITS, RawSemaphore};
 use crate::primitive::maybe_const_fn;
 use crate::sys::futex::Deadline;
 
-/// A number of permits; who finds none waits.
+/// A counting semaphore: a number of permits, for which threads wait while there are none.
 ///
-/// Permits have no owner: [`release`](Semaphore::release) may add what nobody took, and a
+/// Permits have no owner: [`release`](Semaphore::release) may add permits that were never acquired, and a
 /// [`SemaphorePermit`] may be sent to another thread or [forgotten](SemaphorePermit::forget). What
-/// a thread did before it released a permit is visible to whoever takes that permit.
+/// a thread did before it released a permit is visible to the thread that acquires it.
 ///
 /// # Examples
 ///
@@ -38,7 +38,7 @@ pub struct Semaphore {
 }
 
 impl Semaphore {
-    /// The most permits there can be at a time: 2^31 - 1.
+    /// The largest number of permits at a time: 2^31 - 1.
     ///
     /// # Examples
     ///
@@ -51,7 +51,7 @@ impl Semaphore {
     pub const MAX_PERMITS: u32 = MAX_PERMITS;
 
     maybe_const_fn! {
-        /// A semaphore with `permits` to take.
+        /// Creates a semaphore with `permits` permits.
         ///
         /// # Panics
         ///
@@ -76,7 +76,7 @@ impl Semaphore {
         }
     }
 
-    /// Waits for a permit and takes it. Dropping it gives it back.
+    /// Acquires a permit, and blocks until there is one. It is released when it is dropped.
     ///
     /// # Examples
     ///
@@ -98,7 +98,7 @@ impl Semaphore {
         SemaphorePermit { semaphore: self }
     }
 
-    /// Takes a permit if there is one.
+    /// Acquires a permit if there is one, without blocking.
     ///
     /// # Examples
     ///
@@ -117,7 +117,8 @@ impl Semaphore {
             .then(|| SemaphorePermit { semaphore: self })
     }
 
-    /// Waits for a permit for at most `timeout`, by CLOCK_MONOTONIC.
+    /// Acquires a permit, and blocks until there is one or for at most `timeout`, by
+    /// CLOCK_MONOTONIC.
     ///
     /// A timeout that the clock cannot express (some 292 billion years) is no limit.
     ///
@@ -160,7 +161,7 @@ impl Semaphore {
         );
     }
 
-    /// The permits that could be taken at some moment of this call.
+    /// Returns the number of permits that could be acquired at some moment of this call.
     ///
     /// # Examples
     ///
@@ -184,14 +185,14 @@ impl fmt::Debug for Semaphore {
     }
 }
 
-/// A permit taken from a [`Semaphore`], given back when it is dropped.
+/// A permit of a [`Semaphore`], released when it is dropped.
 ///
 /// # Examples
 ///
 /// ```
 /// use rawthread::sync::{Semaphore, SemaphorePermit};
 ///
-/// /// Whoever holds one may print.
+/// /// The thread that holds one may print.
 /// struct Turn<'a>(SemaphorePermit<'a>);
 ///
 /// let printer = Semaphore::new(1);
@@ -208,7 +209,7 @@ pub struct SemaphorePermit<'a> {
 }
 
 impl SemaphorePermit<'_> {
-    /// Keeps the permit out of the semaphore for good, or until somebody
+    /// Drops the permit without releasing it: the semaphore has one permit less, until a thread
     /// [releases](Semaphore::release) one for it.
     ///
     /// # Examples

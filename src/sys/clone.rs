@@ -1,4 +1,4 @@
-//! `clone(2)` and `clone3(2)`: one request, two system calls, one memory of which works.
+//! `clone(2)` and `clone3(2)`: one request, and the call of the two that the system admits.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -9,8 +9,8 @@ use super::errno::Errno;
 /// `CLONE_INTO_CGROUP`: too wide for the constant that libc offers.
 const INTO_CGROUP: u64 = 1 << 33;
 
-/// What to ask of the kernel: its `struct clone_args` (include/uapi/linux/sched.h), as both system
-/// calls are given it. Addresses are words here, for the crate knows 64-bit machines only.
+/// A request: the kernel's `struct clone_args` (include/uapi/linux/sched.h), from which the arguments
+/// of both system calls are taken. Addresses are words, as all machines of this crate have 64 bits.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CloneArgs {
@@ -32,8 +32,8 @@ pub(crate) struct CloneArgs {
 const _: () = assert!(size_of::<CloneArgs>() == size_of::<libc::clone_args>());
 
 impl CloneArgs {
-    /// How much of it `clone3` is given: all (version 2, Linux 5.7), or only the 64 bytes that
-    /// Linux 5.3 knows where they say everything.
+    /// The size that is passed to `clone3`: the whole structure (version 2, Linux 5.7), or only the
+    /// 64 bytes that Linux 5.3 knows where the rest is zero.
     fn size(&self) -> usize {
         const SIZE_VER0: usize = 64;
         let plain = self.set_tid == 0 && self.set_tid_size == 0 && self.flags & INTO_CGROUP == 0;
@@ -64,17 +64,22 @@ impl CloneArgs {
     }
 }
 
-/// Whether `clone3` was refused where `clone` was not: by an old kernel (ENOSYS) or by a sandbox
-/// (ENOSYS, EPERM), which may come at any time of the process's life.
+/// Whether `clone3` was refused where `clone` was not: by an old kernel (ENOSYS) or by a seccomp
+/// filter (ENOSYS, EPERM), which can be installed at any time.
 ///
-/// Relaxed: the value only chooses between two calls that mean the same; a stale `false` costs one
+/// | value | meaning |
+/// |---|---|
+/// | `false` | not seen: try `clone3` first |
+/// | `true` | seen once: `clone` is used for every request that it can express |
+///
+/// Relaxed: the value only chooses between two calls of the same effect; a stale `false` costs one
 /// more refused call.
 static CLONE3_REFUSED: AtomicBool = AtomicBool::new(false);
 
-/// Tries `clone3` and, when the kernel or a sandbox refuses that call itself, `clone`.
+/// Calls `clone3` and, if the kernel or a seccomp filter refuses that call itself, `clone`.
 ///
-/// A sandbox may answer EPERM as well as ENOSYS (moby#42680). EPERM can also be the kernel's own
-/// answer to a privileged flag: then legacy clone, asked the same, says EPERM again.
+/// A filter may return EPERM as well as ENOSYS (moby#42680). EPERM can also be the kernel's own
+/// error for a privileged flag: then legacy clone with the same flags returns EPERM again.
 fn clone3_or_clone(
     request: &CloneArgs,
     clone3: impl Fn(*const libc::clone_args, usize) -> isize,
@@ -97,15 +102,15 @@ fn clone3_or_clone(
     }
 }
 
-/// Makes a task that calls `entry(argument)` on the stack of `request`; returns its tid.
+/// Creates a task that calls `entry(argument)` on the stack of `request`; returns its tid.
 ///
 /// # Errors
 /// The kernel's; see `flags::verdict` for why.
 ///
 /// # Safety
-/// The stack must be writable, unused by anybody else, its end aligned to 16; `entry` must be
+/// The stack must be writable, used by no other thread, and its end aligned to 16; `entry` must be
 /// sound to run with what the flags share, on that stack, with that thread pointer; the words
-/// that the kernel is told to write must live until it has written them.
+/// that the request has the kernel write must stay valid until it has written them.
 pub(crate) unsafe fn clone_onto_stack(
     request: &CloneArgs,
     entry: ChildEntry,
@@ -116,7 +121,7 @@ pub(crate) unsafe fn clone_onto_stack(
         request,
         // SAFETY: the caller's contract is this call's.
         |args, size| unsafe { arch::clone3_and_call(args, size, entry, argument) },
-        // SAFETY: the same request in the other call's words.
+        // SAFETY: the same request as arguments of the other call.
         |request| unsafe {
             arch::clone_and_call(
                 request.legacy_flags(),
@@ -131,7 +136,7 @@ pub(crate) unsafe fn clone_onto_stack(
     )
 }
 
-/// Makes a task that returns from this very call, as `fork` does: `Ok(0)` in the child.
+/// Creates a task that returns from this call, as `fork` does: with `Ok(0)` in the child.
 ///
 /// # Errors
 /// The kernel's.
@@ -150,32 +155,52 @@ pub(crate) unsafe fn clone_fork(request: &CloneArgs) -> Result<i32, Errno> {
     )
 }
 
-#[cfg(target_arch = "x86_64")]
+/// `clone` on the caller's own stack.
+///
+/// # Safety
+/// As [`clone_fork`].
 unsafe fn legacy_fork(request: &CloneArgs) -> isize {
-    // SAFETY: the caller of `clone_fork` vouches; order of x86-64: flags, stack, ptid, ctid, tls.
+    let [fourth, fifth] = arch::order_clone_tail(request.child_tid, request.tls);
+    // SAFETY: the caller vouches for the request; a stack of 0 is the caller's own.
     unsafe {
         arch::syscall5(
             libc::SYS_clone,
             request.legacy_flags(),
             0,
             request.legacy_parent_tid(),
-            request.child_tid,
-            request.tls,
+            fourth,
+            fifth,
         )
     }
 }
 
-#[cfg(target_arch = "aarch64")]
-unsafe fn legacy_fork(request: &CloneArgs) -> isize {
-    // SAFETY: the caller of `clone_fork` vouches; order of aarch64: flags, stack, ptid, tls, ctid.
-    unsafe {
-        arch::syscall5(
-            libc::SYS_clone,
-            request.legacy_flags(),
-            0,
-            request.legacy_parent_tid(),
-            request.tls,
-            request.child_tid,
-        )
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::{task, wait};
+    use core::sync::atomic::AtomicU32;
+
+    /// The architectures differ in the order of clone's last two arguments; in the wrong order the
+    /// kernel does not find the word.
+    #[test]
+    fn legacy_clone_finds_the_childs_tid_word() {
+        let word = AtomicU32::new(0);
+        let request = CloneArgs {
+            flags: libc::CLONE_CHILD_SETTID as u64,
+            exit_signal: libc::SIGCHLD as u64,
+            child_tid: word.as_ptr() as usize,
+            ..CloneArgs::default()
+        };
+        // SAFETY: without CLONE_VM; the child makes system calls only.
+        let pid = unsafe { legacy_fork(&request) } as i32;
+        if pid == 0 {
+            let is_set = word.load(Ordering::Relaxed) == task::tid() as u32;
+            task::exit_group(i32::from(!is_set));
+        }
+        assert!(pid > 0, "{pid}");
+        let info = wait::waitid(libc::P_PID, pid as u32, libc::WEXITED, None);
+        let info = info.expect("a child to wait for");
+        // SAFETY: waitid filled the part that describes a child.
+        assert_eq!(unsafe { info.si_status() }, 0);
     }
 }

@@ -1,4 +1,4 @@
-//! Who the caller is to the kernel: release, ids, capabilities, namespaces.
+//! The caller's credentials, as the kernel has them: ids, capabilities, namespaces; and its release.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
 use core::ffi::CStr;
@@ -36,16 +36,22 @@ pub(crate) fn kernel_release() -> ([u8; 65], usize) {
     (names.release, len)
 }
 
-/// The calling thread's real and effective uid, and its effective gid.
-pub(crate) fn uid_euid_egid() -> (u32, u32, u32) {
+/// The calling thread's real user id.
+pub(crate) fn real_uid() -> u32 {
     // SAFETY: no arguments, no memory.
-    unsafe {
-        (
-            syscall0(libc::SYS_getuid) as u32,
-            syscall0(libc::SYS_geteuid) as u32,
-            syscall0(libc::SYS_getegid) as u32,
-        )
-    }
+    unsafe { syscall0(libc::SYS_getuid) as u32 }
+}
+
+/// The calling thread's effective user id.
+pub(crate) fn effective_uid() -> u32 {
+    // SAFETY: no arguments, no memory.
+    unsafe { syscall0(libc::SYS_geteuid) as u32 }
+}
+
+/// The calling thread's effective group id.
+pub(crate) fn effective_gid() -> u32 {
+    // SAFETY: no arguments, no memory.
+    unsafe { syscall0(libc::SYS_getegid) as u32 }
 }
 
 /// A thread's capability sets, bit by bit.
@@ -86,13 +92,13 @@ pub(crate) fn capabilities() -> u64 {
     capability_sets().map_or(0, |sets| sets.effective)
 }
 
-/// The calling thread's scheduling policy with its reset-on-fork bit; 0 if it cannot be asked.
+/// The calling thread's scheduling policy with its reset-on-fork bit; 0 if the call is refused.
 pub(crate) fn scheduling_policy() -> i32 {
     // SAFETY: the calling thread; no memory.
     Errno::check(unsafe { syscall1(libc::SYS_sched_getscheduler, 0) }).map_or(0, |bits| bits as i32)
 }
 
-/// What a symbolic link says, in up to 64 bytes; zeros behind.
+/// The target of a symbolic link: its first 64 bytes, padded with zeros.
 pub(crate) fn readlink(path: &CStr) -> Result<[u8; 64], Errno> {
     let mut text = [0u8; 64];
     // SAFETY: the path ends in NUL; the kernel writes at most the buffer's length.
@@ -109,7 +115,7 @@ pub(crate) fn readlink(path: &CStr) -> Result<[u8; 64], Errno> {
 }
 
 /// Whether the namespace at this link belongs to the caller's user namespace or one below it, so
-/// that the caller's capabilities hold there; false if it cannot be asked.
+/// that the caller's capabilities hold there; false if the kernel does not say.
 pub(crate) fn owns_namespace(namespace: &CStr) -> bool {
     // `NS_GET_USERNS`, ioctl_ns(2): EPERM if the owner is neither.
     const NS_GET_USERNS: usize = 0xb701;

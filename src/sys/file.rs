@@ -1,7 +1,8 @@
-//! The few calls on descriptors that the crate itself makes.
+//! Calls on files and descriptors.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
 use core::ffi::CStr;
+#[cfg(any(all(feature = "start", not(test)), feature = "panic-thread"))]
 use core::fmt;
 
 use super::arch::{syscall1, syscall2, syscall3, syscall4};
@@ -16,12 +17,12 @@ impl OwnedFd {
         self.0
     }
 
-    /// Takes charge of an open descriptor.
+    /// Takes ownership of an open descriptor.
     pub(crate) const fn from_raw(number: i32) -> Self {
         Self(number)
     }
 
-    /// Gives the number away without closing it.
+    /// Returns the number without closing the descriptor.
     pub(crate) fn into_raw(self) -> i32 {
         core::mem::ManuallyDrop::new(self).0
     }
@@ -48,9 +49,9 @@ pub(crate) fn read(fd: i32, buffer: &mut [u8]) -> Result<usize, Errno> {
     Errno::check(returned)
 }
 
-/// Writes once from `bytes`; returns how many went.
+/// Writes once from `bytes`; returns how many were written.
 pub(crate) fn write(fd: i32, bytes: &[u8]) -> Result<usize, Errno> {
-    // SAFETY: the kernel reads at most that many bytes, and says EFAULT for what it cannot read.
+    // SAFETY: the kernel reads at most that many bytes, and returns EFAULT for what it cannot read.
     let returned = unsafe {
         syscall3(
             libc::SYS_write,
@@ -71,10 +72,10 @@ pub(crate) fn pipe(flags: i32) -> Result<(OwnedFd, OwnedFd), Errno> {
     Errno::check(returned).map(|_| (OwnedFd(ends[0]), OwnedFd(ends[1])))
 }
 
-/// Whether the kernel can read a byte at `address`: asks it to, through a pipe.
+/// Whether the kernel can read a byte at `address`: tries to write it to a pipe.
 ///
-/// The one test of a guard that an emulator cannot pass by pretending: EFAULT means the byte is
-/// out of reach even for the kernel.
+/// This shows that a guard works even under an emulator that only pretends to install it: EFAULT
+/// means that the kernel cannot read the byte.
 pub(crate) fn kernel_can_read(address: *const u8) -> Result<bool, Errno> {
     let (_read, write) = pipe(libc::O_NONBLOCK)?;
     // SAFETY: the kernel reads one byte or says EFAULT; this process does not touch it.
@@ -111,6 +112,7 @@ pub(crate) fn open(path: &CStr, flags: i32) -> Result<OwnedFd, Errno> {
 /// Occupies those of the descriptors 0, 1 and 2 that are closed: with `/dev/null`, or else with what
 /// can be neither read nor written. Else the next file that the program opens would get such a
 /// number, and what is printed would go there.
+#[cfg(all(feature = "start", not(test)))]
 pub(crate) fn occupy_standard_streams() {
     let open = |path: &CStr, flags: i32| {
         // SAFETY: the path ends in NUL; no O_CREAT is used, so no mode is read.
@@ -134,7 +136,50 @@ pub(crate) fn occupy_standard_streams() {
     }
 }
 
-/// Writes all of `bytes`, signals notwithstanding.
+/// Calls `visit` with the name of every entry of an open directory, from the present position on.
+///
+/// # Errors
+/// The kernel's, of getdents64(2).
+#[cfg(feature = "diagnosis")]
+pub(crate) fn for_each_entry(
+    directory: &OwnedFd,
+    mut visit: impl FnMut(&[u8]),
+) -> Result<(), Errno> {
+    /// `struct linux_dirent64` (getdents64(2)): inode, offset, then these at bytes 16 and 19.
+    const LENGTH: usize = 16;
+    const NAME: usize = 19;
+    let mut buffer = [0u64; 256];
+    loop {
+        let size = size_of_val(&buffer);
+        // SAFETY: the kernel writes at most `size` bytes into the buffer.
+        let returned = unsafe {
+            syscall3(
+                libc::SYS_getdents64,
+                directory.as_raw() as usize,
+                buffer.as_mut_ptr() as usize,
+                size,
+            )
+        };
+        let filled = Errno::check(returned)?;
+        if filled == 0 {
+            return Ok(());
+        }
+        // SAFETY: the buffer is initialised, `filled` is at most its size, and integers may be
+        // read as bytes.
+        let bytes = unsafe { core::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), filled) };
+        let mut at = 0;
+        while let Some(&[low, high]) = bytes.get(at + LENGTH..at + LENGTH + 2) {
+            let len = usize::from(u16::from_ne_bytes([low, high]));
+            let name = bytes.get(at + NAME..at + len).unwrap_or_default();
+            let end = name.iter().take_while(|byte| **byte != 0).count();
+            visit(&name[..end]);
+            at += len.max(NAME);
+        }
+    }
+}
+
+/// Writes all of `bytes`, and continues after a signal.
+#[cfg(any(all(feature = "start", not(test)), feature = "panic-thread"))]
 pub(crate) fn write_all(fd: i32, bytes: &[u8]) -> Result<(), Errno> {
     let mut left = bytes;
     while !left.is_empty() {
@@ -148,6 +193,7 @@ pub(crate) fn write_all(fd: i32, bytes: &[u8]) -> Result<(), Errno> {
 }
 
 /// Writes text to a descriptor, up to 512 bytes in one call; gives up at the first error.
+#[cfg(any(all(feature = "start", not(test)), feature = "panic-thread"))]
 pub(crate) fn write_fmt(fd: i32, text: fmt::Arguments<'_>) {
     let mut lines = LineWriter {
         fd,
@@ -159,13 +205,15 @@ pub(crate) fn write_fmt(fd: i32, text: fmt::Arguments<'_>) {
     }
 }
 
-/// Text on its way to a descriptor.
+/// Buffered text for a descriptor.
+#[cfg(any(all(feature = "start", not(test)), feature = "panic-thread"))]
 struct LineWriter {
     fd: i32,
     len: usize,
     bytes: [u8; 512],
 }
 
+#[cfg(any(all(feature = "start", not(test)), feature = "panic-thread"))]
 impl LineWriter {
     fn flush(&mut self) -> fmt::Result {
         let all = self.bytes.get(..self.len).unwrap_or(&[]);
@@ -174,6 +222,7 @@ impl LineWriter {
     }
 }
 
+#[cfg(any(all(feature = "start", not(test)), feature = "panic-thread"))]
 impl fmt::Write for LineWriter {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {

@@ -1,4 +1,4 @@
-//! `futex(2)`: wait while a word has a value, wake who waits.
+//! `futex(2)`: wait while a word has a value, wake its waiters.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
 use core::sync::atomic::AtomicU32;
@@ -7,13 +7,13 @@ use core::time::Duration;
 use super::arch::{syscall2, syscall3, syscall6};
 use super::errno::Errno;
 
-/// Who may wake a waiter.
+/// Which wakes reach a waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sharing {
-    /// Threads of this process that say so too.
+    /// Those of threads of this process that are private too.
     Private,
-    /// Other processes, and the kernel itself when it clears a `CLONE_CHILD_CLEARTID` word: that
-    /// wake is a shared one and does not reach private waiters.
+    /// Those of other processes, and of the kernel when it clears a `CLONE_CHILD_CLEARTID` word:
+    /// that wake is shared and does not reach private waiters.
     Shared,
 }
 
@@ -26,23 +26,27 @@ impl Sharing {
     }
 }
 
-/// A point in time of CLOCK_MONOTONIC, as the kernel wants it.
+/// The deadline of a wait passed before a wake came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimedOut;
+
+/// A point in time of CLOCK_MONOTONIC, in the kernel's form.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline(libc::timespec);
 
 impl Deadline {
-    /// The last point that there is: the kernel takes it for some 292 years.
+    /// The last point that the type can hold: to the kernel, some 292 years from now.
     pub(super) const NEVER: Self = Self(libc::timespec {
         tv_sec: i64::MAX,
         tv_nsec: 0,
     });
 
-    /// Of the timespec, for the kernel to read.
+    /// The address of the timespec, which the kernel reads.
     pub(super) fn as_ptr(&self) -> *const libc::timespec {
         core::ptr::from_ref(&self.0)
     }
 
-    /// The point `duration` from now; `None` if it lies beyond what the clock can say.
+    /// The point `duration` from now; `None` if it is out of the clock's range.
     pub(crate) fn after(duration: Duration) -> Option<Self> {
         let now = monotonic();
         let seconds = now
@@ -56,14 +60,14 @@ impl Deadline {
         }))
     }
 
-    /// Whether the point has come.
+    /// Returns whether the deadline has passed.
     pub(crate) fn has_passed(&self) -> bool {
         let now = monotonic();
         (now.tv_sec, now.tv_nsec) >= (self.0.tv_sec, self.0.tv_nsec)
     }
 }
 
-/// The clock of deadlines, by the kernel.
+/// The present time of the clock that deadlines are of.
 fn monotonic() -> libc::timespec {
     let mut now = libc::timespec {
         tv_sec: 0,
@@ -83,19 +87,19 @@ fn monotonic() -> libc::timespec {
 
 /// Sleeps while `*word == expected`, until woken, `deadline` (CLOCK_MONOTONIC), or a signal.
 ///
-/// Returns `Err(ETIMEDOUT)` only past the deadline. Everything else (a wake, a signal, a value
-/// that had changed) is `Ok`: the caller looks at the word again, always.
+/// Returns [`TimedOut`] only past the deadline. Everything else (a wake, a signal, a value that
+/// had changed) is `Ok`: the caller always reads the word again.
 pub(crate) fn wait(
     word: &AtomicU32,
     expected: u32,
     deadline: Option<Deadline>,
     sharing: Sharing,
-) -> Result<(), Errno> {
+) -> Result<(), TimedOut> {
     // SAFETY: a reference is an address that stays readable during the call.
     unsafe { wait_raw(word.as_ptr(), expected, deadline, sharing) }
 }
 
-/// [`wait`] for a word that may be unmapped meanwhile (then the kernel says EFAULT, and this Ok).
+/// [`wait`] on a word that may be unmapped meanwhile: then the kernel returns EFAULT, and this `Ok`.
 ///
 /// # Safety
 /// `word` must be aligned; reading it, if it is mapped, must be sound.
@@ -104,7 +108,7 @@ pub(crate) unsafe fn wait_raw(
     expected: u32,
     deadline: Option<Deadline>,
     sharing: Sharing,
-) -> Result<(), Errno> {
+) -> Result<(), TimedOut> {
     let timeout = match &deadline {
         Some(deadline) => deadline.as_ptr() as usize,
         None => 0,
@@ -123,13 +127,13 @@ pub(crate) unsafe fn wait_raw(
         )
     };
     match Errno::check(returned) {
-        Err(Errno::ETIMEDOUT) => Err(Errno::ETIMEDOUT),
+        Err(Errno::ETIMEDOUT) => Err(TimedOut),
         _ => Ok(()),
     }
 }
 
-/// Wakes up to `count` waiters; returns how many. The word's address may be dead: a wake never
-/// touches memory.
+/// Wakes up to `count` waiters; returns how many it woke. The word may have been freed: a wake on
+/// a private futex accesses no memory.
 pub(crate) fn wake(word: *const u32, count: u32, sharing: Sharing) -> usize {
     // SAFETY: FUTEX_WAKE only uses the address as a key.
     let returned = unsafe {

@@ -1,4 +1,4 @@
-//! What the kernel keeps for each task that a thread which serves many could leave changed.
+//! The attributes that a new thread inherits, and that a task on a pooled thread could leave changed.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
 use core::ptr;
@@ -49,8 +49,8 @@ struct MemoryPolicy {
 }
 
 impl InheritedAttrs {
-    /// The calling thread's; `None` where they cannot be told, so that its tasks need new threads
-    /// and it serves no second task:
+    /// The attributes of the calling thread; `None` where they cannot be read or compared: then its
+    /// tasks need new threads, and it serves no second task:
     ///
     /// * `no_new_privs` is set: then a thread may confine itself further at any time by a seccomp
     ///   filter or a Landlock domain, of which the kernel tells too little to compare them;
@@ -196,8 +196,8 @@ impl MemoryPolicy {
     }
 }
 
-/// Whether the calling thread shares directory and descriptors with the process's first thread
-/// (`kcmp(2)`). False where the kernel does not tell.
+/// Whether the calling thread shares working directory and descriptors with the process's first
+/// thread (`kcmp(2)`); false if the kernel refuses the call.
 pub(crate) fn shares_fs_and_files() -> bool {
     const KCMP_FILES: usize = 2;
     const KCMP_FS: usize = 3;

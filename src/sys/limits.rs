@@ -1,4 +1,4 @@
-//! What the machine and its keepers allow: resource limits, sysctls, cgroups, the auxiliary vector.
+//! Numbers that the system sets: resource limits, files of one number, the auxiliary vector.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
 use core::ffi::CStr;
@@ -29,7 +29,7 @@ pub(crate) fn rlimit(resource: u32) -> Option<u64> {
 }
 
 /// The first number in a small file such as `/proc/sys/kernel/pid_max`; `None` if the file is not
-/// there or starts otherwise (a cgroup's "max").
+/// there or does not begin with one (a cgroup's "max").
 pub(crate) fn read_number(path: &CStr) -> Option<u64> {
     let file = file::open(path, libc::O_RDONLY).ok()?;
     let mut buffer = [0u8; 32];
@@ -55,7 +55,7 @@ static AUXV: AtomicPtr<[u64; 2]> = AtomicPtr::new((&raw const EMPTY_AUXV).cast_m
 #[cfg(feature = "start")]
 static EMPTY_AUXV: [u64; 2] = [libc::AT_NULL, 0];
 
-/// Has [`getauxval`] look at this vector.
+/// Sets the vector that [`getauxval`] reads.
 ///
 /// # Safety
 /// `vector` must stay readable for good, and end in a pair whose key is AT_NULL.
@@ -73,8 +73,8 @@ pub(crate) fn getauxval(key: u64) -> Option<usize> {
     find_auxv(key, pairs)
 }
 
-/// A value of the auxiliary vector (`libc::AT_*`), which only `/proc` has where somebody else
-/// started the program.
+/// A value of the auxiliary vector (`libc::AT_*`), from `/proc`: without the feature `start` the
+/// vector's address on the initial stack is not known.
 #[cfg(not(feature = "start"))]
 pub(crate) fn getauxval(key: u64) -> Option<usize> {
     let file = file::open(c"/proc/self/auxv", libc::O_RDONLY).ok()?;

@@ -1,9 +1,10 @@
-//! `mmap(2)` and its kin, for private anonymous memory.
+//! `mmap(2)`, `munmap(2)`, `mprotect(2)`, `madvise(2)` and `mincore(2)`, for private anonymous memory.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::arch::{syscall2, syscall3, syscall6};
+use super::arch::{FIXED_PAGE_SIZE, syscall2, syscall3, syscall6};
 use super::errno::Errno;
 
 /// Install lightweight guards (Linux 6.13): no VMA of their own.
@@ -18,7 +19,7 @@ pub(crate) const MADV_GUARD_REMOVE: i32 = 103;
 pub(crate) fn map(len: usize) -> Result<NonNull<u8>, Errno> {
     let prot = libc::PROT_READ | libc::PROT_WRITE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
-    // SAFETY: a fresh mapping where the kernel finds room touches nobody's memory.
+    // SAFETY: a mapping at an address that the kernel chooses replaces no other.
     let returned = unsafe {
         syscall6(
             libc::SYS_mmap,
@@ -37,16 +38,16 @@ pub(crate) fn map(len: usize) -> Result<NonNull<u8>, Errno> {
 /// Unmaps whole pages.
 ///
 /// # Safety
-/// Nobody may use the range any more, the kernel for a task's stack included.
+/// No thread may access the range any more, and no task may have its stack in it.
 pub(crate) unsafe fn unmap(address: *mut u8, len: usize) -> Result<(), Errno> {
-    // SAFETY: the caller gives the range up.
+    // SAFETY: nothing uses the range any more, as the caller vouches.
     Errno::check(unsafe { syscall2(libc::SYS_munmap, address as usize, len) }).map(drop)
 }
 
 /// Changes the protection of whole pages (`libc::PROT_*`).
 ///
 /// # Safety
-/// Nobody may rely on the protection that goes away.
+/// No code may rely on access that `prot` takes away.
 pub(crate) unsafe fn mprotect(address: *mut u8, len: usize, prot: i32) -> Result<(), Errno> {
     // SAFETY: the caller owns the range.
     let returned = unsafe { syscall3(libc::SYS_mprotect, address as usize, len, prot as usize) };
@@ -56,7 +57,7 @@ pub(crate) unsafe fn mprotect(address: *mut u8, len: usize, prot: i32) -> Result
 /// Gives the kernel advice on whole pages (`libc::MADV_*`, the constants above).
 ///
 /// # Safety
-/// Nobody may rely on contents or access that the advice takes away.
+/// No code may rely on contents or access that the advice takes away.
 pub(crate) unsafe fn madvise(address: *mut u8, len: usize, advice: i32) -> Result<(), Errno> {
     // SAFETY: the caller owns the range.
     let returned = unsafe { syscall3(libc::SYS_madvise, address as usize, len, advice as usize) };
@@ -81,15 +82,11 @@ pub(crate) fn mincore(address: *const u8, len: usize, pages: &mut [u8]) -> Resul
     Errno::check(returned).map(drop)
 }
 
-/// The page size in bytes: 4096 on x86-64; on AArch64 the auxiliary vector tells.
+/// The page size in bytes: the architecture's, or where it has several the one that the auxiliary
+/// vector says.
 pub(crate) fn page_size() -> usize {
-    use core::sync::atomic::{AtomicUsize, Ordering};
-    #[cfg(target_arch = "x86_64")]
-    const FIXED: usize = 4096;
-    #[cfg(not(target_arch = "x86_64"))]
-    const FIXED: usize = 0;
-    // Relaxed: every thread computes the same value.
-    static PAGE_SIZE: AtomicUsize = AtomicUsize::new(FIXED);
+    // 0: not asked for yet. Relaxed: every thread computes the same value.
+    static PAGE_SIZE: AtomicUsize = AtomicUsize::new(FIXED_PAGE_SIZE);
     match PAGE_SIZE.load(Ordering::Relaxed) {
         0 => {
             let size = super::limits::getauxval(libc::AT_PAGESZ).unwrap_or(65536);

@@ -1,11 +1,10 @@
-//! GROUND: the kernel's ABI.
+//! The kernel's ABI, and every difference between the architectures.
 //!
-//! Every system call of the crate leaves through this room, and every raw integer of the kernel
-//! ends in it: above, there are types and [`Errno`]. Nothing here touches libc's `errno`,
-//! allocates, or decides.
+//! Every system call of the crate is made by this layer, and every raw integer of the kernel ends
+//! in it: the layers above see types and [`Errno`]. Nothing here accesses libc's `errno`,
+//! allocates, interprets the text of `/proc`, or chooses a policy.
 
 pub(crate) mod arch;
-pub(crate) mod cgroup;
 pub(crate) mod clone;
 pub(crate) mod credentials;
 mod errno;
@@ -14,8 +13,8 @@ pub(crate) mod futex;
 pub(crate) mod inherited;
 pub(crate) mod limits;
 pub(crate) mod memory;
+#[cfg(feature = "alloc")]
 pub(crate) mod process;
-pub(crate) mod procfs;
 pub(crate) mod sched;
 pub(crate) mod signal;
 pub(crate) mod task;

@@ -207,12 +207,6 @@ pub(crate) fn clear_cloexec(fd: i32) -> Result<(), Errno> {
     Errno::check(returned).map(drop)
 }
 
-/// Closes descriptor `fd`.
-pub(crate) fn close(fd: i32) -> Result<(), Errno> {
-    // SAFETY: no memory; the caller says the number is its to close.
-    Errno::check(unsafe { syscall1(libc::SYS_close, fd as usize) }).map(drop)
-}
-
 /// Marks every descriptor from `first` up close-on-exec (Linux 5.11).
 pub(crate) fn set_cloexec_from(first: u32) -> Result<(), Errno> {
     const CLOSE_RANGE_CLOEXEC: usize = 4;

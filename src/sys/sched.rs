@@ -3,23 +3,25 @@
 
 use core::time::Duration;
 
-use super::arch::{syscall0, syscall1, syscall2, syscall3, syscall4};
+#[cfg(feature = "hosted")]
+use super::arch::syscall1;
+use super::arch::{syscall0, syscall2, syscall3, syscall4};
 use super::errno::Errno;
 use super::futex::Deadline;
 
-/// Gives the processor up to whoever else wants it.
+/// Yields the processor to other threads (`sched_yield(2)`).
 pub(crate) fn yield_now() {
     // SAFETY: no arguments, no memory.
     unsafe { syscall0(libc::SYS_sched_yield) };
 }
 
-/// Sleeps so many nanoseconds, fewer than 10^9, or until a signal comes.
+/// Sleeps for `nanoseconds`, fewer than 10^9, or until a signal arrives.
 pub(crate) fn sleep_nanos(nanoseconds: i64) {
     let time = libc::timespec {
         tv_sec: 0,
         tv_nsec: nanoseconds,
     };
-    // SAFETY: the kernel reads `time`; there is nowhere to write what is left.
+    // SAFETY: the kernel reads `time`; a null pointer asks for no remainder.
     unsafe { syscall2(libc::SYS_nanosleep, core::ptr::from_ref(&time) as usize, 0) };
 }
 
@@ -50,11 +52,12 @@ impl Pauses {
     }
 }
 
-/// Sleeps at least this long, signals notwithstanding; for good, if the clock never gets there.
+/// Sleeps at least for `duration`, and resumes the sleep after a signal. Does not return if the end
+/// is beyond the range of the clock.
 pub(crate) fn sleep(duration: Duration) {
     let deadline = Deadline::after(duration).unwrap_or(Deadline::NEVER);
     loop {
-        // SAFETY: the kernel reads the point in time.
+        // SAFETY: the kernel reads the timespec.
         let returned = unsafe {
             syscall4(
                 libc::SYS_clock_nanosleep,
@@ -71,6 +74,7 @@ pub(crate) fn sleep(duration: Duration) {
 }
 
 /// The scheduling policy of thread `tid` (0: the caller), as a number.
+#[cfg(feature = "hosted")]
 pub(crate) fn policy(tid: i32) -> Result<usize, Errno> {
     // SAFETY: no memory.
     Errno::check(unsafe { syscall1(libc::SYS_sched_getscheduler, tid as usize) })
@@ -135,7 +139,7 @@ pub(crate) struct SchedAttr {
 /// Policy, nice value, priority and deadline parameters of the calling thread.
 pub(crate) fn get_attributes() -> Result<SchedAttr, Errno> {
     let mut attributes = SchedAttr::default();
-    // SAFETY: the kernel writes at most the size it is told.
+    // SAFETY: the kernel writes at most the size that is passed.
     let returned = unsafe {
         syscall4(
             libc::SYS_sched_getattr,
@@ -154,7 +158,7 @@ pub(crate) fn set_attributes(tid: i32, attributes: &SchedAttr) -> Result<(), Err
         size: size_of::<SchedAttr>() as u32,
         ..*attributes
     };
-    // SAFETY: the kernel reads the structure, whose size it is told.
+    // SAFETY: the kernel reads the structure, whose size is in its first word.
     let returned = unsafe {
         syscall3(
             libc::SYS_sched_setattr,

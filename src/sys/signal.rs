@@ -21,6 +21,7 @@ impl SigSet {
     }
 
     /// The set with `signal` in it; `None` if there is no such signal (1 to 64).
+    #[cfg(feature = "alloc")]
     pub(crate) const fn with(self, signal: i32) -> Option<Self> {
         if signal >= 1 && signal <= 64 {
             Some(Self(self.0 | 1 << (signal - 1)))
@@ -30,6 +31,7 @@ impl SigSet {
     }
 
     /// The signals in the set, the lowest first.
+    #[cfg(feature = "alloc")]
     pub(crate) fn iter(self) -> impl Iterator<Item = i32> {
         (1..=64).filter(move |signal| self.0 >> (signal - 1) & 1 == 1)
     }
@@ -110,6 +112,12 @@ pub(crate) fn send_to_process(pid: i32, signal: i32) -> Result<(), Errno> {
 }
 
 /// The kernel's `struct sigaction`, the same on x86-64 and AArch64 (not libc's).
+#[cfg(any(
+    all(feature = "start", not(test)),
+    feature = "panic-thread",
+    feature = "alloc",
+    feature = "hosted"
+))]
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct KernelAction {
@@ -120,16 +128,29 @@ struct KernelAction {
 }
 
 /// Sets the disposition of `signal` to the default. Has no effect on SIGKILL and SIGSTOP.
+#[cfg(any(
+    all(feature = "start", not(test)),
+    feature = "panic-thread",
+    feature = "alloc",
+    feature = "hosted"
+))]
 pub(crate) fn set_default(signal: i32) -> Result<(), Errno> {
     set_without_handler(signal, libc::SIG_DFL)
 }
 
 /// Has the process ignore `signal`.
+#[cfg(all(feature = "start", not(test)))]
 pub(crate) fn ignore(signal: i32) -> Result<(), Errno> {
     set_without_handler(signal, libc::SIG_IGN)
 }
 
 /// `disposition` is SIG_DFL or SIG_IGN.
+#[cfg(any(
+    all(feature = "start", not(test)),
+    feature = "panic-thread",
+    feature = "alloc",
+    feature = "hosted"
+))]
 fn set_without_handler(signal: i32, disposition: usize) -> Result<(), Errno> {
     let action = KernelAction {
         handler: disposition,
@@ -151,6 +172,7 @@ fn set_without_handler(signal: i32, disposition: usize) -> Result<(), Errno> {
 }
 
 /// Whether the program has a handler function for `signal`.
+#[cfg(feature = "alloc")]
 fn has_handler(signal: i32) -> bool {
     let mut action = KernelAction {
         handler: libc::SIG_DFL,
@@ -173,6 +195,7 @@ fn has_handler(signal: i32) -> bool {
 
 /// Gives every signal that has a handler its default disposition; ignored ones stay ignored. What
 /// `CLONE_CLEAR_SIGHAND` does, for kernels and sandboxes without `clone3`.
+#[cfg(feature = "alloc")]
 pub(crate) fn reset_handlers() {
     const SIGNALS: i32 = 64;
     for signal in 1..=SIGNALS {

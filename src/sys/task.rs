@@ -1,7 +1,9 @@
-//! What a task says about itself and leaves behind: ids, names, robust list, rseq, exit.
+//! The calling task: ids, name, robust list, rseq area, exit.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
-use super::arch::{syscall0, syscall1, syscall2, syscall3, syscall4, syscall5};
+#[cfg(feature = "hosted")]
+use super::arch::syscall4;
+use super::arch::{syscall0, syscall1, syscall2, syscall3, syscall5};
 use super::errno::Errno;
 
 /// The calling thread's id.
@@ -25,6 +27,11 @@ pub(crate) fn exit_group(status: i32) -> ! {
 }
 
 /// Ends the process by SIGABRT, as `abort(3)`.
+#[cfg(any(
+    feature = "hosted",
+    all(feature = "start", not(test)),
+    feature = "panic-thread"
+))]
 pub(crate) fn abort() -> ! {
     use super::signal::{self, SigSet};
     let _ = signal::set_default(libc::SIGABRT);
@@ -39,6 +46,7 @@ pub(crate) fn abort() -> ! {
 ///
 /// # Safety
 /// `head` must stay a valid list head until the thread ends or registers another.
+#[cfg(feature = "hosted")]
 pub(crate) unsafe fn set_robust_list(head: *mut u8) -> Result<(), Errno> {
     const HEAD_SIZE: usize = 24;
     // SAFETY: the caller vouches for the list.
@@ -61,7 +69,7 @@ pub(crate) fn robust_list() -> Result<*mut u8, Errno> {
     Errno::check(returned).map(|_| head)
 }
 
-/// Makes `word` what the kernel clears and wakes when the calling thread ends.
+/// Sets the word that the kernel clears, and whose futex it wakes, when the calling thread ends.
 ///
 /// # Errors
 /// The kernel has none: a filter refuses the call, and the old word stays.
@@ -100,6 +108,7 @@ pub(crate) fn is_only_thread() -> bool {
 }
 
 /// The word that the kernel will clear when the calling thread ends (needs CHECKPOINT_RESTORE).
+#[cfg(feature = "hosted")]
 pub(crate) fn get_tid_address() -> Result<*mut u32, Errno> {
     const PR_GET_TID_ADDRESS: usize = 40;
     let mut word: *mut u32 = core::ptr::null_mut();
@@ -118,6 +127,7 @@ pub(crate) fn get_tid_address() -> Result<*mut u32, Errno> {
 ///
 /// # Safety
 /// `area` must be `len` writable bytes, aligned to 32, for as long as the thread lives.
+#[cfg(feature = "hosted")]
 pub(crate) unsafe fn register_rseq(area: *mut u8, len: u32, signature: u32) -> Result<(), Errno> {
     // SAFETY: the caller vouches for the area.
     let returned = unsafe {

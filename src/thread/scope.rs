@@ -16,8 +16,8 @@ use super::spawn::packet::Result;
 use super::spawn::prepare;
 use crate::error::Error;
 use crate::primitive::atomic::{AtomicU32, Ordering};
+use crate::primitive::futex;
 use crate::runtime::{Rt, Runtime};
-use crate::sync::futex;
 use crate::sys::sched;
 
 /// What a scope knows of its threads. It lies on the stack of [`scope`], so nothing of it may be

@@ -21,7 +21,7 @@
 //! the slot, and read with Acquire by a thread that then gives the slot away.
 
 use crate::primitive::atomic::{AtomicU32, Ordering};
-use crate::sync::futex;
+use crate::primitive::futex;
 use crate::sys::futex::Deadline;
 use crate::sys::sched::Pauses;
 

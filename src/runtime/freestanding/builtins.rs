@@ -113,21 +113,6 @@ extern "C" fn __stack_chk_fail() -> ! {
     task::abort()
 }
 
-/// Where AArch64 code finds its canary; x86-64 has it in the thread control block.
-#[cfg(target_arch = "aarch64")]
-#[unsafe(no_mangle)]
-static __stack_chk_guard: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
-
-/// Sets AArch64's canary.
-#[cfg(target_arch = "aarch64")]
-pub(super) fn set_canary(canary: usize) {
-    __stack_chk_guard.store(canary, core::sync::atomic::Ordering::Relaxed);
-}
-
-/// x86-64 has its canary in each thread control block.
-#[cfg(target_arch = "x86_64")]
-pub(super) fn set_canary(_canary: usize) {}
-
 /// What the tables for unwinding in Rust's own `core` name. Nothing unwinds here, so nothing calls
 /// it; but the linker wants it defined.
 #[unsafe(no_mangle)]

@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "writes addresses into the program's own data")]
 
 use super::tls_image;
+use crate::sys::arch::R_RELATIVE;
 use crate::sys::{file, memory, task};
 
 const DT_NULL: usize = 0;
@@ -24,20 +25,8 @@ const TAGS: usize = 37;
 /// In `DT_FLAGS`: what `DT_TEXTREL` says.
 const DF_TEXTREL: usize = 4;
 
-/// "Nothing to do" of every architecture.
-const NONE: usize = 0;
-/// "The address the program was loaded at, plus the addend" (`R_X86_64_RELATIVE`).
-#[cfg(target_arch = "x86_64")]
-const RELATIVE: usize = 8;
-/// The same of AArch64 (`R_AARCH64_RELATIVE`).
-#[cfg(target_arch = "aarch64")]
-const RELATIVE: usize = 1027;
-/// "What the function at the addend says" (`R_X86_64_IRELATIVE`).
-#[cfg(all(target_arch = "x86_64", not(test)))]
-pub(super) const IRELATIVE: u32 = 37;
-/// The same of AArch64 (`R_AARCH64_IRELATIVE`).
-#[cfg(all(target_arch = "aarch64", not(test)))]
-pub(super) const IRELATIVE: u32 = 1032;
+/// "No relocation", on every architecture.
+const R_NONE: usize = 0;
 
 /// What the program asks of its loader and is not done here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,16 +179,16 @@ unsafe fn apply_dynamic(dynamic: *const [usize; 2], load_bias: usize) -> Result<
     }
     // SAFETY: as in `relocate_self`.
     unsafe {
-        by_addends(
+        apply_rela(
             load_bias.wrapping_add(values[DT_RELA]),
             values[DT_RELASZ],
-            moved,
+            load_bias,
         )?;
         // What the linker would bind late, had it a library to bind to.
-        by_addends(
+        apply_rela(
             load_bias.wrapping_add(values[DT_JMPREL]),
             values[DT_PLTRELSZ],
-            moved,
+            load_bias,
         )?;
         let relr = load_bias.wrapping_add(values[DT_RELR]);
         let words = values[DT_RELRSZ] / size_of::<usize>();
@@ -210,15 +199,15 @@ unsafe fn apply_dynamic(dynamic: *const [usize; 2], load_bias: usize) -> Result<
 
 /// # Safety
 /// The table of `len` bytes describes the program, which was moved by `load_bias`.
-unsafe fn by_addends(table: usize, len: usize, load_bias: usize) -> Result<(), Unsupported> {
+unsafe fn apply_rela(table: usize, len: usize, load_bias: usize) -> Result<(), Unsupported> {
     let mut at = table;
     while at < table.wrapping_add(len) {
         // SAFETY: as in `relocate_self`.
         unsafe {
             let entry = at as *const Rela;
             match (*entry).info {
-                NONE => {}
-                RELATIVE => {
+                R_NONE => {}
+                R_RELATIVE => {
                     let place = load_bias.wrapping_add((*entry).offset) as *mut usize;
                     *place = load_bias.wrapping_add((*entry).addend);
                 }
@@ -278,12 +267,12 @@ mod tests {
         let rela = [
             Rela {
                 offset: 8,
-                info: RELATIVE,
+                info: R_RELATIVE,
                 addend: 0x1000,
             },
             Rela {
                 offset: 16,
-                info: NONE,
+                info: R_NONE,
                 addend: 0x1000,
             },
         ];
@@ -319,8 +308,8 @@ mod tests {
             addend: 7,
         };
         let tables = [
-            other(RELATIVE + 1),
-            other(1 << 32 | RELATIVE),
+            other(R_RELATIVE + 1),
+            other(1 << 32 | R_RELATIVE),
             other(u32::MAX as usize),
         ];
         for entry in &tables {

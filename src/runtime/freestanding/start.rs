@@ -58,11 +58,11 @@ use core::ffi::{CStr, c_char};
 use core::fmt;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering, compiler_fence};
 
-use super::{builtins, init_main_thread, relocate, tls_image};
+use super::{init_main_thread, relocate, tls_image};
 use crate::error::Error;
 use crate::runtime::tls_values;
 use crate::sys::futex::{self, Sharing};
-use crate::sys::{file, limits, signal, task};
+use crate::sys::{arch, file, limits, signal, task};
 
 /// Names the function that a program without libc begins with: `fn() -> i32`, whose result is the
 /// exit status.
@@ -143,7 +143,7 @@ unsafe extern "C" fn __rawthread_begin(
     ifuncs_end: *const u8,
 ) -> ! {
     if ifuncs != ifuncs_end {
-        relocate::refuse_kind(relocate::IRELATIVE);
+        relocate::refuse_kind(arch::R_IRELATIVE);
     }
     // SAFETY: the kernel ends the environment with a null pointer, behind which the vector lies.
     unsafe {
@@ -190,7 +190,7 @@ unsafe fn run(stack: *const usize, auxv: *const [u64; 2]) -> ! {
     if initialized.is_err() {
         relocate::fatal(b"fatal: no memory for the main thread's control block\n");
     }
-    builtins::set_canary(tls_image::get().map_or(0, |image| image.canary));
+    arch::set_canary(tls_image::get().map_or(0, |image| image.canary));
     PROCESS.store(task::pid(), Ordering::Relaxed);
     file::occupy_standard_streams();
     let _ = signal::ignore(libc::SIGPIPE);

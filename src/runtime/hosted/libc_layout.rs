@@ -427,10 +427,6 @@ fn find_rseq() -> Option<Rseq> {
 /// # Safety
 /// `thread_pointer` is the calling thread's TCB.
 pub(super) unsafe fn register_rseq(thread_pointer: *mut u8) {
-    #[cfg(target_arch = "x86_64")]
-    const SIGNATURE: u32 = 0x5305_3053;
-    #[cfg(target_arch = "aarch64")]
-    const SIGNATURE: u32 = 0xd428_bc00;
     const CPU_ID_UNINITIALIZED: u32 = u32::MAX;
     const CPU_ID_REGISTRATION_FAILED: u32 = u32::MAX - 1;
 
@@ -445,7 +441,7 @@ pub(super) unsafe fn register_rseq(thread_pointer: *mut u8) {
             .cast::<u32>()
             .write_volatile(CPU_ID_UNINITIALIZED);
         area.add(8).cast::<u64>().write_volatile(0);
-        if task::register_rseq(area, rseq.len, SIGNATURE).is_err() {
+        if task::register_rseq(area, rseq.len, arch::RSEQ_SIGNATURE).is_err() {
             // Readers of cpu_id then ask the kernel instead.
             area.add(4)
                 .cast::<u32>()

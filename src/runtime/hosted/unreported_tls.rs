@@ -17,8 +17,9 @@ use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{donor, modules, symbols, thread_pointer, tls_reset};
+use super::{donor, modules, symbols, tls_reset};
 use crate::runtime::Slot;
+use crate::sys::arch;
 
 /// The public part of a module's description (link.h). Read under the loader's lock, as
 /// [`modules::for_each_module`]'s visitors are called: it guards the chain against coming and going.
@@ -83,36 +84,10 @@ impl LinkMapTls {
     }
 }
 
-/// Where the block with this offset lies in the calling thread.
-#[cfg(target_arch = "x86_64")]
-fn block_at(offset: usize) -> usize {
-    (thread_pointer() as usize).wrapping_sub(offset)
-}
-
-/// Where the block with this offset lies in the calling thread.
-#[cfg(target_arch = "aarch64")]
-fn block_at(offset: usize) -> usize {
-    (thread_pointer() as usize).wrapping_add(offset)
-}
-
-/// The part of `stack` that static TLS of the thread at its top lies in: it ends at the thread
-/// pointer.
-#[cfg(target_arch = "x86_64")]
-fn static_tls_range(stack: Range<usize>) -> Range<usize> {
-    stack.start..thread_pointer() as usize
-}
-
-/// The part of `stack` that static TLS of the thread at its top lies in: two words above the
-/// thread pointer it begins.
-#[cfg(target_arch = "aarch64")]
-fn static_tls_range(stack: Range<usize>) -> Range<usize> {
-    thread_pointer() as usize + 16..stack.end
-}
-
 /// Where static TLS of the calling thread, whose slot this is, may lie.
 pub(super) fn own_static_tls_range(slot: Slot) -> Range<usize> {
     let (base, len) = slot.region().stack();
-    static_tls_range(base as usize..base as usize + len)
+    arch::static_tls_range(base as usize..base as usize + len)
 }
 
 /// Finds the blocks of the calling thread that the loader does not tell, module by module.
@@ -134,7 +109,9 @@ impl UnreportedBlocks {
         Self {
             fields_offset: fields_offset(),
             rest: None,
-            static_tls: static_tls_range(frames..base as usize + len - donor::INLINE_PACKET_MAX),
+            static_tls: arch::static_tls_range(
+                frames..base as usize + len - donor::INLINE_PACKET_MAX,
+            ),
         }
     }
 
@@ -161,7 +138,7 @@ impl UnreportedBlocks {
         // SAFETY: all link_maps are of one type, and in one of them the words were found at this
         // place; glibc's loader makes no others. They are words of the C type, so aligned.
         let words = unsafe { LinkMapTls::read(map as usize + self.fields_offset) };
-        let block = block_at(words.offset);
+        let block = arch::static_tls_block(words.offset);
         let fits =
             self.static_tls.contains(&block) && words.block_len <= self.static_tls.end - block;
         // The loader's marks for "no offset" (0, -1, -2) lie outside of the area.
@@ -244,7 +221,7 @@ unsafe extern "C" fn locate_fields(
     while at + LinkMapTls::LEN <= readable {
         // SAFETY: readable, by the line above; a link_map is aligned for pointers.
         let words = unsafe { LinkMapTls::read(map as usize + at) };
-        if words.matches(info, tls) && block_at(words.offset) == block as usize {
+        if words.matches(info, tls) && arch::static_tls_block(words.offset) == block as usize {
             *fields_offset = at;
             return 1;
         }

@@ -1,4 +1,4 @@
-//! A ticket counter and the word that the early ones sleep on.
+//! A ticket counter and the word that all but the last thread of a round sleep on.
 //!
 //! | field | meaning |
 //! |---|---|
@@ -9,23 +9,23 @@
 //!   than `size` threads use the barrier and rounds overlap.
 //! * BARRIER-2. `generation` is only added to, once for each round. Where the leader of a later round is
 //!   faster than that of an earlier one, the earlier round passes on the later one's count and
-//!   the later round waits for the earlier leader: nobody passes before their own round is full.
+//!   the later round waits for the earlier leader: no thread passes before its own round is full.
 //!
 //! BARRIER-2 needs an argument: round `r` passes when `generation > r`, that is when `r + 1` leaders have
-//! arrived. Leaders of rounds beyond `r` arrive only when every ticket of round `r` is drawn. So
+//! arrived. Leaders of rounds beyond `r` arrive only when every ticket of round `r` is taken. So
 //! among `r + 1` leaders either one is beyond `r`, or they are those of rounds 0 to `r`: in both
 //! cases round `r` is full.
 //!
 //! Orderings: an arrival is Release and Acquire, and so the leader, whose ticket is the last of
 //! its round, happens after every arrival of the round; it adds to `generation` with Release and the
-//! others look with Acquire. Hence what anybody did before the barrier happens before what
-//! anybody does after it. A thread that passes by a later leader's count has that too: that
-//! leader's ticket comes after.
+//! others load it with Acquire. Hence what any thread did before the barrier happens before what
+//! any thread does after it. That holds too for a thread that passes on a later leader's count,
+//! as that leader's ticket comes later.
 
 use crate::primitive::atomic::Ordering::{AcqRel, Acquire, Release};
 use crate::primitive::atomic::{AtomicU32, AtomicU64};
+use crate::primitive::futex;
 use crate::primitive::maybe_const_fn;
-use crate::sync::futex;
 
 pub(crate) struct RawBarrier {
     tickets: AtomicU64,
@@ -45,18 +45,18 @@ impl RawBarrier {
         }
     }
 
-    /// Draws a ticket. 2^64 of them do not run out.
+    /// Takes a ticket. 2^64 of them do not run out.
     fn take_ticket(&self) -> u64 {
         self.tickets.fetch_add(1, AcqRel)
     }
 
     /// Whether `round` may pass in view of `generation`. Both count rounds modulo 2^32; the difference
-    /// tells before from after as long as no thread sleeps through 2^31 rounds.
+    /// distinguishes before from after as long as no thread sleeps through 2^31 rounds.
     fn is_open(generation: u32, round: u64) -> bool {
         (generation.wrapping_sub(round as u32) as i32) > 0
     }
 
-    /// Waits for the round to fill; says whether the caller leads it.
+    /// Waits until the round is full; returns whether the caller leads it.
     pub(crate) fn wait(&self) -> bool {
         let ticket = self.take_ticket();
         let round = ticket / self.size;

@@ -1,8 +1,8 @@
-//! The words: one lock, one file, one state; no data, no guards.
+//! The state words of the locks, without data and guards.
 //!
-//! Each file names its bit patterns in a table, changes them only by named transitions, and
-//! numbers the invariants that its orderings and the guards above lean on. Nothing here is
-//! unsafe: what a lock protects is the business of the guards in the room around.
+//! Each file lists the bit patterns of its words in a table, changes them only by named
+//! transitions, and numbers the invariants on which its orderings and the guards in `sync` rely.
+//! Nothing here is unsafe: access to the data is the guards' part.
 
 mod barrier;
 mod condvar;

@@ -4,11 +4,11 @@
 //! |---|---|---|
 //! | `FREE` | none | none, or a wake is under way (RAWMUTEX-2) |
 //! | `HELD` | one | none, or a wake is under way (RAWMUTEX-2) |
-//! | `CONTENDED` | one | perhaps: who leaves must wake one |
+//! | `CONTENDED` | one | perhaps: the unlock must wake one |
 //!
 //! * RAWMUTEX-1. Only the transition out of `FREE` makes a holder, and only the holder makes `FREE`.
-//! * RAWMUTEX-2. Where a thread sleeps, the word is `CONTENDED`, or a wake is under way: the one who owes
-//!   it has not made it yet, or the woken thread has not yet looked at the word. A thread that has
+//! * RAWMUTEX-2. Where a thread sleeps, the word is `CONTENDED`, or a wake is under way: the unlocking
+//!   thread has not made it yet, or the woken thread has not yet read the word. A thread that has
 //!   slept takes the lock as `CONTENDED`, or sets `CONTENDED` and sleeps again, because it cannot
 //!   know whether it was the last sleeper.
 //!
@@ -19,15 +19,15 @@
 
 use crate::primitive::atomic::AtomicU32;
 use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::primitive::futex;
 use crate::primitive::maybe_const_fn;
-use crate::sync::futex;
-use crate::sync::spin::Spin;
+use crate::primitive::spin::Spin;
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
 const CONTENDED: u32 = 2;
 
-/// What a leaving holder owes.
+/// What an unlock has to do after the word is `FREE`.
 #[must_use]
 enum Unlock {
     NoWaiters,
@@ -54,13 +54,13 @@ impl RawMutex {
             .is_ok()
     }
 
-    /// Anything to `CONTENDED`; says whether that took the lock.
+    /// Anything to `CONTENDED`; returns whether that acquired the lock.
     #[must_use]
     fn swap_contended(&self) -> bool {
         self.word.swap(CONTENDED, Acquire) == FREE
     }
 
-    /// The holder's way to `FREE`.
+    /// The holder's transition to `FREE`.
     #[inline]
     fn release(&self) -> Unlock {
         match self.word.swap(FREE, Release) {
@@ -87,8 +87,8 @@ impl RawMutex {
         }
     }
 
-    /// Looks until the lock is free, or has sleepers, or patience ends. A lock with sleepers is
-    /// not worth a spin: its holder is about to pay for a wake.
+    /// Spins until the lock is free or has sleepers, or the spin limit is reached. A lock with
+    /// sleepers is not worth a spin: its holder will make a system call to wake one.
     fn spin(&self) -> u32 {
         let mut spin = Spin::new();
         loop {
@@ -99,7 +99,7 @@ impl RawMutex {
         }
     }
 
-    /// Lets go. Only the holder may call this (RAWMUTEX-1); the guards see to that.
+    /// Unlocks. Only the holder may call this (RAWMUTEX-1), which the guards ensure.
     #[inline]
     pub(crate) fn unlock(&self) {
         if let Unlock::WakeOne = self.release() {

@@ -1,26 +1,26 @@
-//! One word: how far an initialisation is, and whether somebody sleeps on it.
+//! One word: how far an initialisation is, and whether a thread sleeps on it.
 //!
 //! | stage (low 2 bits) | meaning | with `WAITERS` |
 //! |---|---|---|
-//! | `INCOMPLETE` | nobody has begun | sleepers that wait for others to do it |
+//! | `INCOMPLETE` | no attempt yet | threads in `wait` sleep |
 //! | `POISONED` | the last attempt panicked | the same |
-//! | `RUNNING` | one thread runs the closure | sleepers, and whoever ends it wakes all |
-//! | `COMPLETE` | for good | never |
+//! | `RUNNING` | one thread runs the closure | threads sleep; the end of the closure wakes all |
+//! | `COMPLETE` | final | never |
 //!
 //! * ONCE-1. One thread at a time has the [`InitGuard`], from `begin` to `complete`.
 //! * ONCE-2. `COMPLETE` is final, and reached only from ONCE-1's thread after its closure returned.
-//! * ONCE-3. Where a thread sleeps, the word has `WAITERS`, or it was `complete`d and the wake is on its
+//! * ONCE-3. Where a thread sleeps, the word has `WAITERS`, or it was `complete`d and the wake is under
 //!   way. `begin` keeps the bit and `complete` clears it.
 //!
-//! Orderings: `complete` is Release and every look that can answer `COMPLETE` is Acquire, so whoever sees
-//! `COMPLETE` sees what the closure did. `begin` is Acquire too: it may follow a later `POISONED` than
-//! the look saw, and reads what that attempt left behind. `set_waiters` only says that someone sleeps:
+//! Orderings: `complete` is Release and every load that can return `COMPLETE` is Acquire, so a thread that
+//! reads `COMPLETE` sees what the closure did. `begin` is Acquire too: it may follow a later `POISONED` than
+//! the load saw, and reads what that attempt left behind. `set_waiters` only says that a thread sleeps:
 //! Relaxed; being a read-modify-write it does not cut an earlier Release off from a later Acquire.
 
 use crate::primitive::atomic::AtomicU32;
 use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::primitive::futex;
 use crate::primitive::maybe_const_fn;
-use crate::sync::futex;
 
 const INCOMPLETE: u32 = 0;
 const POISONED: u32 = 1;
@@ -28,12 +28,12 @@ const RUNNING: u32 = 2;
 const COMPLETE: u32 = 3;
 const WAITERS: u32 = 4;
 
-/// What a thread that came for the initialisation is told.
+/// The outcome of [`RawOnce::begin_or_wait`].
 #[must_use]
 pub(crate) enum Begin<'a> {
-    /// It is done.
+    /// The initialisation is complete.
     Complete,
-    /// It is this thread's to do.
+    /// This thread must run the closure.
     Run(InitGuard<'a>),
     /// The last attempt panicked, and the caller did not ask for another.
     Poisoned,
@@ -96,7 +96,7 @@ impl RawOnce {
         })
     }
 
-    /// Adds `WAITERS`; says whether the word is now `seen` with it.
+    /// Adds `WAITERS`; returns whether the word is now `seen` with it.
     #[must_use]
     fn set_waiters(&self, seen: u32) -> bool {
         seen & WAITERS != 0
@@ -106,13 +106,13 @@ impl RawOnce {
                 .is_ok()
     }
 
-    /// `RUNNING` to what came of it; says whether there may be sleepers.
+    /// `RUNNING` to the outcome; returns whether there may be sleepers.
     #[must_use]
     fn complete(&self, stage: u32) -> bool {
         self.word.swap(stage, Release) & WAITERS != 0
     }
 
-    /// Asks for the initialisation: waits for a running one, or gets the turn.
+    /// Waits for an initialisation that runs, or starts one.
     #[cold]
     pub(crate) fn begin_or_wait(&self, ignore_poison: bool) -> Begin<'_> {
         loop {
@@ -130,7 +130,7 @@ impl RawOnce {
         }
     }
 
-    /// Sleeps until others have done it; `false` says that it is poisoned.
+    /// Sleeps until another thread has completed it; returns `false` if it is poisoned.
     #[cold]
     #[must_use]
     pub(crate) fn wait(&self, ignore_poison: bool) -> bool {
@@ -144,7 +144,7 @@ impl RawOnce {
         }
     }
 
-    /// One sleep at most: the caller looks again.
+    /// Sleeps at most once: the caller reads the word again.
     fn sleep(&self, seen: u32) {
         if self.set_waiters(seen) {
             futex::wait(&self.word, seen | WAITERS);

@@ -1,4 +1,4 @@
-//! Two words: who holds the lock and who sleeps; and a turnstile for writers.
+//! Two words: the holders and whether threads sleep; and a sequence on which writers sleep.
 //!
 //! `state`, from its parts:
 //!
@@ -10,38 +10,38 @@
 //!
 //! | `WRITERS_SLEEP` | `READERS_SLEEP` | meaning |
 //! |---|---|---|
-//! | 0 | 0 | nobody sleeps, or a wake is under way |
+//! | 0 | 0 | no thread sleeps, or a wake is under way |
 //! | 1 | 0 | a writer may sleep on `writer_notify` |
 //! | 0 | 1 | readers may sleep on `state` |
 //! | 1 | 1 | both; the next wake is a writer's |
 //!
-//! A sleep bit with `COUNT` 0 is passing: who made the count 0 is about to wake, or has woken a
-//! writer and left `READERS_SLEEP` for it to see to.
+//! A sleep bit with `COUNT` 0 is transient: the thread that made the count 0 is about to wake, or has
+//! woken a writer, whose unlock will clear `READERS_SLEEP`.
 //!
 //! `writer_notify` counts the wakes meant for writers, wrapping. Writers sleep on it and readers on
 //! `state`, so that waking one writer does not wake the readers.
 //!
 //! * RAWRWLOCK-1. `COUNT` goes up only from a value that admits it, and down only by a holder.
 //! * RAWRWLOCK-2. Only a holder's arrival at `COUNT` 0 and [`RawRwLock::wake`] (and a downgrade, for
-//!   readers) clear sleep bits; whoever clears one wakes.
+//!   readers) clear sleep bits; the thread that clears one makes the wake.
 //! * RAWRWLOCK-3. A reader sleeps only while `state` is exactly what it saw, with `READERS_SLEEP`.
 //! * RAWRWLOCK-4. A writer reads `writer_notify` before it checks that `WRITERS_SLEEP` stands; a waker clears the
 //!   bit before it changes `writer_notify`. So the writer sees the bit gone or the kernel sees `writer_notify`
 //!   changed. A writer that slept keeps `WRITERS_SLEEP` when it takes the lock: it cannot know
 //!   whether it was the last.
-//! * RAWRWLOCK-5. No reader comes in past a sleeper: writers are not starved by a stream of readers.
-//!   Writers do come in past sleepers, since a lock that is free and idle helps nobody.
+//! * RAWRWLOCK-5. No reader acquires the lock past a sleeper: writers are not starved by a stream of readers.
+//!   Writers do come in past sleepers: otherwise the lock would idle until the woken thread runs.
 //!
 //! Orderings: the ways in are Acquire and the ways out Release, all read-modify-writes of
 //! `state`, so a writer happens after all that left before it, and a reader after the last
 //! writer. Sleep bits carry no data: Relaxed. `writer_notify` is Release and Acquire for RAWRWLOCK-4: a writer that
-//! reads the new turn sees the bit cleared.
+//! reads the new value sees the bit cleared.
 
 use crate::primitive::atomic::AtomicU32;
 use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::primitive::futex;
 use crate::primitive::maybe_const_fn;
-use crate::sync::futex;
-use crate::sync::spin::Spin;
+use crate::primitive::spin::Spin;
 
 const WRITERS_SLEEP: u32 = 1 << 31;
 const READERS_SLEEP: u32 = 1 << 30;
@@ -49,7 +49,7 @@ const COUNT: u32 = READERS_SLEEP - 1;
 const WRITER: u32 = COUNT;
 const MAX_READERS: u32 = WRITER - 1;
 
-/// A value of `state` that was seen.
+/// A value of `state` that was loaded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Snapshot(u32);
 
@@ -120,7 +120,7 @@ impl RawRwLock {
             .is_ok()
     }
 
-    /// Adds a sleep bit; says whether `state` is now `seen` with it.
+    /// Adds a sleep bit; returns whether `state` is now `seen` with it.
     #[must_use]
     fn set_waiting(&self, seen: Snapshot, bit: u32) -> bool {
         seen.0 & bit != 0
@@ -233,7 +233,7 @@ impl RawRwLock {
         }
     }
 
-    /// Looks until `good`, or somebody sleeps, or patience ends.
+    /// Spins until `good` holds or a thread sleeps, or the spin limit is reached.
     fn spin(&self, good: impl Fn(Snapshot) -> bool) -> Snapshot {
         let mut spin = Spin::new();
         loop {
@@ -244,7 +244,7 @@ impl RawRwLock {
         }
     }
 
-    /// One reader leaves. Only for a reader (RAWRWLOCK-1).
+    /// Unlocks for one reader. Only a reader may call this (RAWRWLOCK-1).
     #[inline]
     pub(crate) fn unlock_read(&self) {
         let left = Snapshot(self.state.fetch_sub(1, Release) - 1);
@@ -253,7 +253,7 @@ impl RawRwLock {
         }
     }
 
-    /// The writer leaves. Only for the writer (RAWRWLOCK-1).
+    /// Unlocks for the writer. Only the writer may call this (RAWRWLOCK-1).
     #[inline]
     pub(crate) fn unlock_write(&self) {
         let left = Snapshot(self.state.fetch_sub(WRITER, Release) - WRITER);
@@ -262,7 +262,7 @@ impl RawRwLock {
         }
     }
 
-    /// The writer becomes a reader. Only for the writer (RAWRWLOCK-1).
+    /// Turns the writer into a reader. Only the writer may call this (RAWRWLOCK-1).
     pub(crate) fn downgrade(&self) {
         let before = Snapshot(self.state.fetch_sub(WRITER - 1, Release));
         // With a writer asleep they would not be admitted (RAWRWLOCK-5). Without one, this holder is the
@@ -275,8 +275,8 @@ impl RawRwLock {
 
     /// Wakes a writer, or if there is none all readers. `seen` was free and had sleepers.
     ///
-    /// Where a transition fails, the lock has been taken meanwhile and the duty with it, or
-    /// another waker was faster; what is seen after the first step may still be ours to do.
+    /// Where a transition fails, the lock has been acquired meanwhile, and its unlock makes the wake,
+    /// or another waker was faster; after the first step a wake may still be left to this thread.
     #[cold]
     fn wake(&self, mut seen: Snapshot) {
         if seen == Snapshot(WRITERS_SLEEP) {
@@ -292,7 +292,7 @@ impl RawRwLock {
                 return;
             }
             if self.wake_writer() {
-                // It will take the lock, and its leaving wakes the readers.
+                // It will acquire the lock, and its unlock wakes the readers.
                 return;
             }
             seen = Snapshot(READERS_SLEEP);
@@ -302,7 +302,7 @@ impl RawRwLock {
         }
     }
 
-    /// The second half of RAWRWLOCK-4; says whether a writer was asleep.
+    /// The second half of RAWRWLOCK-4; returns whether a writer was asleep.
     fn wake_writer(&self) -> bool {
         self.writer_notify.fetch_add(1, Release);
         futex::wake_one(&self.writer_notify)

@@ -1,27 +1,27 @@
-//! One word: the free permits, and whether somebody sleeps.
+//! One word: the free permits, and whether a thread sleeps.
 //!
 //! | `WAITERS` (bit 31) | permits (low 31 bits) | meaning |
 //! |---|---|---|
-//! | 0 | any | nobody sleeps, or a wake is under way (SEMAPHORE-1) |
-//! | 1 | 0 | a thread may sleep: who releases must wake one |
+//! | 0 | any | no thread sleeps, or a wake is under way (SEMAPHORE-1) |
+//! | 1 | 0 | a thread may sleep: a release must wake one |
 //! | 1 | more | a thread that has slept took one of several; others may sleep, one of them woken (SEMAPHORE-2) |
 //!
-//! * SEMAPHORE-1. Where a thread sleeps, the word has `WAITERS`, or a wake is under way: the one who owes
-//!   it has not made it yet, or the woken thread has not yet looked at the word. A thread that has
+//! * SEMAPHORE-1. Where a thread sleeps, the word has `WAITERS`, or a wake is under way: the releasing
+//!   thread has not made it yet, or the woken thread has not yet read the word. A thread that has
 //!   slept leaves `WAITERS` behind, whether it takes a permit or sleeps again. One that gives up
-//!   does so only out of a sleep that no wake ended, and leaves the bit alone.
+//!   does so only after a sleep that no wake ended, and leaves the bit unchanged.
 //! * SEMAPHORE-2. Where there are permits and a thread sleeps, a wake is under way. A release
 //!   wakes one; a thread that has slept and leaves permits behind wakes the next.
 //!
-//! Orderings: a release is Release and a take is Acquire, both read-modify-writes of the word: who
-//! takes a permit sees what every thread did that released before. The mark is Relaxed, it
+//! Orderings: a release is Release and a take is Acquire, both read-modify-writes of the word: what
+//! a thread did before a release happens before what a thread does after a later take. The mark is Relaxed, it
 //! carries no data.
 
 use crate::primitive::atomic::AtomicU32;
 use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::primitive::futex;
 use crate::primitive::maybe_const_fn;
-use crate::sync::futex::{self, TimedOut};
-use crate::sys::futex::Deadline;
+use crate::sys::futex::{Deadline, TimedOut};
 
 const WAITERS: u32 = 1 << 31;
 pub(crate) const MAX_PERMITS: u32 = WAITERS - 1;
@@ -42,7 +42,7 @@ impl RawSemaphore {
         self.word.load(Relaxed) & !WAITERS
     }
 
-    /// One permit less, `waiters` added; `None` if there is none, else what is left.
+    /// Takes a permit and adds `waiters`; returns the remaining permits, `None` if there was none.
     #[inline]
     fn take(&self, waiters: u32) -> Option<u32> {
         let mut seen = self.word.load(Relaxed);
@@ -58,7 +58,7 @@ impl RawSemaphore {
         None
     }
 
-    /// No permits to no permits and `WAITERS`; says whether that is the word now.
+    /// Sets `WAITERS` in a word without permits; returns whether that is the word now.
     #[must_use]
     fn set_waiters(&self) -> bool {
         matches!(
@@ -67,8 +67,8 @@ impl RawSemaphore {
         )
     }
 
-    /// `count` permits more, `WAITERS` cleared; says whether it was set. `None` if they do not
-    /// fit.
+    /// Adds `count` permits and clears `WAITERS`; returns whether it was set, `None` if the permits
+    /// do not fit.
     #[inline]
     fn put(&self, count: u32) -> Option<bool> {
         let mut seen = self.word.load(Relaxed);
@@ -109,7 +109,7 @@ impl RawSemaphore {
         }
     }
 
-    /// `false` if the permits do not fit.
+    /// Adds `count` permits and wakes a waiter; returns `false` if the permits do not fit.
     #[must_use]
     pub(crate) fn release(&self, count: u32) -> bool {
         match self.put(count) {

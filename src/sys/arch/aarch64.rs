@@ -13,7 +13,7 @@
 
 use core::arch::{asm, naked_asm};
 
-use super::ChildEntry;
+use super::types::ChildEntry;
 
 /// A system call with 0 arguments.
 ///
@@ -281,6 +281,7 @@ pub(crate) fn stack_pointer() -> *mut u8 {
 }
 
 /// Whether the processor keeps return addresses on a shadow stack (GCS) for the calling thread.
+#[cfg(feature = "hosted")]
 pub(crate) fn has_shadow_stack() -> bool {
     let off: usize;
     // `chkfeat x16` clears the bits of what is on; a hint, thus no operation, where it is not known.
@@ -300,6 +301,7 @@ pub(crate) fn has_shadow_stack() -> bool {
 ///
 /// # Safety
 /// `pointer` must be the address of a TCB that fits every piece of code this thread runs next.
+#[cfg(not(feature = "hosted"))]
 pub(crate) unsafe fn set_thread_pointer(pointer: *mut u8) -> isize {
     // SAFETY: the caller vouches for the TCB.
     unsafe { asm!("msr tpidr_el0, {}", in(reg) pointer, options(nostack, preserves_flags)) };
@@ -344,8 +346,43 @@ pub(crate) unsafe fn set_float_environment(environment: u64) {
     }
 }
 
-/// Keeps the caller's frame for [`restore_context`], which makes this call return on another kernel
-/// thread, and goes on in `next(argument)`, on the stack below. Returns only when resumed.
+/// The page size in bytes, or 0: here the kernel's configuration decides, and the auxiliary vector
+/// has it.
+pub(crate) const FIXED_PAGE_SIZE: usize = 0;
+
+/// The fourth and the fifth argument of `clone`: the thread pointer, then the child's tid word
+/// (the kernel's `CONFIG_CLONE_BACKWARDS`).
+pub(crate) const fn order_clone_tail(child_tid: usize, tls: usize) -> [usize; 2] {
+    [tls, child_tid]
+}
+
+/// The signature of rseq areas, which glibc's abort handlers carry (`RSEQ_SIG` of sys/rseq.h).
+#[cfg(feature = "hosted")]
+pub(crate) const RSEQ_SIGNATURE: u32 = 0xd428_bc00;
+
+/// The type of relocations "load bias plus addend" (`R_AARCH64_RELATIVE`).
+#[cfg(all(not(feature = "hosted"), any(feature = "start", test)))]
+pub(crate) const R_RELATIVE: usize = 1027;
+
+/// The type of relocations that call a function for the value (`R_AARCH64_IRELATIVE`).
+#[cfg(all(not(feature = "hosted"), feature = "start", not(test)))]
+pub(crate) const R_IRELATIVE: u32 = 1032;
+
+/// The address of the calling thread's TLS block that lies `offset` bytes above the thread pointer.
+#[cfg(feature = "hosted")]
+pub(crate) fn static_tls_block(offset: usize) -> usize {
+    (thread_pointer() as usize).wrapping_add(offset)
+}
+
+/// The part of `area` that static TLS of the calling thread lies in: it begins two words above the
+/// thread pointer.
+#[cfg(feature = "hosted")]
+pub(crate) fn static_tls_range(area: core::ops::Range<usize>) -> core::ops::Range<usize> {
+    thread_pointer() as usize + 16..area.end
+}
+
+/// Saves the caller's frame and calls `next(argument)` on the stack below it; returns when
+/// [`restore_context`] continues the frame, on whichever kernel thread calls that.
 ///
 /// Saves what a function must preserve (x19 to x30, d8 to d15) on the stack and the stack pointer
 /// in `*frame`.
@@ -358,7 +395,8 @@ pub(crate) unsafe fn set_float_environment(environment: u64) {
 ///
 /// # Safety
 /// `next` must be sound to run here. The stack at and above the stored pointer must stay untouched
-/// until the frame is resumed or forgotten.
+/// until the frame is restored or given up.
+#[cfg(feature = "hosted")]
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn save_context(
     frame: *mut usize,
@@ -388,11 +426,12 @@ pub(crate) unsafe extern "C" fn save_context(
     )
 }
 
-/// Continues after the [`save_context`] that stored `frame`, on the calling kernel thread.
+/// Returns from the [`save_context`] that stored `frame`, on the calling kernel thread.
 ///
 /// # Safety
-/// `frame` must come from `save_context`, be resumed at most once, and its stack must be as it left
+/// `frame` must come from `save_context`, be restored at most once, and its stack must be as it left
 /// it; the calling thread's own frames are lost.
+#[cfg(feature = "hosted")]
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn restore_context(frame: usize) -> ! {
     naked_asm!(
@@ -412,10 +451,10 @@ pub(crate) unsafe extern "C" fn restore_context(frame: usize) -> ! {
     )
 }
 
-/// Leaves by `exit(0)`: from here on the stack is not touched.
+/// Ends the calling thread by `exit(0)`: from here on the stack is not touched.
 ///
 /// # Safety
-/// Nobody may need the thread's stack frames to be unwound.
+/// The thread's frames are not unwound: no value in them may need to be dropped.
 #[inline]
 pub(crate) unsafe fn exit_thread() -> ! {
     // SAFETY: the caller is done with this thread; the call does not return.
@@ -424,11 +463,13 @@ pub(crate) unsafe fn exit_thread() -> ! {
     }
 }
 
-/// The addresses of [`LIBC_SYMBOLS`](super::LIBC_SYMBOLS) into `addresses`, 0 where a static
-/// program has none: weak references, for nobody can ask a static program for names.
+/// Writes the addresses of [`LIBC_SYMBOLS`](super::types::LIBC_SYMBOLS) into `addresses`, 0 for those that
+/// the program lacks. By weak references: a static program has no symbol table to look them up in.
 #[cfg(all(feature = "hosted", target_env = "gnu", target_feature = "crt-static"))]
 #[unsafe(naked)]
-pub(crate) extern "C" fn weak_libc_symbols(addresses: &mut [usize; super::LIBC_SYMBOLS.len()]) {
+pub(crate) extern "C" fn weak_libc_symbols(
+    addresses: &mut [usize; super::types::LIBC_SYMBOLS.len()],
+) {
     naked_asm!(
         "hint #34",
         "adrp x1, :got:gnu_get_libc_version",

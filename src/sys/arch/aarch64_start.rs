@@ -134,3 +134,12 @@ pub(crate) unsafe fn fill_bytes(to: *mut u8, byte: u8, len: usize) {
         );
     }
 }
+
+/// Where AArch64 code finds the stack protector's canary.
+#[unsafe(no_mangle)]
+static __stack_chk_guard: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
+
+/// Sets the canary of every thread. Relaxed: the process has one thread yet.
+pub(crate) fn set_canary(canary: usize) {
+    __stack_chk_guard.store(canary, core::sync::atomic::Ordering::Relaxed);
+}

@@ -1,21 +1,28 @@
-//! The one seam between architectures: every file here offers the same list of functions, and no
-//! other file of the crate contains assembly.
+//! The one seam between architectures: the files of each offer the same list of items, and no
+//! other file of the crate contains assembly or names an architecture.
 //!
-//! | function | what it does |
+//! | item | what it does |
 //! |---|---|
 //! | `syscall0` .. `syscall6` | a system call with that many arguments |
 //! | `clone3_and_call` | `clone3`, the child calls a function on its new stack |
 //! | `clone_and_call` | the same by `clone`, whose argument order differs between architectures |
-//! | `thread_pointer`, `set_thread_pointer` | the register that finds the TCB |
-//! | `stack_pointer` | where the calling thread's frames end |
-//! | `has_shadow_stack` | whether a return must match the processor's own record of calls |
+//! | `order_clone_tail` | the order of `clone`'s last two arguments |
+//! | `FIXED_PAGE_SIZE` | the page size, where the architecture has one only |
+//! | `thread_pointer`, `set_thread_pointer` | the register that holds the address of the TCB |
+//! | `stack_pointer` | the lowest address of the calling thread's frames |
+//! | `has_shadow_stack` | whether the processor checks returns against its own record of calls |
 //! | `float_environment`, `set_float_environment` | rounding, traps and exceptions of floating point |
-//! | `TCB_DTV_WORD` | (feature `hosted`) where glibc's TCB has the vector of TLS blocks |
-//! | `save_context`, `restore_context` | leave a frame for good on this kernel thread and later run it on another |
-//! | `exit_thread` | leave by the `exit` system call without touching the stack again |
+//! | `TCB_DTV_WORD` | (`hosted`) where glibc's TCB has the vector of TLS blocks |
+//! | `save_context`, `restore_context` | save a frame on this kernel thread and later continue it on another |
+//! | `exit_thread` | call `exit` without touching the stack again |
 //! | `weak_libc_symbols` | (static glibc) addresses of libc's functions that a program may lack |
-//! | `_start` | (feature `start`) where the kernel starts the program |
-//! | `copy_forward`, `copy_backward`, `fill_bytes` | what the memory functions of `start` are made of |
+//! | `RSEQ_SIGNATURE` | (`hosted`) what glibc registers rseq areas with |
+//! | `static_tls_block`, `static_tls_range` | (`hosted`) where glibc places blocks in a thread's static TLS |
+//! | `R_RELATIVE`, `R_IRELATIVE` | (without libc) types of relocations |
+//! | `place_tcb`, `tls_block_offset`, `thread_data_offset`, `write_tcb_header`, `TCB_HEADER_LEN` | (without libc) the layout around a thread pointer |
+//! | `_start` | (`start`) where the kernel starts the program |
+//! | `set_canary` | (`start`) the stack protector's canary, where it is a global |
+//! | `copy_forward`, `copy_backward`, `fill_bytes` | (`start`) the loops of `memcpy`, `memmove` and `memset` |
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
@@ -26,6 +33,9 @@ mod aarch64;
     not(test)
 ))]
 mod aarch64_start;
+#[cfg(all(target_arch = "aarch64", not(feature = "hosted")))]
+mod aarch64_tcb;
+mod types;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 #[cfg(all(
@@ -35,6 +45,8 @@ mod x86_64;
     not(test)
 ))]
 mod x86_64_start;
+#[cfg(all(target_arch = "x86_64", not(feature = "hosted")))]
+mod x86_64_tcb;
 
 #[cfg(target_arch = "aarch64")]
 pub(crate) use aarch64::*;
@@ -45,6 +57,9 @@ pub(crate) use aarch64::*;
     not(test)
 ))]
 pub(crate) use aarch64_start::*;
+#[cfg(all(target_arch = "aarch64", not(feature = "hosted")))]
+pub(crate) use aarch64_tcb::*;
+pub(crate) use types::*;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::*;
 #[cfg(all(
@@ -54,19 +69,8 @@ pub(crate) use x86_64::*;
     not(test)
 ))]
 pub(crate) use x86_64_start::*;
-
-/// What runs in a child that [`clone3_and_call`] or [`clone_and_call`] made, or below a parked frame.
-pub(crate) type ChildEntry = unsafe extern "C" fn(*mut u8) -> !;
-
-/// What [`weak_libc_symbols`] looks up. The first is always there and brings its file into the program.
-#[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
-pub(crate) const LIBC_SYMBOLS: [&core::ffi::CStr; 5] = [
-    c"gnu_get_libc_version",
-    c"__rseq_offset",
-    c"__rseq_size",
-    c"__call_tls_dtors",
-    c"__libc_thread_freeres",
-];
+#[cfg(all(target_arch = "x86_64", not(feature = "hosted")))]
+pub(crate) use x86_64_tcb::*;
 
 #[cfg(all(test, not(loom)))]
 mod tests {

@@ -4,7 +4,7 @@
 
 use core::arch::{asm, naked_asm};
 
-use super::ChildEntry;
+use super::types::ChildEntry;
 
 /// A system call with 0 arguments.
 ///
@@ -286,6 +286,7 @@ pub(crate) fn stack_pointer() -> *mut u8 {
 }
 
 /// Whether the processor keeps return addresses on a shadow stack for the calling thread.
+#[cfg(feature = "hosted")]
 pub(crate) fn has_shadow_stack() -> bool {
     let pointer: usize;
     // `rdsspq rax`: the shadow stack's pointer; no operation where there is none, also on
@@ -306,6 +307,7 @@ pub(crate) fn has_shadow_stack() -> bool {
 ///
 /// # Safety
 /// `pointer` must be the address of a TCB that fits every piece of code this thread runs next.
+#[cfg(not(feature = "hosted"))]
 pub(crate) unsafe fn set_thread_pointer(pointer: *mut u8) -> isize {
     const ARCH_SET_FS: usize = 0x1002;
     // SAFETY: the caller vouches for the TCB.
@@ -363,8 +365,40 @@ pub(crate) unsafe fn set_float_environment(environment: u64) {
     unsafe { asm!("fldenv [{}]", in(reg) &raw const x87, options(nostack, preserves_flags)) };
 }
 
-/// Keeps the caller's frame for [`restore_context`], which makes this call return on another kernel
-/// thread, and goes on in `next(argument)`, on the stack below. Returns only when resumed.
+/// The page size in bytes: x86-64 has one only.
+pub(crate) const FIXED_PAGE_SIZE: usize = 4096;
+
+/// The fourth and the fifth argument of `clone`: the child's tid word, then the thread pointer.
+pub(crate) const fn order_clone_tail(child_tid: usize, tls: usize) -> [usize; 2] {
+    [child_tid, tls]
+}
+
+/// The signature of rseq areas, which glibc's abort handlers carry (`RSEQ_SIG` of sys/rseq.h).
+#[cfg(feature = "hosted")]
+pub(crate) const RSEQ_SIGNATURE: u32 = 0x5305_3053;
+
+/// The type of relocations "load bias plus addend" (`R_X86_64_RELATIVE`).
+#[cfg(all(not(feature = "hosted"), any(feature = "start", test)))]
+pub(crate) const R_RELATIVE: usize = 8;
+
+/// The type of relocations that call a function for the value (`R_X86_64_IRELATIVE`).
+#[cfg(all(not(feature = "hosted"), feature = "start", not(test)))]
+pub(crate) const R_IRELATIVE: u32 = 37;
+
+/// The address of the calling thread's TLS block that lies `offset` bytes below the thread pointer.
+#[cfg(feature = "hosted")]
+pub(crate) fn static_tls_block(offset: usize) -> usize {
+    (thread_pointer() as usize).wrapping_sub(offset)
+}
+
+/// The part of `area` that static TLS of the calling thread lies in: it ends at the thread pointer.
+#[cfg(feature = "hosted")]
+pub(crate) fn static_tls_range(area: core::ops::Range<usize>) -> core::ops::Range<usize> {
+    area.start..thread_pointer() as usize
+}
+
+/// Saves the caller's frame and calls `next(argument)` on the stack below it; returns when
+/// [`restore_context`] continues the frame, on whichever kernel thread calls that.
 ///
 /// Saves what a function must preserve (rbx, rbp, r12 to r15) on the stack and the stack pointer
 /// in `*frame`.
@@ -377,7 +411,8 @@ pub(crate) unsafe fn set_float_environment(environment: u64) {
 ///
 /// # Safety
 /// `next` must be sound to run here. The stack at and above the stored pointer must stay untouched
-/// until the frame is resumed or forgotten.
+/// until the frame is restored or given up.
+#[cfg(feature = "hosted")]
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn save_context(
     frame: *mut usize,
@@ -401,11 +436,12 @@ pub(crate) unsafe extern "C" fn save_context(
     )
 }
 
-/// Continues after the [`save_context`] that stored `frame`, on the calling kernel thread.
+/// Returns from the [`save_context`] that stored `frame`, on the calling kernel thread.
 ///
 /// # Safety
-/// `frame` must come from `save_context`, be resumed at most once, and its stack must be as it left
+/// `frame` must come from `save_context`, be restored at most once, and its stack must be as it left
 /// it; the calling thread's own frames are lost.
+#[cfg(feature = "hosted")]
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn restore_context(frame: usize) -> ! {
     naked_asm!(
@@ -420,10 +456,10 @@ pub(crate) unsafe extern "C" fn restore_context(frame: usize) -> ! {
     )
 }
 
-/// Leaves by `exit(0)`: from here on the stack is not touched.
+/// Ends the calling thread by `exit(0)`: from here on the stack is not touched.
 ///
 /// # Safety
-/// Nobody may need the thread's stack frames to be unwound.
+/// The thread's frames are not unwound: no value in them may need to be dropped.
 #[inline]
 pub(crate) unsafe fn exit_thread() -> ! {
     // SAFETY: the caller is done with this thread; the call does not return.
@@ -432,11 +468,13 @@ pub(crate) unsafe fn exit_thread() -> ! {
     }
 }
 
-/// The addresses of [`LIBC_SYMBOLS`](super::LIBC_SYMBOLS) into `addresses`, 0 where a static
-/// program has none: weak references, for nobody can ask a static program for names.
+/// Writes the addresses of [`LIBC_SYMBOLS`](super::types::LIBC_SYMBOLS) into `addresses`, 0 for those that
+/// the program lacks. By weak references: a static program has no symbol table to look them up in.
 #[cfg(all(feature = "hosted", target_env = "gnu", target_feature = "crt-static"))]
 #[unsafe(naked)]
-pub(crate) extern "C" fn weak_libc_symbols(addresses: &mut [usize; super::LIBC_SYMBOLS.len()]) {
+pub(crate) extern "C" fn weak_libc_symbols(
+    addresses: &mut [usize; super::types::LIBC_SYMBOLS.len()],
+) {
     naked_asm!(
         "mov rax, [rip + gnu_get_libc_version@GOTPCREL]",
         "mov [rdi + 0], rax",

@@ -20,7 +20,7 @@
 
 use crate::primitive::atomic::AtomicU32;
 use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};
-use crate::sync::futex;
+use crate::primitive::futex;
 
 const EMPTY: u32 = 0;
 const WAITING: u32 = 1 << 31;

@@ -8,7 +8,7 @@ use core::time::Duration;
 use super::handoff::{Handoff, Message};
 use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::primitive::atomic::{AtomicPtr, AtomicU32};
-use crate::sync::futex;
+use crate::primitive::futex;
 use crate::sys::futex::Deadline;
 
 /// One word, which is the futex, and what it may speak of.

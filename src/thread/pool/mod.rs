@@ -17,9 +17,9 @@ use super::spawn::prepare::{RawHandle, may_be_unshared};
 use super::state;
 use crate::arena::{Arena, ArenaEntry, FreeList, Zeroable};
 use crate::error::Error;
+use crate::primitive::futex;
 use crate::runtime::record::{Name, ThreadInner, ThreadRef};
 use crate::runtime::{Rt, Runtime, Slot};
-use crate::sync::futex;
 use crate::sys::inherited::{self, InheritedAttrs};
 use crate::sys::{arch, signal, task};
 

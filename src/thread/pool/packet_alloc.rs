@@ -8,8 +8,6 @@ use crate::arena::block_alloc;
 #[cfg(not(feature = "alloc"))]
 use crate::diagnosis;
 use crate::error::Error;
-#[cfg(not(feature = "alloc"))]
-use crate::runtime::{};
 
 /// Puts a packet where it may stay.
 ///

@@ -1,12 +1,12 @@
-//! What control groups allow their tasks.
+//! The limits that control groups set on their tasks.
 
-use super::limits::read_number;
 use super::procfs::{FixedPath, LineReader};
+use crate::sys::limits::read_number;
 
 /// Calls `visit` with `pids.max` and `pids.current` of the calling thread's control group and of
-/// every one above it that has a limit and can be seen, from the bottom up.
+/// each of its ancestors that has a limit and is visible here, from the bottom up.
 ///
-/// Both versions of cgroups name the files alike; see cgroups(7) and
+/// Both versions of cgroups give the files these names; see cgroups(7) and
 /// Documentation/admin-guide/cgroup-v2.rst, PID.
 pub(crate) fn for_each_pids(mut visit: impl FnMut(u64, u64)) {
     let Some((mut path, top)) = pids_directory() else {
@@ -36,8 +36,8 @@ fn read_number_at(directory: &mut FixedPath, file: &[u8]) -> Option<u64> {
     number
 }
 
-/// The directory of the calling thread's control group with the controller `pids`, and how long
-/// the part of it is that mounts the hierarchy.
+/// The directory of the calling thread's control group with the controller `pids`, and the length
+/// of its prefix that is the mount point of the hierarchy.
 fn pids_directory() -> Option<(FixedPath, usize)> {
     let (cgroup, unified) = own_cgroup()?;
     let mut mounts = LineReader::of(c"/proc/thread-self/mountinfo")?;
@@ -52,7 +52,7 @@ fn pids_directory() -> Option<(FixedPath, usize)> {
             };
             match below {
                 Some(below) if below.len() > 1 && below[0] == b'/' => path.push(below)?,
-                // The top itself, or a part that is not shown: then the top is the nearest.
+                // The top itself, or a group outside of what is mounted: use the top.
                 _ => {}
             }
             return Some((path, top));
@@ -79,7 +79,8 @@ fn own_cgroup() -> Option<(FixedPath, bool)> {
     Some((unified?, true))
 }
 
-/// Root and mount point of a line of mountinfo (proc_pid_mountinfo(5)) that mounts it.
+/// Root and mount point of a line of mountinfo (proc_pid_mountinfo(5)), if the line mounts the
+/// hierarchy with the controller `pids`.
 fn pids_hierarchy(line: &[u8], unified: bool) -> Option<(&[u8], &[u8])> {
     let mut fields = line.split(|byte| *byte == b' ');
     let root = fields.nth(3)?;

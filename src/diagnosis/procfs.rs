@@ -1,21 +1,19 @@
-//! The kernel's text files and directories, read piece by piece: no allocator, no limit on length.
-#![allow(unsafe_code, reason = "the kernel boundary")]
+//! Reading `/proc` piece by piece: no allocator, no limit on the length of a file.
 
 use core::ffi::CStr;
 
-use super::arch::syscall3;
-use super::errno::Errno;
-use super::file::{self, OwnedFd};
-use super::limits::parse_number;
+use crate::sys::Errno;
+use crate::sys::file::{self, OwnedFd};
+use crate::sys::limits::parse_number;
 
-/// The lines of a file. Of a line longer than the buffer only its beginning is told.
+/// The lines of a file. A line longer than the buffer is cut to the buffer's length.
 pub(crate) struct LineReader {
     file: OwnedFd,
     buffer: [u8; 1024],
-    /// What was read and not told yet: `buffer[start..end]`.
+    /// `buffer[start..end]` was read and is not returned yet.
     start: usize,
     end: usize,
-    /// Whether the rest of a long line is still to be passed over.
+    /// Whether the rest of a long line is still to be skipped.
     skip_rest: bool,
 }
 
@@ -74,7 +72,7 @@ impl LineReader {
     }
 }
 
-/// A path put together from pieces, with room for a NUL behind it.
+/// A path concatenated from pieces, of at most 1023 bytes and a NUL.
 pub(crate) struct FixedPath {
     bytes: [u8; 1024],
     len: usize,
@@ -93,7 +91,7 @@ impl FixedPath {
         Some(path)
     }
 
-    /// Adds a piece; `None` if that is too long, and then nothing was added.
+    /// Appends a piece; `None`, without a change, if the path would be too long.
     pub(crate) fn push(&mut self, piece: &[u8]) -> Option<()> {
         let end = self.len + piece.len();
         // One byte stays zero.
@@ -104,7 +102,7 @@ impl FixedPath {
         Some(())
     }
 
-    /// Takes the end away again.
+    /// Shortens the path to `len` bytes.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.bytes[len..self.len].fill(0);
         self.len = len;
@@ -120,47 +118,24 @@ impl FixedPath {
     }
 }
 
-/// Calls `visit` with every entry of a directory whose name is a number, as `/proc` has them.
+/// Calls `visit` with the name of every entry of a directory that is a number, as those of the
+/// processes in `/proc` are.
+///
+/// # Errors
+/// The kernel's, of openat(2) and getdents64(2).
 pub(crate) fn for_each_numeric_entry(
     path: &CStr,
     mut visit: impl FnMut(&[u8]),
 ) -> Result<(), Errno> {
-    /// `struct linux_dirent64` (getdents64(2)): inode, offset, then these at bytes 16 and 19.
-    const LENGTH: usize = 16;
-    const NAME: usize = 19;
     let directory = file::open(path, libc::O_RDONLY | libc::O_DIRECTORY)?;
-    let mut buffer = [0u64; 256];
-    loop {
-        let size = size_of_val(&buffer);
-        // SAFETY: the kernel writes at most that many bytes.
-        let returned = unsafe {
-            syscall3(
-                libc::SYS_getdents64,
-                directory.as_raw() as usize,
-                buffer.as_mut_ptr() as usize,
-                size,
-            )
-        };
-        let filled = Errno::check(returned)?;
-        if filled == 0 {
-            return Ok(());
+    file::for_each_entry(&directory, |name| {
+        if !name.is_empty() && name.iter().all(u8::is_ascii_digit) {
+            visit(name);
         }
-        // SAFETY: plain integers may be read as bytes.
-        let bytes = unsafe { core::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), filled) };
-        let mut at = 0;
-        while let Some(&[low, high]) = bytes.get(at + LENGTH..at + LENGTH + 2) {
-            let len = usize::from(u16::from_ne_bytes([low, high]));
-            let name = bytes.get(at + NAME..at + len).unwrap_or_default();
-            let digits = name.iter().take_while(|byte| **byte != 0).count();
-            if digits > 0 && name[..digits].iter().all(u8::is_ascii_digit) {
-                visit(&name[..digits]);
-            }
-            at += len.max(NAME);
-        }
-    }
+    })
 }
 
-/// The numbers behind `key` in a line such as `Uid:\t0\t0\t0\t0`; `None` for another line.
+/// The first number after `key` in a line such as `Uid:\t0\t0\t0\t0`; `None` for other lines.
 pub(crate) fn parse_field(key: &[u8], line: &[u8]) -> Option<u64> {
     parse_number(line.strip_prefix(key)?.trim_ascii_start())
 }
@@ -174,7 +149,7 @@ mod tests {
     use std::vec::Vec;
 
     #[test]
-    fn lines_of_any_length_are_told_once() {
+    fn lines_of_any_length_are_returned_once() {
         let lengths = [
             0, 1, 1022, 1023, 1024, 1025, 2047, 2048, 5000, 3, 0, 1024, 7,
         ];
@@ -189,8 +164,8 @@ mod tests {
             let c_path = CString::new(path.to_str().unwrap()).unwrap();
             let mut lines = LineReader::of(&c_path).unwrap();
             for line in &text {
-                let told = lines.next().expect("a line for every line");
-                assert_eq!(told, &line.as_bytes()[..line.len().min(1024)]);
+                let read = lines.next().expect("a line for every line");
+                assert_eq!(read, &line.as_bytes()[..line.len().min(1024)]);
             }
             assert_eq!(lines.next(), None);
             assert_eq!(

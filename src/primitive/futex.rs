@@ -1,19 +1,19 @@
-//! The sleep and the wake of this room: the kernel's, or the model's (`loom_models::futex`).
+//! The futex behind the loom seam: the kernel's, or the model's (`loom_models::futex`).
 //!
-//! All sleepers here are threads of this process, so the futexes are private ones. A sleeper
-//! borrows its word, which therefore stays. A *wake* may find the word gone, since the thread that
-//! was let in may have freed the lock: so wakes go by address and touch no memory.
+//! All waiters here are threads of this process, so the futexes are private ones. A waiter
+//! borrows its word, which therefore stays valid. A *wake* may find the word freed, since the
+//! thread that acquired the lock may have freed it: so a wake takes an address and accesses no
+//! memory.
 
-use crate::primitive::atomic::AtomicU32;
-use crate::sys::futex::Deadline;
+use super::atomic::AtomicU32;
+use crate::sys::futex::{Deadline, TimedOut};
 
 #[cfg(all(test, loom))]
 use crate::loom_models::futex as imp;
 
 #[cfg(not(all(test, loom)))]
 mod imp {
-    use super::TimedOut;
-    use crate::sys::futex::{self, Deadline, Sharing};
+    use crate::sys::futex::{self, Deadline, Sharing, TimedOut};
     use core::sync::atomic::AtomicU32;
 
     pub(super) fn wait(
@@ -21,7 +21,7 @@ mod imp {
         expected: u32,
         deadline: Option<Deadline>,
     ) -> Result<(), TimedOut> {
-        futex::wait(word, expected, deadline, Sharing::Private).map_err(|_| TimedOut)
+        futex::wait(word, expected, deadline, Sharing::Private)
     }
 
     pub(super) fn wake(word: *const AtomicU32, count: u32) -> usize {
@@ -29,15 +29,11 @@ mod imp {
     }
 }
 
-/// The deadline came before a wake did.
-#[derive(Debug)]
-pub(crate) struct TimedOut;
-
 /// Sleeps while `*word == expected`, until woken or `deadline`.
 ///
 /// `Ok` says nothing about the word: it may be a wake, a signal, a value that had changed, or a
-/// wake meant for an earlier owner of the address. The caller looks at the word again. `Err` says
-/// that no wake was spent on this thread.
+/// wake meant for an earlier owner of the address. The caller reads the word again. `Err` says
+/// that this thread has consumed no wake.
 pub(crate) fn wait_until(
     word: &AtomicU32,
     expected: u32,
@@ -51,12 +47,12 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32) {
     let _never = imp::wait(word, expected, None);
 }
 
-/// Wakes one sleeper; says whether there was one.
+/// Wakes one waiter; returns whether there was one.
 pub(crate) fn wake_one(word: *const AtomicU32) -> bool {
     imp::wake(word, 1) > 0
 }
 
-/// Wakes every sleeper.
+/// Wakes every waiter.
 pub(crate) fn wake_all(word: *const AtomicU32) {
     imp::wake(word, u32::MAX);
 }
