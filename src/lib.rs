@@ -31,13 +31,6 @@
 //!
 //! What needs a feature says which. What only a program without libc has is shown where the
 //! documentation is built without `hosted`.
-//!
-//! # Rooms
-//!
-//! The crate is built in rooms; a room uses only the rooms below it
-//! (`tests/architecture.rs` keeps it so). From the ground up:
-//!
-//! ROOMS: sys, primitive, flags, error, diagnosis, sync, arena, stack, runtime, thread, process
 
 #![no_std]
 

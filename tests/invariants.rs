@@ -1,0 +1,124 @@
+//! The index of invariants and the comments that cite them agree: docs/invariants.md has each label
+//! once, each citation names a label of the index, and each label is cited where it says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Words that look like labels and are none.
+const NOT_LABELS: [&str; 2] = ["UTF-8", "ISO-8859"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The labels in a text: capital letters, a hyphen, a number.
+fn labels(text: &str) -> Vec<String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    text.split(|c| !is_part(c))
+        .filter(|word| {
+            let Some((name, number)) = word.split_once('-') else {
+                return false;
+            };
+            name.len() >= 3
+                && name.chars().all(|c| c.is_ascii_uppercase())
+                && !number.is_empty()
+                && number.chars().all(|c| c.is_ascii_digit())
+                && !NOT_LABELS.contains(word)
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The labels that each file of `src` cites in its comments.
+fn citations() -> BTreeMap<String, BTreeSet<String>> {
+    let mut found = BTreeMap::new();
+    let mut pending: Vec<PathBuf> = vec![root().join("src")];
+    while let Some(dir) = pending.pop() {
+        for entry in fs::read_dir(dir).expect("a directory that can be listed") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                pending.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).expect("source is UTF-8");
+            let comments: String = text
+                .lines()
+                .filter_map(|line| line.split_once("//").map(|(_, comment)| comment))
+                .collect::<Vec<_>>()
+                .join("\n");
+            let name = path.strip_prefix(root()).expect("below the root");
+            let name = name.to_str().expect("plain names").to_owned();
+            found.insert(name, labels(&comments).into_iter().collect());
+        }
+    }
+    found
+}
+
+/// What is wrong between an index and the citations of a tree.
+fn disagreements(index: &str, cited: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut known: BTreeMap<String, &str> = BTreeMap::new();
+    for row in index.lines().filter(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let label = cells[0].trim_matches('`');
+        if labels(label).is_empty() {
+            continue;
+        }
+        if known.insert(label.to_owned(), row).is_some() {
+            wrong.push(format!("{label} stands twice in the index"));
+        }
+        // The last two cells name files: where it is made, where it is relied on.
+        let files = cells.iter().rev().take(2);
+        for file in files.flat_map(|cell| cell.split(',')).map(str::trim) {
+            let file = file.trim_matches('`');
+            let cites = cited
+                .get(&format!("src/{file}"))
+                .is_some_and(|labels| labels.contains(label));
+            if !cites {
+                wrong.push(format!("the index says that src/{file} cites {label}"));
+            }
+        }
+    }
+    for (file, labels) in cited {
+        for label in labels {
+            match known.get(label) {
+                None => wrong.push(format!("{file}: {label} is not in docs/invariants.md")),
+                Some(row) if !row.contains(file.trim_start_matches("src/")) => {
+                    wrong.push(format!(
+                        "{file}: the row of {label} does not name this file"
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn the_index_of_invariants_and_their_citations_agree() {
+    let index = fs::read_to_string(root().join("docs/invariants.md")).expect("the index");
+    let wrong = disagreements(&index, &citations());
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_kind_of_disagreement_is_seen() {
+    let cited = |labels: &[&str]| {
+        let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+        BTreeMap::from([("src/stack/slot.rs".to_owned(), labels)])
+    };
+    let row = "| `SLOT-1` | One owner. | `stack/slot.rs` | `stack/slot.rs` |";
+    assert_eq!(disagreements(row, &cited(&["SLOT-1"])), [""; 0]);
+    assert_eq!(disagreements(row, &cited(&[])).len(), 2, "not cited");
+    assert_eq!(disagreements("", &cited(&["SLOT-1"])).len(), 1, "unknown");
+    let twice = format!("{row}\n{row}");
+    assert_eq!(disagreements(&twice, &cited(&["SLOT-1"])).len(), 1, "twice");
+    let elsewhere = "| `SLOT-1` | One owner. | `stack/guard.rs` | `stack/guard.rs` |";
+    assert_eq!(disagreements(elsewhere, &cited(&["SLOT-1"])).len(), 3);
+    assert_eq!(
+        labels("by SLOT-1, UTF-8 and X-1; TCB-12."),
+        ["SLOT-1", "TCB-12"]
+    );
+}
