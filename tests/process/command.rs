@@ -303,7 +303,12 @@ fn nothing_leaks() {
     for _ in 0..20 {
         round();
     }
-    common::poll_until("everything is given back", || count() == before);
+    // The thread that reaps may get a new stack while the one before it still leaves its own: a few
+    // map entries more, which are kept. A leak would be one of each round.
+    common::poll_until("everything is given back", || {
+        let (fds, maps) = count();
+        fds == before.0 && maps < before.1 + 10
+    });
 }
 
 #[test]

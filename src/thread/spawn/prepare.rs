@@ -247,9 +247,11 @@ impl<'a> PreparedThread<'a> {
                 }
                 match errno {
                     Errno::EAGAIN | Errno::ENOMEM => diagnosis::clone_error(errno),
-                    errno if self.on_donor => Error::from_operation(&LAUNCH, errno),
-                    errno => diagnosis::refused(CloneFlags::from_bits_retain(request.flags), errno)
-                        .unwrap_or(Error::from_operation(&CLONE, errno)),
+                    errno => {
+                        let operation = if self.on_donor { &LAUNCH } else { &CLONE };
+                        diagnosis::refused(CloneFlags::from_bits_retain(request.flags), errno)
+                            .unwrap_or(Error::from_operation(operation, errno))
+                    }
                 }
             }
         };
