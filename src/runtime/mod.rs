@@ -12,6 +12,7 @@ pub(crate) mod hosted;
 pub(crate) mod record;
 #[cfg(any(feature = "hosted", all(test, loom)))]
 pub(crate) mod setxid;
+pub(crate) mod state;
 pub(crate) mod tls_values;
 
 #[cfg(not(feature = "hosted"))]

@@ -10,11 +10,11 @@ use core::num::NonZeroU64;
 use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use super::state::State;
 use super::{Rt, Runtime};
 use crate::arena::{Arena, ArenaEntry, FreeList, Zeroable};
 use crate::diagnosis;
 use crate::error::Error;
-use crate::primitive::atomic as primitive;
 use crate::sys::futex::{self, Deadline, Sharing};
 use crate::sys::{Errno, task};
 
@@ -31,8 +31,8 @@ pub(crate) struct ThreadInner {
     tid: AtomicI32,
     /// See [`ThreadInner::park`].
     parker: AtomicU32,
-    /// Who still uses the thread's slot: `thread::state` reads and writes it.
-    state: primitive::AtomicU32,
+    /// Which of thread and handle still use the thread's slot.
+    state: State,
     /// Lowest address and end of the stack that the thread's frames have; 0 where not ours.
     stack: [AtomicUsize; 2],
     /// The slot the thread runs on; null for threads that are not of this crate's making.
@@ -74,14 +74,14 @@ impl ThreadInner {
         self.tid.store(tid, Ordering::Relaxed);
     }
 
-    pub(crate) fn state(&self) -> &primitive::AtomicU32 {
+    pub(crate) fn state(&self) -> &State {
         &self.state
     }
 
     /// In the child of a fork, the caller's own record: the threads that used its tid in the parent
     /// are not here and will never say that they are done.
     pub(crate) fn reset_pins(&self) {
-        self.state.fetch_and(STATE_FLAGS, Ordering::Relaxed);
+        self.state.reset_pins();
     }
 
     /// Lowest address and end of the stack; zeroes for threads of others' making.
@@ -148,9 +148,6 @@ impl ThreadInner {
     }
 }
 
-/// The bits of the state word that are no count of pins.
-pub(crate) const STATE_FLAGS: u32 = 31;
-
 /// The arena could not grow, which it does by as much as it has.
 fn alloc_error(errno: Errno) -> Error {
     diagnosis::map_error(errno, RECORDS.next_chunk_bytes())
@@ -174,7 +171,7 @@ impl ThreadRef {
         entry.id.store(next_id(), Ordering::Relaxed);
         entry.tid.store(0, Ordering::Relaxed);
         entry.parker.store(EMPTY, Ordering::Relaxed);
-        entry.state.store(0, Ordering::Relaxed);
+        entry.state.reset();
         entry.slot.store(ptr::null_mut(), Ordering::Relaxed);
         entry.tls_values.store(ptr::null_mut(), Ordering::Relaxed);
         entry.set_stack(0, 0);

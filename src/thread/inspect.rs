@@ -5,7 +5,6 @@ use core::time::Duration;
 
 use super::join::handle::JoinHandle;
 use super::signals::Signal;
-use super::state;
 use crate::error::{Error, Operation};
 use crate::runtime::record;
 use crate::runtime::{Rt, Runtime};
@@ -200,7 +199,7 @@ impl<T> JoinHandle<T> {
     /// wait for that.
     fn retire_worker_after_task(&self) {
         if self.is_pooled() {
-            state::request_exit(self.thread().record().state());
+            self.thread().record().state().request_exit();
         }
     }
 
@@ -216,7 +215,7 @@ impl<T> JoinHandle<T> {
             // Here its number may be another thread's.
             return Err(failed(Errno::ESRCH));
         }
-        let pin = state::pin_tid(state).ok_or(failed(Errno::ESRCH))?;
+        let pin = state.pin_tid().ok_or(failed(Errno::ESRCH))?;
         let answer = call(self.tid());
         drop(pin);
         answer.map_err(failed)

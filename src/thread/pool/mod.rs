@@ -14,11 +14,10 @@ use super::join::handle::JoinHandle;
 use super::spawn::entry::{self, AbortOnUnwind};
 use super::spawn::packet::{Packet, PacketHeader, Start, record_of};
 use super::spawn::prepare::{RawHandle, may_be_unshared};
-use super::state;
 use crate::arena::{Arena, ArenaEntry, FreeList, Zeroable};
 use crate::error::Error;
-use crate::primitive::futex;
 use crate::runtime::record::{Name, ThreadInner, ThreadRef};
+use crate::runtime::state::{LastUser, ResultOwner};
 use crate::runtime::{Rt, Runtime, Slot};
 use crate::sys::inherited::{self, InheritedAttrs};
 use crate::sys::{arch, signal, task};
@@ -316,9 +315,9 @@ unsafe fn run_task(head: *mut PacketHeader, thread: *mut PacketHeader, slot: Slo
         entry::set_running_task(head, thread);
         ((*head).vtable.run)(head);
         entry::clear_running();
-        match state::set_complete(shared.state()) {
-            state::ResultOwner::Handle => {}
-            state::ResultOwner::Thread => ((*head).vtable.drop_result)(head),
+        match shared.state().set_complete() {
+            ResultOwner::Handle => {}
+            ResultOwner::Thread => ((*head).vtable.drop_result)(head),
         }
         Rt::run_destructors(slot);
         Rt::reset_for_reuse(slot)
@@ -336,14 +335,14 @@ unsafe fn run_task(head: *mut PacketHeader, thread: *mut PacketHeader, slot: Slo
 pub(super) unsafe fn finish_task(head: *mut PacketHeader) -> bool {
     // SAFETY: the packet's reference, let go once; a record is permanent memory.
     let shared = unsafe { ThreadRef::from_raw((*head).record) };
-    let done = state::set_task_done(shared.state());
+    let done = shared.state().set_task_done();
     if done.wake {
-        futex::wake_one(shared.state());
+        shared.state().wake_joiner();
     }
-    state::wait_for_unpin(shared.state());
+    shared.state().wait_for_unpin();
     // The handle may be gone, so the record may go with this reference.
     drop(shared);
-    if done.last_user == state::LastUser::Yes {
+    if done.last_user == LastUser::Yes {
         // SAFETY: the handle let go first.
         unsafe { ((*head).release)(head) };
     }
