@@ -22,7 +22,7 @@ const CHUNKS: usize = 25;
 /// # Safety
 /// All-zero bytes must be a valid value, and shared references to it must be enough to use it.
 pub(crate) unsafe trait Zeroable: Sync + 'static {
-    /// Of a runtime's TCBs: whether [`Cache::put_used`](super::slot::Cache::put_used) is called,
+    /// Of a runtime's TCBs: whether [`Cache::put_used`](super::Cache::put_used) is called,
     /// so that slots are counted for it.
     const BOUNDS_IDLE_MEMORY: bool = false;
 }

@@ -6,7 +6,7 @@ use core::time::Duration;
 use super::join::handle::JoinHandle;
 use super::signals::Signal;
 use crate::error::{Error, Operation};
-use crate::runtime::record;
+use crate::runtime::current;
 use crate::runtime::{Rt, Runtime};
 use crate::sys::file::OwnedFd;
 use crate::sys::{Errno, memory, sched, signal, task, wait};
@@ -260,7 +260,7 @@ fn high_water(low: usize, top: usize) -> usize {
 pub fn stack_usage() -> usize {
     let here = 0u8;
     let here = core::ptr::from_ref(core::hint::black_box(&here)) as usize;
-    let (low, top) = record::current().stack();
+    let (low, top) = current::current().stack();
     let (low, top) = if top == 0 {
         Rt::native_stack()
     } else {

@@ -58,9 +58,10 @@ use core::ffi::{CStr, c_char};
 use core::fmt;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering, compiler_fence};
 
-use super::{init_main_thread, relocate, tls_image};
+use super::main_thread::init_main_thread;
+use super::tcb::current_data;
+use super::{relocate, tls_image};
 use crate::error::Error;
-use crate::runtime::tls_values;
 use crate::sys::futex::{self, Sharing};
 use crate::sys::{arch, file, limits, signal, task};
 
@@ -206,7 +207,13 @@ unsafe fn run(stack: *const usize, auxv: *const [u64; 2]) -> ! {
         construct(start.cast(), end.cast(), stack);
         __rawthread_main()
     };
-    tls_values::run_dtors();
+    let record = current_data().map(|data| data.record.load(Ordering::Relaxed));
+    // SAFETY: null, or the calling thread's record, which is permanent memory; `main` has returned.
+    unsafe {
+        if let Some(record) = record.and_then(|record| record.as_ref()) {
+            record.tls_values().run_dtors();
+        }
+    }
     exit(status)
 }
 

@@ -9,9 +9,9 @@
 use core::ptr;
 use core::sync::atomic::Ordering;
 
-use super::{Hosted, Tcb, libc_layout};
+use super::tcb::{Slot, Tcb};
+use super::{exit, registration};
 use crate::flags::{CloneFlags, Preset};
-use crate::runtime::{Runtime, Slot};
 use crate::stack::slot::ALIVE;
 use crate::sys::signal::{self, SigSet};
 use crate::sys::{arch, clone};
@@ -60,7 +60,7 @@ pub(super) unsafe fn destroy_tcb(slot: Slot) -> bool {
 /// As `destroy_tcb`; the TCB has a saved frame.
 unsafe fn resume_donor(slot: Slot) -> bool {
     // SAFETY: passed on.
-    let clone_tls = unsafe { Hosted::prepare_clone(slot) };
+    let clone_tls = unsafe { exit::prepare_clone(slot) };
     let stack = slot.region().stack().0 as usize;
     let request = clone::CloneArgs {
         flags: FLAGS.bits(),
@@ -82,8 +82,6 @@ unsafe fn resume_donor(slot: Slot) -> bool {
     signal::set_mask(mask);
     if cloned.is_err() {
         slot.clear_tid().store(0, Ordering::Relaxed);
-        // SAFETY: `prepare_clone` was called and no thread came to be.
-        unsafe { Hosted::cancel_clone(slot) };
     }
     cloned.is_ok()
 }
@@ -94,12 +92,12 @@ unsafe extern "C" fn donor_continue(argument: *mut u8) -> ! {
     // SAFETY: `resume_donor` passed the slot's permanent cell.
     let slot: Slot = unsafe { &*argument.cast() };
     let tcb: *const Tcb = slot.tcb();
-    // SAFETY: the TCB is ours by I1 and the calling thread runs on it. The frame was saved by the
+    // SAFETY: the TCB is ours by TCB-1 and the calling thread runs on it. The frame was saved by the
     // donor and is resumed this once.
     unsafe {
         // libc's end runs on this thread as on any other: it may ask the area for its processor.
-        libc_layout::register_rseq((*tcb).thread_pointer);
-        super::register_robust_list((*tcb).robust_head);
+        registration::register_rseq((*tcb).thread_pointer);
+        registration::register_robust_list((*tcb).robust_head);
         arch::restore_context((*tcb).frame)
     }
 }

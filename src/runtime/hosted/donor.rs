@@ -7,88 +7,19 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use super::libc_layout::{self, Host, Support};
-use super::tcb_reserve::tcb_reserve;
-use super::{CACHE, exit, modules, symbols, tls_images, tls_snapshot};
+use super::pthread::pthread_address;
+use super::pthread_create::{CREATE, create_on, errno_result};
+use super::tcb::Slot;
+use super::{exit, probe, registration, tls_images, tls_snapshot};
 use crate::diagnosis;
-use crate::error::{Error, Operation};
+use crate::error::Error;
 use crate::flags::Preset;
-use crate::runtime::Slot;
-use crate::stack::layout;
-use crate::stack::slot::{self, ALIVE, Acquired};
-use crate::sync::raw::RawMutex;
+use crate::stack::slot::ALIVE;
 use crate::sys::arch::{self, ChildEntry};
 use crate::sys::futex::{self, Sharing};
 use crate::sys::sched::Pauses;
 use crate::sys::signal::SigSet;
 use crate::sys::{Errno, sched, signal, task};
-
-pub(super) static CREATE: Operation = Operation {
-    name: "pthread_create",
-    purpose: "have libc lay out a thread control block",
-    hint: |_| "See pthread_create(3) for what this errno means.",
-};
-
-/// See [`Runtime::INLINE_PACKET_MAX`](crate::runtime::Runtime::INLINE_PACKET_MAX): a packet whose
-/// closure and result take up to some 400 bytes.
-pub(super) const INLINE_PACKET_MAX: usize = 512;
-
-/// Held by the thread that examines the host: two at once would see each other's probes, and take
-/// the one's place in libc's table of keys for the other's.
-static PROBE_LOCK: RawMutex = RawMutex::new();
-
-/// In the child of a fork: nobody examines here, whoever did in the parent.
-pub(super) fn reset_probe_lock() {
-    PROBE_LOCK.unlock();
-}
-
-/// Makes the first TCB of the process, from which the host is examined.
-pub(super) fn init() -> Result<&'static Host, Error> {
-    // Symbols before the lock, and in this thread: dlsym(3) waits for who runs a library's
-    // constructors, and that may be the caller, or wait here for the lock.
-    symbols::resolve_all();
-    tls_images::look_up();
-    super::pthread_keys::create_record_key()?;
-    modules::register_atfork()?;
-    PROBE_LOCK.lock();
-    let host = match libc_layout::try_get() {
-        Some(host) => Ok(host),
-        None => probe_on_first_donor(),
-    };
-    PROBE_LOCK.unlock();
-    host
-}
-
-fn probe_on_first_donor() -> Result<&'static Host, Error> {
-    let stack = layout::DEFAULT_STACK + tcb_reserve();
-    let slot = match CACHE.acquire(stack, slot::default_guard()) {
-        Ok(Acquired::WithTcb(slot)) => {
-            CACHE.release(slot);
-            return libc_layout::try_get().ok_or(PROBE_FAILED);
-        }
-        Ok(Acquired::Uninit(slot)) => slot,
-        Err(errno) => return Err(diagnosis::map_error(errno, stack)),
-    };
-    // SAFETY: the slot was just taken and has guards.
-    match unsafe { create_tcb(slot) } {
-        Ok(()) => {
-            CACHE.release(slot);
-            let host = libc_layout::try_get().ok_or(PROBE_FAILED)?;
-            keep_libc_multithreaded(host)?;
-            super::overflow::install();
-            Ok(host)
-        }
-        Err(error) => {
-            CACHE.release_uninit(slot);
-            Err(error)
-        }
-    }
-}
-
-const PROBE_FAILED: Error = Error::unsupported(
-    "this libc could not be examined from a thread of its own",
-    "Use std::thread here, and report the libc's name and version.",
-    None,
-);
 
 /// See [`Runtime::create_tcb`](crate::runtime::Runtime::create_tcb).
 pub(super) unsafe fn create_tcb(slot: Slot) -> Result<(), Error> {
@@ -164,47 +95,6 @@ unsafe fn pthread_create_on(slot: Slot) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Has libc make a thread on `len` bytes from `base`, as it makes every donor; its handle is written
-/// on success.
-///
-/// # Errors
-/// What pthread_create(3) says.
-///
-/// # Safety
-/// The memory must stay the thread's until it was joined. `main` must be sound to run there with
-/// `argument`.
-pub(super) unsafe fn create_on(
-    base: *mut u8,
-    len: usize,
-    main: extern "C" fn(*mut c_void) -> *mut c_void,
-    argument: *mut c_void,
-    handle: &mut MaybeUninit<libc::pthread_t>,
-) -> Result<(), Errno> {
-    let len = len - INLINE_PACKET_MAX - tls_snapshot::storage_size();
-    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
-    // SAFETY: the functions fill what they are given, in this order; the rest is the caller's to
-    // vouch for.
-    unsafe {
-        let attributes = attributes.as_mut_ptr();
-        errno_result(libc::pthread_attr_init(attributes))?;
-        let created = errno_result(libc::pthread_attr_setstack(attributes, base.cast(), len))
-            .and_then(|()| {
-                let handle = handle.as_mut_ptr();
-                errno_result(libc::pthread_create(handle, attributes, main, argument))
-            });
-        libc::pthread_attr_destroy(attributes);
-        created
-    }
-}
-
-fn errno_result(returned: i32) -> Result<(), Errno> {
-    if returned == 0 {
-        Ok(())
-    } else {
-        Err(Errno::new(returned))
-    }
-}
-
 /// Runs once on each slot, as an ordinary thread of libc's.
 extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
     // SAFETY: `pthread_create_on` passed the slot's permanent cell.
@@ -214,7 +104,7 @@ extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
     let tcb = slot.tcb();
     // SAFETY: written before the donor was made.
     let launch = unsafe { (&raw const (*tcb).on_donor).read() };
-    let host = match host_of_seed(slot) {
+    let host = match probe_once(slot) {
         Ok(host) => host,
         Err(error) if launch.is_none() => {
             refuse(slot, error);
@@ -273,7 +163,7 @@ extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
             Some((entry, argument)) => {
                 // The closure runs here in any case: the spawner has gone on.
                 (&raw mut (*tcb).lost).write(!is_word_ours || !is_on_slot);
-                super::install_signal_stack(slot);
+                registration::install_signal_stack(slot);
                 arch::save_context(frame, entry, argument);
             }
             None => {
@@ -314,18 +204,18 @@ const NOT_ON_SLOT: Error = Error::unsupported(
 ///
 /// # Errors
 /// It cannot be served. Then nothing was published.
-fn host_of_seed(slot: Slot) -> Result<&'static Host, Error> {
+fn probe_once(slot: Slot) -> Result<&'static Host, Error> {
     if let Some(host) = libc_layout::try_get() {
         return Ok(host);
     }
     let stack = stack_range(slot);
     if !stack.contains(&(arch::stack_pointer() as usize))
-        || !stack.contains(&(super::pthread_address() as usize))
+        || !stack.contains(&(pthread_address() as usize))
     {
         return Err(NOT_ON_SLOT);
     }
     // SAFETY: libc's description of this thread lies on the slot, as was just seen.
-    unsafe { libc_layout::probe(stack.end) }.and_then(libc_layout::publish)
+    unsafe { probe::probe(stack.end) }.and_then(libc_layout::publish)
 }
 
 /// The end of a donor that nobody launched.

@@ -40,8 +40,9 @@
 
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
+use super::tcb::{self, Slot};
 use super::{libc_layout, pthread_keys, tls_reset};
-use crate::runtime::Slot;
+use crate::runtime::api::CloneTls;
 use crate::runtime::setxid::{self, SETXID, SetxidMark};
 use crate::sys::sched::Pauses;
 use crate::sys::signal::{self, SigSet};
@@ -99,8 +100,25 @@ fn wait_setxid_clear(cancelhandling: &AtomicU32) {
     }
 }
 
+/// See [`Runtime::prepare_clone`](crate::runtime::Runtime::prepare_clone).
+///
+/// # Safety
+/// As there.
+pub(super) unsafe fn prepare_clone(slot: Slot) -> CloneTls {
+    wait_setxid_before_clone();
+    let tcb = slot.tcb();
+    // SAFETY: the slot is the caller's alone (SLOT-1) and has a TCB.
+    unsafe {
+        CloneTls {
+            tls: (*tcb).thread_pointer as usize,
+            parent_tid: (*tcb).tid_field as usize,
+            stack_top: tcb::stack_top(slot),
+        }
+    }
+}
+
 /// The wait of the way in.
-pub(super) fn wait_setxid_before_clone() {
+fn wait_setxid_before_clone() {
     if let Some(cancelhandling) = libc_layout::current_cancelhandling() {
         wait_setxid_clear(cancelhandling);
     }

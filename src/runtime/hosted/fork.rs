@@ -22,9 +22,9 @@ use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use super::libc_layout::{self, Host};
-use super::{CACHE, donor, exit};
+use super::tcb::{CACHE, Slot};
+use super::{donor, exit, pthread_keys};
 use crate::error::Error;
-use crate::runtime::{Slot, record};
 use crate::stack::slot::ALIVE;
 use crate::sys::{arch, memory, sched, task};
 
@@ -135,7 +135,7 @@ pub(crate) fn in_bare_child() {
 }
 
 fn become_own_process(word: &ForkWord) {
-    donor::reset_probe_lock();
+    libc_layout::reset_probe_lock();
     CACHE.clear_after_fork();
     exit::clear_setxid_after_fork();
     let own = own_slot();
@@ -155,7 +155,10 @@ fn become_own_process(word: &ForkWord) {
             slot.clear_tid().store(ALIVE, Ordering::Relaxed);
         }
     }
-    record::after_fork();
+    // SAFETY: null, or the calling thread's record, which is permanent memory.
+    if let Some(record) = unsafe { pthread_keys::current().as_ref() } {
+        record.after_fork();
+    }
     word.pid.store(task::pid() as u32, Ordering::Relaxed);
     word.noticed.store(OWN, Ordering::Relaxed);
 }

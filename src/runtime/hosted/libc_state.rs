@@ -18,7 +18,7 @@
 use core::ffi::{c_char, c_int, c_ulong, c_void};
 use core::ptr;
 
-use super::{libc_layout, symbols};
+use super::{pthread, symbols};
 
 /// The beginning of glibc's `struct __res_state` (bits/types/res_state.h), whose layout programs
 /// are compiled with.
@@ -64,14 +64,13 @@ impl Functions {
 ///
 /// # Safety
 /// No other code of the program runs on this thread any more.
-pub(super) unsafe fn reset() {
+pub(super) unsafe fn reset(functions: Option<&Functions>) {
     // SAFETY: public functions on the calling thread.
     unsafe {
-        super::pthread_setcancelstate(super::CANCEL_ENABLE, ptr::null_mut());
-        super::pthread_setcanceltype(super::CANCEL_DEFERRED, ptr::null_mut());
+        pthread::pthread_setcancelstate(pthread::CANCEL_ENABLE, ptr::null_mut());
+        pthread::pthread_setcanceltype(pthread::CANCEL_DEFERRED, ptr::null_mut());
     }
-    if let Some(host) = libc_layout::try_get() {
-        let functions = &host.layout.libc_state;
+    if let Some(functions) = functions {
         if let Some(dlerror) = functions.dlerror {
             // The first call may tell of an error, the second frees its text.
             for _ in 0..2 {

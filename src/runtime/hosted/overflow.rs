@@ -6,9 +6,8 @@ use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-use super::CACHE;
-use crate::arena::ArenaEntry;
-use crate::runtime::record::ThreadInner;
+use super::tcb::CACHE;
+use crate::runtime::occupant::occupant;
 use crate::sys::file;
 
 /// What handled SIGSEGV and SIGBUS before us; null until installed. Never freed.
@@ -73,17 +72,15 @@ unsafe extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *
 
 /// Ends the process with a message if `address` is in the guard of a thread of ours.
 fn report_if_overflow(address: usize) {
-    let hit = CACHE.iter().find(|slot| {
-        // Occupied first: a slot that is only being mapped has no region to read yet.
-        if slot.current_record().is_null() {
-            return false;
-        }
+    let hit = CACHE.iter().find_map(|slot| {
+        // The occupant first: a slot that is only being mapped has no region to read yet.
+        let record = occupant(slot)?;
         let (guard, len) = slot.region().guard();
-        (guard as usize..guard as usize + len).contains(&address)
+        (guard as usize..guard as usize + len)
+            .contains(&address)
+            .then_some(record)
     });
-    let Some(slot) = hit else { return };
-    // SAFETY: the occupant is a record, which is permanent memory.
-    let record: &ThreadInner = unsafe { &*slot.current_record().cast::<ArenaEntry<ThreadInner>>() };
+    let Some(record) = hit else { return };
     for part in [
         "\nthread '",
         record.name().unwrap_or("<unnamed>"),

@@ -4,11 +4,12 @@
 //! (glibc: the lowest; musl: the end) and a length. Where they lie is found by what the function
 //! tells of a thread that stands on its slot, and proved by changing them and asking again.
 
+use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Hosted, Slot, pthread_address};
-use crate::runtime::Runtime;
+use super::pthread::pthread_address;
+use super::tcb::Slot;
 
 /// Where the words are, counted from the handle.
 ///
@@ -26,6 +27,22 @@ const NOT_FOUND: usize = 1;
 
 /// Bytes of libc's description of a thread in which every libc known has the words.
 const WINDOW: usize = 2304;
+
+/// See [`Runtime::native_stack`](crate::runtime::Runtime::native_stack).
+pub(super) fn native_stack() -> (usize, usize) {
+    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+    let (mut low, mut len) = (ptr::null_mut(), 0);
+    // SAFETY: the functions fill what they are given, in this order.
+    unsafe {
+        let attributes = attributes.as_mut_ptr();
+        if libc::pthread_getattr_np(libc::pthread_self(), attributes) != 0 {
+            return (0, 0);
+        }
+        libc::pthread_attr_getstack(attributes, &mut low, &mut len);
+        libc::pthread_attr_destroy(attributes);
+    }
+    (low as usize, low as usize + len)
+}
 
 /// Whether [`set`] works; `None` before [`find`] ran.
 pub(super) fn are_found() -> Option<bool> {
@@ -45,7 +62,7 @@ pub(super) unsafe fn find(slot: Slot) {
     let end = base.wrapping_add(len).addr();
     let inside = (base.addr()..end).contains(&handle.addr());
     let window = if inside { end - handle.addr() } else { 0 };
-    let told = Hosted::native_stack();
+    let told = native_stack();
     let found = (8..window.min(WINDOW).saturating_sub(16))
         .step_by(8)
         .find_map(|offset| {
@@ -68,7 +85,7 @@ fn proves(pair: [&AtomicUsize; 2], by_end: bool, (low, end): (usize, usize)) -> 
     }
     let other = (low + SHIFT, end - SHIFT);
     store(pair, as_words(by_end, other.0, other.1));
-    let told = Hosted::native_stack();
+    let told = native_stack();
     store(pair, old);
     told == other
 }

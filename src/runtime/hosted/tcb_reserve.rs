@@ -4,8 +4,8 @@
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::donor::INLINE_PACKET_MAX;
-use super::{symbols, tls_reset, tls_snapshot};
+use super::tcb::INLINE_PACKET_MAX;
+use super::{modules, symbols, tls_snapshot};
 
 /// Bytes of TCB and static TLS that the room for the donor's frames has space for: more than a
 /// program with few thread-locals has in any libc known.
@@ -42,13 +42,13 @@ fn static_tls_size() -> usize {
         )
     };
     let Some(minimum) = minimum else {
-        return tls_reset::size_of_all();
+        return modules::size_of_all();
     };
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     // SAFETY: the functions fill or read what they are given.
     let told = unsafe {
         if libc::pthread_attr_init(attributes.as_mut_ptr()) != 0 {
-            return tls_reset::size_of_all();
+            return modules::size_of_all();
         }
         let told = minimum(attributes.as_ptr());
         libc::pthread_attr_destroy(attributes.as_mut_ptr());

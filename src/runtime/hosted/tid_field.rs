@@ -18,7 +18,8 @@ use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use super::donor;
+use super::pthread::pthread_address;
+use super::pthread_create::{self, create_on};
 use super::tcb_reserve::tcb_reserve;
 use crate::diagnosis;
 use crate::error::Error;
@@ -110,7 +111,7 @@ fn ask(words: &mut Words) -> Result<(), Error> {
     // SAFETY: the stack is a mapping that nobody else uses; the witness outlives the thread, which
     // is joined here.
     let joined = unsafe {
-        donor::create_on(stack, len, look, (&raw mut witness).cast(), &mut handle)
+        create_on(stack, len, look, (&raw mut witness).cast(), &mut handle)
             .map(|()| libc::pthread_join(handle.assume_init(), ptr::null_mut()))
     };
     if !matches!(joined, Ok(error) if error != 0) {
@@ -126,7 +127,7 @@ fn ask(words: &mut Words) -> Result<(), Error> {
         }
         Ok(_) => Err(NOT_FOUND),
         Err(errno @ (Errno::EAGAIN | Errno::ENOMEM)) => Err(diagnosis::pthread_error(errno)),
-        Err(errno) => Err(Error::from_operation(&donor::CREATE, errno)),
+        Err(errno) => Err(Error::from_operation(&pthread_create::CREATE, errno)),
     }
 }
 
@@ -143,7 +144,7 @@ extern "C" fn look(witness: *mut c_void) -> *mut c_void {
         let limit = (*witness).limit;
         (*witness)
             .words
-            .keep_those_with_tid(super::pthread_address(), limit);
+            .keep_those_with_tid(pthread_address(), limit);
     }
     ptr::null_mut()
 }
@@ -215,7 +216,7 @@ mod tests {
     #[test]
     fn other_threads_strike_what_is_no_tid() {
         let mut words = Words::ALL;
-        let base = super::super::pthread_address();
+        let base = pthread_address();
         // SAFETY: the test's thread has its description at the end of its own mapping.
         unsafe { words.keep_those_with_tid(base, base as usize + 800) };
         let real = words;

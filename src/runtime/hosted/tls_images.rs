@@ -37,8 +37,9 @@ use core::sync::atomic::{
     AtomicBool, AtomicIsize, AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence,
 };
 
-use super::{modules, symbols, thread_pointer, tls_reset, unreported_tls};
-use crate::runtime::Slot;
+use super::tcb::Slot;
+use super::{modules, symbols, unreported_tls};
+use crate::sys::arch::thread_pointer;
 use crate::sys::{arch, memory};
 
 const WORD: usize = size_of::<usize>();
@@ -375,7 +376,7 @@ impl Writer {
     /// # Safety
     /// The caller is a visitor of the loader's, in a thread that glibc has just made.
     unsafe fn enter(&mut self, info: &libc::dl_phdr_info) -> bool {
-        let Some(tls) = tls_reset::tls_header(info) else {
+        let Some(tls) = modules::tls_header(info) else {
             return true;
         };
         // SAFETY: the TCB is glibc's.
@@ -386,7 +387,7 @@ impl Writer {
             }
             (*vector.entry(info.dlpi_tls_modid))[0]
         };
-        let Some((block, len)) = tls_reset::block_of(info) else {
+        let Some((block, len)) = modules::block_of(info) else {
             // Registered and not in the static area; or not registered: nothing is known yet.
             return entry == UNALLOCATED;
         };
@@ -406,7 +407,7 @@ impl Writer {
             return false;
         }
         let images = KEPT.images.load(Ordering::Relaxed);
-        let image = tls_reset::image(info, tls);
+        let image = modules::image(info, tls);
         for index in 0..words {
             let at = index * WORD;
             let mut bytes = [0; WORD];

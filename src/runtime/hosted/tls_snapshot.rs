@@ -12,8 +12,9 @@ use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
-use super::{donor, modules, symbols, thread_pointer, tls_reset};
-use crate::runtime::Slot;
+use super::tcb::{INLINE_PACKET_MAX, Slot};
+use super::{modules, symbols};
+use crate::sys::arch::thread_pointer;
 
 /// Length of the block in bytes: 0 in a dynamic program, `UNKNOWN` until somebody looked.
 static LEN: AtomicUsize = AtomicUsize::new(UNKNOWN);
@@ -55,13 +56,12 @@ unsafe extern "C" fn find_block(
     // SAFETY: the loader passes a valid description; the data is `found` above.
     let (info, found) = unsafe { (&*info, &mut *data.cast::<(isize, usize)>()) };
     let own = find_block as *const () as usize;
-    let Some((block, len)) = tls_reset::block_of(info) else {
+    let Some((block, len)) = modules::block_of(info) else {
         return 0;
     };
     // SAFETY: a pure look-up.
     let errno = unsafe { libc::__errno_location() } as usize;
-    if (block as usize..block as usize + len).contains(&errno) && tls_reset::is_in_module(info, own)
-    {
+    if (block as usize..block as usize + len).contains(&errno) && modules::is_in_module(info, own) {
         *found = (block as isize - thread_pointer() as isize, len);
         return 1;
     }
@@ -71,7 +71,7 @@ unsafe extern "C" fn find_block(
 /// The place for a slot's copy.
 fn storage(slot: Slot) -> *mut u8 {
     let (base, len) = slot.region().stack();
-    base.wrapping_add(len - donor::INLINE_PACKET_MAX - storage_size())
+    base.wrapping_add(len - INLINE_PACKET_MAX - storage_size())
 }
 
 /// The calling thread's block.

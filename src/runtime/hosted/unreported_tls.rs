@@ -17,8 +17,8 @@ use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{donor, modules, symbols, tls_reset};
-use crate::runtime::Slot;
+use super::tcb::{INLINE_PACKET_MAX, Slot};
+use super::{modules, symbols};
 use crate::sys::arch;
 
 /// The public part of a module's description (link.h). Read under the loader's lock, as
@@ -76,7 +76,7 @@ impl LinkMapTls {
 
     /// Whether they are of this module.
     fn matches(&self, info: &libc::dl_phdr_info, tls: &libc::Elf64_Phdr) -> bool {
-        self.image == tls_reset::image(info, tls) as usize
+        self.image == modules::image(info, tls) as usize
             && self.image_len == tls.p_filesz as usize
             && self.block_len == tls.p_memsz as usize
             && self.align == tls.p_align as usize
@@ -109,9 +109,7 @@ impl UnreportedBlocks {
         Self {
             fields_offset: fields_offset(),
             rest: None,
-            static_tls: arch::static_tls_range(
-                frames..base as usize + len - donor::INLINE_PACKET_MAX,
-            ),
+            static_tls: arch::static_tls_range(frames..base as usize + len - INLINE_PACKET_MAX),
         }
     }
 
@@ -206,8 +204,7 @@ unsafe extern "C" fn locate_fields(
 ) -> i32 {
     // SAFETY: the loader passes a valid description; the data is `fields_offset` above.
     let (info, fields_offset) = unsafe { (&*info, &mut *data.cast::<usize>()) };
-    let (Some(tls), Some((block, _))) = (tls_reset::tls_header(info), tls_reset::block_of(info))
-    else {
+    let (Some(tls), Some((block, _))) = (modules::tls_header(info), modules::block_of(info)) else {
         return 0;
     };
     // SAFETY: a visitor is called under the lock.

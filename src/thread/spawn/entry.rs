@@ -3,9 +3,9 @@
 
 use super::packet::{self, PacketHeader};
 use super::setup::StartupHandshake;
-use crate::runtime::record::{self, ThreadRef};
+use crate::runtime::record::ThreadRef;
 use crate::runtime::state::{LastUser, ResultOwner};
-use crate::runtime::{Rt, Runtime};
+use crate::runtime::{Rt, Runtime, current, occupant};
 use crate::sys::signal::{self, SigSet};
 use crate::sys::{arch, task};
 use crate::thread::join::exit_observer::ExitObserver;
@@ -68,7 +68,8 @@ unsafe fn run_thread(head: *mut PacketHeader) -> ! {
     // SAFETY: by the contract; the head stays until `done`.
     let (slot, record, observer) =
         unsafe { (packet::slot_of(head), (*head).record, (*head).observer) };
-    record::install_at_start(record);
+    // SAFETY: the packet's reference, which ends with the thread (`finish_thread`).
+    unsafe { current::install_at_start(record) };
     // SAFETY: as above.
     let shared = unsafe { packet::record_of(head) };
     let process = Rt::fork_generation();
@@ -176,7 +177,7 @@ unsafe fn leak_slot(_head: *mut PacketHeader) {}
 /// As [`PacketHeader::release`]: by S2 the caller is the last of thread and handle.
 unsafe fn forget(head: *mut PacketHeader) {
     // SAFETY: a packet that a thread ran names its slot.
-    unsafe { packet::slot_of(head) }.set_current_record(core::ptr::null_mut());
+    occupant::clear_occupant(unsafe { packet::slot_of(head) });
 }
 
 #[cfg(feature = "panic-thread")]
