@@ -1,4 +1,4 @@
-//! What a runtime does for the layers above: the trait, and what clone must be told.
+//! What a runtime does for the layers above: the trait, and the arguments of clone.
 #![allow(unsafe_code, reason = "states contracts that its runtimes rely on")]
 
 use super::record::RecordPtr;
@@ -62,7 +62,7 @@ pub(crate) trait Runtime {
         false
     }
 
-    /// Bytes at the end of every slot's stack that TCBs leave to the packet of a launch.
+    /// Bytes at the end of every slot's stack that TCBs leave to a packet beside a donor.
     const INLINE_PACKET_MAX: Option<usize> = None;
 
     /// Whether [`Runtime::create_and_run`] works here; once it does not, it never will again.
@@ -70,9 +70,9 @@ pub(crate) trait Runtime {
         false
     }
 
-    /// Whether the slot of a launched thread must never be used again: the kernel will not say
+    /// Whether the slot of a thread that began on a donor must never be used again: the kernel will not say
     /// when the thread has left it. `on_thread_exit` clears the slot's word in its place, while the
-    /// thread still stands on the slot.
+    /// thread still runs on the slot.
     fn is_lost(slot: SlotRef<Self::Tcb>) -> bool {
         let _ = slot;
         false
@@ -141,7 +141,7 @@ pub(crate) trait Runtime {
     /// As `on_thread_exit`.
     unsafe fn reset_for_reuse(slot: SlotRef<Self::Tcb>) -> bool;
 
-    /// How often this process noticed that it was forked: tells apart what a parent left.
+    /// How often this process noticed that it was forked: what a parent left has another number.
     fn fork_generation() -> u32;
 
     /// The calling thread's tid, without a system call: its TCB has it.
@@ -157,10 +157,10 @@ pub(crate) trait Runtime {
         Some(true)
     }
 
-    /// Finds out whether a thread can be told to stand on memory of the caller's own.
+    /// Finds out whether libc can be made to report a stack of the caller's own.
     ///
     /// # Safety
-    /// The slot is the calling thread's, which stands on it.
+    /// The slot is the calling thread's, which runs on its stack.
     unsafe fn learn_to_set_stack(_slot: SlotRef<Self::Tcb>) {}
 
     /// Says that the slot's next thread will have its frames in `low..end`.
@@ -186,7 +186,7 @@ pub(crate) trait Runtime {
     unsafe fn set_current(record: RecordPtr);
 }
 
-/// What clone must be told for a slot.
+/// The arguments of clone that a slot decides.
 #[derive(Debug, Default)]
 pub(crate) struct CloneTls {
     /// The thread pointer.

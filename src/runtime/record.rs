@@ -257,8 +257,8 @@ impl Drop for ThreadRef {
     fn drop(&mut self) {
         // Release: our uses before the count; Acquire by the last: everybody's uses before reuse.
         if self.0.refs.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // The name is dropped by who takes the record next: the last reference may be let go
-            // by a thread whose allocator state is already gone.
+            // The next taker of the record drops the name: the last reference may be dropped by a
+            // thread whose allocator state is already gone.
             FREE.push(self.0);
         }
     }

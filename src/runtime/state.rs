@@ -1,20 +1,20 @@
-//! The one word that says who still uses a thread's slot and its result.
+//! The word that says which of thread and handle still use the slot and the result.
 //!
-//! | bits | meaning | who holds the slot | who drops the result |
+//! | bits | meaning | slot is used by | result is dropped by |
 //! |---|---|---|---|
-//! | none | the closure runs, a handle exists | thread and handle | nobody yet |
+//! | none | the closure runs, a handle exists | thread and handle | not decided |
 //! | `DETACHED` | the closure runs, no handle | thread | thread |
 //! | `COMPLETE` | the closure ended with a handle; destructors run | thread and handle | handle |
 //! | `COMPLETE`, `DETACHED` | the handle was dropped meanwhile | thread | was dropped by the handle |
 //! | `COMPLETE`, `DONE` | the thread will touch nothing but its stack | handle | handle |
-//! | all three | both let go; the slot is in the cache | nobody | nobody |
+//! | all three | neither uses the slot, which is in the cache | none | was dropped |
 //!
 //! Two bits are for the thread pool, whose threads outlive their tasks: `WAITING`, a joiner sleeps
 //! on this word and must be woken; `EXIT_AFTER_TASK`, the kernel thread must end after this task.
 //!
 //! Each of these bits is set once and never cleared. The bits above them count *pins*: calls that
-//! use the thread's tid right now, for which the thread stays in the kernel a moment longer. Only a
-//! handle that is borrowed can pin, so a handle that lets go finds no pins.
+//! are using the thread's tid, for which the thread stays in the kernel a moment longer. Only a
+//! handle that is borrowed can pin, so a handle that is dropped finds no pins.
 //!
 //! Orderings: `COMPLETE` and `DONE` are set with Release after the result is written, and read
 //! with Acquire before it is taken. `DETACHED` is set with Release after the handle's last use of
@@ -43,7 +43,7 @@ pub(crate) struct State(AtomicU32);
 pub(crate) enum ResultOwner {
     /// A handle will take it.
     Handle,
-    /// Nobody will: drop it here.
+    /// There is no handle any more: drop it here.
     Thread,
 }
 
@@ -57,7 +57,7 @@ pub(crate) enum LastUser {
     Yes,
 }
 
-/// What the handle finds when it lets go of a result that was there.
+/// What a dropped handle finds when the result was there.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DetachOutcome {
@@ -67,10 +67,10 @@ pub(crate) enum DetachOutcome {
     Done,
 }
 
-/// What a warm thread finds when it is done with a task.
+/// What a pool thread finds when it is done with a task.
 pub(crate) struct TaskDone {
     pub(crate) last_user: LastUser,
-    /// Somebody sleeps in [`State::wait`].
+    /// A joiner sleeps in [`State::wait`].
     pub(crate) wake: bool,
     /// [`State::request_exit`] was called.
     pub(crate) exit_requested: bool,
@@ -123,7 +123,7 @@ impl State {
         }
     }
 
-    /// Handle: lets go while the closure still runs; false if its result is already there, which is
+    /// Handle: detaches while the closure still runs; false if its result is already there, which is
     /// then the handle's to drop before it calls [`State::detach`].
     #[must_use]
     pub(crate) fn try_detach_running(&self) -> bool {
@@ -135,7 +135,7 @@ impl State {
             .is_ok()
     }
 
-    /// Handle: lets go after it has dropped the result.
+    /// Handle: detaches after it has dropped the result.
     pub(crate) fn detach(&self) -> DetachOutcome {
         if self.0.fetch_or(DETACHED, Ordering::AcqRel) & DONE != 0 {
             DetachOutcome::Done
@@ -144,7 +144,7 @@ impl State {
         }
     }
 
-    /// Warm thread: as [`State::set_done`], for a task.
+    /// Pool thread: as [`State::set_done`], for a task.
     pub(crate) fn set_task_done(&self) -> TaskDone {
         let before = self.0.fetch_or(DONE, Ordering::AcqRel);
         TaskDone {
@@ -198,7 +198,7 @@ impl State {
         pinned.is_ok().then(|| TidPin(self))
     }
 
-    /// Thread: returns when nobody uses its tid any more. After [`State::set_done`]: one word holds both DONE and
+    /// Thread: returns when its tid is not in use any more. After [`State::set_done`]: one word holds both DONE and
     /// the count, so every pin came before DONE and is seen here, and none comes after.
     pub(crate) fn wait_for_unpin(&self) {
         let mut pauses = Pauses::new();
@@ -208,7 +208,7 @@ impl State {
         }
     }
 
-    /// Whether the thread has run all destructors and let go of the slot.
+    /// Whether the thread has run all destructors and uses the slot no more.
     pub(crate) fn is_done(&self) -> bool {
         self.0.load(Ordering::Acquire) & DONE != 0
     }

@@ -13,7 +13,7 @@
 //! | none | yes | its destructor has begun: no reference to it is given out any more |
 //!
 //! Entries that are destroyed stay on the list until the last destructor has run, so that a
-//! destructor that asks for an earlier destroyed value is told so instead of being given a fresh one.
+//! destructor that asks for an earlier destroyed value learns that instead of getting a new one.
 //!
 //! Invariants:
 //! * LOCALS-1: only its own thread touches a thread's list. A signal handler may interrupt it

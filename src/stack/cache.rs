@@ -120,7 +120,7 @@ impl<T: Zeroable> Cache<T> {
             skipped[count] = Some(slot);
             count += 1;
         }
-        // A thread that let go of its slot is a few instructions from its end: sooner gone than
+        // A thread that released its slot is a few instructions from its end: sooner gone than
         // another slot is mapped and given a TCB.
         if let (None, Some(slot)) = (found, skipped[0]) {
             found = spin_until_exited(&slot.clear_tid).then_some(slot);
@@ -153,7 +153,7 @@ impl<T: Zeroable> Cache<T> {
                         Some(slot) => slot,
                         None => self.arena.alloc()?,
                     };
-                    // SAFETY: nobody else has seen this cell.
+                    // SAFETY: SLOT-1: the entry is on no list and was not offered yet.
                     unsafe { *slot.region.get() = region };
                     slot.process.store(self.process(), Ordering::Relaxed);
                     if first.is_none() {
@@ -324,8 +324,9 @@ impl<T: Zeroable> Cache<T> {
         if region.layout().guard().1 == default_guard() {
             self.uninit[layout::class_index(region.layout().stack().1)].push(slot);
         } else {
-            let unmapped = self.unmap(slot);
-            debug_assert!(unmapped, "a mapping of its own needs no map entry more");
+            // A mapping of its own needs no map entry more. Where a filter refuses munmap(2) all the
+            // same, the slot stays on no list, and its memory mapped.
+            self.unmap(slot);
         }
     }
 
@@ -380,7 +381,7 @@ pub(crate) fn mapping_size(stack: usize, guard: usize) -> Option<usize> {
     Some(layout_for(stack, guard)?.total())
 }
 
-/// The guard when nobody asks for another: one page, as pthread attributes have it.
+/// The default guard: one page, as pthread attributes have it.
 pub(crate) fn default_guard() -> usize {
     memory::page_size()
 }
@@ -403,7 +404,7 @@ fn signal_stack_size() -> usize {
     }
 }
 
-/// Nobody reports overflows in a program without libc: the guard ends it.
+/// None in a program without libc: no handler reports overflows there.
 #[cfg(not(feature = "hosted"))]
 const fn signal_stack_size() -> usize {
     0

@@ -8,12 +8,12 @@
 //! * SLOT-2: a slot in use goes back to the cache once, by the last of thread and handle to use it
 //!   (`runtime::state` knows which). The thread may then still be on its way out.
 //! * SLOT-3: the cache gives a slot out, and touches its memory, only when its `clear_tid` word is 0:
-//!   until then the dying thread still stands on it. The kernel clears the
+//!   until then the ending thread still runs on it. The kernel clears the
 //!   word as the last thing it does with that memory (kernel/fork.c, `mm_release`), by a plain
 //!   store, but after an atomic with the order of a full barrier (kernel/exit.c, `do_exit`:
 //!   `signal->live`): a thread that loads the 0 with Acquire sees all that the thread wrote, also on AArch64.
 //! * SLOT-4: a slot belongs to one process of a line of forks: the one that mapped it, or the child
-//!   whose only thread stood on it at the fork. The cache never offers another process's slot: in
+//!   whose only thread ran on it at the fork. The cache never offers another process's slot: in
 //!   the child of a fork its thread does not exist, and libc does not know its TCB.
 #![allow(unsafe_code, reason = "shares plain fields under the invariants above")]
 
@@ -30,7 +30,7 @@ pub(crate) struct Slot<T> {
     ///
     /// | value | meaning |
     /// |---|---|
-    /// | 0 | no kernel thread stands on this slot |
+    /// | 0 | no kernel thread runs on this slot |
     /// | `ALIVE` | a thread was or is being cloned onto it, or is on its way out |
     pub(super) clear_tid: AtomicU32,
     /// The record of the thread on it, for the overflow report; null when idle.

@@ -165,13 +165,13 @@ impl Runtime for Freestanding {
 #[cfg(all(feature = "start", not(test)))]
 use start::{main_stack, note_fork};
 
-/// Who started the program did not say.
+/// Not known: `start` did not start the program.
 #[cfg(not(all(feature = "start", not(test))))]
 fn main_stack() -> (usize, usize) {
     (0, 0)
 }
 
-/// What began the program otherwise sees to its end.
+/// The code that started the program ends it.
 #[cfg(not(all(feature = "start", not(test))))]
 fn note_fork(_from: i32, _tid: i32) {}
 
@@ -196,7 +196,7 @@ pub(crate) fn after_fork() {
     if let Some(slot) = slot {
         // SAFETY: the slot's control words are never unmapped.
         let set = unsafe { task::set_tid_address(slot.clear_tid().as_ptr()) };
-        // Where a filter refuses, the kernel will not tell of this thread's end: the slot stays the
+        // Where a filter refuses, the kernel will not signal this thread's end: the slot stays the
         // parent's, which nothing here waits for or uses again.
         if set.is_ok() {
             CACHE.adopt(slot);

@@ -120,7 +120,7 @@ type Destructor = unsafe extern "C" fn();
 /// before there is a second.
 static PROCESS: AtomicI32 = AtomicI32::new(0);
 
-/// Who runs `.fini_array`.
+/// Which thread runs `.fini_array`.
 ///
 /// | value | meaning | becomes |
 /// |---|---|---|
@@ -162,7 +162,7 @@ unsafe extern "C" fn __rawthread_begin(
 }
 
 /// Ends a program that was linked without `-static-pie` and so came through a dynamic loader, which
-/// has relocated it and knows of libraries that nobody will start: it would crash further on.
+/// has relocated it and knows of libraries whose start no code will run: it would crash further on.
 ///
 /// # Safety
 /// `auxv` is the auxiliary vector. Used before relocation, so it must not need any.
@@ -350,7 +350,7 @@ pub fn auxv(key: u64) -> Option<usize> {
 #[derive(Clone, Debug)]
 pub struct CStrIter(*const *const c_char);
 
-// SAFETY: the strings stay for good, and nobody writes to them.
+// SAFETY: the strings stay for good, and nothing writes to them.
 unsafe impl Send for CStrIter {}
 // SAFETY: as above.
 unsafe impl Sync for CStrIter {}

@@ -101,7 +101,7 @@ pub(super) fn current_data() -> Option<&'static ThreadData> {
 /// Writes a fresh TLS block and control words.
 ///
 /// # Safety
-/// `pointer` came from [`layout_tcb`] with this image; the memory is writable and nobody uses it.
+/// `pointer` came from [`layout_tcb`] with this image; the memory is writable and not in use.
 pub(super) unsafe fn write(pointer: *mut u8, image: &TlsImage) {
     // SAFETY: passed on.
     unsafe {

@@ -108,7 +108,7 @@ pub(super) fn find() -> Option<TlsImage> {
 /// How far from where it was linked for the program was loaded; 0 unless it is a PIE.
 ///
 /// `PT_PHDR` describes the headers themselves. A linker may leave it out of a program without an
-/// interpreter; then the segment that begins with the ELF header tells, for the headers follow
+/// interpreter; then the segment that begins with the ELF header serves, for the headers follow
 /// that header at once in what every linker makes.
 ///
 /// Used before relocation, so it must not need any: plain loops, no tables.

@@ -1,7 +1,7 @@
 //! The end of a TCB: its memory back to the system, its TCB out of libc's lists.
 //!
 //! libc laid the TCB out and only libc can take it down, at the end of the thread that it believes
-//! the donor still to be. So one last raw thread takes the TCB over, with libc's word as the one that
+//! the donor still to be. So one last clone takes the TCB over, with libc's word as the one that
 //! the kernel is to clear, and continues in the donor's saved frame: the donor returns into libc,
 //! which runs its ordinary end, and `pthread_join` frees the rest.
 #![allow(unsafe_code, reason = "continues on another thread's frames")]
@@ -31,8 +31,7 @@ pub(super) unsafe fn destroy_tcb(slot: Slot) -> bool {
     };
     if frame != 0 {
         if libc_clear_tid.is_null() {
-            // A kernel that does not tell the word (no CHECKPOINT_RESTORE): join would wait for
-            // ever.
+            // A kernel that does not say which word (no CHECKPOINT_RESTORE): join would not return.
             return false;
         }
         if arch::has_shadow_stack() {
@@ -44,7 +43,7 @@ pub(super) unsafe fn destroy_tcb(slot: Slot) -> bool {
             return false;
         }
     }
-    // A guest's donor has ended long ago; a revived one is ending now.
+    // With partial support the donor has ended already; a resumed one is ending now.
     // SAFETY: the donor was never joined or detached.
     let joined = unsafe { libc::pthread_join(pthread, ptr::null_mut()) };
     debug_assert_eq!(joined, 0);

@@ -99,24 +99,24 @@ unsafe fn pthread_create_on(slot: Slot) -> Result<(), Errno> {
 extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
     // SAFETY: `pthread_create_on` passed the slot's permanent cell.
     let slot: Slot = unsafe { &*argument.cast() };
-    // SAFETY: `pthread_create_on` left room for it; nothing has run here yet.
+    // SAFETY: `pthread_create_on` left space for it; nothing has run here yet.
     unsafe { tls_snapshot::capture(slot) };
     let tcb = slot.tcb();
     // SAFETY: written before the donor was made.
-    let launch = unsafe { (&raw const (*tcb).on_donor).read() };
+    let entry_on_donor = unsafe { (&raw const (*tcb).on_donor).read() };
     let host = match probe_once(slot) {
         Ok(host) => host,
-        Err(error) if launch.is_none() => {
+        Err(error) if entry_on_donor.is_none() => {
             refuse(slot, error);
             return ptr::null_mut();
         }
-        // A launch is for known hosts only.
+        // A donor runs a thread with known hosts only.
         Err(_) => task::abort(),
     };
     let thread_pointer = arch::thread_pointer();
     let stack_pointer = arch::stack_pointer() as usize;
     let is_on_slot = stack_range(slot).contains(&stack_pointer);
-    if launch.is_none() && !is_on_slot {
+    if entry_on_donor.is_none() && !is_on_slot {
         refuse(slot, NOT_ON_SLOT);
         return ptr::null_mut();
     }
@@ -144,22 +144,22 @@ extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
         (&raw mut (*tcb).robust_head).write(layout.robust_head.in_tcb(thread_pointer));
         (&raw mut (*tcb).libc_clear_tid).write(layout.clear_tid.in_tcb(thread_pointer).cast());
         (&raw mut (*tcb).donor_tid).write((*tid_field).load(Ordering::Relaxed));
-        // For guests, whose donor's frames die with it.
+        // For partial support, where the donor's frames end with it.
         (&raw mut (*tcb).stack_top).write(stack_pointer & !0xf);
     }
     if !full {
         report_exiting(slot);
         return ptr::null_mut();
     }
-    // SAFETY: the slot's word outlives this thread; the TCB is this thread's; nobody needs the
-    // thread back until somebody resumes the frame; a launch's entry is its caller's to vouch for.
+    // SAFETY: the slot's word outlives this thread; the TCB is this thread's; the frame is
+    // resumed once, when the TCB is destroyed; the entry is `create_and_run`'s caller's to vouch for.
     unsafe {
         let is_word_ours = task::set_tid_address(slot.clear_tid().as_ptr()).is_ok();
         if !is_word_ours {
             WORD_REFUSED.store(true, Ordering::Relaxed);
         }
         let frame = &raw mut (*tcb).frame;
-        match launch {
+        match entry_on_donor {
             Some((entry, argument)) => {
                 // The closure runs here in any case: the spawner has gone on.
                 (&raw mut (*tcb).lost).write(!is_word_ours || !is_on_slot);
@@ -180,8 +180,8 @@ extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
     ptr::null_mut()
 }
 
-/// Whether a filter has refused set_tid_address(2), by which the kernel tells when a donor is gone.
-/// Relaxed: who does not see it yet meets the refusal itself.
+/// Whether a filter has refused set_tid_address(2), by which the kernel says when a donor has exited.
+/// Relaxed: a donor that does not see it yet meets the refusal itself.
 static WORD_REFUSED: AtomicBool = AtomicBool::new(false);
 
 /// See [`WORD_REFUSED`].
@@ -218,7 +218,7 @@ fn probe_once(slot: Slot) -> Result<&'static Host, Error> {
     unsafe { probe::probe(stack.end) }.and_then(libc_layout::publish)
 }
 
-/// The end of a donor that nobody launched.
+/// The end of a donor that runs no thread.
 unsafe extern "C" fn donor_exit(_: *mut u8) -> ! {
     // SAFETY: its frame is parked and it has departed.
     unsafe { arch::exit_thread() }
@@ -241,19 +241,19 @@ const LEAVING: u32 = 2;
 /// The same of a donor that libc must be let end, and that leaves no TCB.
 const REFUSED: u32 = 3;
 
-/// Tells the creator that a donor whose word the kernel will not clear is on its way out.
+/// Reports to the creator that a donor whose word the kernel will not clear is on its way out.
 fn report_exiting(slot: Slot) {
-    tell(slot, LEAVING);
+    report(slot, LEAVING);
 }
 
-/// Tells the creator why there will be no TCB.
+/// Reports to the creator why there will be no TCB.
 fn refuse(slot: Slot, error: Error) {
     // SAFETY: `create_tcb` waits with a place for it.
     unsafe { (*slot.tcb()).refusal.write(Some(error)) };
-    tell(slot, REFUSED);
+    report(slot, REFUSED);
 }
 
-fn tell(slot: Slot, word: u32) {
+fn report(slot: Slot, word: u32) {
     // Release: the TCB's fields, or the refusal, before the word.
     slot.clear_tid().store(word, Ordering::Release);
     futex::wake(slot.clear_tid().as_ptr(), 1, Sharing::Shared);
@@ -275,7 +275,7 @@ fn wait_for_donor(slot: Slot) {
     match word.load(Ordering::Acquire) {
         0 => return,
         REFUSED => {
-            // SAFETY: the handle was written by the caller, and the donor is nobody else's to join.
+            // SAFETY: the handle was written by the caller, and the donor is joined here alone.
             unsafe { libc::pthread_join((*slot.tcb()).pthread, ptr::null_mut()) };
         }
         // The kernel clears libc's word, or none: ask until the tid is gone.

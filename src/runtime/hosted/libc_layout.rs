@@ -107,7 +107,7 @@ impl Host {
         self.libc
     }
 
-    /// Its version, where it tells one.
+    /// Its version, where it has one to show.
     ///
     /// ```
     /// # let host = rawthread::host()?;
@@ -207,7 +207,7 @@ pub(super) const SCHED_CACHED: u32 = 0x60;
 /// believing what it knows of the calling one.
 ///
 /// # Safety
-/// `thread_pointer` is the calling thread's TCB, and nobody else uses its handle.
+/// `thread_pointer` is the calling thread's TCB, and no other thread uses its handle.
 pub(super) unsafe fn invalidate_sched_cache(thread_pointer: *mut u8) {
     if let Some(offset) = try_get().and_then(|host| host.layout.sched_cache_offset) {
         let word = thread_pointer.wrapping_offset(offset).cast::<u32>();

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `errno`, `h_errno` | 0 |
 //! | cancellation | enabled, deferred |
-//! | `dlerror` | asked until it has nothing to tell |
+//! | `dlerror` | called until it returns null |
 //! | `_res`, the resolver's | closed, if it was opened, and zero (glibc; musl has none) |
 //! | locale | the global one, at the next start ([`super::tls_reset::use_global_locale`]) |
 //!
@@ -72,7 +72,7 @@ pub(super) unsafe fn reset(functions: Option<&Functions>) {
     }
     if let Some(functions) = functions {
         if let Some(dlerror) = functions.dlerror {
-            // The first call may tell of an error, the second frees its text.
+            // The first call may return an error, the second frees its text.
             for _ in 0..2 {
                 // SAFETY: a public function; the text is not looked at.
                 if unsafe { dlerror() }.is_null() {

@@ -1,24 +1,27 @@
-//! Raw clones as citizens of a libc process.
+//! Threads made by clone in a libc process.
 //!
 //! A thread needs a thread control block that the libc made and has in its lists, or `errno`,
 //! malloc, thread-locals, setuid and dlopen break. No libc hands one out, so each slot's TCB
 //! is created once: libc creates an ordinary thread on the slot's memory (the *donor*), whose
 //! kernel thread leaves while its TCB stays. Every spawn on that slot is then one raw clone that
 //! takes the TCB over. Where libc is known well enough, the donor itself is the slot's first
-//! thread (a *launch*), and a first spawn costs one kernel thread, not two.
+//! thread, and a first spawn costs one kernel thread, not two.
 //!
-//! * [`libc_layout`]: which libc this is, where its private words lie, how far we may go (support).
-//! * [`donor`] makes donors; [`tid_field`] finds the tid in what they have; [`tcb_reserve`] says
-//!   how much of a slot they take.
-//! * [`exit`]: the way out, and in, that setuid and its family can live with.
-//! * [`fork`]: what a forked child makes its own of all this.
-//! * [`modules`]: asking for the loaded modules beside forks.
+//! * [`tcb`]: what is kept on each slot; [`registration`]: what each thread registers with the kernel.
+//! * [`symbols`], [`pthread`], [`pthread_create`]: what is called of libc.
+//! * [`libc_layout`]: which libc this is and where its private words lie; [`probe`] finds that out,
+//!   with [`tid_field`] and [`key_table`].
+//! * [`donor`] makes donors; [`tcb_reserve`] says how much of a slot they take; [`init`]: what must
+//!   happen before the first thread.
+//! * [`exit`]: thread exit and start, synchronised with setuid and its family.
+//! * [`fork`]: what a forked child does with all this; [`atfork`]: the handlers in libc's fork.
+//! * [`modules`]: the loaded modules, read beside forks.
 //! * [`tls_reset`]: thread-locals fresh for the next thread; [`pthread_keys`]: pthread keys'
 //!   destructors.
-//! * [`libc_state`]: what of libc's own a program can see.
+//! * [`libc_state`]: libc's own thread-locals, as far as a program can see them.
 //! * [`tls_images`]: what they are at first, so that no thread asks the loader at its end.
 //! * [`tls_snapshot`]: the same in static programs; [`unreported_tls`]: in libraries that came later.
-//! * [`stack_words`]: what libc tells of a thread's stack.
+//! * [`stack_words`]: what libc reports as a thread's stack.
 //! * [`overflow`]: the report of a stack overflow; [`destroy`]: the end of a TCB.
 #![allow(unsafe_code, reason = "stands between the kernel and libc")]
 
@@ -177,7 +180,7 @@ impl Runtime for Hosted {
         // SAFETY: passed on.
         unsafe { exit::on_thread_exit(slot) };
         if Self::is_lost(slot) {
-            // The kernel will not do it, and nobody takes the slot after this thread.
+            // The kernel will not do it, and no thread takes the slot after this one.
             slot.clear_tid().store(0, Ordering::Release);
             futex::wake(slot.clear_tid().as_ptr(), 1, Sharing::Shared);
         }

@@ -49,7 +49,7 @@ pub(super) fn install() {
     }
 }
 
-/// Puts the action where a handler may read it for ever.
+/// Puts the action in memory that is never freed, for a handler.
 fn leak_action(action: libc::sigaction) -> Option<*mut libc::sigaction> {
     let page = crate::sys::memory::map(crate::sys::memory::page_size()).ok()?;
     let place = page.cast::<libc::sigaction>().as_ptr();
@@ -61,7 +61,7 @@ fn leak_action(action: libc::sigaction) -> Option<*mut libc::sigaction> {
 unsafe extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel passes a valid siginfo for these signals.
     let address = unsafe { (*info).si_addr() } as usize;
-    // A fault has a positive code; a signal that somebody sent tells no address.
+    // A fault has a positive code; a signal that was sent has no address.
     // SAFETY: as above.
     if unsafe { (*info).si_code } > 0 {
         report_if_overflow(address);
@@ -123,7 +123,7 @@ unsafe fn chain(signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
                 default.sa_sigaction = libc::SIG_DFL;
                 libc::sigaction(signal, &default, ptr::null_mut());
             }
-            // A signal somebody sent does not come back by itself.
+            // A signal that was sent does not come back by itself.
             // SAFETY: sends to this thread.
             if unsafe { (*info).si_code } <= 0 {
                 let _ = crate::sys::signal::send_to_thread(

@@ -1,7 +1,7 @@
 //! Finds out which libc this is and where its private words lie.
 //!
 //! Nothing is taken from headers: offsets are found by watching public functions change the TCB of a
-//! donor, and where the version of a libc does not tell its behaviour, nothing private is written.
+//! donor, and where the behaviour of a libc is not known by its version, nothing private is written.
 #![allow(unsafe_code, reason = "looks into thread control blocks")]
 
 use core::ptr;
@@ -169,7 +169,7 @@ fn find_rseq() -> Option<Rseq> {
     }
     // SAFETY: glibc's documented variables of these types, constant after start-up.
     let (offset, size) = unsafe { (*offset, *size) };
-    // The size tells the active features; the area registered is at least 32 bytes. 0: the
+    // The size says which features are active; the area registered is at least 32 bytes. 0: the
     // program or a tunable turned rseq off.
     (size != 0).then_some(Rseq {
         offset,

@@ -39,7 +39,7 @@ pub(super) unsafe fn run_destructors() -> bool {
 }
 
 /// Leaves the calling thread without values, as a new thread is: what destructors set in their
-/// last round, or nobody destroyed, is lost as it is at a pthread's end.
+/// last round, or no destructor took, is lost as it is at a pthread's end.
 pub(super) fn reset() {
     drain_values(
         libc_layout::try_get().and_then(|host| host.layout.keys),

@@ -40,7 +40,7 @@ pub(super) unsafe fn register_rseq(thread_pointer: *mut u8) {
 /// The slot belongs to the calling thread.
 pub(super) unsafe fn install_signal_stack(slot: Slot) {
     let (base, len) = slot.region().signal_stack();
-    // SAFETY: the signal stack is this slot's and nobody uses it (REGION-1 of `stack::region`).
+    // SAFETY: the signal stack is this slot's and unused (REGION-1 of `stack::region`).
     // Where a filter refuses, an overflow ends the process without a report.
     let _ = unsafe { signal::set_alternate_stack(base, len) };
 }
@@ -61,7 +61,7 @@ pub(super) unsafe fn register_robust_list(head: *mut u8) {
     unsafe {
         head.cast::<*mut u8>().write(head);
         head.add(16).cast::<*mut u8>().write(core::ptr::null_mut());
-        // Where a filter refuses, waiters for a robust mutex are not told of the owner's end; libc's
+        // Where a filter refuses, waiters for a robust mutex do not learn of the owner's end; libc's
         // own threads go on as well.
         let _ = task::set_robust_list(head);
     }

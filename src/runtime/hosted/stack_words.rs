@@ -1,8 +1,8 @@
-//! What libc tells of a thread's stack, where the thread stands on another than its slot's.
+//! What libc reports as a thread's stack, where that is not the slot's.
 //!
 //! `pthread_getattr_np` reads two neighbouring words of libc's description of a thread: an address
 //! (glibc: the lowest; musl: the end) and a length. Where they lie is found by what the function
-//! tells of a thread that stands on its slot, and proved by changing them and asking again.
+//! reports for a thread on its slot's stack, and proved by changing them and asking again.
 
 use core::mem::MaybeUninit;
 use core::ptr;
@@ -19,8 +19,8 @@ use super::tcb::Slot;
 /// | `NOT_FOUND` | a thread has looked, and found none that can be proved | |
 /// | other | `2 * offset`, 1 more if the first word is the end | |
 ///
-/// Offsets are multiples of 8 beyond 0. Relaxed: the word carries no data but itself, and whoever
-/// looks finds the same.
+/// Offsets are multiples of 8 beyond 0. Relaxed: the word carries no data but itself, and every thread
+/// that looks finds the same.
 static WORDS: AtomicUsize = AtomicUsize::new(UNKNOWN);
 const UNKNOWN: usize = 0;
 const NOT_FOUND: usize = 1;
@@ -55,14 +55,14 @@ pub(super) fn are_found() -> Option<bool> {
 /// Looks for the words.
 ///
 /// # Safety
-/// `slot` is the calling thread's, with a TCB, and the thread stands on it.
+/// `slot` is the calling thread's, with a TCB, and the thread runs on its stack.
 pub(super) unsafe fn find(slot: Slot) {
     let (base, len) = slot.region().stack();
     let handle = pthread_address();
     let end = base.wrapping_add(len).addr();
     let inside = (base.addr()..end).contains(&handle.addr());
     let window = if inside { end - handle.addr() } else { 0 };
-    let told = native_stack();
+    let reported = native_stack();
     let found = (8..window.min(WINDOW).saturating_sub(16))
         .step_by(8)
         .find_map(|offset| {
@@ -70,13 +70,13 @@ pub(super) unsafe fn find(slot: Slot) {
             let pair = unsafe { pair_at(handle, offset) };
             [false, true]
                 .into_iter()
-                .find(|by_end| proves(pair, *by_end, told))
+                .find(|by_end| proves(pair, *by_end, reported))
                 .map(|by_end| 2 * offset + usize::from(by_end))
         });
     WORDS.store(found.unwrap_or(NOT_FOUND), Ordering::Relaxed);
 }
 
-/// Whether these words make libc tell what it tells.
+/// Whether these words are where libc has its report from.
 fn proves(pair: [&AtomicUsize; 2], by_end: bool, (low, end): (usize, usize)) -> bool {
     const SHIFT: usize = 4096;
     let old = pair.map(|word| word.load(Ordering::Relaxed));
@@ -85,9 +85,9 @@ fn proves(pair: [&AtomicUsize; 2], by_end: bool, (low, end): (usize, usize)) -> 
     }
     let other = (low + SHIFT, end - SHIFT);
     store(pair, as_words(by_end, other.0, other.1));
-    let told = native_stack();
+    let reported = native_stack();
     store(pair, old);
-    told == other
+    reported == other
 }
 
 fn as_words(by_end: bool, low: usize, end: usize) -> [usize; 2] {
@@ -110,7 +110,7 @@ unsafe fn pair_at<'a>(handle: *const u8, offset: usize) -> [&'a AtomicUsize; 2] 
     unsafe { [&*first, &*first.add(1)] }
 }
 
-/// Has libc tell the stack `low..end` of the slot's next thread, until [`restore`].
+/// Has libc report the stack `low..end` of the slot's next thread, until [`restore`].
 ///
 /// # Safety
 /// The slot is the caller's alone, vacant, and has a TCB; the words are found.

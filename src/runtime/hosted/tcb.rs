@@ -43,14 +43,14 @@ pub(crate) struct Tcb {
     pub(super) unrefreshed: bool,
     /// The donor's tid while it lives.
     pub(super) donor_tid: i32,
-    /// What libc told of the stack before `stack_words::set`; zeroes if that was not called.
+    /// What libc reported as the stack before `stack_words::set`; zeroes if that was not called.
     pub(super) libc_stack: [usize; 2],
     /// What the donor goes on to do instead of leaving at once (see `donor::create_and_run`).
     pub(super) on_donor: Option<(ChildEntry, *mut u8)>,
-    /// Where a donor that is not launched says why there is no TCB; its creator waits.
+    /// Where a donor that runs no thread says why there is no TCB; its creator waits.
     pub(super) refusal: *mut Option<Error>,
     /// Whether the slot is not to be used again (see [`Runtime::is_lost`](crate::runtime::Runtime::is_lost)). Written before a
-    /// launch's entry runs.
+    /// thread on the donor runs.
     pub(super) lost: bool,
 }
 

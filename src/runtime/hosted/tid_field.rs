@@ -5,9 +5,9 @@
 //! numbers like others. So a candidate is taken with a proof:
 //!
 //! 1. It is the word that the kernel is to clear at the thread's end. That is the tid's in glibc,
-//!    but not in musl. Not every kernel tells.
+//!    but not in musl. Not every kernel says which word that is.
 //! 2. It lies where glibc has it: before the head of the list of robust mutexes, whose address the
-//!    kernel tells.
+//!    kernel returns.
 //! 3. Of all candidates it is the only one that holds the tid in other threads, too. Two threads
 //!    of a process have different tids at the same time, so words that are alike in all threads
 //!    drop out.
@@ -108,7 +108,7 @@ fn ask(words: &mut Words) -> Result<(), Error> {
         limit: stack as usize + len,
     };
     let mut handle = MaybeUninit::<libc::pthread_t>::uninit();
-    // SAFETY: the stack is a mapping that nobody else uses; the witness outlives the thread, which
+    // SAFETY: the stack is a mapping that is used for nothing else; the witness outlives the thread, which
     // is joined here.
     let joined = unsafe {
         create_on(stack, len, look, (&raw mut witness).cast(), &mut handle)
@@ -117,7 +117,7 @@ fn ask(words: &mut Words) -> Result<(), Error> {
     if !matches!(joined, Ok(error) if error != 0) {
         // No thread was made, or libc has ended it. A thread that could not be joined keeps its
         // memory.
-        // SAFETY: the mapping is ours, and nobody uses it any more.
+        // SAFETY: the mapping is this function's, and no thread uses it any more.
         let _ = unsafe { memory::unmap(stack, len) };
     }
     match joined {

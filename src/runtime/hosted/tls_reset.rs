@@ -120,7 +120,7 @@ unsafe fn write_image_vs_loader(info: &libc::dl_phdr_info, tls: &libc::Elf64_Phd
 }
 
 /// # Safety
-/// `block` is the calling thread's copy of the module's segment, used by nobody, `p_memsz` bytes
+/// `block` is the calling thread's copy of the module's segment, not in use, `p_memsz` bytes
 /// long, of which the first `p_filesz` come from the image; the module stays loaded.
 unsafe fn write_image(info: &libc::dl_phdr_info, tls: &libc::Elf64_Phdr, block: *mut u8) {
     let (image_len, block_len) = (tls.p_filesz as usize, tls.p_memsz as usize);

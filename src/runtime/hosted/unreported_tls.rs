@@ -1,14 +1,14 @@
-//! Blocks in the static TLS area that the loader does not tell.
+//! Blocks in the static TLS area that the loader does not report.
 //!
 //! glibc keeps a reserve in every thread's static TLS area. A library that `dlopen` brings, and
 //! that is built for the initial-exec model, gets its block there, in threads that have long been
-//! running, too; so does one with TLS descriptors, AArch64's default, while there is room. Those
+//! running, too; so does one with TLS descriptors, AArch64's default, while there is space. Those
 //! threads have no entry for it in their DTV, so `dl_iterate_phdr` gives them a null
 //! address, as for a block that does not exist. The distance between thread pointer and block is
 //! in the loader's description of the module, its link_map, behind the part that is public.
 //!
 //! Where it is there is found by looking: seven words in a row, of which six are known for a module
-//! whose block is told. Every later use compares five of them once more, and takes only a block that
+//! whose block is reported. Every later use compares five of them once more, and takes only a block that
 //! lies where this thread's static TLS lies. Where nothing is found, these blocks are not refreshed.
 #![allow(unsafe_code, reason = "reads the loader's descriptions of modules")]
 
@@ -90,7 +90,7 @@ pub(super) fn own_static_tls_range(slot: Slot) -> Range<usize> {
     arch::static_tls_range(base as usize..base as usize + len)
 }
 
-/// Finds the blocks of the calling thread that the loader does not tell, module by module.
+/// Finds the blocks of the calling thread that the loader does not report, module by module.
 pub(super) struct UnreportedBlocks {
     /// Distance of [`LinkMapTls`] from the start of a link_map.
     fields_offset: usize,
@@ -148,7 +148,7 @@ impl UnreportedBlocks {
 ///
 /// | value | meaning |
 /// |---|---|
-/// | `UNKNOWN` | nobody has looked |
+/// | `UNKNOWN` | not looked for yet |
 /// | `NOT_FOUND` | not found: another libc, a static program, or a glibc that has them elsewhere |
 /// | else | the distance in bytes |
 ///
@@ -193,7 +193,7 @@ unsafe fn find_link_map(mut map: *const LinkMap, info: &libc::dl_phdr_info) -> *
     map
 }
 
-/// Looks for the words in the link_map of a module whose block is told.
+/// Looks for the words in the link_map of a module whose block is reported.
 ///
 /// From the front, and the first that fit end the search: where they are part of the link_map, no
 /// byte behind it is read.
