@@ -73,20 +73,16 @@ pub mod process;
 pub mod sync;
 mod sys;
 
-#[allow(dead_code, reason = "each runtime uses a part of it")]
 mod arena;
-#[allow(dead_code, reason = "both runtimes use the same ground")]
+
 pub mod runtime;
-#[allow(dead_code, reason = "both runtimes use the same ground")]
+
 mod stack;
 mod thread;
 
 pub use error::{Error, ErrorKind, Limit};
 #[cfg(all(feature = "start", not(feature = "hosted"), not(test)))]
 pub use runtime::freestanding::start;
-#[cfg(feature = "hosted")]
-#[doc(hidden)]
-pub use runtime::hosted::libc_layout::testing;
 #[cfg(feature = "hosted")]
 pub use runtime::hosted::{
     host,

@@ -1,6 +1,6 @@
 //! Permanent entries: handed out, returned, never unmapped.
 //!
-//! An entry's address stays valid for the life of the process, so whoever looks late (a waker, the
+//! An entry's address stays valid for the life of the process, so a late reader (a waker, the
 //! kernel clearing a tid word, a list walker that lost a race) finds an entry, if perhaps another's.
 //! Both the arena and its lists are lock-free: a `fork` at any instant leaves the child a
 //! consistent copy.
@@ -8,7 +8,7 @@
 
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use crate::sys::{Errno, memory};
 
@@ -22,7 +22,7 @@ const CHUNKS: usize = 25;
 /// # Safety
 /// All-zero bytes must be a valid value, and shared references to it must be enough to use it.
 pub(crate) unsafe trait Zeroable: Sync + 'static {
-    /// Of a runtime's TCBs: whether [`Cache::put_used`](super::slot::Cache::put_used) is called,
+    /// Of a runtime's TCBs: whether [`Cache::put_used`](super::Cache::put_used) is called,
     /// so that slots are counted for it.
     const BOUNDS_IDLE_MEMORY: bool = false;
 }
@@ -30,17 +30,17 @@ pub(crate) unsafe trait Zeroable: Sync + 'static {
 /// One entry: the arena's part and the value.
 #[repr(C)]
 pub(crate) struct ArenaEntry<T> {
-    link: Link,
+    pub(super) link: Link,
     value: T,
 }
 
 /// What arenas and lists know of an entry. Their code is about links alone, so that there is one of
 /// it, whatever the entries hold.
-struct Link {
+pub(super) struct Link {
     /// Id of the next entry on the list; 0 ends it.
-    next: AtomicU32,
+    pub(super) next: AtomicU32,
     /// The entry's id: its index + 1; written once before the entry is first handed out.
-    id: AtomicU32,
+    pub(super) id: AtomicU32,
 }
 
 impl<T> core::ops::Deref for ArenaEntry<T> {
@@ -51,7 +51,7 @@ impl<T> core::ops::Deref for ArenaEntry<T> {
 }
 
 impl<T> ArenaEntry<T> {
-    const SIZE: usize = size_of::<Self>();
+    pub(super) const SIZE: usize = size_of::<Self>();
 
     /// What [`Arena::entry`] finds it by: never 0, and below 2^31.
     pub(crate) fn id(&self) -> u32 {
@@ -61,7 +61,7 @@ impl<T> ArenaEntry<T> {
 
 /// An arena of entries that grows and never shrinks.
 pub(crate) struct Arena<T> {
-    chunks: Chunks,
+    pub(super) chunks: Chunks,
     entries: PhantomData<ArenaEntry<T>>,
 }
 
@@ -89,7 +89,7 @@ impl<T: Zeroable> Arena<T> {
     /// The entry with this id, which must have been handed out.
     pub(crate) fn entry(&self, id: u32) -> &'static ArenaEntry<T> {
         let link = self.chunks.link(id, ArenaEntry::<T>::SIZE);
-        // SAFETY: the chunks hold entries of this type, and stay for ever.
+        // SAFETY: the chunks hold entries of this type, and are permanent.
         unsafe { &*link.cast() }
     }
 
@@ -98,7 +98,7 @@ impl<T: Zeroable> Arena<T> {
         self.chunks.used.load(Ordering::Relaxed) as usize
     }
 
-    /// Bytes that a [`Arena::alloc`] takes that finds no room.
+    /// Bytes that a [`Arena::alloc`] maps when the chunks are full.
     pub(crate) fn next_chunk_bytes(&self) -> usize {
         let bytes = self.len().max(FIRST_CHUNK) * ArenaEntry::<T>::SIZE;
         bytes.next_multiple_of(memory::page_size())
@@ -119,7 +119,7 @@ impl<T: Zeroable> Arena<T> {
 }
 
 /// The memory of an arena, whose entries all have the size that is given with each call.
-struct Chunks {
+pub(super) struct Chunks {
     /// Each of [`chunk_len`] entries, or null: not mapped yet.
     bases: [AtomicPtr<u8>; CHUNKS],
     /// How many entries were ever handed out.
@@ -153,7 +153,7 @@ impl Chunks {
     }
 
     /// See [`Arena::entry`].
-    fn link(&self, id: u32, size: usize) -> *const Link {
+    pub(super) fn link(&self, id: u32, size: usize) -> *const Link {
         let (chunk, offset) = locate(id as usize - 1);
         let base = self.bases[chunk].load(Ordering::Acquire);
         debug_assert!(!base.is_null());
@@ -177,7 +177,7 @@ fn get_or_map(base: &AtomicPtr<u8>, len: usize) -> Result<NonNull<u8>, Errno> {
     ) {
         Ok(_) => Ok(mapped),
         Err(other) => {
-            // SAFETY: nobody saw our chunk.
+            // SAFETY: no other thread has the address of this chunk.
             // Where the kernel refuses, the memory stays.
             let _ = unsafe { memory::unmap(mapped.as_ptr(), len) };
             NonNull::new(other).ok_or(Errno::ENOMEM)
@@ -202,90 +202,9 @@ const fn locate(index: usize) -> (usize, usize) {
     (chunk, index - chunk_len(chunk))
 }
 
-/// A last-in first-out list of an arena's entries (Treiber's stack).
-///
-/// The head holds the id of the top entry in its low half (0: empty) and a count of pops in
-/// its high half. The count makes a head that went away and came back differ, so that a slow
-/// popper cannot install a stale `next` (the ABA problem); 2^32 pops within one popper's pause
-/// would be needed to fool it.
-pub(crate) struct FreeList(AtomicU64);
-
-impl FreeList {
-    pub(crate) const fn new() -> Self {
-        Self(AtomicU64::new(0))
-    }
-
-    /// Puts an entry on top. The caller must hold the entry alone: it is on no list.
-    pub(crate) fn push<T>(&self, entry: &'static ArenaEntry<T>) {
-        self.push_link(&entry.link);
-    }
-
-    fn push_link(&self, link: &Link) {
-        let id = u64::from(link.id.load(Ordering::Relaxed));
-        debug_assert_ne!(id, 0);
-        let mut head = self.0.load(Ordering::Relaxed);
-        loop {
-            link.next.store(head as u32, Ordering::Relaxed);
-            // Release: the popper sees the entry's link and whatever its value says.
-            match self.0.compare_exchange_weak(
-                head,
-                (head & !0xffff_ffff) | id,
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return,
-                Err(now) => head = now,
-            }
-        }
-    }
-
-    /// Takes the top entry.
-    pub(crate) fn pop<T: Zeroable>(&self, arena: &Arena<T>) -> Option<&'static ArenaEntry<T>> {
-        let link = self.pop_link(&arena.chunks, ArenaEntry::<T>::SIZE)?;
-        // SAFETY: the arena's chunks hold entries of this type, and stay for ever.
-        Some(unsafe { &*link.cast() })
-    }
-
-    fn pop_link(&self, chunks: &Chunks, size: usize) -> Option<*const Link> {
-        // Acquire pairs with push's Release.
-        let mut head = self.0.load(Ordering::Acquire);
-        loop {
-            let id = head as u32;
-            if id == 0 {
-                return None;
-            }
-            let link = chunks.link(id, size);
-            // May be stale when another popper won; then the count differs and we go round again.
-            // SAFETY: an id on a list is an entry's, and entries stay for ever.
-            let next = u64::from(unsafe { &*link }.next.load(Ordering::Relaxed));
-            let popped = (head >> 32).wrapping_add(1) << 32;
-            match self.0.compare_exchange_weak(
-                head,
-                popped | next,
-                Ordering::Acquire,
-                Ordering::Acquire,
-            ) {
-                Ok(_) => return Some(link),
-                Err(now) => head = now,
-            }
-        }
-    }
-
-    /// Whether a pop would find nothing, at this instant.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.load(Ordering::Relaxed) as u32 == 0
-    }
-
-    /// Removes every entry: for a forked child, where they stand for nothing.
-    pub(crate) fn clear(&self) {
-        self.0.store(0, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::vec::Vec;
 
     struct Number(AtomicU32);
     // SAFETY: zero is a valid AtomicU32, which works through shared references.
@@ -313,47 +232,9 @@ mod tests {
             let bytes = (chunk_len(chunk) * ArenaEntry::<Number>::SIZE).next_multiple_of(page);
             assert_eq!(ARENA.next_chunk_bytes(), bytes);
             for _ in 0..chunk_len(chunk) {
-                ARENA.alloc().unwrap();
+                let number = ARENA.alloc().unwrap();
+                assert_eq!(number.0.load(Ordering::Relaxed), 0);
             }
         }
-    }
-
-    #[test]
-    fn a_list_gives_back_what_went_in_last_first() {
-        static ARENA: Arena<Number> = Arena::new();
-        let list = FreeList::new();
-        let entries: Vec<_> = (0..200).map(|_| ARENA.alloc().unwrap()).collect();
-        for entry in &entries {
-            list.push(*entry);
-        }
-        for entry in entries.iter().rev() {
-            assert!(ptr::eq(list.pop(&ARENA).unwrap(), *entry));
-        }
-        assert!(list.pop(&ARENA).is_none() && list.is_empty());
-        assert_eq!(ARENA.iter().count(), 200);
-    }
-
-    #[test]
-    fn no_node_is_ever_in_two_hands() {
-        static ARENA: Arena<Number> = Arena::new();
-        static LIST: FreeList = FreeList::new();
-        for _ in 0..4 {
-            LIST.push(ARENA.alloc().unwrap());
-        }
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..50_000 {
-                        if let Some(entry) = LIST.pop(&ARENA) {
-                            assert_eq!(entry.0.fetch_add(1, Ordering::Relaxed), 0, "held twice");
-                            entry.0.fetch_sub(1, Ordering::Relaxed);
-                            LIST.push(entry);
-                        }
-                    }
-                });
-            }
-        });
-        let left = core::iter::from_fn(|| LIST.pop(&ARENA)).count();
-        assert_eq!(left, 4);
     }
 }

@@ -6,7 +6,8 @@ use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
-use super::arena::{Arena, ArenaEntry, FreeList, Zeroable};
+use super::arena::{Arena, ArenaEntry, Zeroable};
+use super::free_list::FreeList;
 use crate::sys::{Errno, memory};
 
 /// Where a value lives.
@@ -24,7 +25,7 @@ pub(crate) enum Storage {
 #[repr(C, align(16))]
 pub(crate) struct Block(UnsafeCell<[MaybeUninit<u8>; 256]>);
 
-// SAFETY: plain bytes; whoever took the block from the free list uses it alone.
+// SAFETY: plain bytes; the caller that took the block from the free list uses it alone.
 unsafe impl Sync for Block {}
 // SAFETY: bytes may be zero.
 unsafe impl Zeroable for Block {}
@@ -32,7 +33,7 @@ unsafe impl Zeroable for Block {}
 static BLOCKS: Arena<Block> = Arena::new();
 static FREE: FreeList = FreeList::new();
 
-/// Memory for a `T`, the caller's alone; and what [`dealloc`] must be told.
+/// Memory for a `T`, the caller's alone; and what [`dealloc`] takes.
 ///
 /// # Errors
 /// ENOMEM.
@@ -66,12 +67,12 @@ fn map(size: usize, align: usize) -> Result<(NonNull<u8>, Storage), Errno> {
 /// Takes the memory of this storage back.
 ///
 /// # Safety
-/// It came from [`alloc`]; nobody uses it any more.
+/// It came from [`alloc`], and the value is not in use any more.
 pub(crate) unsafe fn dealloc(storage: Storage) {
     match storage {
         Storage::Pooled(entry) => FREE.push(entry),
         Storage::Mapping { base, len } => {
-            // SAFETY: a mapping of its own, which nobody uses any more. Where the kernel refuses,
+            // SAFETY: a mapping of its own, which is not in use any more. Where the kernel refuses,
             // the memory stays.
             let _ = unsafe { memory::unmap(base.as_ptr(), len) };
         }

@@ -3,7 +3,7 @@
 //! A waker, the kernel clearing a tid word, or a list walker that lost a race may use an address
 //! after its user is gone: it finds an entry there, possibly of another user.
 //!
-//! * [`arena`]: permanent entries of one type, and lock-free free lists of them.
+//! * [`arena`]: permanent entries of one type; [`free_list`]: lock-free lists of them.
 //! * [`block_alloc`]: memory for one value of any type, without an allocator.
 
 #[expect(
@@ -12,5 +12,7 @@
 )]
 mod arena;
 pub(crate) mod block_alloc;
+mod free_list;
 
-pub(crate) use arena::{Arena, ArenaEntry, FreeList, Zeroable};
+pub(crate) use arena::{Arena, ArenaEntry, Zeroable};
+pub(crate) use free_list::FreeList;

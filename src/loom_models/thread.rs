@@ -1,9 +1,9 @@
 //! Models of `thread`: which thread frees a slot and a result, the end of a scope, the queue of a set.
 
 use super::explore::{RaceCell, explore};
+use crate::runtime::state::{DetachOutcome, LastUser, ResultOwner, State};
 use crate::thread::join::completion_queue::CompletionQueue;
 use crate::thread::scope::ScopeData;
-use crate::thread::state::{self, DetachOutcome};
 use loom::sync::Arc;
 use loom::sync::atomic::AtomicU32;
 use loom::sync::atomic::Ordering::Relaxed;
@@ -11,7 +11,7 @@ use loom::thread;
 
 /// A thread's slot and the result of its closure.
 struct Packet {
-    state: AtomicU32,
+    state: State,
     /// 0: none yet; 1: stored; 2: taken or dropped.
     result: RaceCell,
     /// 0: in use; 1: in the cache.
@@ -21,7 +21,7 @@ struct Packet {
 impl Packet {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            state: AtomicU32::new(0),
+            state: State::new(),
             result: RaceCell::new(0),
             slot: RaceCell::new(0),
         })
@@ -40,24 +40,24 @@ impl Packet {
     /// What `entry` does after the closure.
     fn thread(&self) {
         self.result.set(1);
-        match state::set_complete(&self.state) {
-            state::ResultOwner::Handle => {}
-            state::ResultOwner::Thread => self.drop_result(),
+        match self.state.set_complete() {
+            ResultOwner::Handle => {}
+            ResultOwner::Thread => self.drop_result(),
         }
         assert_eq!(self.slot.get(), 0, "destructors run on it");
-        match state::set_done(&self.state) {
-            state::LastUser::No => {}
-            state::LastUser::Yes => self.put_slot(),
+        match self.state.set_done() {
+            LastUser::No => {}
+            LastUser::Yes => self.put_slot(),
         }
     }
 
     /// What dropping a handle does.
     fn drop_handle(&self) {
-        if state::try_detach_running(&self.state) {
+        if self.state.try_detach_running() {
             return;
         }
         self.drop_result();
-        if state::detach(&self.state) == DetachOutcome::Done {
+        if self.state.detach() == DetachOutcome::Done {
             self.put_slot();
         }
     }
@@ -90,10 +90,10 @@ fn a_joiner_takes_slot_and_result_from_a_thread_that_is_done() {
             move || packet.thread()
         });
         // A pin that comes before the end is seen by it; one that comes after is refused.
-        if let Some(pin) = state::pin_tid(&packet.state) {
+        if let Some(pin) = packet.state.pin_tid() {
             drop(pin);
         }
-        while !state::is_done(&packet.state) {
+        while !packet.state.is_done() {
             thread::yield_now();
         }
         packet.drop_result();

@@ -4,14 +4,13 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::guarded_stack::GuardedStack;
-use crate::diagnosis;
 use crate::error::Error;
 use crate::flags::CloneFlags;
-use crate::runtime::{self, CloneTls, Rt, Runtime, Slot};
+use crate::runtime::{CloneTls, Rt, Runtime, Slot, acquire};
 use crate::stack::layout;
-use crate::stack::slot::{ALIVE, Acquired};
+use crate::stack::slot::ALIVE;
 use crate::sys::clone::CloneArgs;
-use crate::sys::{Errno, memory};
+use crate::sys::memory;
 
 /// What a child that shares memory stands on, freed when dropped: by then the child must have left
 /// it.
@@ -116,21 +115,7 @@ impl TcbStack {
             .checked_add(STATE_SIZE)
             .and_then(|size| size.checked_add(Rt::tcb_reserve()))
             .ok_or(TOO_LARGE)?;
-        let taken = runtime::take_slot(stack_size, memory::page_size());
-        let slot = match taken.map_err(|errno| match errno {
-            Errno::EINVAL => TOO_LARGE,
-            errno => diagnosis::map_error(errno, stack_size),
-        })? {
-            Acquired::WithTcb(slot) => slot,
-            Acquired::Uninit(slot) => {
-                // SAFETY: an uninitialised slot with guards, ours alone.
-                if let Err(error) = unsafe { Rt::create_tcb(slot) } {
-                    Rt::cache().release_uninit(slot);
-                    return Err(error);
-                }
-                slot
-            }
-        };
+        let slot = acquire::acquire_slot(stack_size, memory::page_size(), TOO_LARGE)?;
         // SAFETY: ours alone, vacant, and with a TCB.
         let words = unsafe { Rt::prepare_clone(slot) };
         slot.clear_tid().store(ALIVE, Ordering::Relaxed);

@@ -1,20 +1,20 @@
-//! The record of a thread: what others know it by, for as long as anybody does.
+//! Reference-counted thread data: id, name, parker, and the state of the thread's result.
 //!
-//! Records live in an arena: an `unpark` through a handle of a thread long gone finds a
+//! Records live in an arena: an `unpark` through a handle of a thread that ended long ago finds a
 //! record, and a name is readable as long as a handle exists.
 #![allow(unsafe_code, reason = "shares records by counted pointers")]
 
 use core::cell::UnsafeCell;
-use core::mem::MaybeUninit;
 use core::num::NonZeroU64;
 use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use super::{Rt, Runtime};
+use super::name::Name;
+use super::state::State;
+use super::tls_values::LocalList;
 use crate::arena::{Arena, ArenaEntry, FreeList, Zeroable};
 use crate::diagnosis;
 use crate::error::Error;
-use crate::primitive::atomic as primitive;
 use crate::sys::futex::{self, Deadline, Sharing};
 use crate::sys::{Errno, task};
 
@@ -22,8 +22,10 @@ use crate::sys::{Errno, task};
 ///
 /// Invariants:
 /// * RECORD-1: `refs` counts the [`ThreadRef`] values of this record; at 0 it is on the free list.
-/// * RECORD-2: `id`, `name` are written only by who took the record from the free list, before
-///   anybody else can reach it.
+/// * RECORD-2: `id` and `name` are written only by the caller that took the record from the free
+///   list, before another thread can reach it.
+/// * RECORD-3: a runtime holds one reference to the record whose address its `current` returns, for
+///   as long as it returns it.
 pub(crate) struct ThreadInner {
     refs: AtomicUsize,
     id: AtomicU64,
@@ -31,14 +33,15 @@ pub(crate) struct ThreadInner {
     tid: AtomicI32,
     /// See [`ThreadInner::park`].
     parker: AtomicU32,
-    /// Who still uses the thread's slot: `thread::state` reads and writes it.
-    state: primitive::AtomicU32,
+    /// Which of thread and handle still use the thread's slot.
+    state: State,
     /// Lowest address and end of the stack that the thread's frames have; 0 where not ours.
     stack: [AtomicUsize; 2],
-    /// The slot the thread runs on; null for threads that are not of this crate's making.
+    /// The slot that the thread runs on (OCCUPANT-2 of `occupant`); null for threads that this crate
+    /// did not make.
     slot: AtomicPtr<()>,
-    /// The newest of the thread's thread-locals; see [`super::locals`].
-    tls_values: AtomicPtr<()>,
+    /// The values of the thread's `local!`s.
+    tls_values: LocalList,
     name: UnsafeCell<Name>,
 }
 
@@ -74,14 +77,15 @@ impl ThreadInner {
         self.tid.store(tid, Ordering::Relaxed);
     }
 
-    pub(crate) fn state(&self) -> &primitive::AtomicU32 {
+    pub(crate) fn state(&self) -> &State {
         &self.state
     }
 
-    /// In the child of a fork, the caller's own record: the threads that used its tid in the parent
-    /// are not here and will never say that they are done.
-    pub(crate) fn reset_pins(&self) {
-        self.state.fetch_and(STATE_FLAGS, Ordering::Relaxed);
+    /// In the child of a fork, of the calling thread's record: the thread has another tid, and the
+    /// threads that used the old one in the parent are not here and will not unpin it.
+    pub(super) fn after_fork(&self) {
+        self.state.reset_pins();
+        self.set_tid(task::tid());
     }
 
     /// Lowest address and end of the stack; zeroes for threads of others' making.
@@ -97,20 +101,21 @@ impl ThreadInner {
         self.stack[1].store(top, Ordering::Relaxed);
     }
 
-    pub(crate) fn slot(&self) -> *mut () {
+    /// For `occupant` alone, as `set_slot`.
+    pub(super) fn slot(&self) -> *mut () {
         self.slot.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_slot(&self, slot: *mut ()) {
+    pub(super) fn set_slot(&self, slot: *mut ()) {
         self.slot.store(slot, Ordering::Relaxed);
     }
 
-    pub(crate) fn tls_values(&self) -> &AtomicPtr<()> {
+    pub(crate) fn tls_values(&self) -> &LocalList {
         &self.tls_values
     }
 
     pub(crate) fn name(&self) -> Option<&str> {
-        // SAFETY: by RECORD-2 nobody writes the name while a reference exists.
+        // SAFETY: by RECORD-2 the name is not written while a reference exists.
         unsafe { &*self.name.get() }.as_str()
     }
 
@@ -148,13 +153,14 @@ impl ThreadInner {
     }
 }
 
-/// The bits of the state word that are no count of pins.
-pub(crate) const STATE_FLAGS: u32 = 31;
-
 /// The arena could not grow, which it does by as much as it has.
 fn alloc_error(errno: Errno) -> Error {
     diagnosis::map_error(errno, RECORDS.next_chunk_bytes())
 }
+
+/// The address of a record, with which a runtime or a packet holds one reference to it: made by
+/// [`ThreadRef::into_raw`].
+pub(crate) type RecordPtr = *const ArenaEntry<ThreadInner>;
 
 /// A counted reference to a record.
 pub(crate) struct ThreadRef(&'static ArenaEntry<ThreadInner>);
@@ -169,43 +175,66 @@ impl ThreadRef {
             Some(entry) => entry,
             None => RECORDS.alloc().map_err(alloc_error)?,
         };
-        // SAFETY: RECORD-2: the record is on no list and nobody refers to it.
+        // SAFETY: RECORD-2: the record is on no list and has no reference.
         unsafe { *entry.name.get() = name };
         entry.id.store(next_id(), Ordering::Relaxed);
         entry.tid.store(0, Ordering::Relaxed);
         entry.parker.store(EMPTY, Ordering::Relaxed);
-        entry.state.store(0, Ordering::Relaxed);
+        entry.state.reset();
         entry.slot.store(ptr::null_mut(), Ordering::Relaxed);
-        entry.tls_values.store(ptr::null_mut(), Ordering::Relaxed);
+        entry.tls_values.forget();
         entry.set_stack(0, 0);
         entry.refs.store(1, Ordering::Relaxed);
         Ok(Self(entry))
     }
 
     /// The address under which a runtime remembers it, and the reference with it.
-    pub(crate) fn into_raw(self) -> *mut () {
+    pub(crate) fn into_raw(self) -> RecordPtr {
         let entry = self.0;
         core::mem::forget(self);
-        ptr::from_ref(entry).cast_mut().cast()
+        ptr::from_ref(entry)
     }
 
     /// Takes the reference back.
     ///
     /// # Safety
     /// `raw` came from `into_raw`, and its reference was not taken back yet.
-    pub(crate) unsafe fn from_raw(raw: *mut ()) -> Self {
+    pub(crate) unsafe fn from_raw(raw: RecordPtr) -> Self {
         // SAFETY: an entry is permanent.
-        Self(unsafe { &*raw.cast::<ArenaEntry<ThreadInner>>() })
+        Self(unsafe { &*raw })
     }
 
     /// One more reference to the record behind an address.
     ///
     /// # Safety
     /// `raw` came from `into_raw`, and its reference was not taken back yet.
-    pub(crate) unsafe fn clone_raw(raw: *mut ()) -> Self {
+    pub(crate) unsafe fn clone_raw(raw: RecordPtr) -> Self {
         // SAFETY: passed on; the clone is the caller's, the original stays where it is.
         let original = core::mem::ManuallyDrop::new(unsafe { Self::from_raw(raw) });
         Self::clone(&original)
+    }
+}
+
+/// Releases the record of a thread that this crate did not make, at the thread's end; null if it has
+/// none. Its thread-locals are dropped first; while they are, `set_current` has the runtime return the
+/// record, for their destructors may ask for the current thread and for other thread-locals.
+///
+/// # Safety
+/// `raw` is null or the calling thread's record, whose reference the runtime gives up.
+/// `set_current` is the runtime's [`set_current`](super::api::Runtime::set_current).
+pub(super) unsafe fn drop_native(raw: RecordPtr, set_current: unsafe fn(RecordPtr)) {
+    if raw.is_null() {
+        return;
+    }
+    // SAFETY: passed on.
+    let record = unsafe { ThreadRef::from_raw(raw) };
+    if !record.tls_values().is_empty() {
+        // SAFETY: the reference is dropped after the second call; the list is the calling thread's.
+        unsafe {
+            set_current(raw);
+            record.tls_values().run_dtors();
+            set_current(ptr::null());
+        }
     }
 }
 
@@ -228,8 +257,8 @@ impl Drop for ThreadRef {
     fn drop(&mut self) {
         // Release: our uses before the count; Acquire by the last: everybody's uses before reuse.
         if self.0.refs.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // The name is dropped by who takes the record next: the last reference may be let go
-            // by a thread whose allocator state is already gone.
+            // The next taker of the record drops the name: the last reference may be dropped by a
+            // thread whose allocator state is already gone.
             FREE.push(self.0);
         }
     }
@@ -257,191 +286,7 @@ pub(crate) fn reserve(n: usize) -> Result<(), Error> {
     outcome
 }
 
-/// The calling thread's record; makes one if it has none yet.
-///
-/// # Panics
-/// Without memory for a record.
-pub(crate) fn current() -> ThreadRef {
-    let raw = Rt::current();
-    if !raw.is_null() {
-        // SAFETY: the runtime holds the reference for as long as it returns the address.
-        return unsafe { ThreadRef::clone_raw(raw) };
-    }
-    let record = match ThreadRef::new(native_name()) {
-        Ok(record) => record,
-        Err(error) => panic!("no record for the current thread: {error}"),
-    };
-    record.set_tid(Rt::tid());
-    Rt::set_current(record.clone().into_raw());
-    record
-}
-
-/// The calling thread's record if it has one: asking takes no memory.
-#[cfg(feature = "panic-thread")]
-pub(crate) fn try_current() -> Option<ThreadRef> {
-    let raw = Rt::current();
-    // SAFETY: as in `current`.
-    (!raw.is_null()).then(|| unsafe { ThreadRef::clone_raw(raw) })
-}
-
-/// The record behind an address that [`Rt::current`] returned.
-///
-/// # Safety
-/// The calling thread's record, used no longer than the thread lives.
-pub(super) unsafe fn from_raw_ref(raw: *mut ()) -> &'static ThreadInner {
-    // SAFETY: a record is permanent memory.
-    unsafe { &*raw.cast::<ArenaEntry<ThreadInner>>() }
-}
-
-/// The calling thread's record, for use by the thread itself; makes one if it has none yet.
-///
-/// # Panics
-/// Without memory for a record, or for libc's memory of it.
-pub(crate) fn current_ref() -> &'static ThreadInner {
-    if Rt::current().is_null() {
-        drop(current());
-    }
-    let raw = Rt::current();
-    assert!(!raw.is_null(), "no memory to remember the thread's record");
-    // SAFETY: just asked.
-    unsafe { from_raw_ref(raw) }
-}
-
-/// In the child of a fork: the calling thread has another tid; see also [`ThreadInner::reset_pins`].
-pub(crate) fn after_fork() {
-    let raw = Rt::current();
-    if !raw.is_null() {
-        // SAFETY: the calling thread's record.
-        let record = unsafe { from_raw_ref(raw) };
-        record.reset_pins();
-        record.set_tid(task::tid());
-    }
-}
-
-/// Makes `raw` the calling thread's record at its beginning.
-///
-/// A signal handler that came first and asked for the thread has made one, as for a thread of
-/// others' making: it is let go.
-pub(crate) fn install_at_start(raw: *mut ()) {
-    drop_native(Rt::current());
-    Rt::set_current(raw);
-}
-
-/// Lets go of the record of a thread that this crate did not make, at its end. Its thread-locals
-/// are dropped first.
-pub(crate) fn drop_native(raw: *mut ()) {
-    if !raw.is_null() {
-        // SAFETY: the runtime gives back what `current` stored for the calling thread.
-        let record = unsafe { from_raw_ref(raw) };
-        if !record.tls_values().load(Ordering::Relaxed).is_null() {
-            // Destructors may ask who they run on, and for other thread-locals.
-            Rt::set_current(raw);
-            super::tls_values::run_dtors_for(record);
-            Rt::set_current(ptr::null_mut());
-        }
-        // SAFETY: the runtime gives back what `current` stored.
-        drop(unsafe { ThreadRef::from_raw(raw) });
-    }
-}
-
-/// The name of a thread that this crate did not make.
-fn native_name() -> Name {
-    #[cfg(feature = "std")]
-    if let Some(name) = std::thread::current().name() {
-        return Name::new(name).unwrap_or(Name::NONE);
-    }
-    if Rt::tid() == task::pid() {
-        return Name::new("main").unwrap_or(Name::NONE);
-    }
-    Name::NONE
-}
-
 fn next_id() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     LAST.fetch_add(1, Ordering::Relaxed) + 1
-}
-
-/// Longest name that is kept without an allocator, in bytes.
-const INLINE_CAP: usize = 64;
-
-/// A thread's name: inline while it is short, on the heap where there is one.
-pub(crate) struct Name {
-    len: usize,
-    /// The first `len - 1` bytes are a str's; the others were never written.
-    inline: [MaybeUninit<u8>; INLINE_CAP],
-    #[cfg(feature = "alloc")]
-    heap: Option<alloc::boxed::Box<str>>,
-}
-
-impl Name {
-    /// No name.
-    pub(crate) const NONE: Self = Self {
-        len: 0,
-        inline: [MaybeUninit::uninit(); INLINE_CAP],
-        #[cfg(feature = "alloc")]
-        heap: None,
-    };
-
-    /// Keeps a copy of `name`; `None` if it is too long for a program without an allocator.
-    pub(crate) fn new(name: &str) -> Option<Self> {
-        let mut kept = Self::NONE;
-        if name.len() < INLINE_CAP {
-            for (place, byte) in kept.inline.iter_mut().zip(name.as_bytes()) {
-                place.write(*byte);
-            }
-            // 0 means "no name", so an empty one counts its terminator.
-            kept.len = name.len() + 1;
-            return Some(kept);
-        }
-        #[cfg(feature = "alloc")]
-        {
-            kept.heap = Some(name.into());
-            Some(kept)
-        }
-        #[cfg(not(feature = "alloc"))]
-        None
-    }
-
-    pub(crate) fn as_str(&self) -> Option<&str> {
-        #[cfg(feature = "alloc")]
-        if let Some(heap) = &self.heap {
-            return Some(heap);
-        }
-        // SAFETY: `new` copied exactly these bytes from a str.
-        let text = || unsafe {
-            let bytes = core::slice::from_raw_parts(self.inline.as_ptr().cast(), self.len - 1);
-            core::str::from_utf8_unchecked(bytes)
-        };
-        (self.len > 0).then(text)
-    }
-
-    /// The first 15 bytes and a NUL, as the kernel's comm takes them.
-    pub(crate) fn comm(&self) -> Option<[u8; 16]> {
-        let name = self.as_str()?.as_bytes();
-        let mut comm = [0; 16];
-        let len = name.len().min(15);
-        comm[..len].copy_from_slice(&name[..len]);
-        Some(comm)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::string::String;
-
-    #[test]
-    fn names_come_back_whole() {
-        for len in [0, 1, 15, 16, 62, 63, 64, 65, 1000] {
-            let text: String =
-                "é".chars().cycle().take(len / 2).collect::<String>() + &"x".repeat(len % 2);
-            let Some(name) = Name::new(&text) else {
-                assert!(len >= INLINE_CAP && cfg!(not(feature = "alloc")));
-                continue;
-            };
-            assert_eq!(name.as_str(), Some(&*text));
-            assert_eq!(name.comm().unwrap()[15], 0);
-        }
-        assert_eq!(Name::NONE.as_str(), None);
-    }
 }

@@ -14,7 +14,7 @@ use crate::sys::{Errno, file, memory};
 ///
 /// | value | meaning |
 /// |---|---|
-/// | `UNKNOWN` | nobody asked yet |
+/// | `UNKNOWN` | not probed yet |
 /// | `MADVISE` | installed once, and the kernel itself could not read the guarded byte |
 /// | `MPROTECT` | refused or pretended: use `mprotect` |
 ///
@@ -52,31 +52,6 @@ pub(crate) unsafe fn install(address: *mut u8, len: usize) -> Result<(), Errno> 
     unsafe { memory::mprotect(address, len, libc::PROT_NONE) }
 }
 
-/// Makes a guarded range ordinary zeroed memory again.
-///
-/// # Errors
-/// ENOMEM, as [`install`].
-///
-/// # Safety
-/// The range must have been given to [`install`].
-pub(crate) unsafe fn remove(address: *mut u8, len: usize) -> Result<(), Errno> {
-    if len == 0 {
-        return Ok(());
-    }
-    if method() == MADVISE && len <= MADVISE_MAX_LEN {
-        // SAFETY: the range is guarded or empty; removing only makes it accessible.
-        unsafe { memory::madvise(address, len, memory::MADV_GUARD_REMOVE)? };
-    }
-    // A range that fell back to mprotect needs this; for the others it changes nothing.
-    // SAFETY: as above.
-    unsafe { memory::mprotect(address, len, libc::PROT_READ | libc::PROT_WRITE) }
-}
-
-/// Whether guards cost no map entries here.
-pub(crate) fn uses_madvise() -> bool {
-    method() == MADVISE
-}
-
 fn method() -> u8 {
     match METHOD.load(Ordering::Relaxed) {
         UNKNOWN => {
@@ -99,7 +74,7 @@ fn probe_guard_install() -> bool {
         return false;
     };
     let probe = probe.as_ptr();
-    // SAFETY: the page was just mapped and nobody else knows it.
+    // SAFETY: the page was just mapped and no other code has its address.
     let guarded = unsafe { memory::madvise(probe, page, memory::MADV_GUARD_INSTALL) }.is_ok()
         && matches!(file::kernel_can_read(probe), Ok(false));
     // SAFETY: as above.
@@ -113,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_cannot_read_a_guard_and_can_read_a_removed_one() {
+    fn the_kernel_cannot_read_a_guard_and_can_read_its_neighbours() {
         let page = memory::page_size();
         let range = memory::map(3 * page).unwrap().as_ptr();
         // SAFETY: the range is this test's; offsets stay inside it.
@@ -122,8 +97,6 @@ mod tests {
             assert!(file::kernel_can_read(range).unwrap());
             assert!(!file::kernel_can_read(range.add(page)).unwrap());
             assert!(file::kernel_can_read(range.add(2 * page)).unwrap());
-            remove(range.add(page), page).unwrap();
-            assert!(file::kernel_can_read(range.add(page)).unwrap());
             memory::unmap(range, 3 * page).unwrap();
         }
     }

@@ -1,6 +1,6 @@
 //! Where the parts of a slot lie: arithmetic only.
 
-/// The stack size when nobody asks for another, in bytes: 2 MiB, as `std::thread`.
+/// The default stack size, in bytes: 2 MiB, as `std::thread`.
 pub(crate) const DEFAULT_STACK: usize = 2 * 1024 * 1024;
 
 /// The parts of one slot, in bytes, from its lowest address up:
@@ -15,7 +15,7 @@ pub(crate) const DEFAULT_STACK: usize = 2 * 1024 * 1024;
 /// Invariants, for every value of this type:
 /// * LAYOUT-1: every field is a multiple of the page size it was made for.
 /// * LAYOUT-2: `total()` does not overflow and is at most `isize::MAX`.
-/// * L3: the guard is at least one page. Below it lies memory of others: the signal stack, or the
+/// * LAYOUT-3: the guard is at least one page. Below it lies memory of others: the signal stack, or the
 ///   stack of another thread. Safe code that recurses must fault before it writes there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
@@ -62,11 +62,12 @@ impl Layout {
     }
 
     /// Offset and length of the alternate signal stack.
+    #[cfg(any(feature = "hosted", test))]
     pub(crate) const fn signal_stack(&self) -> (usize, usize) {
         (self.lower_guard, self.signal_stack)
     }
 
-    /// Offset and length of the guard: never empty (L3).
+    /// Offset and length of the guard: never empty (LAYOUT-3).
     pub(crate) const fn guard(&self) -> (usize, usize) {
         (self.lower_guard + self.signal_stack, self.guard)
     }
@@ -103,7 +104,7 @@ pub(crate) fn class_index(class: usize) -> usize {
 /// More than the index of the largest class.
 pub(crate) const SIZE_CLASSES: usize = (usize::BITS as usize - 16) * 4;
 
-/// Rounds a guard size up to its class: a power of two of pages, at least one (L3). Few sizes, so
+/// Rounds a guard size up to its class: a power of two of pages, at least one (LAYOUT-3). Few sizes, so
 /// that idle slots find their next thread; guards take no memory.
 pub(crate) fn guard_class(guard: usize, page: usize) -> Option<usize> {
     let pages = guard.div_ceil(page).max(1);

@@ -32,6 +32,7 @@ impl Region {
     }
 
     /// Address and length of the alternate signal stack.
+    #[cfg(feature = "hosted")]
     pub(crate) fn signal_stack(&self) -> (*mut u8, usize) {
         self.part(self.layout.signal_stack())
     }
@@ -57,7 +58,7 @@ impl Region {
         }
     }
 
-    /// Lets the system have what the region holds; its next touch finds zeroes. Guards stay.
+    /// Gives the region's pages back to the system; its next touch finds zeroes. Guards stay.
     ///
     /// # Safety
     /// The region must hold nothing of value.
@@ -67,10 +68,11 @@ impl Region {
         let _ = unsafe { memory::madvise(self.base, self.layout.total(), libc::MADV_DONTNEED) };
     }
 
-    /// Lets the system have what the stack holds in whole pages below `end`.
+    /// Gives the stack's whole pages below `end` back to the system.
     ///
     /// # Safety
     /// That part must hold nothing of value.
+    #[cfg(feature = "hosted")]
     pub(crate) unsafe fn discard_stack_below(&self, end: usize) {
         let (base, len) = self.stack();
         let below = end.saturating_sub(base as usize).min(len);
@@ -86,7 +88,7 @@ impl Region {
     /// map entry is left.
     ///
     /// # Safety
-    /// Nobody may use the region any more, the kernel for a dying thread's stack included; unless
+    /// The region is not in use any more, by the kernel for an ending thread's stack either; unless
     /// this returns false.
     pub(crate) unsafe fn unmap(self) -> bool {
         // SAFETY: by REGION-1 the range is a mapping of ours, and the caller ends REGION-2.
@@ -125,7 +127,7 @@ pub(crate) fn map(
             layout,
         };
         if let Err(errno) = on_region(region) {
-            // Nobody knows of this region and those after it.
+            // No caller has this region or those after it.
             // SAFETY: as just said.
             let _ = unsafe { memory::unmap(region.base, total * (count - index)) };
             return if index == 0 { Err(errno) } else { Ok(()) };

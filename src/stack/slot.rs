@@ -1,30 +1,28 @@
-//! A slot: one thread's memory with its control words, and the cache of idle slots.
+//! A slot: one thread's memory with its control words.
 //!
-//! # Who holds a slot
+//! # Holders
 //!
 //! Invariants, cited elsewhere:
 //! * SLOT-1: a slot is on one list of the cache, or held by one spawner, or in use by one thread and
 //!   its handle. Its plain fields are written only while one party holds it.
-//! * SLOT-2: a slot in use goes back to the cache once, by the last of thread and handle to let go
-//!   (`thread/state.rs` knows which). The thread may then still be on its way out.
-//! * SLOT-3: whoever takes a slot from the cache waits until its `clear_tid` word is 0 before
-//!   touching its memory: until then the dying thread still stands on it. The kernel clears the
+//! * SLOT-2: a slot in use goes back to the cache once, by the last of thread and handle to use it
+//!   (`runtime::state` knows which). The thread may then still be on its way out.
+//! * SLOT-3: the cache gives a slot out, and touches its memory, only when its `clear_tid` word is 0:
+//!   until then the ending thread still runs on it. The kernel clears the
 //!   word as the last thing it does with that memory (kernel/fork.c, `mm_release`), by a plain
 //!   store, but after an atomic with the order of a full barrier (kernel/exit.c, `do_exit`:
-//!   `signal->live`): who loads the 0 with Acquire sees all that the thread wrote, also on AArch64.
+//!   `signal->live`): a thread that loads the 0 with Acquire sees all that the thread wrote, also on AArch64.
 //! * SLOT-4: a slot belongs to one process of a line of forks: the one that mapped it, or the child
-//!   whose only thread stood on it at the fork. The cache never offers another process's slot: in
+//!   whose only thread ran on it at the fork. The cache never offers another process's slot: in
 //!   the child of a fork its thread does not exist, and libc does not know its TCB.
 #![allow(unsafe_code, reason = "shares plain fields under the invariants above")]
 
 use core::cell::UnsafeCell;
-use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-use super::layout::{self, GUARD_CLASSES, Layout, SIZE_CLASSES};
-use super::region::{self, Region};
-use crate::arena::{Arena, ArenaEntry, FreeList, Zeroable};
-use crate::sys::{Errno, memory, sched};
+use super::region::Region;
+use crate::arena::{ArenaEntry, Zeroable};
+use crate::sys::sched;
 
 /// The control words of one slot, in memory that outlasts the slot's mapping.
 pub(crate) struct Slot<T> {
@@ -32,15 +30,15 @@ pub(crate) struct Slot<T> {
     ///
     /// | value | meaning |
     /// |---|---|
-    /// | 0 | no kernel thread stands on this slot |
+    /// | 0 | no kernel thread runs on this slot |
     /// | `ALIVE` | a thread was or is being cloned onto it, or is on its way out |
-    clear_tid: AtomicU32,
+    pub(super) clear_tid: AtomicU32,
     /// The record of the thread on it, for the overflow report; null when idle.
-    current_record: AtomicPtr<()>,
-    /// The process that it belongs to (SLOT-4), as [`Cache::process`] counts. Relaxed: written before
+    pub(super) current_record: AtomicPtr<()>,
+    /// The process that it belongs to (SLOT-4), as `Cache::process` counts. Relaxed: written before
     /// the slot is first offered, or by the only thread of a forked child.
-    process: AtomicU32,
-    region: UnsafeCell<Region>,
+    pub(super) process: AtomicU32,
+    pub(super) region: UnsafeCell<Region>,
     tcb: UnsafeCell<T>,
 }
 
@@ -50,7 +48,7 @@ pub(crate) const ALIVE: u32 = 1;
 // SAFETY: the plain fields are shared under SLOT-1; `T` holds addresses that may move between threads
 // with the slot (each runtime's TCB says so).
 unsafe impl<T: Zeroable> Sync for Slot<T> {}
-// SAFETY: a zero slot has null addresses and a zero layout, which nobody dereferences.
+// SAFETY: a zero slot has null addresses and a zero layout; nothing dereferences them.
 unsafe impl<T: Zeroable> Zeroable for Slot<T> {}
 
 impl<T: Zeroable> Slot<T> {
@@ -58,6 +56,11 @@ impl<T: Zeroable> Slot<T> {
         &self.clear_tid
     }
 
+    /// For `runtime::occupant` alone, as [`Slot::set_current_record`].
+    #[cfg_attr(
+        not(feature = "hosted"),
+        allow(dead_code, reason = "overflows are reported beside a libc only")
+    )]
     pub(crate) fn current_record(&self) -> *mut () {
         self.current_record.load(Ordering::Acquire)
     }
@@ -66,9 +69,9 @@ impl<T: Zeroable> Slot<T> {
         self.current_record.store(record, Ordering::Release);
     }
 
-    /// The slot's memory. Written once, before the slot is first offered to anybody.
+    /// The slot's memory. Written before the slot is offered, each time it is mapped.
     pub(crate) fn region(&self) -> Region {
-        // SAFETY: by SLOT-1 nobody writes it while somebody can see the slot.
+        // SAFETY: by SLOT-1 it is written only by a caller of the cache that holds the unmapped slot.
         unsafe { *self.region.get() }
     }
 
@@ -86,401 +89,6 @@ impl<T: Zeroable> Slot<T> {
 
 /// A held slot: on no list.
 pub(crate) type SlotRef<T> = &'static ArenaEntry<Slot<T>>;
-
-/// What [`Cache::acquire`] found.
-pub(crate) enum Acquired<T: Zeroable> {
-    /// A slot that already has a TCB.
-    WithTcb(SlotRef<T>),
-    /// A slot with guards and nothing else.
-    Uninit(SlotRef<T>),
-}
-
-/// All slots of the process and the lists of idle ones.
-pub(crate) struct Cache<T> {
-    arena: Arena<Slot<T>>,
-    /// Idle slots with a TCB, by the classes of stack and guard: all on a list are alike.
-    idle: [[FreeList; GUARD_CLASSES]; SIZE_CLASSES],
-    /// The same, of those whose stacks were discarded since their last thread.
-    discarded: [[FreeList; GUARD_CLASSES]; SIZE_CLASSES],
-    /// Bytes of stack on `ready`, as the puts and takes that are under way have it. Relaxed: a
-    /// policy hangs on it, no memory.
-    undiscarded: AtomicUsize,
-    /// Whether a caller of [`Cache::put_used`] discards: others leave it that.
-    discarding: AtomicBool,
-    /// Mapped slots of the default guard's size, without guards and TCB.
-    uninit: [FreeList; SIZE_CLASSES],
-    /// Control words without memory.
-    unmapped: FreeList,
-    /// How many forks were noticed on the way from the first process to this one. Relaxed: changed
-    /// by a child that has one thread.
-    process: AtomicU32,
-}
-
-/// How many bytes of idle stacks keep what threads left in them.
-pub(crate) const MOST_UNDISCARDED: usize = 16 << 20;
-
-/// What a small thread's frames take: the next one finds it there.
-const SHALLOW: usize = 8 * 1024;
-
-/// How many slots still being left by their thread a taker looks past.
-const MAX_SKIPPED: usize = 4;
-
-impl<T: Zeroable> Cache<T> {
-    pub(crate) const fn new() -> Self {
-        Self {
-            arena: Arena::new(),
-            idle: [const { [const { FreeList::new() }; GUARD_CLASSES] }; SIZE_CLASSES],
-            discarded: [const { [const { FreeList::new() }; GUARD_CLASSES] }; SIZE_CLASSES],
-            undiscarded: AtomicUsize::new(0),
-            discarding: AtomicBool::new(false),
-            uninit: [const { FreeList::new() }; SIZE_CLASSES],
-            unmapped: FreeList::new(),
-            process: AtomicU32::new(0),
-        }
-    }
-
-    /// Which process of a line of forks this is.
-    pub(crate) fn process(&self) -> u32 {
-        self.process.load(Ordering::Relaxed)
-    }
-
-    /// Whether the slot belongs to this process (SLOT-4). If not, no thread of this process ever stood
-    /// on it.
-    pub(crate) fn owns(&self, slot: SlotRef<T>) -> bool {
-        slot.process.load(Ordering::Relaxed) == self.process()
-    }
-
-    /// A slot with at least `stack` bytes for TCB and stack and at least `guard` bytes of guard.
-    ///
-    /// # Errors
-    /// EINVAL: no address space could hold it. ENOMEM: no memory, map entry or address space.
-    pub(crate) fn acquire(&self, stack: usize, guard: usize) -> Result<Acquired<T>, Errno> {
-        let wanted = layout_for(stack, guard).ok_or(Errno::EINVAL)?;
-        if let Some(slot) = self.acquire_idle(&wanted) {
-            return Ok(Acquired::WithTcb(slot));
-        }
-        self.acquire_uninit(wanted).map(Acquired::Uninit)
-    }
-
-    fn acquire_idle(&self, wanted: &Layout) -> Option<SlotRef<T>> {
-        let found = self.take_from(self.list_for(&self.idle, wanted), wanted);
-        if !T::BOUNDS_IDLE_MEMORY {
-            return found;
-        }
-        if found.is_some() {
-            self.undiscarded
-                .fetch_sub(wanted.stack().1, Ordering::Relaxed);
-            return found;
-        }
-        let list = self.list_for(&self.discarded, wanted);
-        if list.is_empty() {
-            return None;
-        }
-        self.take_from(list, wanted)
-    }
-
-    fn take_from(&self, list: &FreeList, wanted: &Layout) -> Option<SlotRef<T>> {
-        let mut skipped = [const { None::<SlotRef<T>> }; MAX_SKIPPED];
-        let mut count = 0;
-        let mut found = None;
-        while count < MAX_SKIPPED {
-            let Some(slot) = list.pop(&self.arena) else {
-                break;
-            };
-            debug_assert!(slot.region().layout() == wanted);
-            if slot.has_exited() {
-                found = Some(slot);
-                break;
-            }
-            skipped[count] = Some(slot);
-            count += 1;
-        }
-        // A thread that let go of its slot is a few instructions from its end: sooner gone than
-        // another slot is mapped and given a TCB.
-        if let (None, Some(slot)) = (found, skipped[0]) {
-            found = spin_until_exited(&slot.clear_tid).then_some(slot);
-        }
-        for slot in skipped.into_iter().flatten().rev() {
-            if !found.is_some_and(|found| ptr::eq(found, slot)) {
-                list.push(slot);
-            }
-        }
-        found
-    }
-
-    fn acquire_uninit(&self, wanted: Layout) -> Result<SlotRef<T>, Errno> {
-        let uninit = &self.uninit[layout::class_index(wanted.stack().1)];
-        let plain = wanted.guard().1 == default_guard();
-        let reused = if plain { uninit.pop(&self.arena) } else { None };
-        let slot = match reused {
-            Some(slot) => slot,
-            None => {
-                // A quarter of what there is already, so that a process of few threads maps
-                // little and one of many maps seldom.
-                let count = if plain {
-                    (self.arena.len() / 4).clamp(1, 64)
-                } else {
-                    1
-                };
-                let mut first = None;
-                region::map(wanted, count, |region| {
-                    let slot = match self.unmapped.pop(&self.arena) {
-                        Some(slot) => slot,
-                        None => self.arena.alloc()?,
-                    };
-                    // SAFETY: nobody else has seen this cell.
-                    unsafe { *slot.region.get() = region };
-                    slot.process.store(self.process(), Ordering::Relaxed);
-                    if first.is_none() {
-                        first = Some(slot);
-                    } else {
-                        uninit.push(slot);
-                    }
-                    Ok(())
-                })?;
-                first.ok_or(Errno::ENOMEM)?
-            }
-        };
-        // SAFETY: an uninitialised slot is this caller's alone by SLOT-1 and its memory holds
-        // nothing.
-        if let Err(errno) = unsafe { slot.region().install_guards() } {
-            self.release_uninit(slot);
-            return Err(errno);
-        }
-        Ok(slot)
-    }
-
-    /// Gives an idle slot with a TCB back. Its last thread may still be leaving (SLOT-3).
-    ///
-    /// Another process's slot stays as it is (SLOT-4): the address space that it takes here is a copy
-    /// that no thread touches.
-    pub(crate) fn release(&self, slot: SlotRef<T>) {
-        if !self.owns(slot) {
-            return;
-        }
-        slot.current_record
-            .store(ptr::null_mut(), Ordering::Relaxed);
-        let region = slot.region();
-        let layout = region.layout();
-        if T::BOUNDS_IDLE_MEMORY {
-            self.undiscarded
-                .fetch_add(layout.stack().1, Ordering::Relaxed);
-        }
-        self.list_for(&self.idle, layout).push(slot);
-    }
-
-    /// As [`Cache::put`], of a slot that a thread has used. Where idle stacks would come to more than
-    /// [`MOST_UNDISCARDED`] with it, what threads left in them goes back to the system first, but for
-    /// [`SHALLOW`] bytes below the address that `stack_top` returns, and what lies above it.
-    pub(crate) fn put_used(&self, slot: SlotRef<T>, stack_top: unsafe fn(SlotRef<T>) -> usize) {
-        let len = slot.region().layout().stack().1;
-        let undiscarded = self.undiscarded.load(Ordering::Relaxed);
-        if undiscarded.saturating_add(len) > MOST_UNDISCARDED
-            && undiscarded > 0
-            && !self.discarding.swap(true, Ordering::Acquire)
-        {
-            self.discard_idle(stack_top);
-            self.discarding.store(false, Ordering::Release);
-        }
-        self.release(slot);
-    }
-
-    fn discard_idle(&self, stack_top: unsafe fn(SlotRef<T>) -> usize) {
-        let leaving = FreeList::new();
-        for list in self.idle.iter().flatten() {
-            while let Some(slot) = list.pop(&self.arena) {
-                if !slot.has_exited() {
-                    leaving.push(slot);
-                    continue;
-                }
-                let region = slot.region();
-                let len = region.layout().stack().1;
-                // SAFETY: no thread runs on the slot, which is ours alone by SLOT-1 and was on a list
-                // of slots with TCBs; below the top of its frames it holds nothing.
-                unsafe { region.discard_stack_below(stack_top(slot).saturating_sub(SHALLOW)) };
-                self.undiscarded.fetch_sub(len, Ordering::Relaxed);
-                self.list_for(&self.discarded, region.layout()).push(slot);
-            }
-        }
-        while let Some(slot) = leaving.pop(&self.arena) {
-            self.list_for(&self.idle, slot.region().layout()).push(slot);
-        }
-    }
-
-    /// Gives idle slots with a TCB back that were collected on a list of the caller's.
-    pub(crate) fn release_all(&self, held: &FreeList) {
-        while let Some(slot) = held.pop(&self.arena) {
-            self.release(slot);
-        }
-    }
-
-    /// Takes the TCB off every idle slot by `destroy_tcb` and unmaps its memory, and that of slots
-    /// without TCB; whether any was unmapped. A slot whose TCB stays keeps its memory, as
-    /// does one that a thread is still leaving.
-    pub(crate) fn trim(&self, destroy_tcb: unsafe fn(SlotRef<T>) -> bool) -> bool {
-        let kept = FreeList::new();
-        let mut any = self.retire_all(&self.idle, destroy_tcb, &kept);
-        if T::BOUNDS_IDLE_MEMORY {
-            any |= self.retire_all(&self.discarded, destroy_tcb, &kept);
-        }
-        self.release_all(&kept);
-        for list in &self.uninit {
-            let kept = FreeList::new();
-            while let Some(slot) = list.pop(&self.arena) {
-                if self.unmap(slot) {
-                    any = true;
-                } else {
-                    kept.push(slot);
-                }
-            }
-            while let Some(slot) = kept.pop(&self.arena) {
-                list.push(slot);
-            }
-        }
-        any
-    }
-
-    /// The part of [`Cache::give_back`] for slots with TCBs; those that keep theirs come to
-    /// `kept`.
-    fn retire_all(
-        &self,
-        lists: &[[FreeList; GUARD_CLASSES]; SIZE_CLASSES],
-        destroy_tcb: unsafe fn(SlotRef<T>) -> bool,
-        kept: &FreeList,
-    ) -> bool {
-        let mut any = false;
-        for list in lists.iter().flatten() {
-            while let Some(slot) = list.pop(&self.arena) {
-                if T::BOUNDS_IDLE_MEMORY && ptr::eq(lists, &self.idle) {
-                    let len = slot.region().layout().stack().1;
-                    self.undiscarded.fetch_sub(len, Ordering::Relaxed);
-                }
-                // SAFETY: the slot is ours alone by SLOT-1, vacant by SLOT-3, and was on a list of
-                // slots with TCBs.
-                if !slot.has_exited() || !unsafe { destroy_tcb(slot) } {
-                    kept.push(slot);
-                } else if self.unmap(slot) {
-                    any = true;
-                } else {
-                    // SAFETY: nothing is on the slot any more.
-                    unsafe { slot.region().discard() };
-                    self.release_uninit(slot);
-                }
-            }
-        }
-        any
-    }
-
-    /// Unmaps a slot's memory and keeps its control words; false if the kernel cannot, for want of
-    /// map entries.
-    ///
-    /// The slot is the caller's alone, vacant, and has no TCB.
-    fn unmap(&self, slot: SlotRef<T>) -> bool {
-        slot.current_record
-            .store(ptr::null_mut(), Ordering::Relaxed);
-        // SAFETY: no thread runs on the slot, and by SLOT-1 no other caller has it.
-        let unmapped = unsafe { slot.region().unmap() };
-        if unmapped {
-            self.unmapped.push(slot);
-        }
-        unmapped
-    }
-
-    /// Gives a slot back that got no TCB; another process's as [`Cache::put`] does.
-    pub(crate) fn release_uninit(&self, slot: SlotRef<T>) {
-        if !self.owns(slot) {
-            return;
-        }
-        slot.current_record
-            .store(ptr::null_mut(), Ordering::Relaxed);
-        let region = slot.region();
-        if region.layout().guard().1 == default_guard() {
-            self.uninit[layout::class_index(region.layout().stack().1)].push(slot);
-        } else {
-            // A mapping of its own needs no map entry more. Where a filter refuses, it stays.
-            let _ = self.unmap(slot);
-        }
-    }
-
-    fn list_for<'a>(
-        &self,
-        lists: &'a [[FreeList; GUARD_CLASSES]; SIZE_CLASSES],
-        layout: &Layout,
-    ) -> &'a FreeList {
-        let pages = layout.guard().1 / memory::page_size();
-        &lists[layout::class_index(layout.stack().1)][layout::guard_index(pages)]
-    }
-
-    /// Every slot there ever was.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = SlotRef<T>> + '_ {
-        self.arena.iter()
-    }
-
-    /// Makes this the next process of a line of forks, in a forked child, and forgets all idle
-    /// slots: no list of the child's libc has their TCBs. The address space they take there
-    /// is a copy that no thread touches.
-    pub(crate) fn clear_after_fork(&self) {
-        self.process.fetch_add(1, Ordering::Relaxed);
-        self.undiscarded.store(0, Ordering::Relaxed);
-        self.discarding.store(false, Ordering::Relaxed);
-        self.idle
-            .iter()
-            .chain(&self.discarded)
-            .flatten()
-            .chain(&self.uninit)
-            .chain([&self.unmapped])
-            // An untouched page of lists stays so.
-            .filter(|list| !list.is_empty())
-            .for_each(FreeList::clear);
-    }
-
-    /// In a forked child: the slot on which its only thread stands is this process's (SLOT-4).
-    pub(crate) fn adopt(&self, slot: SlotRef<T>) {
-        slot.process.store(self.process(), Ordering::Relaxed);
-    }
-}
-
-/// The layout of a slot for these sizes; `None` if no address space could hold it.
-fn layout_for(stack: usize, guard: usize) -> Option<Layout> {
-    let class = layout::size_class(stack)?;
-    let page = memory::page_size();
-    let guard = layout::guard_class(guard, page)?;
-    Layout::new(class, guard, signal_stack_size(), page)
-}
-
-/// Bytes that [`Cache::acquire`] maps for a slot of these sizes.
-pub(crate) fn mapping_size(stack: usize, guard: usize) -> Option<usize> {
-    Some(layout_for(stack, guard)?.total())
-}
-
-/// The guard when nobody asks for another: one page, as pthread attributes have it.
-pub(crate) fn default_guard() -> usize {
-    memory::page_size()
-}
-
-/// Bytes of alternate signal stack: what the kernel needs for a frame on this processor
-/// (`AT_MINSIGSTKSZ`: AVX-512 and AMX state count) and 12 KiB for the handler.
-#[cfg(feature = "hosted")]
-fn signal_stack_size() -> usize {
-    use core::sync::atomic::AtomicUsize;
-    // Relaxed: every thread finds the same value.
-    static SIZE: AtomicUsize = AtomicUsize::new(0);
-    match SIZE.load(Ordering::Relaxed) {
-        0 => {
-            let minimum = crate::sys::limits::getauxval(libc::AT_MINSIGSTKSZ).unwrap_or(4096);
-            let size = (minimum + 12 * 1024).next_multiple_of(memory::page_size());
-            SIZE.store(size, Ordering::Relaxed);
-            size
-        }
-        size => size,
-    }
-}
-
-/// Nobody reports overflows in a program without libc: the guard ends it.
-#[cfg(not(feature = "hosted"))]
-const fn signal_stack_size() -> usize {
-    0
-}
 
 /// Waits a bounded time for a leaving thread to be gone; false if it still is not.
 pub(crate) fn spin_until_exited(clear_tid: &AtomicU32) -> bool {

@@ -9,9 +9,6 @@ use super::errno::Errno;
 
 /// Install lightweight guards (Linux 6.13): no VMA of their own.
 pub(crate) const MADV_GUARD_INSTALL: i32 = 102;
-/// Remove them.
-pub(crate) const MADV_GUARD_REMOVE: i32 = 103;
-
 /// Maps `len` bytes of zeroed private memory without reserving swap for them.
 ///
 /// # Errors

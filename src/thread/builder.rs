@@ -12,8 +12,8 @@ use super::spawn::prepare;
 use super::spawn::setup::StartupActions;
 use crate::error::Error;
 use crate::flags::CloneFlags;
-use crate::runtime::record::Name;
-use crate::stack::{layout, slot};
+use crate::runtime::Name;
+use crate::stack::{cache, layout};
 use crate::sys::signal::SigSet;
 use crate::sys::{Errno, sched};
 
@@ -295,7 +295,7 @@ impl Builder {
                 Some(_) => 0,
                 None => self.stack_size.unwrap_or_else(default_stack_size),
             },
-            guard_size: self.guard_size.unwrap_or_else(slot::default_guard),
+            guard_size: self.guard_size.unwrap_or_else(cache::default_guard),
             retry: self.retry,
             stack: self.stack,
             unshared: self.unshared,

@@ -5,7 +5,8 @@ use core::num::NonZeroU64;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
 
-use crate::runtime::record::{self, ThreadRef};
+use crate::runtime;
+use crate::runtime::record::ThreadRef;
 use crate::sys::sched;
 
 /// A handle to a thread: to name it, tell it apart, and unpark it.
@@ -101,7 +102,7 @@ pub struct ThreadId(NonZeroU64);
 /// ```
 #[must_use]
 pub fn current() -> Thread {
-    Thread(record::current())
+    Thread(runtime::current::current())
 }
 
 /// Whether the calling thread is unwinding because of a panic. Without std: whether its panic is

@@ -5,9 +5,8 @@ use core::time::Duration;
 
 use super::join::handle::JoinHandle;
 use super::signals::Signal;
-use super::state;
 use crate::error::{Error, Operation};
-use crate::runtime::record;
+use crate::runtime::current;
 use crate::runtime::{Rt, Runtime};
 use crate::sys::file::OwnedFd;
 use crate::sys::{Errno, memory, sched, signal, task, wait};
@@ -200,7 +199,7 @@ impl<T> JoinHandle<T> {
     /// wait for that.
     fn retire_worker_after_task(&self) {
         if self.is_pooled() {
-            state::request_exit(self.thread().record().state());
+            self.thread().record().state().request_exit();
         }
     }
 
@@ -216,7 +215,7 @@ impl<T> JoinHandle<T> {
             // Here its number may be another thread's.
             return Err(failed(Errno::ESRCH));
         }
-        let pin = state::pin_tid(state).ok_or(failed(Errno::ESRCH))?;
+        let pin = state.pin_tid().ok_or(failed(Errno::ESRCH))?;
         let answer = call(self.tid());
         drop(pin);
         answer.map_err(failed)
@@ -261,7 +260,7 @@ fn high_water(low: usize, top: usize) -> usize {
 pub fn stack_usage() -> usize {
     let here = 0u8;
     let here = core::ptr::from_ref(core::hint::black_box(&here)) as usize;
-    let (low, top) = record::current().stack();
+    let (low, top) = current::current().stack();
     let (low, top) = if top == 0 {
         Rt::native_stack()
     } else {

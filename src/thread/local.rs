@@ -33,8 +33,8 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-use crate::runtime::record;
-use crate::runtime::tls_values::{self, Lookup};
+use crate::runtime::current;
+use crate::runtime::tls_values::Lookup;
 
 /// Declares thread-locals: `static`s of type [`Local`](crate::local::Local), in the notation of
 /// `std::thread_local!`.
@@ -174,11 +174,11 @@ impl<T: 'static> Local<T> {
         &'static self,
         given: Option<&mut Option<T>>,
     ) -> Result<NonNull<T>, AccessError> {
-        let record = record::current_ref();
+        let values = current::current_ref().tls_values();
         let key = core::ptr::from_ref(self).addr();
         // SAFETY: the key is this `static`'s address, which no other value has (`_own_address`),
         // so all that is under it is a `T`. The same for the calls below.
-        let look = || unsafe { tls_values::find::<T>(record, key) };
+        let look = || unsafe { values.find::<T>(key) };
         match look() {
             Lookup::Alive(value) => return Ok(value),
             Lookup::Destroyed => return Err(AccessError),
@@ -198,8 +198,8 @@ impl<T: 'static> Local<T> {
                 Ok(value)
             }
             Lookup::Destroyed => Err(AccessError),
-            // SAFETY: as above; the record is the calling thread's.
-            Lookup::Uninit => match unsafe { tls_values::insert(record, key, fresh) } {
+            // SAFETY: as above; the list is the calling thread's.
+            Lookup::Uninit => match unsafe { values.insert(key, fresh) } {
                 Ok(value) => Ok(value),
                 Err(errno) => panic!("no memory for a thread-local: {errno:?}"),
             },

@@ -1,6 +1,5 @@
 //! THREADS: spawn, join, and what is known of the thread one is in.
 //!
-//! * [`state`]: the one word that says who still uses a slot.
 //! * [`spawn::packet`]: closure and result, in the slot's own memory.
 //! * [`spawn::prepare`]: from a [`Builder`] to a kernel thread;
 //!   [`spawn::entry`]: what that thread does, from its first instruction to its last.
@@ -29,7 +28,6 @@ pub(crate) mod scope;
 mod set;
 mod signals;
 mod spawn;
-pub(crate) mod state;
 pub mod warm;
 
 pub use builder::{Builder, Retry, spawn};

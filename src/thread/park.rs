@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::runtime::record;
+use crate::runtime::current;
 use crate::sys::futex::Deadline;
 
 /// Sleeps until the calling thread's token is there, and takes it. May return without one.
@@ -25,7 +25,7 @@ use crate::sys::futex::Deadline;
 /// waiter.join().unwrap();
 /// ```
 pub fn park() {
-    record::current().park(None);
+    current::current().park(None);
 }
 
 /// [`park`] for at most `timeout` of CLOCK_MONOTONIC.
@@ -39,7 +39,7 @@ pub fn park() {
 /// ```
 pub fn park_timeout(timeout: Duration) {
     // A deadline that the clock cannot express is as good as none.
-    record::current().park(Deadline::after(timeout));
+    current::current().park(Deadline::after(timeout));
 }
 
 /// [`park_timeout`] of this many milliseconds.

@@ -1,11 +1,11 @@
 //! Memory and identities ahead of time, and back when they are not needed.
 
 use super::builder::default_stack_size;
-use super::spawn::prepare;
+use super::spawn::prepare::SIZE_OVERFLOW;
 use crate::arena::FreeList;
 use crate::error::Error;
-use crate::runtime::{Rt, Runtime, record};
-use crate::stack::slot;
+use crate::runtime::{Rt, Runtime, acquire, record};
+use crate::stack::cache;
 
 /// Prepares memory, identities and records for `n` threads of the default size, so that the next
 /// `n` spawns neither map memory nor have libc lay anything out, and can fail only in `clone`.
@@ -41,7 +41,7 @@ pub fn reserve(n: usize) -> Result<(), Error> {
     // need as many tasks at a time, which a limit may not allow.
     let mut outcome = Ok(());
     for _ in 0..n {
-        match prepare::acquire_slot(room, slot::default_guard()) {
+        match acquire::acquire_slot(room, cache::default_guard(), SIZE_OVERFLOW) {
             Ok(slot) => held.push(slot),
             Err(error) => {
                 outcome = Err(error);

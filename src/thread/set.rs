@@ -19,7 +19,7 @@ use crate::arena::{Arena, ArenaEntry, FreeList, Zeroable};
 use crate::diagnosis;
 use crate::error::Error;
 use crate::primitive::atomic::AtomicU32 as Link;
-use crate::runtime::record::ThreadRef;
+use crate::runtime::record::{ThreadInner, ThreadRef};
 use crate::runtime::{Rt, Runtime};
 
 /// What a set and its threads share. Permanent memory, counted: a thread that outlives its set
@@ -41,7 +41,7 @@ pub(super) struct SetEntry {
     half_released: AtomicBool,
     shared: AtomicPtr<ArenaEntry<SetShared>>,
     /// The thread's handle, in parts.
-    record: AtomicPtr<()>,
+    record: AtomicPtr<ArenaEntry<ThreadInner>>,
     head: AtomicPtr<PacketHeader>,
     result: AtomicPtr<()>,
     /// Neighbours among all members of the set, by number; 0 for none.
@@ -378,7 +378,7 @@ impl<T> JoinSet<T> {
     fn insert(&mut self, entry: &'static ArenaEntry<SetEntry>, spawned: RawHandle<T>) {
         entry
             .record
-            .store(spawned.record.into_raw(), Ordering::Relaxed);
+            .store(spawned.record.into_raw().cast_mut(), Ordering::Relaxed);
         entry.head.store(spawned.head.as_ptr(), Ordering::Relaxed);
         entry
             .result

@@ -1,4 +1,4 @@
-//! Raw threads as citizens of a libc process: each thing that is promised of them, shown.
+//! Threads of this crate in a libc process: each thing that is promised of them, shown.
 //!
 //! Deadly things and things that need a process of their own run in a child: this binary again,
 //! told by an environment variable which test to be (`common::in_subprocess`, `common::expect_crash`).
@@ -9,6 +9,8 @@ mod basics;
 #[path = "../common/mod.rs"]
 mod common;
 mod dlopen;
+#[path = "../common/filter.rs"]
+mod filter;
 mod fork;
 mod guard_zero;
 mod keys;
@@ -19,4 +21,6 @@ mod partial_support;
 mod process_exit;
 mod pthreads;
 mod setuid;
+#[path = "../common/unknown_libc.rs"]
+mod unknown_libc;
 mod util;

@@ -1,12 +1,10 @@
-//! What a guest of an unknown libc is promised, and what is said where no threads can be made:
-//! this binary again, told to find such a host.
+//! What is promised with partial support, and what an error says where no threads can be made: this
+//! binary again, with a libc of an unknown version.
 
-use std::process::Command;
+use crate::common::{Directory, assert_output, in_subprocess, rerun_self, stdout_stderr};
+use crate::{filter, unknown_libc};
 
-use crate::common::stdout_stderr;
-use crate::util::HOST;
-
-/// Tests of things that a guest lacks.
+/// Tests of things that need full support.
 const FULL_ONLY: [&str; 4] = [
     "setuid::",
     "pthreads::pthread_kill_",
@@ -14,46 +12,60 @@ const FULL_ONLY: [&str; 4] = [
     "partial_support::",
 ];
 
-fn run(host: &str, arguments: &[&str]) -> std::process::Output {
-    Command::new(std::env::current_exe().unwrap())
-        .args(arguments)
-        .env(HOST, host)
-        .output()
-        .unwrap()
-}
-
 #[test]
-fn a_guest_can_do_the_rest() {
-    if std::env::var_os(HOST).is_some() {
+fn partial_support_is_enough_for_the_rest() {
+    if unknown_libc::is_preloaded() {
         return;
     }
+    let dir = Directory::new("unknown_libc");
+    let Some(library) = unknown_libc::build(&dir) else {
+        return;
+    };
     let skips = FULL_ONLY.into_iter().flat_map(|name| ["--skip", name]);
-    let output = run("guest", &skips.collect::<Vec<_>>());
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(skips)
+        .env(unknown_libc::PRELOAD, &library)
+        .output()
+        .unwrap();
     let (out, err) = stdout_stderr(&output);
     assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
     assert!(!out.contains(" 0 passed"), "{out}");
 }
 
 #[test]
-fn a_guest_says_so() {
-    if std::env::var_os(HOST).is_none() {
-        let output = run("guest", &["--exact", "partial_support::a_guest_says_so"]);
-        assert!(output.status.success(), "{}", stdout_stderr(&output).0);
+fn the_host_tells_partial_support_and_why() {
+    const NAME: &str = "partial_support::the_host_tells_partial_support_and_why";
+    if !unknown_libc::is_preloaded() {
+        let dir = Directory::new("unknown_libc_reason");
+        let Some(library) = unknown_libc::build(&dir) else {
+            return;
+        };
+        let output = rerun_self(NAME)
+            .env(unknown_libc::PRELOAD, &library)
+            .output()
+            .unwrap();
+        assert_output(NAME, &output);
         return;
     }
     let host = rawthread::host().unwrap();
+    assert_eq!(host.version(), Some(unknown_libc::VERSION));
     assert_eq!(host.support(), rawthread::Support::Partial);
-    assert_eq!(host.reason(), "asked for by a test");
+    assert_eq!(
+        host.reason(),
+        "the exit protocol of this glibc version is not known"
+    );
     assert!(host.to_string().contains("Partial"), "{host}");
 }
 
 #[test]
 fn unsupported_is_an_error_and_the_closure_is_dropped() {
     const NAME: &str = "partial_support::unsupported_is_an_error_and_the_closure_is_dropped";
-    if std::env::var_os(HOST).is_none() {
-        let output = run("unsupported", &["--exact", NAME]);
-        let (out, err) = stdout_stderr(&output);
-        assert!(output.status.success(), "{out}\n{err}");
+    if unknown_libc::is_preloaded() || !in_subprocess(NAME) {
+        return;
+    }
+    // Without it no thread control block can be looked at.
+    if !filter::refuse(libc::SYS_gettid, None, libc::EPERM) {
+        println!("SKIP: no filters");
         return;
     }
     let captured = std::sync::Arc::new(());
@@ -76,8 +88,8 @@ fn unsupported_is_an_error_and_the_closure_is_dropped() {
 }
 
 #[test]
-fn this_glibc_makes_full_citizens() {
-    if std::env::var_os(HOST).is_some() {
+fn a_tried_glibc_gives_full_support() {
+    if unknown_libc::is_preloaded() {
         return;
     }
     let host = rawthread::host().unwrap();

@@ -7,24 +7,6 @@ use std::sync::{Arc, Barrier};
 
 use crate::common::{Directory, stdout_stderr};
 
-/// Tells a child what to find: `guest` or `unsupported`.
-pub(crate) const HOST: &str = "RAWTHREAD_TEST_HOST";
-
-/// Runs before `main`, so before any test has made a thread.
-#[used]
-#[unsafe(link_section = ".init_array")]
-static ASSUME: extern "C" fn() = {
-    extern "C" fn assume() {
-        let first = match std::env::var(HOST).as_deref() {
-            Ok("guest") => rawthread::testing::assume_partial(),
-            Ok("unsupported") => rawthread::testing::assume_unsupported(),
-            _ => true,
-        };
-        assert!(first, "the host was decided before the tests began");
-    }
-    assume
-};
-
 /// Whether raw threads are full citizens; says so where they are not.
 pub(crate) fn full() -> bool {
     let host = rawthread::host().unwrap();

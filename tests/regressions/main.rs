@@ -24,6 +24,8 @@ mod reaper;
 mod refused;
 mod static_tls;
 mod tids;
+#[path = "../common/unknown_libc.rs"]
+mod unknown_libc;
 mod vm_child;
 mod warm;
 mod warm_after_fork;

@@ -7,8 +7,8 @@
 
 use std::io::Write;
 
-use super::common::{self, in_subprocess};
-use super::filter;
+use super::common::{self, Directory, assert_output, in_subprocess, rerun_self};
+use super::{filter, unknown_libc};
 
 /// By name, for the message.
 macro_rules! calls {
@@ -112,9 +112,19 @@ fn forked(child: impl FnOnce()) -> Result<(), String> {
     }
 }
 
-/// `known`: whether the filter comes after the first thread. `partial`: as in a libc of which nothing
-/// private is known.
-fn refuse_each(test: &str, known: bool, partial: bool) {
+/// Runs the test in a process whose libc tells an unknown version.
+fn in_process_of_unknown_libc(test: &str) {
+    let dir = Directory::new("refused_unknown_libc");
+    if let Some(library) = unknown_libc::build(&dir) {
+        let output = rerun_self(test)
+            .env(unknown_libc::PRELOAD, &library)
+            .output();
+        assert_output(test, &output.unwrap());
+    }
+}
+
+/// `known`: whether the filter comes after the first thread.
+fn refuse_each(test: &str, known: bool) {
     if !in_subprocess(test) {
         return;
     }
@@ -126,9 +136,6 @@ fn refuse_each(test: &str, known: bool, partial: bool) {
     for (name, call) in CALLS.into_iter().chain(OF_THIS_ARCH) {
         for errno in [libc::EPERM, libc::ENOSYS, libc::EINVAL] {
             let end = forked(|| {
-                if partial {
-                    assert!(rawthread::testing::assume_partial());
-                }
                 if known {
                     rawthread::spawn(|| ()).join().unwrap();
                 }
@@ -154,7 +161,6 @@ fn the_first_thread_is_made_or_refused_under_any_filter() {
     refuse_each(
         "refused::the_first_thread_is_made_or_refused_under_any_filter",
         false,
-        false,
     );
 }
 
@@ -163,17 +169,17 @@ fn later_threads_are_made_or_refused_under_any_filter() {
     refuse_each(
         "refused::later_threads_are_made_or_refused_under_any_filter",
         true,
-        false,
     );
 }
 
 #[test]
 fn threads_of_an_unknown_libc_are_made_or_refused_under_any_filter() {
+    const NAME: &str = "refused::threads_of_an_unknown_libc_are_made_or_refused_under_any_filter";
+    if !common::is_child(NAME) {
+        return in_process_of_unknown_libc(NAME);
+    }
+    assert!(unknown_libc::is_preloaded());
     for known in [false, true] {
-        refuse_each(
-            "refused::threads_of_an_unknown_libc_are_made_or_refused_under_any_filter",
-            known,
-            true,
-        );
+        refuse_each(NAME, known);
     }
 }

@@ -1,5 +1,5 @@
 //! The functions that compilers call without being asked, by the names C gave them (feature
-//! `start`): a program without libc has nobody else to define them.
+//! `start`): a program without libc has no other definition of them.
 #![allow(unsafe_code, reason = "defines C's memory functions")]
 
 use core::ffi::{c_char, c_int, c_ulong, c_void};

@@ -3,6 +3,7 @@
 //! * [`tls_image`]: the program's thread-local image, found through its program headers.
 //! * `start`: from the kernel's first instruction to the program's `main`, and its end;
 //!   `relocate`: a static PIE moves itself; `builtins`: what compilers call unasked.
+//! * `main_thread`: the main thread's control block.
 //! * [`tcb`]: where TLS block and control words lie around a thread pointer, by the
 //!   architecture's TLS variant.
 //!
@@ -13,6 +14,7 @@
 
 #[cfg(all(feature = "start", not(test)))]
 mod builtins;
+mod main_thread;
 #[cfg(any(feature = "start", test))]
 mod relocate;
 #[cfg(all(feature = "start", not(test)))]
@@ -21,47 +23,21 @@ mod tcb;
 mod tls_image;
 
 use core::ptr;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::Ordering;
 
-use super::{CloneTls, Runtime, Slot, record, tls_values};
-use crate::arena::Zeroable;
+use super::api::{CloneTls, Runtime};
+use super::record::RecordPtr;
 use crate::error::Error;
-use crate::stack::slot::{ALIVE, Cache};
+use crate::stack::cache::Cache;
+use crate::stack::slot::ALIVE;
 use crate::sys::signal::{self, SigSet};
 use crate::sys::{arch, task};
-use tcb::ThreadData;
+pub use main_thread::init_main_thread;
+use tcb::{CACHE, Slot, Tcb, current_data};
 
 /// The freestanding runtime.
 #[derive(Debug)]
 pub(crate) struct Freestanding;
-
-/// What `create_tcb` leaves on a slot.
-///
-/// Invariants of such a TCB:
-/// * OWNTCB-1: `thread_pointer` and the TLS block around it lie at the top of the slot's stack.
-/// * OWNTCB-2: nothing above `stack_top` is used by frames.
-#[derive(Debug)]
-pub(crate) struct Tcb {
-    thread_pointer: *mut u8,
-    stack_top: usize,
-}
-
-// SAFETY: zero is null and 0; access follows SLOT-1 of `stack::slot`.
-unsafe impl Zeroable for Tcb {}
-// SAFETY: the addresses are used by whoever holds the slot.
-unsafe impl Sync for Tcb {}
-
-static CACHE: Cache<Tcb> = Cache::new();
-
-/// Whether the main thread has a control block of ours.
-///
-/// | value | meaning |
-/// |---|---|
-/// | 0 | not initialized: no threads can be made |
-/// | 1 | initialized |
-///
-/// Release and Acquire: the image before the word.
-static INITIALIZED: AtomicU32 = AtomicU32::new(0);
 
 impl Runtime for Freestanding {
     type Tcb = Tcb;
@@ -71,7 +47,7 @@ impl Runtime for Freestanding {
     }
 
     fn ensure_init() -> Result<(), Error> {
-        if INITIALIZED.load(Ordering::Acquire) == 1 {
+        if tls_image::is_initialized() {
             return Ok(());
         }
         Err(Error::unsupported(
@@ -113,9 +89,11 @@ impl Runtime for Freestanding {
             // SAFETY: OWNTCB-1: the block lies in the slot, on which no thread stands.
             unsafe { tcb::write(tcb.thread_pointer, &image) };
         }
+        // SAFETY: written just now, or when the TCB was created (OWNTCB-1).
+        let data = unsafe { tcb::data_of(tcb.thread_pointer) };
         CloneTls {
             tls: tcb.thread_pointer as usize,
-            parent_tid: tcb::data_of(tcb.thread_pointer).tid.as_ptr() as usize,
+            parent_tid: data.tid.as_ptr() as usize,
             stack_top: tcb.stack_top,
         }
     }
@@ -125,13 +103,20 @@ impl Runtime for Freestanding {
     unsafe fn on_thread_start(_slot: Slot) {}
 
     unsafe fn run_destructors(_slot: Slot) {
-        tls_values::run_dtors();
+        // SAFETY: null, or the calling thread's record, which is permanent memory; its closure has
+        // ended.
+        unsafe {
+            if let Some(record) = Self::current().as_ref() {
+                record.tls_values().run_dtors();
+            }
+        }
     }
 
     unsafe fn on_thread_exit(_slot: Slot) {
         // From here no handler of the program runs on this thread.
         signal::block(SigSet::ALL);
-        Self::set_current(ptr::null_mut());
+        // SAFETY: null.
+        unsafe { Self::set_current(ptr::null()) };
     }
 
     unsafe fn reset_for_reuse(slot: Slot) -> bool {
@@ -164,13 +149,15 @@ impl Runtime for Freestanding {
         }
     }
 
-    fn current() -> *mut () {
-        current_data().map_or(ptr::null_mut(), |data| data.record.load(Ordering::Relaxed))
+    fn current() -> RecordPtr {
+        current_data().map_or(ptr::null(), |data| {
+            data.record.load(Ordering::Relaxed).cast_const()
+        })
     }
 
-    fn set_current(record: *mut ()) {
+    unsafe fn set_current(record: RecordPtr) {
         if let Some(data) = current_data() {
-            data.record.store(record, Ordering::Relaxed);
+            data.record.store(record.cast_mut(), Ordering::Relaxed);
         }
     }
 }
@@ -178,20 +165,15 @@ impl Runtime for Freestanding {
 #[cfg(all(feature = "start", not(test)))]
 use start::{main_stack, note_fork};
 
-/// Who started the program did not say.
+/// Not known: `start` did not start the program.
 #[cfg(not(all(feature = "start", not(test))))]
 fn main_stack() -> (usize, usize) {
     (0, 0)
 }
 
-/// What began the program otherwise sees to its end.
+/// The code that started the program ends it.
 #[cfg(not(all(feature = "start", not(test))))]
 fn note_fork(_from: i32, _tid: i32) {}
-
-/// The calling thread's control words; `None` before the main thread was initialized.
-fn current_data() -> Option<&'static ThreadData> {
-    (INITIALIZED.load(Ordering::Acquire) == 1).then(|| tcb::data_of(arch::thread_pointer()))
-}
 
 /// In the child of a fork: the calling thread has another tid than the copied words say, the kernel
 /// clears no word at its end, and the parent's threads are not here (SLOT-4 of `stack::slot`).
@@ -202,7 +184,10 @@ pub(crate) fn after_fork() {
         note_fork(data.tid.load(Ordering::Relaxed), tid);
         data.tid.store(tid, Ordering::Relaxed);
     }
-    record::after_fork();
+    // SAFETY: null, or the calling thread's record, which is permanent memory.
+    if let Some(record) = unsafe { Freestanding::current().as_ref() } {
+        record.after_fork();
+    }
     let thread_pointer = arch::thread_pointer();
     let slot = CACHE.iter().find(|slot| {
         // SAFETY: the field of a permanent cell; this process has no other thread that writes it.
@@ -211,7 +196,7 @@ pub(crate) fn after_fork() {
     if let Some(slot) = slot {
         // SAFETY: the slot's control words are never unmapped.
         let set = unsafe { task::set_tid_address(slot.clear_tid().as_ptr()) };
-        // Where a filter refuses, the kernel will not tell of this thread's end: the slot stays the
+        // Where a filter refuses, the kernel will not signal this thread's end: the slot stays the
         // parent's, which nothing here waits for or uses again.
         if set.is_ok() {
             CACHE.adopt(slot);
@@ -244,47 +229,4 @@ pub(crate) fn begin_panic() -> bool {
 #[cfg(feature = "panic-thread")]
 pub(crate) fn is_panicking() -> bool {
     current_data().is_some_and(|data| data.panicking.load(Ordering::Relaxed))
-}
-
-/// Gives the calling thread, the only one of a program without libc, a control block and TLS of
-/// this crate's, and lets threads be made from now on. `start` does it by itself.
-///
-/// # Errors
-/// ENOMEM; `Unsupported` if the program headers are not found.
-///
-/// # Safety
-/// The process must have one thread, no libc, and no thread-local of any module may have been
-/// used: the thread pointer changes.
-///
-/// ```no_run
-/// // SAFETY: the program has just begun: one thread, no libc, no thread-local used.
-/// unsafe { rawthread::runtime::init_main_thread() }?;
-/// # Ok::<(), rawthread::Error>(())
-/// ```
-pub unsafe fn init_main_thread() -> Result<(), Error> {
-    let Some(image) = tls_image::find() else {
-        return Err(Error::unsupported(
-            "the program headers are not found in the auxiliary vector",
-            "Mount /proc, or use the feature `start`.",
-            None,
-        ));
-    };
-    let size = tcb::size(&image);
-    let page = crate::sys::memory::page_size();
-    let block = crate::sys::memory::map(size.next_multiple_of(page))
-        .map_err(|errno| Error::from_raw_os_error(errno.number()))?;
-    let end = block.as_ptr() as usize + size.next_multiple_of(page);
-    let (thread_pointer, _) = tcb::layout_tcb(end, &image);
-    let thread_pointer = thread_pointer as *mut u8;
-    // SAFETY: a fresh mapping with room for the block, which stays for good; the caller says that
-    // nobody relies on the old thread pointer.
-    unsafe {
-        tcb::write(thread_pointer, &image);
-        arch::set_thread_pointer(thread_pointer);
-    }
-    tcb::data_of(thread_pointer)
-        .tid
-        .store(task::tid(), Ordering::Relaxed);
-    INITIALIZED.store(1, Ordering::Release);
-    Ok(())
 }

@@ -50,7 +50,7 @@ struct Rela {
 }
 
 /// Relocates the program that `auxv`, its auxiliary vector, describes, if it was moved; then
-/// takes the right to write away from what nobody but its loader writes.
+/// makes read-only what only its loader writes.
 ///
 /// Relative relocations are all that Rust code needs in a static program. What else the dynamic
 /// section asks for (an ifunc of C's, thread-locals of a library, a library) ends the program with a

@@ -58,9 +58,10 @@ use core::ffi::{CStr, c_char};
 use core::fmt;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering, compiler_fence};
 
-use super::{init_main_thread, relocate, tls_image};
+use super::main_thread::init_main_thread;
+use super::tcb::current_data;
+use super::{relocate, tls_image};
 use crate::error::Error;
-use crate::runtime::tls_values;
 use crate::sys::futex::{self, Sharing};
 use crate::sys::{arch, file, limits, signal, task};
 
@@ -119,7 +120,7 @@ type Destructor = unsafe extern "C" fn();
 /// before there is a second.
 static PROCESS: AtomicI32 = AtomicI32::new(0);
 
-/// Who runs `.fini_array`.
+/// Which thread runs `.fini_array`.
 ///
 /// | value | meaning | becomes |
 /// |---|---|---|
@@ -161,7 +162,7 @@ unsafe extern "C" fn __rawthread_begin(
 }
 
 /// Ends a program that was linked without `-static-pie` and so came through a dynamic loader, which
-/// has relocated it and knows of libraries that nobody will start: it would crash further on.
+/// has relocated it and knows of libraries whose start no code will run: it would crash further on.
 ///
 /// # Safety
 /// `auxv` is the auxiliary vector. Used before relocation, so it must not need any.
@@ -206,7 +207,13 @@ unsafe fn run(stack: *const usize, auxv: *const [u64; 2]) -> ! {
         construct(start.cast(), end.cast(), stack);
         __rawthread_main()
     };
-    tls_values::run_dtors();
+    let record = current_data().map(|data| data.record.load(Ordering::Relaxed));
+    // SAFETY: null, or the calling thread's record, which is permanent memory; `main` has returned.
+    unsafe {
+        if let Some(record) = record.and_then(|record| record.as_ref()) {
+            record.tls_values().run_dtors();
+        }
+    }
     exit(status)
 }
 
@@ -343,7 +350,7 @@ pub fn auxv(key: u64) -> Option<usize> {
 #[derive(Clone, Debug)]
 pub struct CStrIter(*const *const c_char);
 
-// SAFETY: the strings stay for good, and nobody writes to them.
+// SAFETY: the strings stay for good, and nothing writes to them.
 unsafe impl Send for CStrIter {}
 // SAFETY: as above.
 unsafe impl Sync for CStrIter {}

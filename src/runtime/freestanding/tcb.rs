@@ -9,16 +9,42 @@ use core::ptr;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::{AtomicI32, AtomicPtr};
 
-use super::tls_image::TlsImage;
+use super::tls_image::{self, TlsImage};
+use crate::arena::{ArenaEntry, Zeroable};
+use crate::runtime::record::ThreadInner;
+use crate::stack::cache::Cache;
+use crate::stack::slot::SlotRef;
 use crate::sys::arch::{self, TlsSegment};
+
+/// A slot of the freestanding runtime.
+pub(super) type Slot = SlotRef<Tcb>;
+
+/// What `create_tcb` leaves on a slot.
+///
+/// Invariants of such a TCB:
+/// * OWNTCB-1: `thread_pointer` and the TLS block around it lie at the top of the slot's stack.
+/// * OWNTCB-2: nothing above `stack_top` is used by frames.
+#[derive(Debug)]
+pub(crate) struct Tcb {
+    pub(super) thread_pointer: *mut u8,
+    pub(super) stack_top: usize,
+}
+
+// SAFETY: zero is null and 0; access follows SLOT-1 of `stack::slot`.
+unsafe impl Zeroable for Tcb {}
+// SAFETY: the addresses are used by the slot's holder (SLOT-1).
+unsafe impl Sync for Tcb {}
+
+pub(super) static CACHE: Cache<Tcb> = Cache::new();
 
 /// What this crate keeps for each thread.
 #[repr(C, align(16))]
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct ThreadData {
     /// The kernel stores it before the thread runs.
     pub(super) tid: AtomicI32,
-    pub(super) record: AtomicPtr<()>,
+    /// RECORD-3 of `runtime::record`.
+    pub(super) record: AtomicPtr<ArenaEntry<ThreadInner>>,
     /// The packet whose closure runs; null before and after. Read by the thread's panic handler.
     #[cfg(feature = "panic-thread")]
     pub(super) running: AtomicPtr<()>,
@@ -57,16 +83,25 @@ fn thread_data(pointer: *mut u8) -> *mut ThreadData {
 }
 
 /// The control words of the thread with this thread pointer.
-pub(super) fn data_of(pointer: *mut u8) -> &'static ThreadData {
-    // SAFETY: every thread pointer of this runtime was made by `layout_tcb` and written by `write`;
-    // the words are atomics in memory that outlives the threads that use them.
+///
+/// # Safety
+/// `pointer` came from [`layout_tcb`] and [`write`] was called for it; the reference is not used once
+/// the slot is unmapped.
+pub(super) unsafe fn data_of(pointer: *mut u8) -> &'static ThreadData {
+    // SAFETY: as the caller vouches; the words are atomics.
     unsafe { &*thread_data(pointer) }
+}
+
+/// The calling thread's control words; `None` before the main thread was initialized.
+pub(super) fn current_data() -> Option<&'static ThreadData> {
+    // SAFETY: since then every thread has a thread pointer of this runtime's.
+    tls_image::is_initialized().then(|| unsafe { data_of(arch::thread_pointer()) })
 }
 
 /// Writes a fresh TLS block and control words.
 ///
 /// # Safety
-/// `pointer` came from [`layout_tcb`] with this image; the memory is writable and nobody uses it.
+/// `pointer` came from [`layout_tcb`] with this image; the memory is writable and not in use.
 pub(super) unsafe fn write(pointer: *mut u8, image: &TlsImage) {
     // SAFETY: passed on.
     unsafe {

@@ -4,10 +4,29 @@
 
 use core::cell::UnsafeCell;
 use core::ptr;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 
-use super::INITIALIZED;
 use crate::sys::limits;
+
+/// Whether the main thread has a control block of ours.
+///
+/// | value | meaning |
+/// |---|---|
+/// | 0 | not initialized: no threads can be made |
+/// | 1 | initialized |
+///
+/// Release and Acquire: the image before the word.
+static INITIALIZED: AtomicU32 = AtomicU32::new(0);
+
+/// Whether threads can be made: the main thread has a control block of this crate's.
+pub(super) fn is_initialized() -> bool {
+    INITIALIZED.load(Ordering::Acquire) == 1
+}
+
+/// Says that the main thread has its control block, made by what [`find`] returned.
+pub(super) fn set_initialized() {
+    INITIALIZED.store(1, Ordering::Release);
+}
 
 /// What a thread's TLS block starts as.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +60,7 @@ static IMAGE: SyncCell = SyncCell(UnsafeCell::new(TlsImage {
 /// The image, once the main thread was initialized.
 pub(super) fn get() -> Option<TlsImage> {
     // SAFETY: INITIALIZED (Acquire) was set after the image was written.
-    (INITIALIZED.load(Ordering::Acquire) == 1).then(|| unsafe { *IMAGE.0.get() })
+    is_initialized().then(|| unsafe { *IMAGE.0.get() })
 }
 
 /// Finds the image through the auxiliary vector and keeps it.
@@ -89,7 +108,7 @@ pub(super) fn find() -> Option<TlsImage> {
 /// How far from where it was linked for the program was loaded; 0 unless it is a PIE.
 ///
 /// `PT_PHDR` describes the headers themselves. A linker may leave it out of a program without an
-/// interpreter; then the segment that begins with the ELF header tells, for the headers follow
+/// interpreter; then the segment that begins with the ELF header serves, for the headers follow
 /// that header at once in what every linker makes.
 ///
 /// Used before relocation, so it must not need any: plain loops, no tables.

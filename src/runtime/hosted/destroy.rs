@@ -1,7 +1,7 @@
 //! The end of a TCB: its memory back to the system, its TCB out of libc's lists.
 //!
 //! libc laid the TCB out and only libc can take it down, at the end of the thread that it believes
-//! the donor still to be. So one last raw thread takes the TCB over, with libc's word as the one that
+//! the donor still to be. So one last clone takes the TCB over, with libc's word as the one that
 //! the kernel is to clear, and continues in the donor's saved frame: the donor returns into libc,
 //! which runs its ordinary end, and `pthread_join` frees the rest.
 #![allow(unsafe_code, reason = "continues on another thread's frames")]
@@ -9,9 +9,9 @@
 use core::ptr;
 use core::sync::atomic::Ordering;
 
-use super::{Hosted, Tcb, libc_layout};
+use super::tcb::{Slot, Tcb};
+use super::{exit, registration};
 use crate::flags::{CloneFlags, Preset};
-use crate::runtime::{Runtime, Slot};
 use crate::stack::slot::ALIVE;
 use crate::sys::signal::{self, SigSet};
 use crate::sys::{arch, clone};
@@ -31,8 +31,7 @@ pub(super) unsafe fn destroy_tcb(slot: Slot) -> bool {
     };
     if frame != 0 {
         if libc_clear_tid.is_null() {
-            // A kernel that does not tell the word (no CHECKPOINT_RESTORE): join would wait for
-            // ever.
+            // A kernel that does not say which word (no CHECKPOINT_RESTORE): join would not return.
             return false;
         }
         if arch::has_shadow_stack() {
@@ -44,7 +43,7 @@ pub(super) unsafe fn destroy_tcb(slot: Slot) -> bool {
             return false;
         }
     }
-    // A guest's donor has ended long ago; a revived one is ending now.
+    // With partial support the donor has ended already; a resumed one is ending now.
     // SAFETY: the donor was never joined or detached.
     let joined = unsafe { libc::pthread_join(pthread, ptr::null_mut()) };
     debug_assert_eq!(joined, 0);
@@ -60,7 +59,7 @@ pub(super) unsafe fn destroy_tcb(slot: Slot) -> bool {
 /// As `destroy_tcb`; the TCB has a saved frame.
 unsafe fn resume_donor(slot: Slot) -> bool {
     // SAFETY: passed on.
-    let clone_tls = unsafe { Hosted::prepare_clone(slot) };
+    let clone_tls = unsafe { exit::prepare_clone(slot) };
     let stack = slot.region().stack().0 as usize;
     let request = clone::CloneArgs {
         flags: FLAGS.bits(),
@@ -82,8 +81,6 @@ unsafe fn resume_donor(slot: Slot) -> bool {
     signal::set_mask(mask);
     if cloned.is_err() {
         slot.clear_tid().store(0, Ordering::Relaxed);
-        // SAFETY: `prepare_clone` was called and no thread came to be.
-        unsafe { Hosted::cancel_clone(slot) };
     }
     cloned.is_ok()
 }
@@ -94,12 +91,12 @@ unsafe extern "C" fn donor_continue(argument: *mut u8) -> ! {
     // SAFETY: `resume_donor` passed the slot's permanent cell.
     let slot: Slot = unsafe { &*argument.cast() };
     let tcb: *const Tcb = slot.tcb();
-    // SAFETY: the TCB is ours by I1 and the calling thread runs on it. The frame was saved by the
+    // SAFETY: the TCB is ours by TCB-1 and the calling thread runs on it. The frame was saved by the
     // donor and is resumed this once.
     unsafe {
         // libc's end runs on this thread as on any other: it may ask the area for its processor.
-        libc_layout::register_rseq((*tcb).thread_pointer);
-        super::register_robust_list((*tcb).robust_head);
+        registration::register_rseq((*tcb).thread_pointer);
+        registration::register_robust_list((*tcb).robust_head);
         arch::restore_context((*tcb).frame)
     }
 }

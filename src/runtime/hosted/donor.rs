@@ -7,88 +7,19 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use super::libc_layout::{self, Host, Support};
-use super::tcb_reserve::tcb_reserve;
-use super::{CACHE, exit, modules, symbols, tls_images, tls_snapshot};
+use super::pthread::pthread_address;
+use super::pthread_create::{CREATE, create_on, errno_result};
+use super::tcb::Slot;
+use super::{exit, probe, registration, tls_images, tls_snapshot};
 use crate::diagnosis;
-use crate::error::{Error, Operation};
+use crate::error::Error;
 use crate::flags::Preset;
-use crate::runtime::Slot;
-use crate::stack::layout;
-use crate::stack::slot::{self, ALIVE, Acquired};
-use crate::sync::raw::RawMutex;
+use crate::stack::slot::ALIVE;
 use crate::sys::arch::{self, ChildEntry};
 use crate::sys::futex::{self, Sharing};
 use crate::sys::sched::Pauses;
 use crate::sys::signal::SigSet;
 use crate::sys::{Errno, sched, signal, task};
-
-pub(super) static CREATE: Operation = Operation {
-    name: "pthread_create",
-    purpose: "have libc lay out a thread control block",
-    hint: |_| "See pthread_create(3) for what this errno means.",
-};
-
-/// See [`Runtime::INLINE_PACKET_MAX`](crate::runtime::Runtime::INLINE_PACKET_MAX): a packet whose
-/// closure and result take up to some 400 bytes.
-pub(super) const INLINE_PACKET_MAX: usize = 512;
-
-/// Held by the thread that examines the host: two at once would see each other's probes, and take
-/// the one's place in libc's table of keys for the other's.
-static PROBE_LOCK: RawMutex = RawMutex::new();
-
-/// In the child of a fork: nobody examines here, whoever did in the parent.
-pub(super) fn reset_probe_lock() {
-    PROBE_LOCK.unlock();
-}
-
-/// Makes the first TCB of the process, from which the host is examined.
-pub(super) fn init() -> Result<&'static Host, Error> {
-    // Symbols before the lock, and in this thread: dlsym(3) waits for who runs a library's
-    // constructors, and that may be the caller, or wait here for the lock.
-    symbols::resolve_all();
-    tls_images::look_up();
-    super::pthread_keys::create_record_key()?;
-    modules::register_atfork()?;
-    PROBE_LOCK.lock();
-    let host = match libc_layout::try_get() {
-        Some(host) => Ok(host),
-        None => probe_on_first_donor(),
-    };
-    PROBE_LOCK.unlock();
-    host
-}
-
-fn probe_on_first_donor() -> Result<&'static Host, Error> {
-    let stack = layout::DEFAULT_STACK + tcb_reserve();
-    let slot = match CACHE.acquire(stack, slot::default_guard()) {
-        Ok(Acquired::WithTcb(slot)) => {
-            CACHE.release(slot);
-            return libc_layout::try_get().ok_or(PROBE_FAILED);
-        }
-        Ok(Acquired::Uninit(slot)) => slot,
-        Err(errno) => return Err(diagnosis::map_error(errno, stack)),
-    };
-    // SAFETY: the slot was just taken and has guards.
-    match unsafe { create_tcb(slot) } {
-        Ok(()) => {
-            CACHE.release(slot);
-            let host = libc_layout::try_get().ok_or(PROBE_FAILED)?;
-            keep_libc_multithreaded(host)?;
-            super::overflow::install();
-            Ok(host)
-        }
-        Err(error) => {
-            CACHE.release_uninit(slot);
-            Err(error)
-        }
-    }
-}
-
-const PROBE_FAILED: Error = Error::unsupported(
-    "this libc could not be examined from a thread of its own",
-    "Use std::thread here, and report the libc's name and version.",
-    None,
-);
 
 /// See [`Runtime::create_tcb`](crate::runtime::Runtime::create_tcb).
 pub(super) unsafe fn create_tcb(slot: Slot) -> Result<(), Error> {
@@ -164,69 +95,28 @@ unsafe fn pthread_create_on(slot: Slot) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Has libc make a thread on `len` bytes from `base`, as it makes every donor; its handle is written
-/// on success.
-///
-/// # Errors
-/// What pthread_create(3) says.
-///
-/// # Safety
-/// The memory must stay the thread's until it was joined. `main` must be sound to run there with
-/// `argument`.
-pub(super) unsafe fn create_on(
-    base: *mut u8,
-    len: usize,
-    main: extern "C" fn(*mut c_void) -> *mut c_void,
-    argument: *mut c_void,
-    handle: &mut MaybeUninit<libc::pthread_t>,
-) -> Result<(), Errno> {
-    let len = len - INLINE_PACKET_MAX - tls_snapshot::storage_size();
-    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
-    // SAFETY: the functions fill what they are given, in this order; the rest is the caller's to
-    // vouch for.
-    unsafe {
-        let attributes = attributes.as_mut_ptr();
-        errno_result(libc::pthread_attr_init(attributes))?;
-        let created = errno_result(libc::pthread_attr_setstack(attributes, base.cast(), len))
-            .and_then(|()| {
-                let handle = handle.as_mut_ptr();
-                errno_result(libc::pthread_create(handle, attributes, main, argument))
-            });
-        libc::pthread_attr_destroy(attributes);
-        created
-    }
-}
-
-fn errno_result(returned: i32) -> Result<(), Errno> {
-    if returned == 0 {
-        Ok(())
-    } else {
-        Err(Errno::new(returned))
-    }
-}
-
 /// Runs once on each slot, as an ordinary thread of libc's.
 extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
     // SAFETY: `pthread_create_on` passed the slot's permanent cell.
     let slot: Slot = unsafe { &*argument.cast() };
-    // SAFETY: `pthread_create_on` left room for it; nothing has run here yet.
+    // SAFETY: `pthread_create_on` left space for it; nothing has run here yet.
     unsafe { tls_snapshot::capture(slot) };
     let tcb = slot.tcb();
     // SAFETY: written before the donor was made.
-    let launch = unsafe { (&raw const (*tcb).on_donor).read() };
-    let host = match host_of_seed(slot) {
+    let entry_on_donor = unsafe { (&raw const (*tcb).on_donor).read() };
+    let host = match probe_once(slot) {
         Ok(host) => host,
-        Err(error) if launch.is_none() => {
+        Err(error) if entry_on_donor.is_none() => {
             refuse(slot, error);
             return ptr::null_mut();
         }
-        // A launch is for known hosts only.
+        // A donor runs a thread with known hosts only.
         Err(_) => task::abort(),
     };
     let thread_pointer = arch::thread_pointer();
     let stack_pointer = arch::stack_pointer() as usize;
     let is_on_slot = stack_range(slot).contains(&stack_pointer);
-    if launch.is_none() && !is_on_slot {
+    if entry_on_donor.is_none() && !is_on_slot {
         refuse(slot, NOT_ON_SLOT);
         return ptr::null_mut();
     }
@@ -254,26 +144,26 @@ extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
         (&raw mut (*tcb).robust_head).write(layout.robust_head.in_tcb(thread_pointer));
         (&raw mut (*tcb).libc_clear_tid).write(layout.clear_tid.in_tcb(thread_pointer).cast());
         (&raw mut (*tcb).donor_tid).write((*tid_field).load(Ordering::Relaxed));
-        // For guests, whose donor's frames die with it.
+        // For partial support, where the donor's frames end with it.
         (&raw mut (*tcb).stack_top).write(stack_pointer & !0xf);
     }
     if !full {
         report_exiting(slot);
         return ptr::null_mut();
     }
-    // SAFETY: the slot's word outlives this thread; the TCB is this thread's; nobody needs the
-    // thread back until somebody resumes the frame; a launch's entry is its caller's to vouch for.
+    // SAFETY: the slot's word outlives this thread; the TCB is this thread's; the frame is
+    // resumed once, when the TCB is destroyed; the entry is `create_and_run`'s caller's to vouch for.
     unsafe {
         let is_word_ours = task::set_tid_address(slot.clear_tid().as_ptr()).is_ok();
         if !is_word_ours {
             WORD_REFUSED.store(true, Ordering::Relaxed);
         }
         let frame = &raw mut (*tcb).frame;
-        match launch {
+        match entry_on_donor {
             Some((entry, argument)) => {
                 // The closure runs here in any case: the spawner has gone on.
                 (&raw mut (*tcb).lost).write(!is_word_ours || !is_on_slot);
-                super::install_signal_stack(slot);
+                registration::install_signal_stack(slot);
                 arch::save_context(frame, entry, argument);
             }
             None => {
@@ -290,8 +180,8 @@ extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
     ptr::null_mut()
 }
 
-/// Whether a filter has refused set_tid_address(2), by which the kernel tells when a donor is gone.
-/// Relaxed: who does not see it yet meets the refusal itself.
+/// Whether a filter has refused set_tid_address(2), by which the kernel says when a donor has exited.
+/// Relaxed: a donor that does not see it yet meets the refusal itself.
 static WORD_REFUSED: AtomicBool = AtomicBool::new(false);
 
 /// See [`WORD_REFUSED`].
@@ -314,21 +204,21 @@ const NOT_ON_SLOT: Error = Error::unsupported(
 ///
 /// # Errors
 /// It cannot be served. Then nothing was published.
-fn host_of_seed(slot: Slot) -> Result<&'static Host, Error> {
+fn probe_once(slot: Slot) -> Result<&'static Host, Error> {
     if let Some(host) = libc_layout::try_get() {
         return Ok(host);
     }
     let stack = stack_range(slot);
     if !stack.contains(&(arch::stack_pointer() as usize))
-        || !stack.contains(&(super::pthread_address() as usize))
+        || !stack.contains(&(pthread_address() as usize))
     {
         return Err(NOT_ON_SLOT);
     }
     // SAFETY: libc's description of this thread lies on the slot, as was just seen.
-    unsafe { libc_layout::probe(stack.end) }.and_then(libc_layout::publish)
+    unsafe { probe::probe(stack.end) }.and_then(libc_layout::publish)
 }
 
-/// The end of a donor that nobody launched.
+/// The end of a donor that runs no thread.
 unsafe extern "C" fn donor_exit(_: *mut u8) -> ! {
     // SAFETY: its frame is parked and it has departed.
     unsafe { arch::exit_thread() }
@@ -351,19 +241,19 @@ const LEAVING: u32 = 2;
 /// The same of a donor that libc must be let end, and that leaves no TCB.
 const REFUSED: u32 = 3;
 
-/// Tells the creator that a donor whose word the kernel will not clear is on its way out.
+/// Reports to the creator that a donor whose word the kernel will not clear is on its way out.
 fn report_exiting(slot: Slot) {
-    tell(slot, LEAVING);
+    report(slot, LEAVING);
 }
 
-/// Tells the creator why there will be no TCB.
+/// Reports to the creator why there will be no TCB.
 fn refuse(slot: Slot, error: Error) {
     // SAFETY: `create_tcb` waits with a place for it.
     unsafe { (*slot.tcb()).refusal.write(Some(error)) };
-    tell(slot, REFUSED);
+    report(slot, REFUSED);
 }
 
-fn tell(slot: Slot, word: u32) {
+fn report(slot: Slot, word: u32) {
     // Release: the TCB's fields, or the refusal, before the word.
     slot.clear_tid().store(word, Ordering::Release);
     futex::wake(slot.clear_tid().as_ptr(), 1, Sharing::Shared);
@@ -385,7 +275,7 @@ fn wait_for_donor(slot: Slot) {
     match word.load(Ordering::Acquire) {
         0 => return,
         REFUSED => {
-            // SAFETY: the handle was written by the caller, and the donor is nobody else's to join.
+            // SAFETY: the handle was written by the caller, and the donor is joined here alone.
             unsafe { libc::pthread_join((*slot.tcb()).pthread, ptr::null_mut()) };
         }
         // The kernel clears libc's word, or none: ask until the tid is gone.

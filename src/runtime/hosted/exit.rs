@@ -1,10 +1,10 @@
-//! The way out, and the way in, that `setuid` and its family can live with (glibc).
+//! Thread exit and start, synchronised with glibc's setxid.
 //!
 //! glibc's setuid marks the TCB of every thread in its lists (bit 0x40, SETXID, of the
 //! cancellation word), then goes round: a marked TCB's tid is sent signal 33, whose handler
 //! changes the ids, clears the mark and counts down; setuid waits for the count, and goes round
-//! again until it could signal nobody (nptl/nptl_setxid.c). A thread that accepts the signal and
-//! ends without running the handler leaves setuid waiting for ever; a thread that setuid cannot
+//! again until it could signal no thread (nptl/nptl_setxid.c). A thread that accepts the signal and
+//! ends without running the handler leaves setuid waiting without end; a thread that setuid cannot
 //! see keeps its old ids.
 //!
 //! NPTL's own threads say EXITING in that word first. A parked TCB cannot: setuid passes over
@@ -18,7 +18,7 @@
 //!
 //! Both touch the mark by a read-modify-write, so one of them comes first
 //! ([`setxid::clear_tid_and_check`] has the orderings). Either the leaver sees the mark, and waits:
-//! the handler runs here, or setuid reads 0, signals nobody and takes the mark away when it is
+//! the handler runs here, or setuid reads 0, signals no thread and takes the mark away when it is
 //! done. Or it does not see the mark, and then setuid reads 0. In no case is a signal accepted that
 //! the handler does not see.
 //!
@@ -28,20 +28,21 @@
 //!
 //! * Its mark was set: when it is clear, the spawner has the new ids, and its child with it. This
 //!   wait is needed where the TCB's last thread has answered and cleared the TCB's mark
-//!   in this very setuid: nobody would ask there again.
+//!   in this very setuid: setuid would not ask there again.
 //! * Its mark was clear, and setuid sets it later: then no handler has run yet in that setuid, so
 //!   the TCB's mark is or will be set, too, and stays until its new thread answers. The
 //!   kernel copies the ids early in clone and stores the tid late; if setuid reads 0 in between,
 //!   it also waits for the spawner, which answers when clone has returned and the tid is there;
-//!   and as it signalled somebody it goes round again.
+//!   and as it signalled a thread it goes round again.
 //! * Whether the mark was set by a setuid in which the last thread of the TCB answered is seen
 //!   without a fence: that answer, that thread's end and the taking of the slot are in order.
 #![allow(unsafe_code, reason = "ends threads")]
 
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
+use super::tcb::{self, Slot};
 use super::{libc_layout, pthread_keys, tls_reset};
-use crate::runtime::Slot;
+use crate::runtime::api::CloneTls;
 use crate::runtime::setxid::{self, SETXID, SetxidMark};
 use crate::sys::sched::Pauses;
 use crate::sys::signal::{self, SigSet};
@@ -50,7 +51,7 @@ use crate::sys::signal::{self, SigSet};
 pub(super) unsafe fn on_thread_exit(slot: Slot) {
     // SAFETY: passed on.
     unsafe { reset_for_reuse(slot) };
-    // Field by field: the creator of a launched thread may write `pthread` only now.
+    // Field by field: the creator of a thread on a donor may write `pthread` only now.
     // SAFETY: the slot is the calling thread's, which wrote these fields or was cloned after it.
     let (tid_field, cancelhandling) =
         unsafe { ((*slot.tcb()).tid_field, (*slot.tcb()).cancelhandling) };
@@ -67,7 +68,7 @@ pub(super) unsafe fn on_thread_exit(slot: Slot) {
 /// See [`Runtime::reset_for_reuse`](crate::runtime::Runtime::reset_for_reuse).
 pub(super) unsafe fn reset_for_reuse(slot: Slot) {
     // From here no handler of the application runs on this thread, so thread-locals can be put
-    // back under its feet.
+    // back while it runs.
     signal::block(SigSet::ALL_BUT_LIBC);
     // SAFETY: destructors have run and no user code follows; the slot is the calling thread's.
     unsafe {
@@ -99,8 +100,25 @@ fn wait_setxid_clear(cancelhandling: &AtomicU32) {
     }
 }
 
+/// See [`Runtime::prepare_clone`](crate::runtime::Runtime::prepare_clone).
+///
+/// # Safety
+/// As there.
+pub(super) unsafe fn prepare_clone(slot: Slot) -> CloneTls {
+    wait_setxid_before_clone();
+    let tcb = slot.tcb();
+    // SAFETY: the slot is the caller's alone (SLOT-1) and has a TCB.
+    unsafe {
+        CloneTls {
+            tls: (*tcb).thread_pointer as usize,
+            parent_tid: (*tcb).tid_field as usize,
+            stack_top: tcb::stack_top(slot),
+        }
+    }
+}
+
 /// The wait of the way in.
-pub(super) fn wait_setxid_before_clone() {
+fn wait_setxid_before_clone() {
     if let Some(cancelhandling) = libc_layout::current_cancelhandling() {
         wait_setxid_clear(cancelhandling);
     }

@@ -3,8 +3,8 @@
 //! | what was copied | what becomes of it in the child |
 //! |---|---|
 //! | idle slots | forgotten: the child's libc does not know their TCBs |
-//! | slots of the parent's threads | stay the parent's (SLOT-4 of `stack::slot`): whoever gives one back does nothing |
-//! | the slot on which the caller stands | the child's: libc keeps that TCB in its lists |
+//! | slots of the parent's threads | stay the parent's (SLOT-4 of `stack::slot`): to release one does nothing |
+//! | the slot on which the caller runs | the child's: libc keeps that TCB in its lists |
 //! | the word that the kernel clears at the caller's end | libc's fork, or a bare one, replaced it: it is the slot's again |
 //! | a mark of setuid's on the caller | cleared: the setuid that set it runs in the parent |
 //! | the caller's record | has the new tid, and no pins |
@@ -22,13 +22,13 @@ use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use super::libc_layout::{self, Host};
-use super::{CACHE, donor, exit};
+use super::tcb::{CACHE, Slot};
+use super::{donor, exit, pthread_keys};
 use crate::error::Error;
-use crate::runtime::{Slot, record};
 use crate::stack::slot::ALIVE;
 use crate::sys::{arch, memory, sched, task};
 
-/// What tells a forked child that it is one: a page that fork empties.
+/// By which a forked child sees that it is one: a page that fork empties.
 ///
 /// | `noticed` | meaning |
 /// |---|---|
@@ -61,7 +61,7 @@ fn fork_word() -> Option<&'static ForkWord> {
 /// Does in a forked child what must happen before it makes threads, if it has not happened yet.
 ///
 /// # Errors
-/// A guest's sleeping pthread could not be made anew.
+/// With partial support: the sleeping pthread could not be made again.
 pub(super) fn after_fork() -> Result<(), Error> {
     match fork_word() {
         Some(word) if word.noticed.load(Ordering::Relaxed) == READY => Ok(()),
@@ -135,7 +135,7 @@ pub(crate) fn in_bare_child() {
 }
 
 fn become_own_process(word: &ForkWord) {
-    donor::reset_probe_lock();
+    libc_layout::reset_probe_lock();
     CACHE.clear_after_fork();
     exit::clear_setxid_after_fork();
     let own = own_slot();
@@ -148,14 +148,17 @@ fn become_own_process(word: &ForkWord) {
     if let Some(slot) = own {
         // SAFETY: the slot's control words are never unmapped.
         let set = unsafe { task::set_tid_address(slot.clear_tid().as_ptr()) };
-        // Where a filter refuses, the kernel will not tell of this thread's end: the slot stays the
+        // Where a filter refuses, the kernel will not signal this thread's end: the slot stays the
         // parent's, which nothing here waits for or uses again.
         if set.is_ok() {
             CACHE.adopt(slot);
             slot.clear_tid().store(ALIVE, Ordering::Relaxed);
         }
     }
-    record::after_fork();
+    // SAFETY: null, or the calling thread's record, which is permanent memory.
+    if let Some(record) = unsafe { pthread_keys::current().as_ref() } {
+        record.after_fork();
+    }
     word.pid.store(task::pid() as u32, Ordering::Relaxed);
     word.noticed.store(OWN, Ordering::Relaxed);
 }

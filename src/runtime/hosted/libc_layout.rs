@@ -1,17 +1,14 @@
-//! Which libc this is, where its private words lie, and how far we may go with it.
-//!
-//! Nothing is taken from headers: offsets are found by watching public functions change a TCB of
-//! our own making, and a libc whose behaviour is not known by version is only written to where
-//! nothing private is touched.
+//! Which libc this is, and where its private words lie: what [`probe`](super::probe) found, once.
 #![allow(unsafe_code, reason = "looks into thread control blocks")]
 
 use core::fmt;
 use core::ptr;
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
-use super::pthread_keys::KeyTable;
-use super::{donor, libc_state, symbols, thread_pointer, tid_field};
+use super::key_table::KeyTable;
+use super::libc_state;
 use crate::error::Error;
+use crate::sync::raw::RawMutex;
 use crate::sys::{Errno, arch, memory, task};
 
 /// How well threads of this crate fit into the process.
@@ -44,10 +41,10 @@ pub enum Support {
 /// # Ok::<(), rawthread::Error>(())
 /// ```
 pub struct Host {
-    libc: &'static str,
-    version: Option<&'static str>,
-    support: Support,
-    reason: &'static str,
+    pub(super) libc: &'static str,
+    pub(super) version: Option<&'static str>,
+    pub(super) support: Support,
+    pub(super) reason: &'static str,
     pub(super) layout: LibcLayout,
 }
 
@@ -56,11 +53,11 @@ pub struct Host {
 pub(super) struct LibcLayout {
     pub(super) tid_offset: isize,
     /// Where `pthread_t`, taken as an address, points.
-    handle_offset: isize,
+    pub(super) handle_offset: isize,
     /// What libc registers for its threads with set_robust_list and as clear-tid word.
     pub(super) robust_head: TcbOffset,
     pub(super) clear_tid: TcbOffset,
-    /// The word with the SETXID mark; 0 in guests.
+    /// The word with the SETXID mark; 0 with partial support.
     pub(super) cancelhandling_offset: isize,
     /// The word in which glibc notes that it knows the thread's scheduling; only where it is
     /// found and may be written.
@@ -79,9 +76,9 @@ pub(super) struct TcbOffset(Option<isize>);
 
 impl TcbOffset {
     /// The place of the calling thread, given its address; null or an error: there is none.
-    fn find<T>(address: Result<*mut T, Errno>) -> Self {
+    pub(super) fn find<T>(address: Result<*mut T, Errno>) -> Self {
         let address = address.ok().filter(|address| !address.is_null());
-        Self(address.map(|address| address as isize - thread_pointer() as isize))
+        Self(address.map(|address| address as isize - arch::thread_pointer() as isize))
     }
 
     /// The same place of another thread; null if there is none.
@@ -95,8 +92,8 @@ impl TcbOffset {
 /// libc's restartable-sequences area (`__rseq_offset`, `__rseq_size`).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rseq {
-    offset: isize,
-    len: u32,
+    pub(super) offset: isize,
+    pub(super) len: u32,
 }
 
 impl Host {
@@ -110,7 +107,7 @@ impl Host {
         self.libc
     }
 
-    /// Its version, where it tells one.
+    /// Its version, where it has one to show.
     ///
     /// ```
     /// # let host = rawthread::host()?;
@@ -166,62 +163,15 @@ impl fmt::Display for Host {
     }
 }
 
-/// What was found out; null until somebody asked. The value is never freed.
+/// What was found out; null until the probe. The value is never freed.
 static HOST: AtomicPtr<Host> = AtomicPtr::new(ptr::null_mut());
 
-/// What a test asked for.
-///
-/// | value | meaning |
-/// |---|---|
-/// | 0 | decide by looking |
-/// | `PARTIAL` | partial support, whatever is found |
-/// | `UNSUPPORTED` | make no threads |
-///
-/// Relaxed: tests set it before they make threads.
-static TEST_OVERRIDE: AtomicU8 = AtomicU8::new(0);
-const PARTIAL: u8 = 1;
-const UNSUPPORTED: u8 = 2;
-
-/// Switches for tests; they only make less of what is found.
-#[doc(hidden)]
-pub mod testing {
-    use super::{PARTIAL, TEST_OVERRIDE, UNSUPPORTED, try_get};
-    use core::sync::atomic::Ordering;
-
-    /// Assume partial support, if nothing was decided yet; whether it was not.
-    pub fn assume_partial() -> bool {
-        TEST_OVERRIDE.store(PARTIAL, Ordering::Relaxed);
-        try_get().is_none()
-    }
-
-    /// Be where no threads can be made, if nothing was decided yet; whether it was not.
-    pub fn assume_unsupported() -> bool {
-        TEST_OVERRIDE.store(UNSUPPORTED, Ordering::Relaxed);
-        try_get().is_none()
-    }
-}
-
-/// The host, if it was looked at already.
+/// The host, if libc was probed already.
 pub(super) fn try_get() -> Option<&'static Host> {
     // SAFETY: a non-null value was published by `publish` and is never freed. Acquire pairs with
     // its Release.
     unsafe { HOST.load(Ordering::Acquire).as_ref() }
 }
-
-/// The host; the first call makes a donor to look at it from inside.
-pub(super) fn get_or_probe() -> Result<&'static Host, Error> {
-    match try_get() {
-        Some(host) => Ok(host),
-        None if TEST_OVERRIDE.load(Ordering::Relaxed) == UNSUPPORTED => Err(OVERRIDDEN_UNSUPPORTED),
-        None => donor::init(),
-    }
-}
-
-const OVERRIDDEN_UNSUPPORTED: Error = Error::unsupported(
-    "a test asked for a process in which no threads can be made",
-    "Do not call the crate's hidden test switches.",
-    None,
-);
 
 /// Keeps the first host that is published and returns it.
 pub(super) fn publish(host: Host) -> Result<&'static Host, Error> {
@@ -241,212 +191,28 @@ pub(super) fn publish(host: Host) -> Result<&'static Host, Error> {
     ))
 }
 
-/// Looks at the libc from inside a thread of its making whose TCB is still unused by others.
-///
-/// `limit` is the end of the memory that the TCB may be looked at in.
-///
-/// # Errors
-/// As [`tid_field::find`].
-///
-/// # Safety
-/// The memory from libc's description of the calling thread to `limit` can be read.
-pub(super) unsafe fn probe(limit: usize) -> Result<Host, Error> {
-    let base = super::pthread_address();
-    let window = limit.saturating_sub(base as usize).min(WATCHED);
-    let from_tcb = |address: *const u8| address as isize - thread_pointer() as isize;
-    let version = glibc_version();
-    // SAFETY: passed on.
-    let tid_field = unsafe { tid_field::find(base, limit, version.is_some()) }?;
-    let watch = |changed_by: fn(bool)| find_changed_word(base, window, changed_by);
-    let (mark, reason) = match version {
-        _ if TEST_OVERRIDE.load(Ordering::Relaxed) == PARTIAL => (None, "asked for by a test"),
-        None => (None, "not a glibc, or one that does not tell its version"),
-        Some(version) if !is_supported(version) => {
-            (None, "the exit protocol of this glibc version is not known")
-        }
-        Some(_) if super::tls_reset::keeps_hidden_destructors() => (
-            None,
-            "this glibc does not show how to run the destructors of thread-locals",
-        ),
-        Some(_) => match watch(disable_cancellation) {
-            Some((word, DISABLED)) => (
-                Some(word),
-                "glibc of a known version, its words confirmed at run time",
-            ),
-            _ => (
-                None,
-                "the cancellation word is not found in the thread control block",
-            ),
-        },
-    };
-    let sched_cache = watch(touch_sched_cache)
-        .filter(|(_, bits)| mark.is_some() && *bits == SCHED_CACHED)
-        .map(|(word, _)| from_tcb(word));
-    Ok(Host {
-        libc: if version.is_some() {
-            "glibc"
-        } else {
-            "another libc"
-        },
-        version,
-        support: if mark.is_some() {
-            Support::Full
-        } else {
-            Support::Partial
-        },
-        reason,
-        layout: LibcLayout {
-            tid_offset: from_tcb(tid_field),
-            handle_offset: from_tcb(base),
-            robust_head: TcbOffset::find(task::robust_list()),
-            clear_tid: TcbOffset::find(task::get_tid_address()),
-            cancelhandling_offset: mark.map_or(0, from_tcb),
-            sched_cache_offset: sched_cache,
-            rseq: find_rseq(),
-            call_tls_destructors: super::tls_reset::find_destructors(),
-            keys: KeyTable::find(),
-            libc_state: libc_state::Functions::find(version.is_some()),
-            can_reset_tls: !symbols::has_sanitizer(),
-        },
-    })
-}
+/// Held by the thread that probes the libc: two at once would see each other's probe keys, and take
+/// the place of one in libc's table of keys for the other's.
+pub(super) static PROBE_LOCK: RawMutex = RawMutex::new();
 
-/// Bytes in which glibc keeps the words that are found by watching them change.
-const WATCHED: usize = 1200;
-
-/// The one word that `change(true)` changes, and which of its bits; `change(false)` undoes it.
-fn find_changed_word(base: *const u8, window: usize, change: fn(bool)) -> Option<(*const u8, u32)> {
-    let mut before = [0u32; WATCHED / 4];
-    for (place, word) in before.iter_mut().zip(words(base, window)) {
-        *place = read(word);
-    }
-    change(true);
-    let mut hits = [const { None }; 2];
-    let changed = before
-        .iter()
-        .zip(words(base, window))
-        .map(|(before, word)| (word, read(word) ^ before))
-        .filter(|(_, bits)| *bits != 0);
-    for (hit, found) in hits.iter_mut().zip(changed) {
-        *hit = Some(found);
-    }
-    change(false);
-    match hits {
-        [found, None] => found,
-        _ => None,
-    }
-}
-
-/// The bit of the cancellation word that means "disabled".
-const DISABLED: u32 = 1;
-
-fn disable_cancellation(disable: bool) {
-    // A new thread has it enabled.
-    let state = if disable {
-        super::CANCEL_DISABLE
-    } else {
-        super::CANCEL_ENABLE
-    };
-    // SAFETY: a public function on the calling thread.
-    unsafe { super::pthread_setcancelstate(state, ptr::null_mut()) };
+/// In the child of a fork: the thread that held the lock in the parent is not here.
+pub(super) fn reset_probe_lock() {
+    PROBE_LOCK.unlock();
 }
 
 /// The bits by which glibc says that the control block has the thread's policy and priority.
-const SCHED_CACHED: u32 = 0x60;
-
-fn touch_sched_cache(ask: bool) {
-    if ask {
-        let (mut policy, mut out) = (0, core::mem::MaybeUninit::uninit());
-        // SAFETY: the calling thread's handle; both places are writable, and as large as this libc's.
-        unsafe { libc::pthread_getschedparam(libc::pthread_self(), &mut policy, out.as_mut_ptr()) };
-    }
-}
+pub(super) const SCHED_CACHED: u32 = 0x60;
 
 /// Has libc ask the kernel for the scheduling of the next thread on this TCB, instead of
 /// believing what it knows of the calling one.
 ///
 /// # Safety
-/// `thread_pointer` is the calling thread's TCB, and nobody else uses its handle.
+/// `thread_pointer` is the calling thread's TCB, and no other thread uses its handle.
 pub(super) unsafe fn invalidate_sched_cache(thread_pointer: *mut u8) {
     if let Some(offset) = try_get().and_then(|host| host.layout.sched_cache_offset) {
         let word = thread_pointer.wrapping_offset(offset).cast::<u32>();
         // SAFETY: a word of the TCB, found by watching; libc writes it only for the handle's users.
         unsafe { word.write(word.read() & !SCHED_CACHED) };
-    }
-}
-
-fn words(base: *const u8, window: usize) -> impl Iterator<Item = *const u8> {
-    (0..window / 4).map(move |index| base.wrapping_add(index * 4))
-}
-
-fn read(word: *const u8) -> u32 {
-    // SAFETY: inside the window, which the caller of `probe` vouches is mapped. Atomic, because
-    // libc may write some of these words from other threads.
-    unsafe { (*word.cast::<AtomicI32>()).load(Ordering::Relaxed) as u32 }
-}
-
-/// Versions whose exit protocol was read in source and tried: the mark is bit 0x40 of the word
-/// that the cancel state is bit 0 of.
-fn is_supported(version: &str) -> bool {
-    let minor = version
-        .strip_prefix("2.")
-        .and_then(|rest| crate::sys::limits::parse_number(rest.as_bytes()));
-    // 2.34 and 2.35 keep the cancel state in a byte of its own, the mark elsewhere.
-    matches!(minor, Some(17..=33 | 36..=42))
-}
-
-fn glibc_version() -> Option<&'static str> {
-    // SAFETY: the type of gnu_get_libc_version(3).
-    let function = unsafe {
-        symbols::function::<extern "C" fn() -> *const core::ffi::c_char>(c"gnu_get_libc_version")
-    }?;
-    // SAFETY: it returns a static string.
-    unsafe { core::ffi::CStr::from_ptr(function()) }
-        .to_str()
-        .ok()
-}
-
-fn find_rseq() -> Option<Rseq> {
-    let offset = symbols::get(c"__rseq_offset").cast::<isize>();
-    let size = symbols::get(c"__rseq_size").cast::<u32>();
-    if offset.is_null() || size.is_null() {
-        return None;
-    }
-    // SAFETY: glibc's documented variables of these types, constant after start-up.
-    let (offset, size) = unsafe { (*offset, *size) };
-    // The size tells the active features; the area registered is at least 32 bytes. 0: the
-    // program or a tunable turned rseq off.
-    (size != 0).then_some(Rseq {
-        offset,
-        len: size.max(32),
-    })
-}
-
-/// Registers the calling thread's rseq area, which the kernel does not inherit.
-///
-/// # Safety
-/// `thread_pointer` is the calling thread's TCB.
-pub(super) unsafe fn register_rseq(thread_pointer: *mut u8) {
-    const CPU_ID_UNINITIALIZED: u32 = u32::MAX;
-    const CPU_ID_REGISTRATION_FAILED: u32 = u32::MAX - 1;
-
-    let Some(rseq) = try_get().and_then(|host| host.layout.rseq) else {
-        return;
-    };
-    let area = thread_pointer.wrapping_offset(rseq.offset);
-    // struct rseq (linux/rseq.h): cpu_id_start, cpu_id, rseq_cs.
-    // SAFETY: the area is in the caller's TCB, and the kernel does not know it yet.
-    unsafe {
-        area.add(4)
-            .cast::<u32>()
-            .write_volatile(CPU_ID_UNINITIALIZED);
-        area.add(8).cast::<u64>().write_volatile(0);
-        if task::register_rseq(area, rseq.len, arch::RSEQ_SIGNATURE).is_err() {
-            // Readers of cpu_id then ask the kernel instead.
-            area.add(4)
-                .cast::<u32>()
-                .write_volatile(CPU_ID_REGISTRATION_FAILED);
-        }
     }
 }
 
@@ -457,7 +223,7 @@ pub(super) fn tid_field_of(handle: libc::pthread_t) -> *const AtomicI32 {
     (handle as *const u8).wrapping_offset(offset).cast()
 }
 
-/// The word with setuid's mark in the calling thread's TCB; none where we are only guests.
+/// The word with setuid's mark in the calling thread's TCB; none with partial support.
 pub(super) fn current_cancelhandling() -> Option<&'static AtomicU32> {
     let host = try_get().filter(|host| host.support == Support::Full)?;
     let word = arch::thread_pointer().wrapping_offset(host.layout.cancelhandling_offset);

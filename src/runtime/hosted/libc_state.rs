@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `errno`, `h_errno` | 0 |
 //! | cancellation | enabled, deferred |
-//! | `dlerror` | asked until it has nothing to tell |
+//! | `dlerror` | called until it returns null |
 //! | `_res`, the resolver's | closed, if it was opened, and zero (glibc; musl has none) |
 //! | locale | the global one, at the next start ([`super::tls_reset::use_global_locale`]) |
 //!
@@ -18,7 +18,7 @@
 use core::ffi::{c_char, c_int, c_ulong, c_void};
 use core::ptr;
 
-use super::{libc_layout, symbols};
+use super::{pthread, symbols};
 
 /// The beginning of glibc's `struct __res_state` (bits/types/res_state.h), whose layout programs
 /// are compiled with.
@@ -64,16 +64,15 @@ impl Functions {
 ///
 /// # Safety
 /// No other code of the program runs on this thread any more.
-pub(super) unsafe fn reset() {
+pub(super) unsafe fn reset(functions: Option<&Functions>) {
     // SAFETY: public functions on the calling thread.
     unsafe {
-        super::pthread_setcancelstate(super::CANCEL_ENABLE, ptr::null_mut());
-        super::pthread_setcanceltype(super::CANCEL_DEFERRED, ptr::null_mut());
+        pthread::pthread_setcancelstate(pthread::CANCEL_ENABLE, ptr::null_mut());
+        pthread::pthread_setcanceltype(pthread::CANCEL_DEFERRED, ptr::null_mut());
     }
-    if let Some(host) = libc_layout::try_get() {
-        let functions = &host.layout.libc_state;
+    if let Some(functions) = functions {
         if let Some(dlerror) = functions.dlerror {
-            // The first call may tell of an error, the second frees its text.
+            // The first call may return an error, the second frees its text.
             for _ in 0..2 {
                 // SAFETY: a public function; the text is not looked at.
                 if unsafe { dlerror() }.is_null() {

@@ -1,20 +1,20 @@
-//! The loaded modules, asked for in such a way that a fork at that instant does no harm.
+//! The loaded modules and the parts of their ELF images, read so that a fork at that instant does no
+//! harm.
 //!
 //! `dl_iterate_phdr` holds a lock of the loader that glibc's fork does not put in order: a child
-//! that was forked while another thread held it waits for it for ever, in its first `dlopen`.
-//! Therefore a fork waits for a moment until no thread of ours is asking, and who wants to ask waits
+//! that was forked while another thread held it waits for it without end, in its first `dlopen`.
+//! Therefore a fork waits for a moment until no thread of this crate is reading, and a thread that wants to read waits
 //! for a moment until no fork is under way. Both moments end: a fork may come out of a visitor of
-//! the program's, for whom our asker waits, and a program's own fork handler may wait for a thread
+//! the program's, for which the reader waits, and a program's own fork handler may wait for a thread
 //! that asks. Threads that end do not ask where `tls_images` serves them.
 #![allow(unsafe_code, reason = "asks the dynamic linker")]
 
 use core::ffi::c_void;
+use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
-use super::tls_images;
-use crate::error::{Error, Operation};
-use crate::sys::Errno;
+use super::symbols;
 use crate::sys::futex::{self, Deadline, Sharing};
 
 /// How many threads are inside [`for_each_module`]: fewer than the kernel has tasks, 2^22.
@@ -86,38 +86,103 @@ fn await_none(word: &AtomicU32) {
     }
 }
 
-static REGISTER: Operation = Operation {
-    name: "pthread_atfork",
-    purpose: "keep forks and the loader's lock apart",
-    hint: |_| "Free memory.",
-};
-
-/// Has libc's fork take part. Twice is once too often, but harmless.
-///
-/// # Errors
-/// ENOMEM.
-pub(super) fn register_atfork() -> Result<(), Error> {
-    // SAFETY: the handlers take no arguments and touch only words of this crate.
-    match unsafe { libc::pthread_atfork(Some(before_fork), Some(in_parent), Some(in_child)) } {
-        0 => Ok(()),
-        errno => Err(Error::from_operation(&REGISTER, Errno::new(errno))),
-    }
-}
-
-unsafe extern "C" fn before_fork() {
+/// Before a fork: announces it and waits for readers.
+pub(super) fn lock_before_fork() {
     FORKING.fetch_add(1, Ordering::SeqCst);
     await_none(&READER);
 }
 
-unsafe extern "C" fn in_parent() {
+/// After a fork, in the parent.
+pub(super) fn unlock_in_parent() {
     FORKING.fetch_sub(1, Ordering::SeqCst);
     futex::wake(FORKING.as_ptr(), i32::MAX as u32, Sharing::Private);
 }
 
-unsafe extern "C" fn in_child() {
-    // The one thread here neither asks nor forks.
+/// After a fork, in the child, whose one thread neither reads nor forks.
+pub(super) fn reset_in_child() {
     READER.store(0, Ordering::Relaxed);
     FORKING.store(0, Ordering::Relaxed);
-    tls_images::after_fork();
-    super::fork::in_child();
+}
+
+/// What the module's thread-locals are at first.
+pub(super) fn image(info: &libc::dl_phdr_info, tls: &libc::Elf64_Phdr) -> *const u8 {
+    (info.dlpi_addr as usize).wrapping_add(tls.p_vaddr as usize) as *const u8
+}
+
+fn headers(info: &libc::dl_phdr_info) -> &[libc::Elf64_Phdr] {
+    // SAFETY: the headers are the module's, which stays for as long as its description is valid.
+    unsafe { core::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) }
+}
+
+pub(super) fn tls_header(info: &libc::dl_phdr_info) -> Option<&libc::Elf64_Phdr> {
+    headers(info)
+        .iter()
+        .find(|header| header.p_type == libc::PT_TLS)
+}
+
+/// Bytes of the thread-locals of all modules that are loaded now, each aligned as it asks.
+pub(super) fn size_of_all() -> usize {
+    unsafe extern "C" fn add(info: *mut libc::dl_phdr_info, _: usize, sum: *mut c_void) -> i32 {
+        // SAFETY: the loader passes a valid description; the data is `sum` below.
+        let (info, sum) = unsafe { (&*info, &mut *sum.cast::<usize>()) };
+        if let Some(tls) = tls_header(info) {
+            *sum = sum.saturating_add((tls.p_memsz + tls.p_align) as usize);
+        }
+        0
+    }
+    let mut sum = 0usize;
+    for_each_module(add, ptr::from_mut(&mut sum).cast());
+    sum
+}
+
+/// Address and length of the calling thread's block of a module, if it has one.
+pub(super) fn block_of(info: &libc::dl_phdr_info) -> Option<(*mut u8, usize)> {
+    let block = info.dlpi_tls_data.cast::<u8>();
+    let tls = tls_header(info).filter(|_| !block.is_null())?;
+    Some((block, tls.p_memsz as usize))
+}
+
+/// Whether the address lies in the module.
+pub(super) fn is_in_module(info: &libc::dl_phdr_info, address: usize) -> bool {
+    load_segments(info).any(|header| segment_range(info, header).contains(&address))
+}
+
+fn load_segments(info: &libc::dl_phdr_info) -> impl Iterator<Item = &libc::Elf64_Phdr> {
+    headers(info)
+        .iter()
+        .filter(|header| header.p_type == libc::PT_LOAD)
+}
+
+fn segment_range(info: &libc::dl_phdr_info, header: &libc::Elf64_Phdr) -> core::ops::Range<usize> {
+    let start = (info.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize);
+    start..start + header.p_memsz as usize
+}
+
+/// Calls `visit(start, end)` for each writable segment of the module that `pthread_key_create` is
+/// in: libc, or in a static program the program itself.
+pub(super) fn for_each_libc_data_segment(mut visit: impl FnMut(usize, usize)) {
+    let mut visitor: &mut dyn FnMut(usize, usize) = &mut visit;
+    for_each_module(visit_if_libc, ptr::from_mut(&mut visitor).cast());
+}
+
+unsafe extern "C" fn visit_if_libc(
+    info: *mut libc::dl_phdr_info,
+    _size: usize,
+    data: *mut c_void,
+) -> i32 {
+    // SAFETY: the loader passes a valid description; the data is `visitor` above.
+    let (info, visit) = unsafe { (&*info, &mut *data.cast::<&mut dyn FnMut(usize, usize)>()) };
+    let inside = symbols::get(c"pthread_key_create") as usize;
+    let inside = if inside == 0 {
+        libc::pthread_key_create as *const () as usize
+    } else {
+        inside
+    };
+    if is_in_module(info, inside) {
+        for header in load_segments(info).filter(|header| header.p_flags & libc::PF_W != 0) {
+            let range = segment_range(info, header);
+            visit(range.start, range.end);
+        }
+    }
+    0
 }

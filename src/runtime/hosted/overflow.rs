@@ -6,9 +6,8 @@ use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-use super::CACHE;
-use crate::arena::ArenaEntry;
-use crate::runtime::record::ThreadInner;
+use super::tcb::CACHE;
+use crate::runtime::occupant::occupant;
 use crate::sys::file;
 
 /// What handled SIGSEGV and SIGBUS before us; null until installed. Never freed.
@@ -50,7 +49,7 @@ pub(super) fn install() {
     }
 }
 
-/// Puts the action where a handler may read it for ever.
+/// Puts the action in memory that is never freed, for a handler.
 fn leak_action(action: libc::sigaction) -> Option<*mut libc::sigaction> {
     let page = crate::sys::memory::map(crate::sys::memory::page_size()).ok()?;
     let place = page.cast::<libc::sigaction>().as_ptr();
@@ -62,7 +61,7 @@ fn leak_action(action: libc::sigaction) -> Option<*mut libc::sigaction> {
 unsafe extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel passes a valid siginfo for these signals.
     let address = unsafe { (*info).si_addr() } as usize;
-    // A fault has a positive code; a signal that somebody sent tells no address.
+    // A fault has a positive code; a signal that was sent has no address.
     // SAFETY: as above.
     if unsafe { (*info).si_code } > 0 {
         report_if_overflow(address);
@@ -73,17 +72,15 @@ unsafe extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *
 
 /// Ends the process with a message if `address` is in the guard of a thread of ours.
 fn report_if_overflow(address: usize) {
-    let hit = CACHE.iter().find(|slot| {
-        // Occupied first: a slot that is only being mapped has no region to read yet.
-        if slot.current_record().is_null() {
-            return false;
-        }
+    let hit = CACHE.iter().find_map(|slot| {
+        // The occupant first: a slot that is only being mapped has no region to read yet.
+        let record = occupant(slot)?;
         let (guard, len) = slot.region().guard();
-        (guard as usize..guard as usize + len).contains(&address)
+        (guard as usize..guard as usize + len)
+            .contains(&address)
+            .then_some(record)
     });
-    let Some(slot) = hit else { return };
-    // SAFETY: the occupant is a record, which is permanent memory.
-    let record: &ThreadInner = unsafe { &*slot.current_record().cast::<ArenaEntry<ThreadInner>>() };
+    let Some(record) = hit else { return };
     for part in [
         "\nthread '",
         record.name().unwrap_or("<unnamed>"),
@@ -126,7 +123,7 @@ unsafe fn chain(signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
                 default.sa_sigaction = libc::SIG_DFL;
                 libc::sigaction(signal, &default, ptr::null_mut());
             }
-            // A signal somebody sent does not come back by itself.
+            // A signal that was sent does not come back by itself.
             // SAFETY: sends to this thread.
             if unsafe { (*info).si_code } <= 0 {
                 let _ = crate::sys::signal::send_to_thread(

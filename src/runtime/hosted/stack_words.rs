@@ -1,14 +1,15 @@
-//! What libc tells of a thread's stack, where the thread stands on another than its slot's.
+//! What libc reports as a thread's stack, where that is not the slot's.
 //!
 //! `pthread_getattr_np` reads two neighbouring words of libc's description of a thread: an address
 //! (glibc: the lowest; musl: the end) and a length. Where they lie is found by what the function
-//! tells of a thread that stands on its slot, and proved by changing them and asking again.
+//! reports for a thread on its slot's stack, and proved by changing them and asking again.
 
+use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Hosted, Slot, pthread_address};
-use crate::runtime::Runtime;
+use super::pthread::pthread_address;
+use super::tcb::Slot;
 
 /// Where the words are, counted from the handle.
 ///
@@ -18,14 +19,30 @@ use crate::runtime::Runtime;
 /// | `NOT_FOUND` | a thread has looked, and found none that can be proved | |
 /// | other | `2 * offset`, 1 more if the first word is the end | |
 ///
-/// Offsets are multiples of 8 beyond 0. Relaxed: the word carries no data but itself, and whoever
-/// looks finds the same.
+/// Offsets are multiples of 8 beyond 0. Relaxed: the word carries no data but itself, and every thread
+/// that looks finds the same.
 static WORDS: AtomicUsize = AtomicUsize::new(UNKNOWN);
 const UNKNOWN: usize = 0;
 const NOT_FOUND: usize = 1;
 
 /// Bytes of libc's description of a thread in which every libc known has the words.
 const WINDOW: usize = 2304;
+
+/// See [`Runtime::native_stack`](crate::runtime::Runtime::native_stack).
+pub(super) fn native_stack() -> (usize, usize) {
+    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+    let (mut low, mut len) = (ptr::null_mut(), 0);
+    // SAFETY: the functions fill what they are given, in this order.
+    unsafe {
+        let attributes = attributes.as_mut_ptr();
+        if libc::pthread_getattr_np(libc::pthread_self(), attributes) != 0 {
+            return (0, 0);
+        }
+        libc::pthread_attr_getstack(attributes, &mut low, &mut len);
+        libc::pthread_attr_destroy(attributes);
+    }
+    (low as usize, low as usize + len)
+}
 
 /// Whether [`set`] works; `None` before [`find`] ran.
 pub(super) fn are_found() -> Option<bool> {
@@ -38,14 +55,14 @@ pub(super) fn are_found() -> Option<bool> {
 /// Looks for the words.
 ///
 /// # Safety
-/// `slot` is the calling thread's, with a TCB, and the thread stands on it.
+/// `slot` is the calling thread's, with a TCB, and the thread runs on its stack.
 pub(super) unsafe fn find(slot: Slot) {
     let (base, len) = slot.region().stack();
     let handle = pthread_address();
     let end = base.wrapping_add(len).addr();
     let inside = (base.addr()..end).contains(&handle.addr());
     let window = if inside { end - handle.addr() } else { 0 };
-    let told = Hosted::native_stack();
+    let reported = native_stack();
     let found = (8..window.min(WINDOW).saturating_sub(16))
         .step_by(8)
         .find_map(|offset| {
@@ -53,13 +70,13 @@ pub(super) unsafe fn find(slot: Slot) {
             let pair = unsafe { pair_at(handle, offset) };
             [false, true]
                 .into_iter()
-                .find(|by_end| proves(pair, *by_end, told))
+                .find(|by_end| proves(pair, *by_end, reported))
                 .map(|by_end| 2 * offset + usize::from(by_end))
         });
     WORDS.store(found.unwrap_or(NOT_FOUND), Ordering::Relaxed);
 }
 
-/// Whether these words make libc tell what it tells.
+/// Whether these words are where libc has its report from.
 fn proves(pair: [&AtomicUsize; 2], by_end: bool, (low, end): (usize, usize)) -> bool {
     const SHIFT: usize = 4096;
     let old = pair.map(|word| word.load(Ordering::Relaxed));
@@ -68,9 +85,9 @@ fn proves(pair: [&AtomicUsize; 2], by_end: bool, (low, end): (usize, usize)) -> 
     }
     let other = (low + SHIFT, end - SHIFT);
     store(pair, as_words(by_end, other.0, other.1));
-    let told = Hosted::native_stack();
+    let reported = native_stack();
     store(pair, old);
-    told == other
+    reported == other
 }
 
 fn as_words(by_end: bool, low: usize, end: usize) -> [usize; 2] {
@@ -93,7 +110,7 @@ unsafe fn pair_at<'a>(handle: *const u8, offset: usize) -> [&'a AtomicUsize; 2] 
     unsafe { [&*first, &*first.add(1)] }
 }
 
-/// Has libc tell the stack `low..end` of the slot's next thread, until [`restore`].
+/// Has libc report the stack `low..end` of the slot's next thread, until [`restore`].
 ///
 /// # Safety
 /// The slot is the caller's alone, vacant, and has a TCB; the words are found.

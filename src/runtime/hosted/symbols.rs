@@ -41,14 +41,18 @@ static FOUND: [AtomicPtr<c_void>; NAMES.len()] =
 ///
 /// In the thread that wants one, never in a donor: dlsym(3) takes a lock that is held while a
 /// library's constructors run, and one of those may wait for the donor.
+#[cfg(not(all(target_env = "gnu", target_feature = "crt-static")))]
 pub(super) fn resolve_all() {
-    #[cfg(not(all(target_env = "gnu", target_feature = "crt-static")))]
     for (name, place) in NAMES.iter().zip(&FOUND) {
         // SAFETY: the name ends in NUL; RTLD_DEFAULT needs no handle.
         let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
         place.store(found, Ordering::Relaxed);
     }
 }
+
+/// The linker has resolved them.
+#[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
+pub(super) fn resolve_all() {}
 
 /// The address of a symbol of the process's libc; null if it has none of that name.
 #[cfg(not(all(target_env = "gnu", target_feature = "crt-static")))]

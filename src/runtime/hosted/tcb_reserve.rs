@@ -4,15 +4,15 @@
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::donor::INLINE_PACKET_MAX;
-use super::{symbols, tls_reset, tls_snapshot};
+use super::tcb::INLINE_PACKET_MAX;
+use super::{modules, symbols, tls_snapshot};
 
-/// Bytes of TCB and static TLS that the room for the donor's frames has space for: more than a
+/// Bytes of TCB and static TLS that the space for the donor's frames holds: more than a
 /// program with few thread-locals has in any libc known.
 const USUAL_STATIC_TLS: usize = 8 * 1024;
 
 /// Bytes of the slot's stack that the TCB takes, libc's minimum, and 8 KiB for the first
-/// frames and the donor's. The minimum that sysconf(3) tells does not count static TLS.
+/// frames and the donor's. The minimum that sysconf(3) returns does not count static TLS.
 pub(super) fn tcb_reserve() -> usize {
     // Relaxed: every thread finds the same value.
     static TCB_RESERVE: AtomicUsize = AtomicUsize::new(0);
@@ -31,8 +31,8 @@ pub(super) fn tcb_reserve() -> usize {
     }
 }
 
-/// Bytes that libc takes from each thread's memory for TCB and static TLS, or more: glibc tells
-/// std's way (`__pthread_get_minstack`), which includes the surplus that it keeps for libraries
+/// Bytes that libc takes from each thread's memory for TCB and static TLS, or more: glibc says
+/// as std asks it (`__pthread_get_minstack`), which includes the surplus that it keeps for libraries
 /// loaded later. Elsewhere, what the modules that are loaded now ask for.
 fn static_tls_size() -> usize {
     // SAFETY: the type of `__pthread_get_minstack`.
@@ -42,18 +42,18 @@ fn static_tls_size() -> usize {
         )
     };
     let Some(minimum) = minimum else {
-        return tls_reset::size_of_all();
+        return modules::size_of_all();
     };
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     // SAFETY: the functions fill or read what they are given.
-    let told = unsafe {
+    let minimum_stack = unsafe {
         if libc::pthread_attr_init(attributes.as_mut_ptr()) != 0 {
-            return tls_reset::size_of_all();
+            return modules::size_of_all();
         }
-        let told = minimum(attributes.as_ptr());
+        let minimum_stack = minimum(attributes.as_ptr());
         libc::pthread_attr_destroy(attributes.as_mut_ptr());
-        told
+        minimum_stack
     };
     // It adds the smallest stack and a page.
-    told.saturating_sub(libc::PTHREAD_STACK_MIN)
+    minimum_stack.saturating_sub(libc::PTHREAD_STACK_MIN)
 }

@@ -5,9 +5,9 @@
 //! numbers like others. So a candidate is taken with a proof:
 //!
 //! 1. It is the word that the kernel is to clear at the thread's end. That is the tid's in glibc,
-//!    but not in musl. Not every kernel tells.
+//!    but not in musl. Not every kernel says which word that is.
 //! 2. It lies where glibc has it: before the head of the list of robust mutexes, whose address the
-//!    kernel tells.
+//!    kernel returns.
 //! 3. Of all candidates it is the only one that holds the tid in other threads, too. Two threads
 //!    of a process have different tids at the same time, so words that are alike in all threads
 //!    drop out.
@@ -18,7 +18,8 @@ use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use super::donor;
+use super::pthread::pthread_address;
+use super::pthread_create::{self, create_on};
 use super::tcb_reserve::tcb_reserve;
 use crate::diagnosis;
 use crate::error::Error;
@@ -107,16 +108,16 @@ fn ask(words: &mut Words) -> Result<(), Error> {
         limit: stack as usize + len,
     };
     let mut handle = MaybeUninit::<libc::pthread_t>::uninit();
-    // SAFETY: the stack is a mapping that nobody else uses; the witness outlives the thread, which
+    // SAFETY: the stack is a mapping that is used for nothing else; the witness outlives the thread, which
     // is joined here.
     let joined = unsafe {
-        donor::create_on(stack, len, look, (&raw mut witness).cast(), &mut handle)
+        create_on(stack, len, look, (&raw mut witness).cast(), &mut handle)
             .map(|()| libc::pthread_join(handle.assume_init(), ptr::null_mut()))
     };
     if !matches!(joined, Ok(error) if error != 0) {
         // No thread was made, or libc has ended it. A thread that could not be joined keeps its
         // memory.
-        // SAFETY: the mapping is ours, and nobody uses it any more.
+        // SAFETY: the mapping is this function's, and no thread uses it any more.
         let _ = unsafe { memory::unmap(stack, len) };
     }
     match joined {
@@ -126,7 +127,7 @@ fn ask(words: &mut Words) -> Result<(), Error> {
         }
         Ok(_) => Err(NOT_FOUND),
         Err(errno @ (Errno::EAGAIN | Errno::ENOMEM)) => Err(diagnosis::pthread_error(errno)),
-        Err(errno) => Err(Error::from_operation(&donor::CREATE, errno)),
+        Err(errno) => Err(Error::from_operation(&pthread_create::CREATE, errno)),
     }
 }
 
@@ -143,7 +144,7 @@ extern "C" fn look(witness: *mut c_void) -> *mut c_void {
         let limit = (*witness).limit;
         (*witness)
             .words
-            .keep_those_with_tid(super::pthread_address(), limit);
+            .keep_those_with_tid(pthread_address(), limit);
     }
     ptr::null_mut()
 }
@@ -215,7 +216,7 @@ mod tests {
     #[test]
     fn other_threads_strike_what_is_no_tid() {
         let mut words = Words::ALL;
-        let base = super::super::pthread_address();
+        let base = pthread_address();
         // SAFETY: the test's thread has its description at the end of its own mapping.
         unsafe { words.keep_those_with_tid(base, base as usize + 800) };
         let real = words;

@@ -1,6 +1,6 @@
 //! What a thread's static TLS is at first, kept where an ending thread can read it without a lock.
 //!
-//! A thread that ends makes its thread-locals fresh for the next one on its slot. The loader tells
+//! A thread that ends makes its thread-locals fresh for the next one on its slot. The loader reports
 //! modules and their TLS blocks by `dl_iterate_phdr` only, under a lock that is held while visitors
 //! of the program run: a thread that asked at its end would wait for user code, which may be
 //! waiting for that very thread. So a *donor* asks, at its start, and only if modules have come
@@ -37,16 +37,17 @@ use core::sync::atomic::{
     AtomicBool, AtomicIsize, AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence,
 };
 
-use super::{modules, symbols, thread_pointer, tls_reset, unreported_tls};
-use crate::runtime::Slot;
+use super::tcb::Slot;
+use super::{modules, symbols, unreported_tls};
+use crate::sys::arch::thread_pointer;
 use crate::sys::{arch, memory};
 
 const WORD: usize = size_of::<usize>();
-/// Blocks of more modules, or words of that value, than anybody has; with more, nothing is kept.
+/// Blocks of more modules, or words of that value, than programs have; with more, nothing is kept.
 const BLOCKS: usize = 64;
 const COUNTS: usize = 16;
 
-/// Address of `_rtld_global`, its length in bytes. 0: not found, or nobody looked; Relaxed: written
+/// Address of `_rtld_global`, its length in bytes. 0: not found, or not looked for yet; Relaxed: written
 /// by the thread that makes the first donor, before it does.
 static LOADER: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 
@@ -60,7 +61,7 @@ struct Block {
     image: AtomicUsize,
 }
 
-/// What the last donor that asked was told.
+/// What the last donor that asked found.
 ///
 /// `sequence`: even: what stands here belongs together; odd: a donor is writing. It grows by two for
 /// each writing. Readers copy a field, then look whether the sequence is still the same, and use the
@@ -68,7 +69,7 @@ struct Block {
 ///
 /// Orderings: a reader's first look is an Acquire, its later looks stand behind an Acquire fence;
 /// the writer's fields stand behind a Release fence after the first store, and the second store is a
-/// Release: who sees a field of a later writing sees its odd number in the next look.
+/// Release: a reader that sees a field of a later writing sees its odd number in the next look.
 struct Kept {
     sequence: AtomicU32,
     /// The count at that time; 0: nothing is kept (a program has a module).
@@ -78,8 +79,8 @@ struct Kept {
     blocks: [Block; BLOCKS],
     len: AtomicUsize,
     images: AtomicPtr<AtomicUsize>,
-    /// Room in `images`, in words. The writer's alone.
-    room: AtomicUsize,
+    /// Capacity of `images`, in words. The writer's alone.
+    capacity: AtomicUsize,
 }
 
 static KEPT: Kept = Kept {
@@ -96,14 +97,14 @@ static KEPT: Kept = Kept {
     }; BLOCKS],
     len: AtomicUsize::new(0),
     images: AtomicPtr::new(ptr::null_mut()),
-    room: AtomicUsize::new(0),
+    capacity: AtomicUsize::new(0),
 };
 
 /// Whether a donor writes [`KEPT`]: another one that wants to goes without.
 static WRITING: AtomicBool = AtomicBool::new(false);
 
 /// Asks for the loader's variable; in the thread that makes the first donor, for dlsym(3) and
-/// dladdr(3) wait for who runs a library's constructors.
+/// dladdr(3) wait for the thread that runs a library's constructors.
 pub(super) fn look_up() {
     /// dlfcn.h
     const RTLD_DL_SYMENT: i32 = 1;
@@ -187,7 +188,7 @@ pub(super) unsafe fn refresh(slot: Slot) -> bool {
             return false;
         }
         // SAFETY: the fields belong together: the block lies in this thread's static TLS, as in
-        // every thread's, and nobody uses it; `images` holds its image, and is never unmapped.
+        // every thread's, and is not in use; `images` holds its image, and is never unmapped.
         unsafe {
             let target = thread_pointer().wrapping_offset(offset);
             write_image(target, images.add(image), image_len);
@@ -203,7 +204,7 @@ pub(super) unsafe fn refresh(slot: Slot) -> bool {
 }
 
 /// # Safety
-/// `len` bytes at `target` are writable and used by nobody; `image` has as many, rounded up.
+/// `len` bytes at `target` are writable and not in use; `image` has as many, rounded up.
 unsafe fn write_image(target: *mut u8, image: *const AtomicUsize, len: usize) {
     for index in 0..len.div_ceil(WORD) {
         // SAFETY: as the caller vouches.
@@ -264,7 +265,7 @@ unsafe fn free_dynamic(slot: Slot) -> bool {
     let area = unreported_tls::own_static_tls_range(slot);
     // SAFETY: the entries are the calling thread's; libc reads and writes them on this thread only,
     // but for those of static blocks. What an entry says is to be freed was allocated by libc's
-    // malloc for this block (elf/dl-tls.c, allocate_dtv_entry), and nobody uses it any more.
+    // malloc for this block (elf/dl-tls.c, allocate_dtv_entry), and it is not in use any more.
     unsafe {
         let vector = Vector::own();
         for module in 1..=vector.len() {
@@ -375,7 +376,7 @@ impl Writer {
     /// # Safety
     /// The caller is a visitor of the loader's, in a thread that glibc has just made.
     unsafe fn enter(&mut self, info: &libc::dl_phdr_info) -> bool {
-        let Some(tls) = tls_reset::tls_header(info) else {
+        let Some(tls) = modules::tls_header(info) else {
             return true;
         };
         // SAFETY: the TCB is glibc's.
@@ -386,7 +387,7 @@ impl Writer {
             }
             (*vector.entry(info.dlpi_tls_modid))[0]
         };
-        let Some((block, len)) = tls_reset::block_of(info) else {
+        let Some((block, len)) = modules::block_of(info) else {
             // Registered and not in the static area; or not registered: nothing is known yet.
             return entry == UNALLOCATED;
         };
@@ -402,11 +403,11 @@ impl Writer {
         }
         let image_len = tls.p_filesz as usize;
         let words = image_len.div_ceil(WORD);
-        if self.blocks == BLOCKS || !self.make_room(words) {
+        if self.blocks == BLOCKS || !self.grow_images(words) {
             return false;
         }
         let images = KEPT.images.load(Ordering::Relaxed);
-        let image = tls_reset::image(info, tls);
+        let image = modules::image(info, tls);
         for index in 0..words {
             let at = index * WORD;
             let mut bytes = [0; WORD];
@@ -430,14 +431,14 @@ impl Writer {
         true
     }
 
-    /// Makes room for so many words more. What was kept moves; the old place is never unmapped, for
+    /// Makes space for so many words more. What was kept moves; the old place is never unmapped, for
     /// readers may still look there. It doubles, so all old places together are no larger.
-    fn make_room(&self, words: usize) -> bool {
-        let (room, needed) = (KEPT.room.load(Ordering::Relaxed), self.words + words);
-        if needed <= room {
+    fn grow_images(&self, words: usize) -> bool {
+        let (capacity, needed) = (KEPT.capacity.load(Ordering::Relaxed), self.words + words);
+        if needed <= capacity {
             return true;
         }
-        let bytes = (needed.max(2 * room) * WORD).next_multiple_of(memory::page_size());
+        let bytes = (needed.max(2 * capacity) * WORD).next_multiple_of(memory::page_size());
         let Ok(mapped) = memory::map(bytes) else {
             return false;
         };
@@ -453,7 +454,7 @@ impl Writer {
             }
         }
         KEPT.images.store(new, Ordering::Relaxed);
-        KEPT.room.store(bytes / WORD, Ordering::Relaxed);
+        KEPT.capacity.store(bytes / WORD, Ordering::Relaxed);
         true
     }
 }

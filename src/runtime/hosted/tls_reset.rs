@@ -5,20 +5,9 @@ use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{Ordering, fence};
 
-use super::{libc_layout, libc_state, modules, symbols, tls_images, tls_snapshot, unreported_tls};
-use crate::runtime::Slot;
-
-/// glibc's runner of C++ and Rust thread-local destructors; musl has none and needs none.
-pub(super) fn find_destructors() -> Option<unsafe extern "C" fn()> {
-    // SAFETY: the type of `__call_tls_dtors` (stdlib/cxa_thread_atexit_impl.c).
-    unsafe { symbols::function(c"__call_tls_dtors") }
-}
-
-/// Whether libc has a list of such destructors that we cannot empty: the next thread on a TCB
-/// would inherit what is on it.
-pub(super) fn keeps_hidden_destructors() -> bool {
-    find_destructors().is_none() && !symbols::get(c"__cxa_thread_atexit_impl").is_null()
-}
+use super::modules::{block_of, image, tls_header};
+use super::tcb::Slot;
+use super::{libc_layout, libc_state, modules, tls_images, tls_snapshot, unreported_tls};
 
 /// Runs the destructors of the calling thread's thread-locals.
 ///
@@ -51,7 +40,7 @@ pub(super) fn use_global_locale() {
 pub(super) unsafe fn reset_tls(slot: Slot) {
     // Before the images: these functions may free memory by an allocator that has thread-locals.
     // SAFETY: passed on.
-    unsafe { libc_state::reset() };
+    unsafe { libc_state::reset(libc_layout::try_get().map(|host| &host.layout.libc_state)) };
     if tls_snapshot::is_needed() {
         // SAFETY: the donor took one.
         unsafe { tls_snapshot::restore(slot) };
@@ -131,7 +120,7 @@ unsafe fn write_image_vs_loader(info: &libc::dl_phdr_info, tls: &libc::Elf64_Phd
 }
 
 /// # Safety
-/// `block` is the calling thread's copy of the module's segment, used by nobody, `p_memsz` bytes
+/// `block` is the calling thread's copy of the module's segment, not in use, `p_memsz` bytes
 /// long, of which the first `p_filesz` come from the image; the module stays loaded.
 unsafe fn write_image(info: &libc::dl_phdr_info, tls: &libc::Elf64_Phdr, block: *mut u8) {
     let (image_len, block_len) = (tls.p_filesz as usize, tls.p_memsz as usize);
@@ -155,87 +144,4 @@ unsafe fn matches_image(
     (0..tls.p_filesz as usize).all(|index| unsafe {
         image.add(index).read_volatile() == block.add(index).read_volatile()
     })
-}
-
-/// What the module's thread-locals are at first.
-pub(super) fn image(info: &libc::dl_phdr_info, tls: &libc::Elf64_Phdr) -> *const u8 {
-    (info.dlpi_addr as usize).wrapping_add(tls.p_vaddr as usize) as *const u8
-}
-
-fn headers(info: &libc::dl_phdr_info) -> &[libc::Elf64_Phdr] {
-    // SAFETY: the headers are the module's, which stays for as long as its description is valid.
-    unsafe { core::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) }
-}
-
-pub(super) fn tls_header(info: &libc::dl_phdr_info) -> Option<&libc::Elf64_Phdr> {
-    headers(info)
-        .iter()
-        .find(|header| header.p_type == libc::PT_TLS)
-}
-
-/// Bytes of the thread-locals of all modules that are loaded now, each aligned as it asks.
-pub(super) fn size_of_all() -> usize {
-    unsafe extern "C" fn add(info: *mut libc::dl_phdr_info, _: usize, sum: *mut c_void) -> i32 {
-        // SAFETY: the loader passes a valid description; the data is `sum` below.
-        let (info, sum) = unsafe { (&*info, &mut *sum.cast::<usize>()) };
-        if let Some(tls) = tls_header(info) {
-            *sum = sum.saturating_add((tls.p_memsz + tls.p_align) as usize);
-        }
-        0
-    }
-    let mut sum = 0usize;
-    modules::for_each_module(add, ptr::from_mut(&mut sum).cast());
-    sum
-}
-
-/// Address and length of the calling thread's block of a module, if it has one.
-pub(super) fn block_of(info: &libc::dl_phdr_info) -> Option<(*mut u8, usize)> {
-    let block = info.dlpi_tls_data.cast::<u8>();
-    let tls = tls_header(info).filter(|_| !block.is_null())?;
-    Some((block, tls.p_memsz as usize))
-}
-
-/// Whether the address lies in the module.
-pub(super) fn is_in_module(info: &libc::dl_phdr_info, address: usize) -> bool {
-    load_segments(info).any(|header| segment_range(info, header).contains(&address))
-}
-
-fn load_segments(info: &libc::dl_phdr_info) -> impl Iterator<Item = &libc::Elf64_Phdr> {
-    headers(info)
-        .iter()
-        .filter(|header| header.p_type == libc::PT_LOAD)
-}
-
-fn segment_range(info: &libc::dl_phdr_info, header: &libc::Elf64_Phdr) -> core::ops::Range<usize> {
-    let start = (info.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize);
-    start..start + header.p_memsz as usize
-}
-
-/// Calls `visit(start, end)` for each writable segment of the module that `pthread_key_create` is
-/// in: libc, or in a static program the program itself.
-pub(super) fn for_each_libc_data_segment(mut visit: impl FnMut(usize, usize)) {
-    let mut visitor: &mut dyn FnMut(usize, usize) = &mut visit;
-    modules::for_each_module(visit_if_libc, ptr::from_mut(&mut visitor).cast());
-}
-
-unsafe extern "C" fn visit_if_libc(
-    info: *mut libc::dl_phdr_info,
-    _size: usize,
-    data: *mut c_void,
-) -> i32 {
-    // SAFETY: the loader passes a valid description; the data is `visitor` above.
-    let (info, visit) = unsafe { (&*info, &mut *data.cast::<&mut dyn FnMut(usize, usize)>()) };
-    let inside = symbols::get(c"pthread_key_create") as usize;
-    let inside = if inside == 0 {
-        libc::pthread_key_create as *const () as usize
-    } else {
-        inside
-    };
-    if is_in_module(info, inside) {
-        for header in load_segments(info).filter(|header| header.p_flags & libc::PF_W != 0) {
-            let range = segment_range(info, header);
-            visit(range.start, range.end);
-        }
-    }
-    0
 }

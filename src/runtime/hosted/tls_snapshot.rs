@@ -3,7 +3,7 @@
 //! In a dynamic program libc's thread-locals are a module of their own, which is left alone
 //! (`tls_reset`). In a static glibc program they lie among the program's, and the module's image is
 //! not what a new thread finds: libc has set some before. So each donor keeps a copy of the block
-//! as it finds it, and at the end of each thread libc lets go of what hangs on its own (malloc's
+//! as it finds it, and at the end of each thread libc frees what hangs on its own (malloc's
 //! cache and arena, the resolver's state), as it does at the end of a pthread; then the copy is
 //! written back.
 #![allow(unsafe_code, reason = "copies thread-local storage")]
@@ -12,10 +12,11 @@ use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
-use super::{donor, modules, symbols, thread_pointer, tls_reset};
-use crate::runtime::Slot;
+use super::tcb::{INLINE_PACKET_MAX, Slot};
+use super::{modules, symbols};
+use crate::sys::arch::thread_pointer;
 
-/// Length of the block in bytes: 0 in a dynamic program, `UNKNOWN` until somebody looked.
+/// Length of the block in bytes: 0 in a dynamic program, `UNKNOWN` until a thread has looked.
 static LEN: AtomicUsize = AtomicUsize::new(UNKNOWN);
 const UNKNOWN: usize = usize::MAX;
 /// Where it begins, from the thread pointer; the same in every thread. Written before `LEN`.
@@ -26,7 +27,7 @@ pub(super) fn is_needed() -> bool {
     len() != 0
 }
 
-/// Bytes that a slot's copy takes, between its TCB and the room for a launch.
+/// Bytes that a slot's copy takes, between its TCB and the space for an inline packet.
 pub(super) fn storage_size() -> usize {
     len().next_multiple_of(64)
 }
@@ -55,13 +56,12 @@ unsafe extern "C" fn find_block(
     // SAFETY: the loader passes a valid description; the data is `found` above.
     let (info, found) = unsafe { (&*info, &mut *data.cast::<(isize, usize)>()) };
     let own = find_block as *const () as usize;
-    let Some((block, len)) = tls_reset::block_of(info) else {
+    let Some((block, len)) = modules::block_of(info) else {
         return 0;
     };
     // SAFETY: a pure look-up.
     let errno = unsafe { libc::__errno_location() } as usize;
-    if (block as usize..block as usize + len).contains(&errno) && tls_reset::is_in_module(info, own)
-    {
+    if (block as usize..block as usize + len).contains(&errno) && modules::is_in_module(info, own) {
         *found = (block as isize - thread_pointer() as isize, len);
         return 1;
     }
@@ -71,7 +71,7 @@ unsafe extern "C" fn find_block(
 /// The place for a slot's copy.
 fn storage(slot: Slot) -> *mut u8 {
     let (base, len) = slot.region().stack();
-    base.wrapping_add(len - donor::INLINE_PACKET_MAX - storage_size())
+    base.wrapping_add(len - INLINE_PACKET_MAX - storage_size())
 }
 
 /// The calling thread's block.
@@ -82,13 +82,13 @@ fn block() -> *mut u8 {
 /// Keeps what the calling thread, a donor that has done nothing yet, found.
 ///
 /// # Safety
-/// The slot is the calling donor's, and libc was not told of the copy's room.
+/// The slot is the calling donor's, and libc does not have the copy's memory.
 pub(super) unsafe fn capture(slot: Slot) {
     // SAFETY: the block is the calling thread's; the place is the slot's.
     unsafe { ptr::copy_nonoverlapping(block(), storage(slot), len()) };
 }
 
-/// Has libc let go of what hangs on the calling thread's block, and writes the copy back.
+/// Has libc free what hangs on the calling thread's block, and writes the copy back.
 ///
 /// # Safety
 /// The slot is the calling thread's and has a copy; no code that uses thread-locals follows.

@@ -1,14 +1,14 @@
-//! Blocks in the static TLS area that the loader does not tell.
+//! Blocks in the static TLS area that the loader does not report.
 //!
 //! glibc keeps a reserve in every thread's static TLS area. A library that `dlopen` brings, and
 //! that is built for the initial-exec model, gets its block there, in threads that have long been
-//! running, too; so does one with TLS descriptors, AArch64's default, while there is room. Those
+//! running, too; so does one with TLS descriptors, AArch64's default, while there is space. Those
 //! threads have no entry for it in their DTV, so `dl_iterate_phdr` gives them a null
 //! address, as for a block that does not exist. The distance between thread pointer and block is
 //! in the loader's description of the module, its link_map, behind the part that is public.
 //!
 //! Where it is there is found by looking: seven words in a row, of which six are known for a module
-//! whose block is told. Every later use compares five of them once more, and takes only a block that
+//! whose block is reported. Every later use compares five of them once more, and takes only a block that
 //! lies where this thread's static TLS lies. Where nothing is found, these blocks are not refreshed.
 #![allow(unsafe_code, reason = "reads the loader's descriptions of modules")]
 
@@ -17,8 +17,8 @@ use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{donor, modules, symbols, tls_reset};
-use crate::runtime::Slot;
+use super::tcb::{INLINE_PACKET_MAX, Slot};
+use super::{modules, symbols};
 use crate::sys::arch;
 
 /// The public part of a module's description (link.h). Read under the loader's lock, as
@@ -76,7 +76,7 @@ impl LinkMapTls {
 
     /// Whether they are of this module.
     fn matches(&self, info: &libc::dl_phdr_info, tls: &libc::Elf64_Phdr) -> bool {
-        self.image == tls_reset::image(info, tls) as usize
+        self.image == modules::image(info, tls) as usize
             && self.image_len == tls.p_filesz as usize
             && self.block_len == tls.p_memsz as usize
             && self.align == tls.p_align as usize
@@ -90,7 +90,7 @@ pub(super) fn own_static_tls_range(slot: Slot) -> Range<usize> {
     arch::static_tls_range(base as usize..base as usize + len)
 }
 
-/// Finds the blocks of the calling thread that the loader does not tell, module by module.
+/// Finds the blocks of the calling thread that the loader does not report, module by module.
 pub(super) struct UnreportedBlocks {
     /// Distance of [`LinkMapTls`] from the start of a link_map.
     fields_offset: usize,
@@ -109,9 +109,7 @@ impl UnreportedBlocks {
         Self {
             fields_offset: fields_offset(),
             rest: None,
-            static_tls: arch::static_tls_range(
-                frames..base as usize + len - donor::INLINE_PACKET_MAX,
-            ),
+            static_tls: arch::static_tls_range(frames..base as usize + len - INLINE_PACKET_MAX),
         }
     }
 
@@ -150,7 +148,7 @@ impl UnreportedBlocks {
 ///
 /// | value | meaning |
 /// |---|---|
-/// | `UNKNOWN` | nobody has looked |
+/// | `UNKNOWN` | not looked for yet |
 /// | `NOT_FOUND` | not found: another libc, a static program, or a glibc that has them elsewhere |
 /// | else | the distance in bytes |
 ///
@@ -195,7 +193,7 @@ unsafe fn find_link_map(mut map: *const LinkMap, info: &libc::dl_phdr_info) -> *
     map
 }
 
-/// Looks for the words in the link_map of a module whose block is told.
+/// Looks for the words in the link_map of a module whose block is reported.
 ///
 /// From the front, and the first that fit end the search: where they are part of the link_map, no
 /// byte behind it is read.
@@ -206,8 +204,7 @@ unsafe extern "C" fn locate_fields(
 ) -> i32 {
     // SAFETY: the loader passes a valid description; the data is `fields_offset` above.
     let (info, fields_offset) = unsafe { (&*info, &mut *data.cast::<usize>()) };
-    let (Some(tls), Some((block, _))) = (tls_reset::tls_header(info), tls_reset::block_of(info))
-    else {
+    let (Some(tls), Some((block, _))) = (modules::tls_header(info), modules::block_of(info)) else {
         return 0;
     };
     // SAFETY: a visitor is called under the lock.

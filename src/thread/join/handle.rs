@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use super::spin;
 use crate::runtime::record::ThreadRef;
+use crate::runtime::state::DetachOutcome;
 use crate::runtime::{Rt, Runtime, Slot};
 use crate::stack::region::Region;
 use crate::sys::futex::Deadline;
@@ -16,7 +17,6 @@ use crate::sys::{signal, task};
 use crate::thread::current::Thread;
 use crate::thread::spawn::packet::{self, PacketHeader, Result};
 use crate::thread::spawn::prepare::{RawHandle, wait_for_exit};
-use crate::thread::state::{self, DetachOutcome};
 
 // Invariants:
 // * HANDLE-1: the handle holds the packet, and with it the slot (SLOT-1 of `stack::slot`), until it is joined
@@ -187,7 +187,7 @@ impl<T> JoinHandle<T> {
         }
         self.assert_of_this_process();
         if self.is_pooled() {
-            return state::wait(self.record().state(), deadline);
+            return self.record().state().wait(deadline);
         }
         if !wait_for_exit(self.slot(), deadline) {
             return self.is_finished();
@@ -270,7 +270,7 @@ impl<T> JoinHandle<T> {
     /// handle.join().unwrap();
     /// ```
     pub fn is_finished(&self) -> bool {
-        state::is_done(self.record().state())
+        self.record().state().is_done()
             && (self.uses_slot_stack() || self.slot().has_exited() || self.is_of_another_process())
     }
 
@@ -293,13 +293,13 @@ impl<T> Drop for JoinHandle<T> {
         struct Detach<'a, T>(&'a JoinHandle<T>);
         impl<T> Drop for Detach<'_, T> {
             fn drop(&mut self) {
-                if state::detach(self.0.record().state()) == DetachOutcome::Done {
+                if self.0.record().state().detach() == DetachOutcome::Done {
                     // SAFETY: the thread was done first, so the handle is the last.
                     unsafe { release(self.0.head) };
                 }
             }
         }
-        if state::try_detach_running(self.record().state()) {
+        if self.record().state().try_detach_running() {
             return;
         }
         let detach = Detach(self);

@@ -14,12 +14,11 @@ use super::join::handle::JoinHandle;
 use super::spawn::entry::{self, AbortOnUnwind};
 use super::spawn::packet::{Packet, PacketHeader, Start, record_of};
 use super::spawn::prepare::{RawHandle, may_be_unshared};
-use super::state;
 use crate::arena::{Arena, ArenaEntry, FreeList, Zeroable};
 use crate::error::Error;
-use crate::primitive::futex;
-use crate::runtime::record::{Name, ThreadInner, ThreadRef};
-use crate::runtime::{Rt, Runtime, Slot};
+use crate::runtime::record::{ThreadInner, ThreadRef};
+use crate::runtime::state::{LastUser, ResultOwner};
+use crate::runtime::{Name, Rt, Runtime, Slot, occupant};
 use crate::sys::inherited::{self, InheritedAttrs};
 use crate::sys::{arch, signal, task};
 
@@ -256,9 +255,11 @@ unsafe fn dispatch_to_new(head: *mut PacketHeader) -> Result<Slot, Error> {
 fn worker_main(first: *mut PacketHeader) {
     let own = Rt::current();
     // SAFETY: the record of the thread itself, which lives as long as this function.
-    let shared = unsafe { &*own.cast::<ArenaEntry<ThreadInner>>() };
-    // SAFETY: the thread runs on that slot.
-    let slot: Slot = unsafe { &*shared.slot().cast() };
+    let shared = unsafe { &*own };
+    // SAFETY: the type of the runtime's slots.
+    let Some(slot) = (unsafe { occupant::slot_of(shared) }) else {
+        unreachable!("a worker runs on a slot");
+    };
     let thread = entry::running();
     let initial = InheritedAttrs::current();
     let process = Rt::fork_generation();
@@ -266,7 +267,7 @@ fn worker_main(first: *mut PacketHeader) {
     loop {
         // SAFETY: the task was given to this thread alone.
         let must_exit = unsafe { run_task(task, thread, slot) };
-        slot.set_current_record(own);
+        occupant::set_occupant(slot, shared);
         // The only thread of a child that the task forked ends with the task, as one of spawn does.
         let fresh = !must_exit
             && Rt::fork_generation() == process
@@ -277,7 +278,8 @@ fn worker_main(first: *mut PacketHeader) {
             Some(next) => task = next,
             None => {
                 // The thread's own end needs its own record.
-                Rt::set_current(own);
+                // SAFETY: the thread's packet has that reference until `finish_thread`.
+                unsafe { Rt::set_current(own) };
                 return;
             }
         }
@@ -286,7 +288,7 @@ fn worker_main(first: *mut PacketHeader) {
 
 /// Notes where a task runs: its spawner and its thread both do, whoever comes first.
 fn set_stack(record: &ThreadInner, slot: Slot) {
-    record.set_slot(ptr::from_ref(slot).cast_mut().cast());
+    occupant::set_slot(record, slot);
     let (low, len) = slot.region().stack();
     record.set_stack(low as usize, low as usize + len);
 }
@@ -299,10 +301,12 @@ fn set_stack(record: &ThreadInner, slot: Slot) {
 unsafe fn run_task(head: *mut PacketHeader, thread: *mut PacketHeader, slot: Slot) -> bool {
     // SAFETY: the packet is whole until `task_done`.
     let (mask, comm, record) = unsafe { ((*head).mask, (*head).comm, (*head).record) };
-    Rt::set_current(record);
-    slot.set_current_record(record);
+    // SAFETY: the task's packet has that reference until `finish_task`, before which
+    // `reset_for_reuse` sets it to null.
+    unsafe { Rt::set_current(record) };
     // SAFETY: as above.
     let shared = unsafe { record_of(head) };
+    occupant::set_occupant(slot, shared);
     set_stack(shared, slot);
     if let Some(comm) = comm.filter(|comm| *comm != task::name()) {
         task::set_name(&comm);
@@ -316,9 +320,9 @@ unsafe fn run_task(head: *mut PacketHeader, thread: *mut PacketHeader, slot: Slo
         entry::set_running_task(head, thread);
         ((*head).vtable.run)(head);
         entry::clear_running();
-        match state::set_complete(shared.state()) {
-            state::ResultOwner::Handle => {}
-            state::ResultOwner::Thread => ((*head).vtable.drop_result)(head),
+        match shared.state().set_complete() {
+            ResultOwner::Handle => {}
+            ResultOwner::Thread => ((*head).vtable.drop_result)(head),
         }
         Rt::run_destructors(slot);
         Rt::reset_for_reuse(slot)
@@ -336,14 +340,14 @@ unsafe fn run_task(head: *mut PacketHeader, thread: *mut PacketHeader, slot: Slo
 pub(super) unsafe fn finish_task(head: *mut PacketHeader) -> bool {
     // SAFETY: the packet's reference, let go once; a record is permanent memory.
     let shared = unsafe { ThreadRef::from_raw((*head).record) };
-    let done = state::set_task_done(shared.state());
+    let done = shared.state().set_task_done();
     if done.wake {
-        futex::wake_one(shared.state());
+        shared.state().wake_joiner();
     }
-    state::wait_for_unpin(shared.state());
+    shared.state().wait_for_unpin();
     // The handle may be gone, so the record may go with this reference.
     drop(shared);
-    if done.last_user == state::LastUser::Yes {
+    if done.last_user == LastUser::Yes {
         // SAFETY: the handle let go first.
         unsafe { ((*head).release)(head) };
     }

@@ -3,12 +3,12 @@
 
 use super::packet::{self, PacketHeader};
 use super::setup::StartupHandshake;
-use crate::runtime::record::{self, ThreadRef};
-use crate::runtime::{Rt, Runtime};
+use crate::runtime::record::ThreadRef;
+use crate::runtime::state::{LastUser, ResultOwner};
+use crate::runtime::{Rt, Runtime, current, occupant};
 use crate::sys::signal::{self, SigSet};
 use crate::sys::{arch, task};
 use crate::thread::join::exit_observer::ExitObserver;
-use crate::thread::state;
 
 /// Where every thread begins.
 ///
@@ -68,7 +68,8 @@ unsafe fn run_thread(head: *mut PacketHeader) -> ! {
     // SAFETY: by the contract; the head stays until `done`.
     let (slot, record, observer) =
         unsafe { (packet::slot_of(head), (*head).record, (*head).observer) };
-    record::install_at_start(record);
+    // SAFETY: the packet's reference, which ends with the thread (`finish_thread`).
+    unsafe { current::install_at_start(record) };
     // SAFETY: as above.
     let shared = unsafe { packet::record_of(head) };
     let process = Rt::fork_generation();
@@ -91,9 +92,9 @@ unsafe fn run_thread(head: *mut PacketHeader) -> ! {
             if panicked {
                 observer.after_fork(process).panicked();
             }
-            match state::set_complete(shared.state()) {
-                state::ResultOwner::Handle => {}
-                state::ResultOwner::Thread => ((*head).vtable.drop_result)(head),
+            match shared.state().set_complete() {
+                ResultOwner::Handle => {}
+                ResultOwner::Thread => ((*head).vtable.drop_result)(head),
             }
         }
     }
@@ -116,11 +117,11 @@ unsafe fn run_thread(head: *mut PacketHeader) -> ! {
 unsafe fn finish_thread(head: *mut PacketHeader, observer: Option<ExitObserver>) -> ! {
     // SAFETY: the packet's reference, let go once; a record is permanent memory.
     let shared = unsafe { ThreadRef::from_raw((*head).record) };
-    let release = state::set_done(shared.state());
-    state::wait_for_unpin(shared.state());
+    let release = shared.state().set_done();
+    shared.state().wait_for_unpin();
     // The handle may be gone, so the record may go with this reference.
     drop(shared);
-    if release == state::LastUser::Yes {
+    if release == LastUser::Yes {
         // SAFETY: nobody else uses the packet any more, and the slot's next taker waits for us.
         unsafe { ((*head).release)(head) };
     }
@@ -152,7 +153,7 @@ pub(in crate::thread) unsafe fn finish_panicked_thread(head: *mut PacketHeader) 
         for head in [Some(thread), task].into_iter().flatten() {
             ((*head).vtable.set_panicked)(head);
             // A result that says no more than this needs no dropping.
-            let _ = state::set_complete(packet::record_of(head).state());
+            let _ = packet::record_of(head).state().set_complete();
         }
         observer.panicked();
         Rt::on_thread_exit(slot);
@@ -176,7 +177,7 @@ unsafe fn leak_slot(_head: *mut PacketHeader) {}
 /// As [`PacketHeader::release`]: by S2 the caller is the last of thread and handle.
 unsafe fn forget(head: *mut PacketHeader) {
     // SAFETY: a packet that a thread ran names its slot.
-    unsafe { packet::slot_of(head) }.set_current_record(core::ptr::null_mut());
+    occupant::clear_occupant(unsafe { packet::slot_of(head) });
 }
 
 #[cfg(feature = "panic-thread")]

@@ -5,7 +5,7 @@ use core::mem::{ManuallyDrop, MaybeUninit};
 
 use super::setup::StartupHandshake;
 use crate::runtime::Slot;
-use crate::runtime::record::ThreadInner;
+use crate::runtime::record::{RecordPtr, ThreadInner};
 use crate::sys::signal::SigSet;
 use crate::thread::join::exit_observer::ExitObserver;
 
@@ -51,7 +51,7 @@ pub(in crate::thread) struct PacketHeader {
     /// The slot that the thread stands on; `None` for a task until a thread has it.
     pub(in crate::thread) slot: Option<Slot>,
     /// The thread's own reference to its record, by address.
-    pub(in crate::thread) record: *mut (),
+    pub(in crate::thread) record: RecordPtr,
     pub(in crate::thread) vtable: &'static PacketVTable,
     /// Gives the packet's memory back: what the last of thread and handle does.
     pub(in crate::thread) release: unsafe fn(*mut PacketHeader),
@@ -105,7 +105,7 @@ pub(in crate::thread) struct Start {
 impl PacketHeader {
     pub(in crate::thread) fn new(
         slot: Option<Slot>,
-        record: *mut (),
+        record: RecordPtr,
         vtable: &'static PacketVTable,
         start: Start,
     ) -> Self {
@@ -149,7 +149,7 @@ impl<F: FnOnce() -> T, T> Packet<F, T> {
     /// A packet for `closure`.
     pub(in crate::thread) fn new(
         slot: Option<Slot>,
-        record: *mut (),
+        record: RecordPtr,
         start: Start,
         closure: F,
     ) -> Self {
@@ -254,9 +254,5 @@ pub(in crate::thread) fn catch<T>(closure: impl FnOnce() -> T) -> Result<T> {
 /// the result is used.
 pub(in crate::thread) unsafe fn record_of<'a>(head: *const PacketHeader) -> &'a ThreadInner {
     // SAFETY: the packet holds a reference to its record, which is permanent memory.
-    unsafe {
-        &*(*head)
-            .record
-            .cast::<crate::arena::ArenaEntry<ThreadInner>>()
-    }
+    unsafe { &*(*head).record }
 }

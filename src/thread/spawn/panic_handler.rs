@@ -25,7 +25,7 @@ use core::panic::PanicInfo;
 
 use super::entry;
 use super::packet::PacketHeader;
-use crate::runtime::{freestanding, record};
+use crate::runtime::{current, freestanding};
 use crate::sys::{file, task};
 
 /// What a process reports whose main thread panicked.
@@ -97,7 +97,7 @@ fn handle_panic(info: &PanicInfo<'_>) -> ! {
 fn report(info: &PanicInfo<'_>) {
     let (tid, message) = (task::tid(), info.message());
     // There may be no memory for a record, and that may be what the panic is about.
-    let record = record::try_current();
+    let record = current::try_current();
     let name = match &record {
         Some(record) => record.name().unwrap_or("<unnamed>"),
         None if tid == task::pid() => "main",

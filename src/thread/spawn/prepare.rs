@@ -10,10 +10,10 @@ use super::setup::{StartupActions, StartupHandshake};
 use crate::diagnosis;
 use crate::error::{Error, Operation};
 use crate::flags::{CloneFlags, Preset};
-use crate::runtime::record::{self, ThreadRef};
-use crate::runtime::{self, CloneTls, Rt, Runtime, Slot, Tcb};
+use crate::runtime::record::ThreadRef;
+use crate::runtime::{CloneTls, Rt, Runtime, Slot, acquire, current, occupant};
 use crate::stack::layout;
-use crate::stack::slot::{self, ALIVE, Acquired};
+use crate::stack::slot::ALIVE;
 use crate::sys::futex::{self, Deadline, Sharing};
 use crate::sys::signal::{self, SigSet};
 use crate::sys::{Errno, clone};
@@ -111,18 +111,18 @@ impl<'a> PreparedThread<'a> {
         let fits_donor = Rt::INLINE_PACKET_MAX.is_some_and(|room| vtable.size + align <= room)
             && options.unshared.is_empty()
             && options.stack.is_none();
-        let (slot, on_donor) = match find_slot(room, options.guard_size)? {
-            Acquired::WithTcb(slot) => (slot, false),
-            Acquired::Uninit(slot) if fits_donor && Rt::can_create_and_run() => (slot, true),
-            Acquired::Uninit(slot) => (add_tcb(slot)?, false),
-        };
+        let (slot, on_donor) =
+            acquire::acquire_slot_to_run(room, options.guard_size, SIZE_OVERFLOW, || {
+                fits_donor && Rt::can_create_and_run()
+            })?;
         if !options.unshared.is_empty() {
             UNSHARED_EXISTS.store(true, Ordering::Relaxed);
         }
         // The thread's own reference.
         let thread_record = record.clone().into_raw();
-        record.set_slot(ptr::from_ref(slot).cast_mut().cast());
-        slot.set_current_record(thread_record);
+        occupant::set_slot(&record, slot);
+        // SAFETY: made just now.
+        occupant::set_occupant(slot, unsafe { occupant::record_at(thread_record) });
 
         let (stack, len) = slot.region().stack();
         let stack = stack as usize;
@@ -267,7 +267,7 @@ impl FailedSpawn {
     /// Returns the slot, from which the closure was taken.
     fn release(self) -> Error {
         if self.has_tcb && Rt::is_lost(self.slot) {
-            self.slot.set_current_record(ptr::null_mut());
+            occupant::clear_occupant(self.slot);
         } else if self.has_tcb {
             // SAFETY: no thread came to be, or it is gone: the slot is ours.
             unsafe { Rt::restore_stack(self.slot) };
@@ -303,7 +303,7 @@ static LAUNCH: Operation = Operation {
     hint: |_| "See pthread_create(3), and clone(2) if a sandbox or an emulator is in force.",
 };
 
-const SIZE_OVERFLOW: Error = Error::invalid_input(
+pub(in crate::thread) const SIZE_OVERFLOW: Error = Error::invalid_input(
     "the stack or guard size exceeds every address space",
     "Sizes are in bytes; 2 MiB of stack and one page of guard are usual.",
 );
@@ -339,9 +339,12 @@ pub(in crate::thread) fn learn_of_own_stacks() -> core::result::Result<(), Error
     Rt::ensure_init()?;
     if Rt::can_set_stack().is_none() {
         let learn = || {
-            let slot = record::current().slot();
-            // SAFETY: the slot of the calling thread, which has no other stack.
-            unsafe { Rt::learn_to_set_stack(&*slot.cast()) };
+            // SAFETY: the slot of the calling thread, which has no other stack; the runtime's type.
+            unsafe {
+                if let Some(slot) = occupant::slot_of(&current::current()) {
+                    Rt::learn_to_set_stack(slot);
+                }
+            }
         };
         // Joined by its handle, whatever comes of it.
         let _ = crate::thread::Builder::new()
@@ -371,37 +374,6 @@ pub(in crate::thread) fn wait_for_exit(slot: Slot, deadline: Option<Deadline>) -
         // The kernel's wake is a shared one, and a wake is only a hint to look again.
         if futex::wait(word, value, deadline, Sharing::Shared).is_err() {
             return slot.has_exited();
-        }
-    }
-}
-
-/// A vacant slot with an identity.
-pub(in crate::thread) fn acquire_slot(
-    stack: usize,
-    guard: usize,
-) -> core::result::Result<Slot, Error> {
-    match find_slot(stack, guard)? {
-        Acquired::WithTcb(slot) => Ok(slot),
-        Acquired::Uninit(slot) => add_tcb(slot),
-    }
-}
-
-/// A vacant slot.
-fn find_slot(stack: usize, guard: usize) -> core::result::Result<Acquired<Tcb>, Error> {
-    runtime::take_slot(stack, guard).map_err(|errno| match errno {
-        Errno::EINVAL => SIZE_OVERFLOW,
-        errno => diagnosis::map_error(errno, slot::mapping_size(stack, guard).unwrap_or(stack)),
-    })
-}
-
-/// Gives an uninitialised slot an identity.
-fn add_tcb(slot: Slot) -> core::result::Result<Slot, Error> {
-    // SAFETY: an uninitialised slot with guards, ours alone.
-    match unsafe { Rt::create_tcb(slot) } {
-        Ok(()) => Ok(slot),
-        Err(error) => {
-            Rt::cache().release_uninit(slot);
-            Err(error)
         }
     }
 }

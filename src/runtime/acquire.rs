@@ -1,0 +1,95 @@
+//! Takes a slot and gives it a TCB.
+#![allow(unsafe_code, reason = "creates TCBs on slots that it took")]
+
+use super::api::Runtime;
+use super::chosen::{Rt, Slot, Tcb};
+use crate::diagnosis;
+use crate::error::Error;
+use crate::stack::cache::{self, Acquired};
+use crate::sys::Errno;
+
+/// A vacant slot with a TCB, with at least `stack` bytes for TCB and stack and at least `guard` bytes
+/// of guard.
+///
+/// # Errors
+/// `too_large` where no address space could hold such a slot; the limit that was met; what
+/// [`Runtime::create_tcb`] says.
+pub(crate) fn acquire_slot(stack: usize, guard: usize, too_large: Error) -> Result<Slot, Error> {
+    match acquire(stack, guard, too_large)? {
+        Acquired::WithTcb(slot) => Ok(slot),
+        Acquired::Uninit(slot) => create_tcb(slot),
+    }
+}
+
+/// As [`acquire_slot`], but a slot without TCB stays so if `run_on_donor` says that its first thread
+/// comes with the TCB ([`Runtime::create_and_run`]); that is the flag beside it.
+///
+/// # Errors
+/// As [`acquire_slot`].
+pub(crate) fn acquire_slot_to_run(
+    stack: usize,
+    guard: usize,
+    too_large: Error,
+    run_on_donor: impl FnOnce() -> bool,
+) -> Result<(Slot, bool), Error> {
+    match acquire(stack, guard, too_large)? {
+        Acquired::WithTcb(slot) => Ok((slot, false)),
+        Acquired::Uninit(slot) if run_on_donor() => Ok((slot, true)),
+        Acquired::Uninit(slot) => Ok((create_tcb(slot)?, false)),
+    }
+}
+
+fn acquire(stack: usize, guard: usize, too_large: Error) -> Result<Acquired<Tcb>, Error> {
+    find_slot(stack, guard).map_err(|errno| match errno {
+        Errno::EINVAL => too_large,
+        errno => diagnosis::map_error(errno, cache::mapping_size(stack, guard).unwrap_or(stack)),
+    })
+}
+
+/// Gives an uninitialised slot, which the caller took, its TCB; on failure the slot goes back.
+fn create_tcb(slot: Slot) -> Result<Slot, Error> {
+    // SAFETY: by SLOT-1 an uninitialised slot that was just taken is the caller's alone; `find_slot`
+    // gives it out with guards.
+    match unsafe { Rt::create_tcb(slot) } {
+        Ok(()) => Ok(slot),
+        Err(error) => {
+            Rt::cache().release_uninit(slot);
+            Err(error)
+        }
+    }
+}
+
+/// A vacant slot with at least these sizes; see [`Cache::acquire`]. Where memory, address space or map
+/// entries are short, idle slots of all sizes are unmapped, and it is tried once more.
+///
+/// # Errors
+/// As [`Cache::acquire`].
+fn find_slot(stack: usize, guard: usize) -> Result<Acquired<Tcb>, Errno> {
+    let mut released = false;
+    loop {
+        let slot = match Rt::cache().acquire(stack, guard) {
+            Ok(Acquired::WithTcb(slot)) => slot,
+            Ok(blank) => return Ok(blank),
+            // EAGAIN: the limit on locked memory.
+            Err(errno @ (Errno::ENOMEM | Errno::EAGAIN)) if !released => {
+                released = true;
+                if !Rt::cache().trim(Rt::destroy_tcb) {
+                    return Err(errno);
+                }
+                continue;
+            }
+            Err(errno) => return Err(errno),
+        };
+        // SAFETY: the slot was just taken.
+        unsafe {
+            if !Rt::must_retire(slot) {
+                return Ok(Acquired::WithTcb(slot));
+            }
+            // Its guards stay where they are. One that cannot be retired (no
+            // CONFIG_CHECKPOINT_RESTORE) is not used again, nor is its memory.
+            if Rt::destroy_tcb(slot) {
+                return Ok(Acquired::Uninit(slot));
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! What a runtime does for the layers above: the trait, and the arguments of clone.
+#![allow(unsafe_code, reason = "states contracts that its runtimes rely on")]
+
+use super::record::RecordPtr;
+use crate::arena::Zeroable;
+use crate::error::Error;
+use crate::stack::cache::Cache;
+use crate::stack::slot::SlotRef;
+use crate::sys::Errno;
+use crate::sys::arch::ChildEntry;
+
+/// What a runtime can do. Functions without `self`: there is one runtime a process.
+///
+/// The life of a TCB: `create_tcb` once; then any number of rounds of `prepare_clone` (spawner),
+/// clone, `on_thread_start`, `run_destructors`, `on_thread_exit` (the new thread), or
+/// `prepare_clone`, `cancel_clone` if clone fails. Or it begins with `create_and_run`: then the
+/// first thread comes with the TCB, and only `run_destructors` and `on_thread_exit` are its to call.
+pub(crate) trait Runtime {
+    /// What it keeps on each slot.
+    type Tcb: Zeroable;
+
+    /// All slots.
+    fn cache() -> &'static Cache<Self::Tcb>;
+
+    /// Whether threads can be made here; does whatever must happen once before the first, and
+    /// again in a forked child.
+    ///
+    /// # Errors
+    /// `Unsupported`, with the reason.
+    fn ensure_init() -> Result<(), Error>;
+
+    /// Bytes at the top of a slot's stack that TCBs take, and some to spare.
+    fn tcb_reserve() -> usize;
+
+    /// Gives an uninitialised slot its TCB. On failure the slot is as before.
+    ///
+    /// # Errors
+    /// A limit was reached, or the host cannot be served.
+    ///
+    /// # Safety
+    /// The slot is the caller's alone, with guards and without TCB.
+    unsafe fn create_tcb(slot: SlotRef<Self::Tcb>) -> Result<(), Error>;
+
+    /// Takes a slot's TCB away; false, and nothing changed, where that cannot be done now.
+    ///
+    /// # Safety
+    /// The slot is the caller's alone, vacant, and has a TCB.
+    unsafe fn destroy_tcb(slot: SlotRef<Self::Tcb>) -> bool;
+
+    /// Gives a slot that a thread has used back to the cache. Where a runtime bounds what idle slots
+    /// keep resident, it does so here.
+    fn put_used(slot: SlotRef<Self::Tcb>) {
+        Self::cache().release(slot);
+    }
+
+    /// Whether no thread may run on the TCB any more, which is then to be retired.
+    ///
+    /// # Safety
+    /// The slot is the caller's alone, vacant, and has a TCB.
+    unsafe fn must_retire(slot: SlotRef<Self::Tcb>) -> bool {
+        let _ = slot;
+        false
+    }
+
+    /// Bytes at the end of every slot's stack that TCBs leave to a packet beside a donor.
+    const INLINE_PACKET_MAX: Option<usize> = None;
+
+    /// Whether [`Runtime::create_and_run`] works here; once it does not, it never will again.
+    fn can_create_and_run() -> bool {
+        false
+    }
+
+    /// Whether the slot of a thread that began on a donor must never be used again: the kernel will not say
+    /// when the thread has left it. `on_thread_exit` clears the slot's word in its place, while the
+    /// thread still runs on the slot.
+    fn is_lost(slot: SlotRef<Self::Tcb>) -> bool {
+        let _ = slot;
+        false
+    }
+
+    /// Makes a thread on an uninitialised slot that calls `entry(argument)`, and with it the TCB:
+    /// one kernel thread where `create_tcb` and clone make two. Returns its tid, or 0 if it has
+    /// already left. On failure the slot is as before.
+    ///
+    /// # Errors
+    /// The kernel's for clone.
+    ///
+    /// # Safety
+    /// The slot is the caller's alone, with guards, without TCB, its `clear_tid` occupied;
+    /// `can_create_and_run()`. `entry` must be sound to call on the new thread.
+    unsafe fn create_and_run(
+        slot: SlotRef<Self::Tcb>,
+        entry: ChildEntry,
+        argument: *mut u8,
+    ) -> Result<i32, Errno> {
+        let _ = (slot, entry, argument);
+        Err(Errno::ENOSYS)
+    }
+
+    /// Before clone, in the spawner: returns what clone needs.
+    ///
+    /// # Safety
+    /// The slot is the caller's alone, vacant, and has a TCB.
+    unsafe fn prepare_clone(slot: SlotRef<Self::Tcb>) -> CloneTls;
+
+    /// After a failed clone, in the spawner: undoes `prepare_clone`.
+    ///
+    /// # Safety
+    /// As `prepare_clone`, which must have been called.
+    unsafe fn cancel_clone(slot: SlotRef<Self::Tcb>);
+
+    /// First thing in the new thread.
+    ///
+    /// # Safety
+    /// The calling thread was cloned onto this slot with `prepare_clone`'s words.
+    unsafe fn on_thread_start(slot: SlotRef<Self::Tcb>);
+
+    /// Runs the destructors of all thread-locals. User code may run in it.
+    ///
+    /// # Safety
+    /// As `on_thread_start`; the thread's closure has ended.
+    unsafe fn run_destructors(slot: SlotRef<Self::Tcb>);
+
+    /// Ends the process in libc's way if the calling thread is its last and libc would not see that.
+    ///
+    /// # Safety
+    /// As `on_thread_start`; the destructors have run.
+    unsafe fn exit_if_last(_slot: SlotRef<Self::Tcb>) {}
+
+    /// Makes the TCB fit for its next thread. After it no code but this crate's last few
+    /// instructions may run on the thread.
+    ///
+    /// # Safety
+    /// As `on_thread_start`; the destructors have run.
+    unsafe fn on_thread_exit(slot: SlotRef<Self::Tcb>);
+
+    /// As `on_thread_exit`, for a thread that goes on with another task: it keeps its tid. False if
+    /// only the thread's end settles what the last task left.
+    ///
+    /// # Safety
+    /// As `on_thread_exit`.
+    unsafe fn reset_for_reuse(slot: SlotRef<Self::Tcb>) -> bool;
+
+    /// How often this process noticed that it was forked: what a parent left has another number.
+    fn fork_generation() -> u32;
+
+    /// The calling thread's tid, without a system call: its TCB has it.
+    fn tid() -> i32;
+
+    /// Lowest address and end of the calling thread's stack, if this crate did not make it; zeroes
+    /// where that is not known.
+    fn native_stack() -> (usize, usize);
+
+    /// Whether [`Runtime::set_stack`] may be called; `None` until
+    /// [`Runtime::learn_to_set_stack`] has found that out.
+    fn can_set_stack() -> Option<bool> {
+        Some(true)
+    }
+
+    /// Finds out whether libc can be made to report a stack of the caller's own.
+    ///
+    /// # Safety
+    /// The slot is the calling thread's, which runs on its stack.
+    unsafe fn learn_to_set_stack(_slot: SlotRef<Self::Tcb>) {}
+
+    /// Says that the slot's next thread will have its frames in `low..end`.
+    ///
+    /// # Safety
+    /// As `prepare_clone`, before or after it; [`Runtime::can_set_stack`] has said yes.
+    unsafe fn set_stack(_slot: SlotRef<Self::Tcb>, _low: usize, _end: usize) {}
+
+    /// Undoes `set_stack`, if that was called.
+    ///
+    /// # Safety
+    /// The slot is the caller's alone, but for its thread's last step, the exit.
+    unsafe fn restore_stack(_slot: SlotRef<Self::Tcb>) {}
+
+    /// The calling thread's record; null if it has none yet. Any thread of the process may ask.
+    fn current() -> RecordPtr;
+
+    /// Sets what [`Runtime::current`] returns. The reference that `record` stands for goes with it.
+    ///
+    /// # Safety
+    /// `record` is null, or came from [`ThreadRef::into_raw`](super::record::ThreadRef::into_raw) and
+    /// its reference is not taken back while it is set.
+    unsafe fn set_current(record: RecordPtr);
+}
+
+/// The arguments of clone that a slot decides.
+#[derive(Debug, Default)]
+pub(crate) struct CloneTls {
+    /// The thread pointer.
+    pub(crate) tls: usize,
+    /// Where the kernel stores the new tid before the thread runs.
+    pub(crate) parent_tid: usize,
+    /// The highest address the thread's frames may use, aligned to 16.
+    pub(crate) stack_top: usize,
+}

@@ -1,0 +1,73 @@
+//! What must happen once before the first thread: libc is probed, its fork and signals are prepared.
+#![allow(unsafe_code, reason = "creates the first TCB")]
+
+use super::libc_layout::{self, Host, Support};
+use super::tcb::CACHE;
+use super::tcb_reserve::tcb_reserve;
+use super::{atfork, donor, overflow, pthread_keys, symbols, tls_images};
+use crate::diagnosis;
+use crate::error::Error;
+use crate::stack::cache::{self, Acquired};
+use crate::stack::layout;
+
+/// The host; the first call creates a donor that probes libc from inside.
+pub(super) fn get_or_probe() -> Result<&'static Host, Error> {
+    match libc_layout::try_get() {
+        Some(host) => Ok(host),
+        None => init(),
+    }
+}
+
+/// Makes the first TCB of the process, from whose donor libc is probed.
+fn init() -> Result<&'static Host, Error> {
+    // Symbols before the lock, and in this thread: dlsym(3) waits for the thread that runs a
+    // library's constructors, which may be the caller, or wait here for the lock.
+    symbols::resolve_all();
+    tls_images::look_up();
+    pthread_keys::create_record_key()?;
+    atfork::register_atfork()?;
+    libc_layout::PROBE_LOCK.lock();
+    let host = match libc_layout::try_get() {
+        Some(host) => Ok(host),
+        None => probe_on_first_donor(),
+    };
+    libc_layout::PROBE_LOCK.unlock();
+    host
+}
+
+fn probe_on_first_donor() -> Result<&'static Host, Error> {
+    let stack = layout::DEFAULT_STACK + tcb_reserve();
+    let slot = match CACHE.acquire(stack, cache::default_guard()) {
+        Ok(Acquired::WithTcb(slot)) => {
+            CACHE.release(slot);
+            return libc_layout::try_get().ok_or(PROBE_FAILED);
+        }
+        Ok(Acquired::Uninit(slot)) => slot,
+        Err(errno) => return Err(diagnosis::map_error(errno, stack)),
+    };
+    // SAFETY: the slot was just taken and has guards.
+    match unsafe { donor::create_tcb(slot) } {
+        Ok(()) => {
+            CACHE.release(slot);
+            let host = libc_layout::try_get().ok_or(PROBE_FAILED)?;
+            donor::keep_libc_multithreaded(host)?;
+            overflow::install();
+            Ok(host)
+        }
+        Err(error) => {
+            CACHE.release_uninit(slot);
+            Err(error)
+        }
+    }
+}
+
+const PROBE_FAILED: Error = Error::unsupported(
+    "this libc could not be examined from a thread of its own",
+    "Use std::thread here, and report the libc's name and version.",
+    None,
+);
+
+/// Whether nothing private of libc may be written.
+pub(super) fn is_partial() -> bool {
+    !matches!(get_or_probe().map(Host::support), Ok(Support::Full))
+}

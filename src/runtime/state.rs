@@ -1,0 +1,215 @@
+//! The word that says which of thread and handle still use the slot and the result.
+//!
+//! | bits | meaning | slot is used by | result is dropped by |
+//! |---|---|---|---|
+//! | none | the closure runs, a handle exists | thread and handle | not decided |
+//! | `DETACHED` | the closure runs, no handle | thread | thread |
+//! | `COMPLETE` | the closure ended with a handle; destructors run | thread and handle | handle |
+//! | `COMPLETE`, `DETACHED` | the handle was dropped meanwhile | thread | was dropped by the handle |
+//! | `COMPLETE`, `DONE` | the thread will touch nothing but its stack | handle | handle |
+//! | all three | neither uses the slot, which is in the cache | none | was dropped |
+//!
+//! Two bits are for the thread pool, whose threads outlive their tasks: `WAITING`, a joiner sleeps
+//! on this word and must be woken; `EXIT_AFTER_TASK`, the kernel thread must end after this task.
+//!
+//! Each of these bits is set once and never cleared. The bits above them count *pins*: calls that
+//! are using the thread's tid, for which the thread stays in the kernel a moment longer. Only a
+//! handle that is borrowed can pin, so a handle that is dropped finds no pins.
+//!
+//! Orderings: `COMPLETE` and `DONE` are set with Release after the result is written, and read
+//! with Acquire before it is taken. `DETACHED` is set with Release after the handle's last use of
+//! the slot, and read with Acquire by a thread that then gives the slot away.
+
+use crate::primitive::atomic::{AtomicU32, Ordering};
+use crate::primitive::futex;
+use crate::sys::futex::Deadline;
+use crate::sys::sched::Pauses;
+
+const DETACHED: u32 = 1;
+const COMPLETE: u32 = 2;
+const DONE: u32 = 4;
+const WAITING: u32 = 8;
+const EXIT_AFTER_TASK: u32 = 16;
+const PIN: u32 = 32;
+/// The bits that are no count of pins.
+const FLAGS: u32 = PIN - 1;
+
+/// The state word of one thread or task: see the module's table.
+pub(crate) struct State(AtomicU32);
+
+/// What the thread does with the result when its closure has ended.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ResultOwner {
+    /// A handle will take it.
+    Handle,
+    /// There is no handle any more: drop it here.
+    Thread,
+}
+
+/// Whether the caller was the last user of the slot.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LastUser {
+    /// The other one still uses it and will give it back.
+    No,
+    /// The caller gives it back.
+    Yes,
+}
+
+/// What a dropped handle finds when the result was there.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DetachOutcome {
+    /// The thread still runs its destructors and will give the slot back.
+    Complete,
+    /// The slot is the caller's to give back.
+    Done,
+}
+
+/// What a pool thread finds when it is done with a task.
+pub(crate) struct TaskDone {
+    pub(crate) last_user: LastUser,
+    /// A joiner sleeps in [`State::wait`].
+    pub(crate) wake: bool,
+    /// [`State::request_exit`] was called.
+    pub(crate) exit_requested: bool,
+}
+
+/// A use of the thread's tid; the thread cannot end meanwhile.
+#[must_use]
+pub(crate) struct TidPin<'a>(&'a State);
+
+impl Drop for TidPin<'_> {
+    fn drop(&mut self) {
+        // Release: the use of the tid before the thread's end.
+        self.0.0.fetch_sub(PIN, Ordering::Release);
+    }
+}
+
+impl State {
+    /// A word of its own, for a model.
+    #[cfg(all(test, loom))]
+    pub(crate) fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    /// For the next thread of a record. Relaxed: no other thread reaches the record yet.
+    pub(super) fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    /// In the child of a fork, for the caller's own state: the threads that pinned its tid in the
+    /// parent are not here and will not unpin it.
+    pub(super) fn reset_pins(&self) {
+        self.0.fetch_and(FLAGS, Ordering::Relaxed);
+    }
+
+    /// Thread: the closure has ended and its result is written.
+    pub(crate) fn set_complete(&self) -> ResultOwner {
+        if self.0.fetch_or(COMPLETE, Ordering::AcqRel) & DETACHED == 0 {
+            ResultOwner::Handle
+        } else {
+            ResultOwner::Thread
+        }
+    }
+
+    /// Thread: the last thing before it leaves.
+    pub(crate) fn set_done(&self) -> LastUser {
+        if self.0.fetch_or(DONE, Ordering::AcqRel) & DETACHED == 0 {
+            LastUser::No
+        } else {
+            LastUser::Yes
+        }
+    }
+
+    /// Handle: detaches while the closure still runs; false if its result is already there, which is
+    /// then the handle's to drop before it calls [`State::detach`].
+    #[must_use]
+    pub(crate) fn try_detach_running(&self) -> bool {
+        // Acquire on failure: the result is there.
+        self.0
+            .fetch_update(Ordering::Release, Ordering::Acquire, |now| {
+                (now & COMPLETE == 0).then_some(now | DETACHED)
+            })
+            .is_ok()
+    }
+
+    /// Handle: detaches after it has dropped the result.
+    pub(crate) fn detach(&self) -> DetachOutcome {
+        if self.0.fetch_or(DETACHED, Ordering::AcqRel) & DONE != 0 {
+            DetachOutcome::Done
+        } else {
+            DetachOutcome::Complete
+        }
+    }
+
+    /// Pool thread: as [`State::set_done`], for a task.
+    pub(crate) fn set_task_done(&self) -> TaskDone {
+        let before = self.0.fetch_or(DONE, Ordering::AcqRel);
+        TaskDone {
+            last_user: if before & DETACHED == 0 {
+                LastUser::No
+            } else {
+                LastUser::Yes
+            },
+            wake: before & WAITING != 0,
+            exit_requested: before & EXIT_AFTER_TASK != 0,
+        }
+    }
+
+    /// Handle of a task: sleeps until the task is done; false if the deadline came first.
+    ///
+    /// The word is in permanent memory, so the wake may come late. Pins change it too: every wake and
+    /// every change is only a hint to look again.
+    pub(crate) fn wait(&self, deadline: Option<Deadline>) -> bool {
+        loop {
+            let now = self.0.fetch_or(WAITING, Ordering::Acquire) | WAITING;
+            if now & DONE != 0 {
+                return true;
+            }
+            if futex::wait_until(&self.0, now, deadline).is_err() {
+                return self.is_done();
+            }
+        }
+    }
+
+    /// Pool thread, where [`TaskDone::wake`] says so: wakes the joiner that sleeps in [`State::wait`].
+    pub(crate) fn wake_joiner(&self) {
+        futex::wake_one(&self.0);
+    }
+
+    /// Handle of a task: the kernel thread must not serve another task after this one. Relaxed: the
+    /// bit alone matters, and the handle is not done with the task yet.
+    pub(crate) fn request_exit(&self) {
+        self.0.fetch_or(EXIT_AFTER_TASK, Ordering::Relaxed);
+    }
+
+    /// Handle: keeps the thread from ending; `None` if it is done already.
+    pub(crate) fn pin_tid(&self) -> Option<TidPin<'_>> {
+        // Relaxed: the count alone matters; that the thread reads it after setting DONE is argued in
+        // `wait_for_unpin`.
+        let pinned = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
+                (now & DONE == 0).then_some(now.wrapping_add(PIN))
+            });
+        // A `TidPin` must not come to be, and be dropped, for a thread that is done.
+        pinned.is_ok().then(|| TidPin(self))
+    }
+
+    /// Thread: returns when its tid is not in use any more. After [`State::set_done`]: one word holds both DONE and
+    /// the count, so every pin came before DONE and is seen here, and none comes after.
+    pub(crate) fn wait_for_unpin(&self) {
+        let mut pauses = Pauses::new();
+        while self.0.load(Ordering::Acquire) >= PIN {
+            // The pin's holder is inside one system call.
+            pauses.pause();
+        }
+    }
+
+    /// Whether the thread has run all destructors and uses the slot no more.
+    pub(crate) fn is_done(&self) -> bool {
+        self.0.load(Ordering::Acquire) & DONE != 0
+    }
+}
