@@ -186,6 +186,11 @@ impl ThreadRef {
         ptr::from_ref(entry).cast_mut().cast()
     }
 
+    /// The address under which a runtime remembers it, without the reference.
+    pub(crate) fn as_raw(&self) -> *mut () {
+        ptr::from_ref(self.0).cast_mut().cast()
+    }
+
     /// Takes the reference back.
     ///
     /// # Safety

@@ -3,34 +3,17 @@
 
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
-use core::time::Duration;
 
 use super::join::exit_observer::ExitObserver;
 use super::join::handle::JoinHandle;
 use super::signals::SignalSet;
-use super::spawn::prepare;
+use super::spawn::config::{Options, Retry};
 use super::spawn::setup::StartupActions;
+use super::spawn::{caller_stack, prepare};
 use crate::error::Error;
 use crate::flags::CloneFlags;
 use crate::runtime::record::Name;
 use crate::stack::{layout, slot};
-use crate::sys::signal::SigSet;
-use crate::sys::{Errno, sched};
-
-/// Everything that can be asked of a thread before it exists.
-pub(super) struct Options<'a> {
-    pub(super) name: Name,
-    pub(super) stack_size: usize,
-    pub(super) guard_size: usize,
-    pub(super) retry: Retry,
-    /// Lowest address and length of the caller's own stack.
-    pub(super) stack: Option<(usize, usize)>,
-    /// What is not shared with the spawner although threads usually share it.
-    pub(super) unshared: CloneFlags,
-    pub(super) mask: Option<SigSet>,
-    pub(super) actions: &'a mut StartupActions,
-    pub(super) observer: ExitObserver,
-}
 
 /// A thread to be: its name, its memory, what to do at a limit.
 ///
@@ -273,7 +256,7 @@ impl Builder {
             ));
         }
         if self.stack.is_some() {
-            prepare::learn_of_own_stacks()?;
+            caller_stack::ensure_supported()?;
         }
         let name = match &self.name {
             None => Name::NONE,
@@ -346,62 +329,5 @@ where
     match Builder::new().spawn(f) {
         Ok(handle) => handle,
         Err(error) => panic!("failed to spawn thread: {error}"),
-    }
-}
-
-/// How often to try again when the kernel says EAGAIN, and how long to sleep before each try.
-///
-/// ```
-/// use rawthread::Retry;
-/// use std::time::Duration;
-///
-/// let retry = Retry::times(3, Duration::from_millis(1));
-/// assert_ne!(retry, Retry::NEVER);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retry {
-    times: u32,
-    pause: Duration,
-}
-
-impl Retry {
-    /// The first EAGAIN is the answer.
-    ///
-    /// ```
-    /// use rawthread::{Builder, Retry};
-    /// let thread = Builder::new().retry(Retry::NEVER).spawn(|| 1)?;
-    /// # thread.join().unwrap();
-    /// # Ok::<(), rawthread::Error>(())
-    /// ```
-    pub const NEVER: Self = Self::times(0, Duration::ZERO);
-
-    /// Up to `times` further tries, each after a sleep of `pause`.
-    ///
-    /// ```
-    /// # use rawthread::Retry;
-    /// assert_eq!(Retry::times(0, std::time::Duration::ZERO), Retry::NEVER);
-    /// ```
-    pub const fn times(times: u32, pause: Duration) -> Self {
-        Self { times, pause }
-    }
-
-    /// Runs `attempt` by this policy.
-    pub(super) fn run<T>(self, attempt: impl Fn() -> Result<T, Errno>) -> Result<T, Errno> {
-        let mut left = self.times;
-        loop {
-            match attempt() {
-                Err(Errno::EAGAIN) if left > 0 => {
-                    left -= 1;
-                    sched::sleep(self.pause);
-                }
-                answer => return answer,
-            }
-        }
-    }
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Self::NEVER
     }
 }

@@ -112,12 +112,19 @@ pub fn current() -> Thread {
 /// ```
 #[must_use]
 pub fn panicking() -> bool {
-    #[cfg(feature = "std")]
-    return std::thread::panicking();
-    #[cfg(feature = "panic-thread")]
-    return crate::runtime::freestanding::is_panicking();
-    #[cfg(not(any(feature = "std", feature = "panic-thread")))]
-    return false;
+    is_panicking()
+}
+
+#[cfg(feature = "std")]
+use std::thread::panicking as is_panicking;
+
+#[cfg(feature = "panic-thread")]
+use crate::runtime::freestanding::is_panicking;
+
+/// A panic ends the process.
+#[cfg(not(any(feature = "std", feature = "panic-thread")))]
+fn is_panicking() -> bool {
+    false
 }
 
 /// Lets another thread have the processor (`sched_yield(2)`).

@@ -24,13 +24,13 @@ mod park;
 pub(crate) mod pool;
 mod reserve;
 mod scheduling;
-pub(crate) mod scope;
+mod scope;
 mod set;
 mod signals;
 mod spawn;
 pub mod warm;
 
-pub use builder::{Builder, Retry, spawn};
+pub use builder::{Builder, spawn};
 pub use cpu_set::CpuSet;
 #[cfg(feature = "std")]
 pub use current::sleep_until;
@@ -42,6 +42,9 @@ pub use current::{
 pub use inspect::Pidfd;
 pub use inspect::{StackInfo, stack_usage};
 pub use join::handle::JoinHandle;
+#[cfg(not(feature = "std"))]
+pub use join::result::Panicked;
+pub use join::result::Result;
 #[allow(deprecated, reason = "as above")]
 pub use park::{park, park_timeout, park_timeout_ms};
 pub use reserve::{reserve, trim};
@@ -49,11 +52,9 @@ pub use scheduling::Scheduling;
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use set::JoinSet;
 pub use signals::{Signal, SignalSet};
+pub use spawn::config::Retry;
 #[cfg(feature = "std")]
-pub(crate) use spawn::packet::__rust_begin_short_backtrace;
-#[cfg(not(feature = "std"))]
-pub use spawn::packet::Panicked;
-pub use spawn::packet::Result;
+pub(crate) use spawn::unwind::__rust_begin_short_backtrace;
 
 /// std's own thread-locals, which rawthreads have like any other: what `std::thread` names, so that
 /// `use rawthread as thread;` finds it here too. Feature `std`.

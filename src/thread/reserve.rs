@@ -1,6 +1,7 @@
 //! Memory and identities ahead of time, and back when they are not needed.
 
 use super::builder::default_stack_size;
+use super::pool::workers;
 use super::spawn::prepare;
 use crate::arena::FreeList;
 use crate::error::Error;
@@ -77,7 +78,7 @@ pub fn reserve(n: usize) -> Result<(), Error> {
 /// ```
 pub fn trim() {
     if Rt::ensure_init().is_ok() {
-        super::pool::shutdown_idle();
+        workers::shutdown_idle();
         Rt::cache().trim(Rt::destroy_tcb);
     }
 }

@@ -4,135 +4,23 @@
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem;
-use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
 
 use super::builder::Builder;
 use super::current::Thread;
-use super::join::completion_queue::CompletionQueue;
 use super::join::exit_observer::ExitObserver;
 use super::join::handle::JoinHandle;
+use super::join::result::Result;
+use super::join::set_entry::{ENTRIES, PendingEntry, SetEntry, SetShared, reverse};
 use super::join::spin;
-use super::spawn::packet::{self, PacketHeader, Result};
-use super::spawn::prepare::{self, RawHandle};
-use crate::arena::{Arena, ArenaEntry, FreeList, Zeroable};
-use crate::diagnosis;
+use super::spawn::packet::PacketHeader;
+use super::spawn::prepare;
+use super::spawn::raw_handle::RawHandle;
+use crate::arena::ArenaEntry;
 use crate::error::Error;
-use crate::primitive::atomic::AtomicU32 as Link;
 use crate::runtime::record::ThreadRef;
 use crate::runtime::{Rt, Runtime};
-
-/// What a set and its threads share. Permanent memory, counted: a thread that outlives its set
-/// still finds the queue it was told of.
-struct SetShared {
-    queue: CompletionQueue,
-    /// The set, and each thread that has not entered the queue yet.
-    refs: AtomicU32,
-}
-
-/// One thread's place in a set. It has two owners, the set and the thread; the second to let go
-/// puts it on the free list.
-///
-/// The fields but `queue_link` and `half_released` are the set's, who writes them before the thread exists, or
-/// never shows them to it; they are atomics, used Relaxed, so that cells can be shared.
-pub(super) struct SetEntry {
-    /// In the queue: who entered before. Among the collected: who comes after.
-    queue_link: Link,
-    half_released: AtomicBool,
-    shared: AtomicPtr<ArenaEntry<SetShared>>,
-    /// The thread's handle, in parts.
-    record: AtomicPtr<()>,
-    head: AtomicPtr<PacketHeader>,
-    result: AtomicPtr<()>,
-    /// Neighbours among all members of the set, by number; 0 for none.
-    next: AtomicU32,
-    prev: AtomicU32,
-}
-
-// SAFETY: zero is an empty queue without references.
-unsafe impl Zeroable for SetShared {}
-// SAFETY: zero is a member of nothing.
-unsafe impl Zeroable for SetEntry {}
-
-static SETS: Arena<SetShared> = Arena::new();
-static FREE_SETS: FreeList = FreeList::new();
-static ENTRIES: Arena<SetEntry> = Arena::new();
-static FREE_ENTRIES: FreeList = FreeList::new();
-
-fn alloc<T: Zeroable>(
-    arena: &'static Arena<T>,
-    free: &FreeList,
-) -> core::result::Result<&'static ArenaEntry<T>, Error> {
-    match free.pop(arena) {
-        Some(node) => Ok(node),
-        None => arena
-            .alloc()
-            .map_err(|errno| diagnosis::map_error(errno, arena.next_chunk_bytes())),
-    }
-}
-
-impl SetShared {
-    fn new() -> core::result::Result<&'static ArenaEntry<Self>, Error> {
-        let shared = alloc(&SETS, &FREE_SETS)?;
-        shared.queue.reset();
-        shared.refs.store(1, Ordering::Relaxed);
-        Ok(shared)
-    }
-
-    /// Lets one reference go. Release and Acquire: everybody's uses come before its next life.
-    fn unref(this: &'static ArenaEntry<Self>) {
-        if this.refs.fetch_sub(1, Ordering::AcqRel) == 1 {
-            FREE_SETS.push(this);
-        }
-    }
-}
-
-impl SetEntry {
-    fn new(
-        shared: &'static ArenaEntry<SetShared>,
-    ) -> core::result::Result<&'static ArenaEntry<Self>, Error> {
-        let entry = alloc(&ENTRIES, &FREE_ENTRIES)?;
-        entry.half_released.store(false, Ordering::Relaxed);
-        let address = ptr::from_ref(shared).cast_mut();
-        entry.shared.store(address, Ordering::Relaxed);
-        // Relaxed: the set's own reference keeps the count above 0.
-        shared.refs.fetch_add(1, Ordering::Relaxed);
-        Ok(entry)
-    }
-
-    /// The set, or the thread: uses the member no more. Release and Acquire as for blocks.
-    fn release_half(this: &'static ArenaEntry<Self>) {
-        if this.half_released.swap(true, Ordering::AcqRel) {
-            FREE_ENTRIES.push(this);
-        }
-    }
-
-    /// Thread: has ended; tells the set, if there still is one.
-    pub(super) fn done(this: &'static ArenaEntry<Self>) {
-        let shared = this.shared.load(Ordering::Relaxed);
-        // SAFETY: blocks are permanent, and this thread's reference keeps it this set's.
-        let shared: &'static ArenaEntry<SetShared> = unsafe { &*shared };
-        shared.queue.push(this.id(), &this.queue_link);
-        Self::release_half(this);
-        SetShared::unref(shared);
-    }
-}
-
-/// A thread that has its place in a set and may not come to be: a spawn that fails drops its
-/// closure, which may panic.
-struct Placed {
-    entry: &'static ArenaEntry<SetEntry>,
-    shared: &'static ArenaEntry<SetShared>,
-}
-
-impl Drop for Placed {
-    fn drop(&mut self) {
-        // Both halves: no thread came to be that could let go of its own.
-        SetEntry::release_half(self.entry);
-        SetEntry::release_half(self.entry);
-        SetShared::unref(self.shared);
-    }
-}
 
 /// A set of threads with results of one type. Whoever ends first is joined first, and to wait for
 /// any of many is one sleep however many they are.
@@ -267,12 +155,12 @@ impl<T> JoinSet<T> {
         };
         let entry = SetEntry::new(shared)?;
         options.observer = ExitObserver::Set(entry);
-        let placed = Placed { entry, shared };
+        let pending = PendingEntry { entry, shared };
         // SAFETY: 'static outlives every thread.
         match unsafe { prepare::spawn(options, f) } {
             Ok(spawned) => {
-                // The set and the thread let go of it.
-                mem::forget(placed);
+                // The set and the thread release it.
+                mem::forget(pending);
                 let thread = Thread::from_record(spawned.record.clone());
                 self.insert(entry, spawned);
                 Ok(thread)
@@ -364,9 +252,9 @@ impl<T> JoinSet<T> {
         let mut number = self.newest;
         while number != 0 {
             let entry = ENTRIES.entry(number);
-            // SAFETY: a member's packet stays until it is removed, and names its slot.
-            let slot = unsafe { packet::slot_of(entry.head.load(Ordering::Relaxed)) };
-            if Rt::cache().owns(slot) {
+            let head = entry.head.load(Ordering::Relaxed).cast::<PacketHeader>();
+            // SAFETY: the packet of an entry stays until the entry is removed.
+            if Rt::cache().owns(unsafe { &*head }.slot()) {
                 return true;
             }
             number = entry.prev.load(Ordering::Relaxed);
@@ -379,7 +267,9 @@ impl<T> JoinSet<T> {
         entry
             .record
             .store(spawned.record.into_raw(), Ordering::Relaxed);
-        entry.head.store(spawned.head.as_ptr(), Ordering::Relaxed);
+        entry
+            .head
+            .store(spawned.head.as_ptr().cast(), Ordering::Relaxed);
         entry
             .result
             .store(spawned.result.as_ptr().cast(), Ordering::Relaxed);
@@ -412,26 +302,13 @@ impl<T> JoinSet<T> {
         let handle = unsafe {
             JoinHandle::new(RawHandle {
                 record: ThreadRef::from_raw(entry.record.load(Ordering::Relaxed)),
-                head: NonNull::new_unchecked(entry.head.load(Ordering::Relaxed)),
+                head: NonNull::new_unchecked(entry.head.load(Ordering::Relaxed).cast()),
                 result: NonNull::new_unchecked(entry.result.load(Ordering::Relaxed).cast()),
             })
         };
         SetEntry::release_half(entry);
         handle
     }
-}
-
-/// Turns a list from the queue round; the number that entered first.
-fn reverse(mut last: u32) -> u32 {
-    let mut first = 0;
-    while last != 0 {
-        let entry = ENTRIES.entry(last);
-        let before = entry.queue_link.load(Ordering::Relaxed);
-        entry.queue_link.store(first, Ordering::Relaxed);
-        first = last;
-        last = before;
-    }
-    first
 }
 
 impl<T> Drop for JoinSet<T> {

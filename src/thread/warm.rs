@@ -36,4 +36,4 @@
 //! [`pidfd`]: crate::JoinHandle::pidfd
 //! [`signal`]: crate::JoinHandle::signal
 
-pub use super::pool::{set_idle_time, spawn, try_spawn};
+pub use super::pool::workers::{set_idle_time, spawn, try_spawn};

@@ -6,6 +6,9 @@ use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use core::time::Duration;
 
+use crossbeam_utils::Backoff;
+
+use super::result::Result;
 use super::spin;
 use crate::runtime::record::ThreadRef;
 use crate::runtime::state::DetachOutcome;
@@ -15,8 +18,8 @@ use crate::sys::futex::Deadline;
 use crate::sys::sched::Pauses;
 use crate::sys::{signal, task};
 use crate::thread::current::Thread;
-use crate::thread::spawn::packet::{self, PacketHeader, Result};
-use crate::thread::spawn::prepare::{RawHandle, wait_for_exit};
+use crate::thread::spawn::packet::PacketHeader;
+use crate::thread::spawn::raw_handle::RawHandle;
 
 // Invariants:
 // * HANDLE-1: the handle holds the packet, and with it the slot (SLOT-1 of `stack::slot`), until it is joined
@@ -186,15 +189,15 @@ impl<T> JoinHandle<T> {
             return true;
         }
         self.assert_of_this_process();
-        if self.is_pooled() {
-            return self.record().state().wait(deadline);
-        }
-        if !wait_for_exit(self.slot(), deadline) {
+        let packet = self.packet();
+        if !(packet.ops().wait)(packet, deadline) {
             return self.is_finished();
         }
-        // The kernel cleared the word after the thread set DONE, so this loop never turns.
+        // The kernel cleared the word after the thread set DONE, and a task has set it: this loop
+        // never turns.
+        let backoff = Backoff::new();
         while !self.is_finished() {
-            core::hint::spin_loop();
+            backoff.snooze();
         }
         true
     }
@@ -223,15 +226,17 @@ impl<T> JoinHandle<T> {
     }
 
     pub(in crate::thread) fn slot(&self) -> Slot {
-        // SAFETY: by HANDLE-1 the packet stays while the handle exists; the slot was filled in before
-        // the handle was made.
-        unsafe { packet::slot_of(self.head.as_ptr()) }
+        self.packet().slot()
     }
 
-    /// Whether the thread is one that outlives the task: it then lies in no slot's packet.
+    fn packet(&self) -> &PacketHeader {
+        // SAFETY: by HANDLE-1 the packet stays while the handle exists.
+        unsafe { self.head.as_ref() }
+    }
+
+    /// Whether the thread is a worker of the pool, which may outlive its task.
     pub(in crate::thread) fn is_pooled(&self) -> bool {
-        let (low, len) = self.region().stack();
-        !(low as usize..low as usize + len).contains(&(self.head.as_ptr() as usize))
+        self.packet().ops().is_pooled
     }
 
     /// Takes the result and gives the slot back.
@@ -243,7 +248,7 @@ impl<T> JoinHandle<T> {
         // SAFETY: by HANDLE-1 and HANDLE-2 the result is there, and taken once, for `this` is not dropped.
         let result = unsafe { this.result.read() };
         // SAFETY: the thread is done, so the handle is the last; it does not use the packet again.
-        unsafe { release(this.head) };
+        unsafe { PacketHeader::release(this.head) };
         // SAFETY: the field is moved out once.
         drop(unsafe { core::ptr::read(&this.thread) });
         result
@@ -295,7 +300,7 @@ impl<T> Drop for JoinHandle<T> {
             fn drop(&mut self) {
                 if self.0.record().state().detach() == DetachOutcome::Done {
                     // SAFETY: the thread was done first, so the handle is the last.
-                    unsafe { release(self.0.head) };
+                    unsafe { PacketHeader::release(self.0.head) };
                 }
             }
         }
@@ -327,14 +332,4 @@ fn wait_until_reaped(tid: i32) {
     {
         pauses.pause();
     }
-}
-
-/// Gives a packet's memory back.
-///
-/// # Safety
-/// The caller is the last of thread and handle (SLOT-2), and does not use the packet again.
-unsafe fn release(head: NonNull<PacketHeader>) {
-    let head = head.as_ptr();
-    // SAFETY: the head is there until this very call.
-    unsafe { ((*head).release)(head) };
 }
