@@ -1,4 +1,4 @@
-//! What a thread is asked to be.
+//! Configures and spawns a thread.
 #![allow(unsafe_code, reason = "offers an unchecked spawn")]
 
 use core::fmt;
@@ -15,9 +15,12 @@ use crate::flags::CloneFlags;
 use crate::runtime::record::Name;
 use crate::stack::{layout, slot};
 
-/// A thread to be: its name, its memory, what to do at a limit.
+/// Configures and spawns a thread: its name, its stack, its attributes, and what to do at a limit.
 ///
-/// Mirrors `std::thread::Builder` and goes on from there.
+/// Has the methods of `std::thread::Builder` and more. Each method takes and returns the builder;
+/// [`spawn`](Builder::spawn) makes the thread and returns a [`JoinHandle`], or an
+/// [`Error`](crate::Error) that names the limit or rule that refused it. The free function
+/// [`spawn`](fn@crate::spawn) does the same with the defaults and panics instead.
 ///
 /// ```
 /// let thread = rawthread::Builder::new()
@@ -27,7 +30,7 @@ use crate::stack::{layout, slot};
 /// assert_eq!(thread.join().unwrap(), Some(6));
 /// # Ok::<(), rawthread::Error>(())
 /// ```
-#[must_use = "a builder makes a thread only when it is told to spawn"]
+#[must_use = "a builder makes a thread only when `spawn` is called"]
 pub struct Builder {
     #[cfg(feature = "alloc")]
     name: Option<alloc::string::String>,
@@ -52,8 +55,8 @@ impl fmt::Debug for Builder {
     }
 }
 
-// SAFETY: std's is; the step before the start is called by value only, so a shared builder reveals
-// nothing of it.
+// SAFETY: std's is; the function of `before_start` is called by value only, so a shared builder
+// gives no access to it.
 unsafe impl Sync for Builder {}
 // std's is; what unwinding finds of a builder is dropped whole.
 impl UnwindSafe for Builder {}
@@ -66,8 +69,8 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// A thread without a name, with the default stack and guard: 2 MiB (with std
-    /// `RUST_MIN_STACK`, if it is set) and one page.
+    /// Creates the configuration of a thread without a name, with the default stack and guard:
+    /// 2 MiB (with std `RUST_MIN_STACK`, if it is set) and one page.
     ///
     /// ```
     /// let builder = rawthread::Builder::new();
@@ -87,15 +90,17 @@ impl Builder {
         }
     }
 
-    /// Names the thread: [`Thread::name`](super::Thread::name) tells all of it, the kernel keeps
-    /// the first 15 bytes (`/proc/self/task/TID/comm`, `prctl(2)` PR_SET_NAME). Without the feature
-    /// `alloc` it takes a `&'static str` of at most 63 bytes, and `spawn` refuses longer ones;
+    /// Names the thread.
+    ///
+    /// [`Thread::name`](super::Thread::name) returns the whole name; the kernel keeps the first 15
+    /// bytes (`/proc/self/task/TID/comm`, `prctl(2)` PR_SET_NAME). The name must not contain a NUL
+    /// byte: [`spawn`](Builder::spawn) panics then, as std's does. Without the feature `alloc` it takes a `&'static str` of at most 63 bytes, and `spawn` refuses longer ones;
     /// `"io".into()` is either.
     ///
     /// std's panic message says `<unnamed>` and the thread's id: std offers no way to name a thread
     /// that it did not make, and a library cannot put a panic hook in front of the program's without
-    /// losing one that is set at that moment. A program that wants names says so before it has
-    /// threads:
+    /// losing one that is set at that moment. A program that wants names in panic messages sets a
+    /// hook before it has threads:
     ///
     /// ```
     /// # #[cfg(feature = "std")] {
@@ -120,9 +125,11 @@ impl Builder {
         self
     }
 
-    /// Names the thread: [`Thread::name`](super::Thread::name) tells all of it, the kernel keeps
-    /// the first 15 bytes (`/proc/self/task/TID/comm`, `prctl(2)` PR_SET_NAME). Without an
-    /// allocator a name has at most 63 bytes.
+    /// Names the thread.
+    ///
+    /// [`Thread::name`](super::Thread::name) returns the whole name; the kernel keeps the first 15
+    /// bytes (`/proc/self/task/TID/comm`, `prctl(2)` PR_SET_NAME). The name must not contain a NUL
+    /// byte: [`spawn`](Builder::spawn) panics then. Without an allocator a name has at most 63 bytes.
     ///
     /// ```
     /// let thread = rawthread::Builder::new().name("io").spawn(rawthread::current)?;
@@ -135,9 +142,11 @@ impl Builder {
         self
     }
 
-    /// At least this many bytes of stack for the thread's frames; the thread control block and
-    /// thread-locals come on top. With std the default is `RUST_MIN_STACK` or 2 MiB, as
-    /// `std::thread`'s.
+    /// Sets the least size of the thread's stack, in bytes.
+    ///
+    /// All of it is for the thread's frames; the thread control block and thread-locals come on top.
+    /// The default is 2 MiB, or with std the environment variable `RUST_MIN_STACK`, as
+    /// `std::thread`'s. Memory is taken from the system as it is touched (`mmap(2)`).
     ///
     /// ```
     /// let thread = rawthread::Builder::new().stack_size(16 << 20).spawn(|| {
@@ -152,10 +161,11 @@ impl Builder {
         self
     }
 
-    /// At least this many bytes below the stack that fault when touched, rounded up to a power of
-    /// two of pages. The default is one page, and so is the least: 0 asks for one page too, unlike
-    /// in `pthread_attr_setguardsize(3)`, for without a guard a recursion in safe code would write
-    /// into the stack of another thread.
+    /// Sets the least size of the guard below the stack, in bytes: memory that faults when touched.
+    ///
+    /// Rounded up to a power of two of pages. The default is one page, and so is the least: 0 asks
+    /// for one page too, unlike in `pthread_attr_setguardsize(3)`, for without a guard a recursion in
+    /// safe code would write into the stack of another thread.
     ///
     /// A frame larger than the guard can step over it where code is compiled without stack
     /// probes; Rust's own code has them.
@@ -170,8 +180,8 @@ impl Builder {
         self
     }
 
-    /// Whether and how to try again when the kernel says EAGAIN, which it does at limits that
-    /// other threads' ends may lift.
+    /// Sets whether and how to try again when the kernel reports EAGAIN (`clone(2)`), which it does
+    /// at limits that the ends of other threads may lift. The default is [`Retry::NEVER`].
     ///
     /// ```
     /// use rawthread::Retry;
@@ -186,11 +196,15 @@ impl Builder {
         self
     }
 
-    /// Makes the thread.
+    /// Spawns a thread that runs `f`, and returns its handle.
+    ///
+    /// The thread may outlive its spawner, for which reason closure and result are `'static`;
+    /// [`spawn_scoped`](Builder::spawn_scoped) spawns a thread that may borrow. It is detached when the
+    /// handle is dropped. See [`spawn`](fn@crate::spawn).
     ///
     /// # Errors
     /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) at every limit, named with its value: the
-    /// process lives on, and the closure is dropped.
+    /// process goes on, and the closure is dropped.
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for sizes that no address space
     /// holds. [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where the process's libc
     /// cannot be served. Once this has returned `Ok` the thread cannot fail to start.
@@ -213,7 +227,10 @@ impl Builder {
         unsafe { self.spawn_unchecked(f) }
     }
 
-    /// Makes a thread whose closure and result may borrow.
+    /// Spawns a thread whose closure and result may borrow, and returns its handle.
+    ///
+    /// As `std::thread::Builder::spawn_unchecked`. Prefer [`spawn_scoped`](Builder::spawn_scoped),
+    /// where the compiler checks the contract.
     ///
     /// # Errors
     /// As [`Builder::spawn`].
@@ -225,11 +242,11 @@ impl Builder {
     /// What the closure and its result borrow must outlive both the thread (until it is joined,
     /// its thread-local destructors included) and the result. With the feature `panic-thread`, a
     /// thread that panicked is one that never ends, joined or not: nothing in its frames was
-    /// dropped, and what it lent to others it never takes back.
+    /// dropped, and other threads may go on to use what it lent to them.
     ///
     /// ```
     /// let number = 7;
-    /// // SAFETY: the thread is joined before `number` goes.
+    /// // SAFETY: the thread is joined before `number` is dropped.
     /// let thread = unsafe { rawthread::Builder::new().spawn_unchecked(|| number + 1)? };
     /// assert_eq!(thread.join().unwrap(), 8);
     /// # Ok::<(), rawthread::Error>(())
@@ -274,7 +291,7 @@ impl Builder {
         Ok(Options {
             name,
             stack_size: match self.stack {
-                // The slot then holds the identity and the packet alone.
+                // The slot then holds the TCB and the packet alone.
                 Some(_) => 0,
                 None => self.stack_size.unwrap_or_else(default_stack_size),
             },
@@ -311,14 +328,42 @@ pub(super) fn default_stack_size() -> usize {
     layout::DEFAULT_STACK
 }
 
-/// Makes a thread with the defaults of [`Builder::new`].
+/// Spawns a thread that runs `f`, and returns its [`JoinHandle`].
+///
+/// The thread is detached when the handle is dropped: it runs on, and its result is dropped when it
+/// ends. [`JoinHandle::join`] waits for it and returns the result.
+///
+/// The bounds are those of `std::thread::spawn`. `'static`: the thread may run for as long as the
+/// process, so it must own what it uses; threads of a [`scope`](fn@crate::scope) may borrow. `Send`:
+/// the closure passes from this thread to the new one, and the result back.
+///
+/// A panic in `f` unwinds and ends the thread; the join returns its payload. Without the feature
+/// `std` nothing unwinds, and a panic ends the process, or with the feature `panic-thread` the thread
+/// alone. All threads end with the process: when `main` returns, or `exit` is called, a thread that
+/// still runs is stopped where it is, without a destructor.
+///
+/// The new thread inherits the signal mask, CPU affinity, scheduling and floating-point environment
+/// of its spawner (`clone(2)`). Use [`Builder`] to give it a name, another stack size or attributes
+/// of its own, and to handle errors.
 ///
 /// # Panics
 /// Where [`Builder::spawn`] returns an error, as `std::thread::spawn`.
 ///
+/// # Examples
+///
 /// ```
 /// let thread = rawthread::spawn(|| 6 * 7);
 /// assert_eq!(thread.join().unwrap(), 42);
+/// ```
+///
+/// A thread that reports by a channel, and is detached:
+///
+/// ```
+/// use std::sync::mpsc;
+///
+/// let (sender, receiver) = mpsc::channel();
+/// rawthread::spawn(move || sender.send("hello").unwrap());
+/// assert_eq!(receiver.recv().unwrap(), "hello");
 /// ```
 #[track_caller]
 pub fn spawn<F, T>(f: F) -> JoinHandle<T>

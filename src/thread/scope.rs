@@ -1,4 +1,4 @@
-//! Scopes: threads that may borrow, because all of them end before what they borrow.
+//! Scopes: threads that may borrow, because the scope waits for all of them.
 #![allow(unsafe_code, reason = "shortens 'static to the life of a scope")]
 
 use core::fmt;
@@ -15,7 +15,7 @@ use super::join::scope_data::{Entered, ScopeData};
 use super::spawn::prepare;
 use crate::error::Error;
 
-/// Where threads may be spawned that borrow from outside; see [`scope`].
+/// A scope to spawn threads in that may borrow; [`scope`] passes it to its closure.
 ///
 /// ```
 /// fn fill<'scope>(s: &'scope rawthread::Scope<'scope, '_>, cells: &'scope mut [u32]) {
@@ -30,21 +30,24 @@ use crate::error::Error;
 #[derive(Debug)]
 pub struct Scope<'scope, 'env: 'scope> {
     data: ScopeData,
-    /// Invariant: a scope can stand for no longer and no shorter one.
+    /// Invariant in 'scope: a scope does not convert to one of a longer or shorter lifetime.
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
 }
 
-/// Runs `f`, in which threads can be spawned that borrow what lives longer than this call, and
-/// returns when `f` and all of those threads have ended.
+/// Creates a scope for threads that may borrow, runs `f` in it, and returns the result of `f`.
 ///
-/// As `std::thread::scope`, and it promises more: the thread-locals' destructors of every thread
-/// have run too. Needs no allocator. A handle that was forgotten (`mem::forget`) does not keep the
-/// scope from ending; its result is never dropped.
+/// Threads spawned by [`Scope::spawn`] may borrow what lives longer than this call. The call returns
+/// when `f` has returned and all of those threads are done, joined or not. As `std::thread::scope`,
+/// and it promises more: every thread has run the destructors of its thread-locals then. Needs no
+/// allocator. A handle that was forgotten (`mem::forget`) does not keep the scope from ending; its
+/// result is never dropped.
 ///
 /// # Panics
-/// With the panic of `f`, after all threads have ended. With "a scoped thread panicked" if one did
-/// whose panic was not returned by a join.
+/// With the panic of `f`, after all threads are done. With "a scoped thread panicked" if one did
+/// whose panic no join has returned.
+///
+/// # Examples
 ///
 /// ```
 /// let mut numbers = vec![1, 2, 3];
@@ -84,9 +87,9 @@ where
 }
 
 impl<'scope> Scope<'scope, '_> {
-    /// Makes a thread of this scope with the defaults of [`Builder::new`].
+    /// Spawns a thread of this scope with the defaults of [`Builder::new`], and returns its handle.
     ///
-    /// A handle that is dropped leaves the thread to the end of the scope.
+    /// If the handle is dropped, the end of the scope waits for the thread.
     ///
     /// # Panics
     /// Where [`Builder::spawn_scoped`] returns an error.
@@ -109,7 +112,8 @@ impl<'scope> Scope<'scope, '_> {
 }
 
 impl Builder {
-    /// Makes a thread of a [`scope`], which may borrow what outlives the scope.
+    /// Spawns a thread of a [`scope`], which may borrow what outlives the scope, and returns its
+    /// handle.
     ///
     /// # Errors
     /// As [`Builder::spawn`].
@@ -155,7 +159,9 @@ impl Builder {
     }
 }
 
-/// Owns the right to join a thread of a [`scope`]; dropping it leaves that to the scope.
+/// Owns the permission to join a thread of a [`scope`].
+///
+/// If the handle is dropped, the end of the scope waits for the thread, and panics if the thread did.
 ///
 /// ```
 /// let numbers = [1, 2, 3];
@@ -181,10 +187,10 @@ impl<'scope, T> ScopedJoinHandle<'scope, T> {
         }
     }
 
-    /// Waits for the thread and returns what its closure left; as [`JoinHandle::join`].
+    /// Waits for the thread to finish and returns its result, as [`JoinHandle::join`].
     ///
     /// # Errors
-    /// The closure panicked. The scope does not panic for it any more.
+    /// The closure panicked: the payload of the panic. The scope does not panic for it any more.
     ///
     /// ```
     /// rawthread::scope(|s| {
@@ -196,8 +202,7 @@ impl<'scope, T> ScopedJoinHandle<'scope, T> {
         self.data.mark_handled(self.handle.join())
     }
 
-    /// [`ScopedJoinHandle::join`] if that need not wait, else the handle; as
-    /// [`JoinHandle::try_join`].
+    /// Joins the thread if it is done; else returns the handle. As [`JoinHandle::try_join`].
     ///
     /// # Errors
     /// The thread is not done: the handle.
@@ -214,7 +219,7 @@ impl<'scope, T> ScopedJoinHandle<'scope, T> {
         Self::map_joined(handle.try_join(), data)
     }
 
-    /// [`ScopedJoinHandle::join`] within `timeout`, else the handle; as
+    /// Joins the thread if it is done within `timeout`; else returns the handle. As
     /// [`JoinHandle::join_timeout`].
     ///
     /// # Errors
@@ -234,7 +239,7 @@ impl<'scope, T> ScopedJoinHandle<'scope, T> {
         Self::map_joined(handle.join_timeout(timeout), data)
     }
 
-    /// [`ScopedJoinHandle::join`] until `deadline`, else the handle; as
+    /// Joins the thread if it is done before `deadline`; else returns the handle. As
     /// [`JoinHandle::join_deadline`]. Feature `std`.
     ///
     /// # Errors
@@ -258,7 +263,7 @@ impl<'scope, T> ScopedJoinHandle<'scope, T> {
         Self::map_joined(handle.join_deadline(deadline), data)
     }
 
-    /// The thread this handle is of.
+    /// Returns the [`Thread`] of this handle.
     ///
     /// ```
     /// rawthread::scope(|s| {
@@ -270,7 +275,7 @@ impl<'scope, T> ScopedJoinHandle<'scope, T> {
         self.handle.thread()
     }
 
-    /// Whether a join will not wait; as [`JoinHandle::is_finished`].
+    /// Returns whether a join will not wait, as [`JoinHandle::is_finished`].
     ///
     /// ```
     /// rawthread::scope(|s| {
@@ -284,7 +289,7 @@ impl<'scope, T> ScopedJoinHandle<'scope, T> {
         self.handle.is_finished()
     }
 
-    /// The thread's id in the kernel; as [`JoinHandle::tid`].
+    /// Returns the thread's id in the kernel, as [`JoinHandle::tid`].
     ///
     /// ```
     /// rawthread::scope(|s| {

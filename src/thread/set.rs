@@ -1,5 +1,5 @@
 //! A set of threads, joined in the order in which they end.
-#![allow(unsafe_code, reason = "keeps handles of one type in cells of none")]
+#![allow(unsafe_code, reason = "keeps typed handles in untyped entries")]
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -22,13 +22,16 @@ use crate::error::Error;
 use crate::runtime::record::ThreadRef;
 use crate::runtime::{Rt, Runtime};
 
-/// A set of threads with results of one type. Whoever ends first is joined first, and to wait for
-/// any of many is one sleep however many they are.
+/// A set of threads with results of one type, joined in the order in which they end.
 ///
-/// Dropping the set detaches its threads, as dropping a [`JoinHandle`] does: they run on, and what
-/// they return is dropped. To wait for them instead, join until [`JoinSet::join_next`] says `None`.
+/// The wait for any of the threads is one sleep, however many there are.
+///
+/// Dropping the set detaches its threads, as dropping a [`JoinHandle`] does: they run on, and their
+/// results are dropped. To wait for them instead, join until [`JoinSet::join_next`] returns `None`.
 ///
 /// Needs no allocator but for `join_all`.
+///
+/// # Examples
 ///
 /// ```
 /// use rawthread::JoinSet;
@@ -46,9 +49,9 @@ use crate::runtime::{Rt, Runtime};
 pub struct JoinSet<T> {
     /// From the first spawn on.
     shared: Option<&'static ArenaEntry<SetShared>>,
-    /// Collected but not yet joined: the number of the first to have ended; 0 for none.
+    /// Collected but not yet joined: the id of the first to have ended; 0 for none.
     finished_head: u32,
-    /// The newest of all members; 0 for none.
+    /// The id of the newest of all entries; 0 for none.
     newest: u32,
     len: usize,
     /// The process, by [`Runtime::fork_generation`], of the first spawn.
@@ -57,7 +60,7 @@ pub struct JoinSet<T> {
 }
 
 impl<T> JoinSet<T> {
-    /// A set without threads. Takes no memory before the first spawn.
+    /// Creates a set without threads. Takes no memory before the first spawn.
     ///
     /// ```
     /// let set = rawthread::JoinSet::<u8>::new();
@@ -74,7 +77,7 @@ impl<T> JoinSet<T> {
         }
     }
 
-    /// How many threads are in the set: spawned, and not yet joined.
+    /// Returns the number of threads in the set: those spawned and not yet joined.
     ///
     /// ```
     /// let mut set = rawthread::JoinSet::new();
@@ -87,7 +90,7 @@ impl<T> JoinSet<T> {
         self.len
     }
 
-    /// Whether no thread is in the set.
+    /// Returns whether no thread is in the set.
     ///
     /// ```
     /// let mut set = rawthread::JoinSet::new();
@@ -98,7 +101,7 @@ impl<T> JoinSet<T> {
         self.len == 0
     }
 
-    /// Makes a thread of this set with the defaults of [`Builder::new`].
+    /// Spawns a thread of this set with the defaults of [`Builder::new`].
     ///
     /// # Panics
     /// Where [`JoinSet::spawn_with`] returns an error.
@@ -120,7 +123,7 @@ impl<T> JoinSet<T> {
         }
     }
 
-    /// Makes a thread of this set as `builder` says.
+    /// Spawns a thread of this set with the settings of `builder`.
     ///
     /// # Errors
     /// As [`Builder::spawn`].
@@ -169,14 +172,14 @@ impl<T> JoinSet<T> {
         }
     }
 
-    /// Waits for the thread that ends first of those not yet joined, and returns what it left, as
-    /// [`JoinHandle::join`] does; `None` if the set is empty. Threads that have ended already come
-    /// in the order in which they did.
+    /// Waits for the first thread to end of those not yet joined, and returns its result, as
+    /// [`JoinHandle::join`] does; `None` if the set is empty.
     ///
-    /// One sleep at most, and none while threads have ended that were not yet joined.
+    /// Threads that have ended already are joined in the order in which they did. Sleeps once at
+    /// most, and not while there are such threads.
     ///
     /// # Panics
-    /// In the child of a fork, if all threads of the set are the parent's and had not ended at the
+    /// In the child of a `fork(2)`, if all threads of the set are the parent's and had not ended at the
     /// fork: they do not exist in the child.
     ///
     /// ```
@@ -206,7 +209,8 @@ impl<T> JoinSet<T> {
         }
     }
 
-    /// What the next thread left if one has ended that was not yet joined, else `None`.
+    /// Joins a thread if one has ended that was not yet joined, and returns its result; else returns
+    /// `None`. Does not block.
     ///
     /// ```
     /// let mut set = rawthread::JoinSet::new();
@@ -229,7 +233,7 @@ impl<T> JoinSet<T> {
         Some(self.remove(entry).join())
     }
 
-    /// Waits for all threads of the set and returns what they left, in the order in which they
+    /// Waits for all threads of the set and returns their results, in the order in which the threads
     /// ended. The set is empty then and can be used again. Feature `alloc`.
     ///
     /// ```
@@ -247,7 +251,7 @@ impl<T> JoinSet<T> {
         results
     }
 
-    /// Whether any member is a thread that can still end here.
+    /// Whether any thread of the set is one of this process, which can still end.
     fn has_threads_of_this_process(&self) -> bool {
         let mut number = self.newest;
         while number != 0 {
@@ -262,7 +266,7 @@ impl<T> JoinSet<T> {
         false
     }
 
-    /// Enters a new thread among all members.
+    /// Links the entry of a new thread into the list of all entries.
     fn insert(&mut self, entry: &'static ArenaEntry<SetEntry>, spawned: RawHandle<T>) {
         entry
             .record
@@ -283,7 +287,7 @@ impl<T> JoinSet<T> {
         self.len += 1;
     }
 
-    /// Takes a thread out of all members, lets go of its place, and makes its parts a handle.
+    /// Unlinks and releases an entry, and makes its parts a handle.
     fn remove(&mut self, entry: &'static ArenaEntry<SetEntry>) -> JoinHandle<T> {
         let (next, prev) = (
             entry.next.load(Ordering::Relaxed),
@@ -297,8 +301,8 @@ impl<T> JoinSet<T> {
             ENTRIES.entry(prev).next.store(next, Ordering::Relaxed);
         }
         self.len -= 1;
-        // SAFETY: `insert` left the parts of a `RawHandle<T>` of this set's type; the member is
-        // taken out here, so they are put together once.
+        // SAFETY: `insert` left the parts of a `RawHandle<T>` of this set's type; the entry is
+        // unlinked here, so they are put together once.
         let handle = unsafe {
             JoinHandle::new(RawHandle {
                 record: ThreadRef::from_raw(entry.record.load(Ordering::Relaxed)),
@@ -313,7 +317,7 @@ impl<T> JoinSet<T> {
 
 impl<T> Drop for JoinSet<T> {
     fn drop(&mut self) {
-        /// Goes on where a result's own drop panicked.
+        /// Goes on where the drop of a result panicked.
         struct Detach<'a, T>(&'a mut JoinSet<T>);
         impl<T> Detach<'_, T> {
             fn all(&mut self) {

@@ -66,10 +66,12 @@ static IDLE_STACK: CachePadded<FreeList> = CachePadded::new(FreeList::new());
 /// How long an idle worker waits for a task, in nanoseconds.
 static IDLE_TIME: AtomicU64 = AtomicU64::new(10_000_000_000);
 
-/// Runs `f` on an idle thread of this module's if there is one, else on a new one.
+/// Runs `f` on an idle worker if there is one, else on a new one, and returns its handle.
+///
+/// Dropping the handle detaches the task, as with [`crate::spawn`].
 ///
 /// # Panics
-/// Where a thread is needed and cannot be made, as [`crate::spawn`].
+/// Where a worker is needed and cannot be made, as [`crate::spawn`].
 ///
 /// ```
 /// for n in 0..100 {
@@ -87,7 +89,7 @@ where
     }
 }
 
-/// As [`spawn`](fn@spawn), with an error instead of a panic.
+/// Runs `f` as [`spawn`](fn@spawn) does, but returns an error where that panics.
 ///
 /// # Errors
 /// As [`Builder::spawn`].
@@ -141,8 +143,9 @@ where
     }))
 }
 
-/// Sets how long an idle thread waits for a task before it ends; 10 seconds unless set. Threads
-/// that are idle already keep the time they began with.
+/// Sets how long an idle worker waits for a task before it exits; 10 seconds unless set.
+///
+/// Workers that are idle already keep the time that was set when they became idle.
 ///
 /// ```
 /// rawthread::warm::set_idle_time(std::time::Duration::from_secs(1));

@@ -1,5 +1,5 @@
 //! What a thread does, from its first instruction to its last.
-#![allow(unsafe_code, reason = "stands between the kernel and the closure")]
+#![allow(unsafe_code, reason = "is called by the kernel and calls the closure")]
 
 use core::mem;
 use core::ptr::NonNull;

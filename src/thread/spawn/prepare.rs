@@ -23,7 +23,7 @@ use crate::thread::join::exit_observer::ExitObserver;
 /// What every thread shares with its spawner, and what the kernel is to write for it.
 const FLAGS: CloneFlags = Preset::RAWTHREAD.flags;
 
-/// Makes a thread that runs `closure`.
+/// Spawns a thread that runs `closure`.
 ///
 /// Everything that can fail happens here, in the spawner, or is reported here before the closure
 /// runs.
@@ -248,7 +248,7 @@ impl<'a> PreparedThread<'a> {
                 }
                 match errno {
                     Errno::EAGAIN | Errno::ENOMEM => diagnosis::clone_error(errno),
-                    errno if self.on_donor => Error::from_operation(&LAUNCH, errno),
+                    errno if self.on_donor => Error::from_operation(&CREATE_ON_DONOR, errno),
                     errno => diagnosis::refused(CloneFlags::from_bits_retain(request.flags), errno)
                         .unwrap_or(Error::from_operation(&CLONE, errno)),
                 }
@@ -296,7 +296,7 @@ static CLONE: Operation = Operation {
     },
 };
 
-static LAUNCH: Operation = Operation {
+static CREATE_ON_DONOR: Operation = Operation {
     name: "pthread_create",
     purpose: "have libc make the first thread on its memory",
     hint: |_| "See pthread_create(3), and clone(2) if a sandbox or an emulator is in force.",
