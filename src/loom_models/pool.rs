@@ -12,7 +12,7 @@ use loom::thread;
 
 /// A handoff, and the cell that it is a part of.
 struct IdleWorker {
-    handoff: FutexHandoff,
+    handoff: FutexHandoff<IdleWorker>,
     /// 1: on the list of idle threads.
     listed: AtomicU32,
     /// What a task's packet holds; loom reports accesses that are not ordered.
@@ -47,7 +47,7 @@ impl IdleWorker {
         // SAFETY: the pointer is valid; loom panics if an access is not ordered with this.
         self.packet.with_mut(|packet| unsafe { *packet = value });
         self.handoff
-            .send(Message::Run(core::ptr::from_ref(self).cast_mut().cast()))
+            .send(Message::Run(core::ptr::NonNull::from(self)))
     }
 
     /// Thread: lies down, and reads the packet it gets.
@@ -57,7 +57,7 @@ impl IdleWorker {
         self.listed.store(1, Release);
         match self.handoff.wait(time)? {
             Message::Run(packet) => {
-                assert_eq!(packet.addr(), core::ptr::from_ref(self).addr());
+                assert_eq!(packet, core::ptr::NonNull::from(self));
                 // SAFETY: the pointer is valid; loom panics if a write is not ordered with this.
                 Some(self.packet.with(|packet| unsafe { *packet }))
             }

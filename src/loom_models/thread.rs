@@ -3,7 +3,7 @@
 use super::explore::{RaceCell, explore};
 use crate::runtime::state::{DetachOutcome, LastUser, ResultOwner, State};
 use crate::thread::join::completion_queue::CompletionQueue;
-use crate::thread::scope::ScopeData;
+use crate::thread::join::scope_data::ScopeData;
 use loom::sync::Arc;
 use loom::sync::atomic::AtomicU32;
 use loom::sync::atomic::Ordering::Relaxed;

@@ -25,7 +25,7 @@ pub(crate) mod state;
 pub(crate) mod tls_values;
 
 pub(crate) use api::{CloneTls, Runtime};
-pub(crate) use chosen::{Rt, Slot};
+pub(crate) use chosen::{Rt, Slot, Tcb};
 #[cfg(not(feature = "hosted"))]
 pub use freestanding::init_main_thread;
 pub(crate) use name::Name;

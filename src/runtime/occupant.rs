@@ -10,7 +10,7 @@
 
 use core::ptr;
 
-use super::record::{RecordPtr, ThreadInner};
+use super::record::ThreadInner;
 use crate::arena::{ArenaEntry, Zeroable};
 use crate::stack::slot::{Slot, SlotRef};
 
@@ -49,13 +49,4 @@ pub(crate) unsafe fn slot_of<T: Zeroable>(record: &ThreadInner) -> Option<SlotRe
             .cast::<ArenaEntry<Slot<T>>>()
             .as_ref()
     }
-}
-
-/// The record behind an address.
-///
-/// # Safety
-/// `raw` came from [`ThreadRef::into_raw`](super::record::ThreadRef::into_raw).
-pub(crate) unsafe fn record_at(raw: RecordPtr) -> &'static ThreadInner {
-    // SAFETY: a record is permanent memory.
-    unsafe { &*raw }
 }

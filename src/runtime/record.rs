@@ -195,6 +195,16 @@ impl ThreadRef {
         ptr::from_ref(entry)
     }
 
+    /// The address under which a runtime remembers it, without the reference.
+    pub(crate) fn as_raw(&self) -> RecordPtr {
+        ptr::from_ref(self.0)
+    }
+
+    /// The record, which is permanent memory.
+    pub(crate) fn inner(&self) -> &'static ThreadInner {
+        self.0
+    }
+
     /// Takes the reference back.
     ///
     /// # Safety

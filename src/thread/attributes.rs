@@ -1,4 +1,4 @@
-//! What a thread begins with that `std::thread` cannot give.
+//! Attributes of a new thread that `std::thread::Builder` does not have.
 #![allow(unsafe_code, reason = "declares contracts")]
 
 use super::builder::Builder;
@@ -9,12 +9,13 @@ use super::signals::SignalSet;
 use crate::error::Error;
 use crate::flags::CloneFlags;
 
-/// In force before the closure's first instruction; a failure is `spawn`'s own error, and the
-/// thread is gone then.
+/// Attributes of the new thread. They are in force before the closure's first instruction; if one
+/// cannot be set, `spawn` returns the error and the thread has exited.
 impl Builder {
-    /// The processors that the thread may use (`sched_setaffinity(2)`); those that are offline, or
-    /// outside the process's cpuset, are left out. `spawn` fails if none is left, or the set is
-    /// empty.
+    /// Sets the processors that the thread may use (`sched_setaffinity(2)`).
+    ///
+    /// Those that are offline, or outside the process's cpuset, are left out. `spawn` fails if none
+    /// is left, or the set is empty.
     ///
     /// ```
     /// use rawthread::{Builder, CpuSet};
@@ -30,7 +31,7 @@ impl Builder {
         self
     }
 
-    /// Policy and priority (`sched_setattr(2)`).
+    /// Sets the scheduling policy and priority (`sched_setattr(2)`, `sched(7)`).
     ///
     /// ```
     /// use rawthread::{Builder, ErrorKind, Scheduling};
@@ -43,7 +44,7 @@ impl Builder {
         self
     }
 
-    /// The signals that the thread has masked (`pthread_sigmask(3)`); without this it begins with
+    /// Sets the signals that the thread blocks (`pthread_sigmask(3)`); without this it begins with
     /// its spawner's mask.
     ///
     /// No handler runs on the new thread for a signal in the set, from its very beginning.
@@ -60,9 +61,10 @@ impl Builder {
         self
     }
 
-    /// Runs `f` in the new thread before the closure, after the other settings are in force; its
-    /// error is `spawn`'s, and a panic becomes one (step `before_start`, ECANCELED). `spawn`
-    /// returns when `f` has. Of a `std::io::Error` only the errno is kept, EIO if it has none.
+    /// Runs `f` in the new thread before the closure, after the other attributes are in force.
+    ///
+    /// `spawn` returns when `f` has. It returns the error of `f`, and for a panic in `f` an error
+    /// too (operation `before_start`, ECANCELED). Of a `std::io::Error` only the errno is kept, EIO if it has none.
     ///
     /// Called more than once, the functions run in that order until one fails.
     ///
@@ -117,10 +119,10 @@ impl Builder {
     ///   the thread's result;
     /// * what the closure captures may be used by it, for its copy was made at the clone; but
     ///   dropping it closes only the thread's copy, and the spawner's stays open until the process
-    ///   ends or somebody closes it there by number;
+    ///   ends or other code closes it there by number;
     /// * libraries that keep descriptors in statics (event loops, loggers that open files) must
     ///   not be used from both sides. Standard input, output and error are safe: they are the same
-    ///   in both tables unless somebody replaces them.
+    ///   in both tables unless one side replaces them.
     ///
     /// ```
     /// use std::os::fd::AsRawFd;
@@ -138,22 +140,24 @@ impl Builder {
         self
     }
 
-    /// Puts the thread's frames on memory of the caller's own (huge pages, a NUMA node, an arena);
-    /// `stack_size` and `guard_size` then have no meaning, and there is no guard. The thread
-    /// control block stays on memory of this crate's. `pthread_getattr_np` tells the truth of the
-    /// thread; with a libc where that cannot be had, `spawn` is `Unsupported`.
+    /// Puts the thread's frames on memory of the caller's own (huge pages, a NUMA node, an arena).
+    ///
+    /// `stack_size` and `guard_size` then have no meaning, and there is no guard. The thread control
+    /// block stays on memory of this crate's. `pthread_getattr_np(3)` reports the caller's memory as
+    /// the thread's stack; with a libc where that cannot be set, `spawn` fails as `Unsupported`.
     ///
     /// # Safety
-    /// `[address, address + len)` must be writable memory that nobody else uses from now until the
-    /// thread was joined by its handle (the end of a scope is too early), or for ever if it was
-    /// not, or if it panicked with the feature `panic-thread`, for others may refer to its frames.
+    /// `[address, address + len)` must be writable memory that is used for nothing else from now
+    /// until the thread was joined by its handle (the end of a scope is too early). If it is never
+    /// joined, or if it panicked with the feature `panic-thread`, which leaves references to its
+    /// frames in use, the memory must stay the thread's until the process ends.
     /// It must be large enough for the closure: running over its end is undefined. 16 KiB is
     /// little; panicking alone needs some 8 KiB.
     ///
     /// ```
     /// let mut memory = vec![0u8; 256 * 1024];
     /// let builder = rawthread::Builder::new();
-    /// // SAFETY: the vector is used by nobody else and outlives the join.
+    /// // SAFETY: the vector is used for nothing else and outlives the join.
     /// let builder = unsafe { builder.stack(memory.as_mut_ptr(), memory.len()) };
     /// let range = memory.as_ptr_range();
     /// let (low, high) = (range.start as usize, range.end as usize);

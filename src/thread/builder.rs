@@ -1,40 +1,26 @@
-//! What a thread is asked to be.
+//! Configures and spawns a thread.
 #![allow(unsafe_code, reason = "offers an unchecked spawn")]
 
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
-use core::time::Duration;
 
 use super::join::exit_observer::ExitObserver;
 use super::join::handle::JoinHandle;
 use super::signals::SignalSet;
-use super::spawn::prepare;
+use super::spawn::config::{Options, Retry};
 use super::spawn::setup::StartupActions;
+use super::spawn::{caller_stack, prepare};
 use crate::error::Error;
 use crate::flags::CloneFlags;
 use crate::runtime::Name;
 use crate::stack::{cache, layout};
-use crate::sys::signal::SigSet;
-use crate::sys::{Errno, sched};
 
-/// Everything that can be asked of a thread before it exists.
-pub(super) struct Options<'a> {
-    pub(super) name: Name,
-    pub(super) stack_size: usize,
-    pub(super) guard_size: usize,
-    pub(super) retry: Retry,
-    /// Lowest address and length of the caller's own stack.
-    pub(super) stack: Option<(usize, usize)>,
-    /// What is not shared with the spawner although threads usually share it.
-    pub(super) unshared: CloneFlags,
-    pub(super) mask: Option<SigSet>,
-    pub(super) actions: &'a mut StartupActions,
-    pub(super) observer: ExitObserver,
-}
-
-/// A thread to be: its name, its memory, what to do at a limit.
+/// Configures and spawns a thread: its name, its stack, its attributes, and what to do at a limit.
 ///
-/// Mirrors `std::thread::Builder` and goes on from there.
+/// Has the methods of `std::thread::Builder` and more. Each method takes and returns the builder;
+/// [`spawn`](Builder::spawn) makes the thread and returns a [`JoinHandle`], or an
+/// [`Error`](crate::Error) that names the limit or rule that refused it. The free function
+/// [`spawn`](fn@crate::spawn) does the same with the defaults and panics instead.
 ///
 /// ```
 /// let thread = rawthread::Builder::new()
@@ -44,7 +30,7 @@ pub(super) struct Options<'a> {
 /// assert_eq!(thread.join().unwrap(), Some(6));
 /// # Ok::<(), rawthread::Error>(())
 /// ```
-#[must_use = "a builder makes a thread only when it is told to spawn"]
+#[must_use = "a builder makes a thread only when `spawn` is called"]
 pub struct Builder {
     #[cfg(feature = "alloc")]
     name: Option<alloc::string::String>,
@@ -69,8 +55,8 @@ impl fmt::Debug for Builder {
     }
 }
 
-// SAFETY: std's is; the step before the start is called by value only, so a shared builder reveals
-// nothing of it.
+// SAFETY: std's is; the function of `before_start` is called by value only, so a shared builder
+// gives no access to it.
 unsafe impl Sync for Builder {}
 // std's is; what unwinding finds of a builder is dropped whole.
 impl UnwindSafe for Builder {}
@@ -83,8 +69,8 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// A thread without a name, with the default stack and guard: 2 MiB (with std
-    /// `RUST_MIN_STACK`, if it is set) and one page.
+    /// Creates the configuration of a thread without a name, with the default stack and guard:
+    /// 2 MiB (with std `RUST_MIN_STACK`, if it is set) and one page.
     ///
     /// ```
     /// let builder = rawthread::Builder::new();
@@ -104,15 +90,17 @@ impl Builder {
         }
     }
 
-    /// Names the thread: [`Thread::name`](super::Thread::name) tells all of it, the kernel keeps
-    /// the first 15 bytes (`/proc/self/task/TID/comm`, `prctl(2)` PR_SET_NAME). Without the feature
-    /// `alloc` it takes a `&'static str` of at most 63 bytes, and `spawn` refuses longer ones;
+    /// Names the thread.
+    ///
+    /// [`Thread::name`](super::Thread::name) returns the whole name; the kernel keeps the first 15
+    /// bytes (`/proc/self/task/TID/comm`, `prctl(2)` PR_SET_NAME). The name must not contain a NUL
+    /// byte: [`spawn`](Builder::spawn) panics then, as std's does. Without the feature `alloc` it takes a `&'static str` of at most 63 bytes, and `spawn` refuses longer ones;
     /// `"io".into()` is either.
     ///
     /// std's panic message says `<unnamed>` and the thread's id: std offers no way to name a thread
     /// that it did not make, and a library cannot put a panic hook in front of the program's without
-    /// losing one that is set at that moment. A program that wants names says so before it has
-    /// threads:
+    /// losing one that is set at that moment. A program that wants names in panic messages sets a
+    /// hook before it has threads:
     ///
     /// ```
     /// # #[cfg(feature = "std")] {
@@ -137,9 +125,11 @@ impl Builder {
         self
     }
 
-    /// Names the thread: [`Thread::name`](super::Thread::name) tells all of it, the kernel keeps
-    /// the first 15 bytes (`/proc/self/task/TID/comm`, `prctl(2)` PR_SET_NAME). Without an
-    /// allocator a name has at most 63 bytes.
+    /// Names the thread.
+    ///
+    /// [`Thread::name`](super::Thread::name) returns the whole name; the kernel keeps the first 15
+    /// bytes (`/proc/self/task/TID/comm`, `prctl(2)` PR_SET_NAME). The name must not contain a NUL
+    /// byte: [`spawn`](Builder::spawn) panics then. Without an allocator a name has at most 63 bytes.
     ///
     /// ```
     /// let thread = rawthread::Builder::new().name("io").spawn(rawthread::current)?;
@@ -152,9 +142,11 @@ impl Builder {
         self
     }
 
-    /// At least this many bytes of stack for the thread's frames; the thread control block and
-    /// thread-locals come on top. With std the default is `RUST_MIN_STACK` or 2 MiB, as
-    /// `std::thread`'s.
+    /// Sets the least size of the thread's stack, in bytes.
+    ///
+    /// All of it is for the thread's frames; the thread control block and thread-locals come on top.
+    /// The default is 2 MiB, or with std the environment variable `RUST_MIN_STACK`, as
+    /// `std::thread`'s. Memory is taken from the system as it is touched (`mmap(2)`).
     ///
     /// ```
     /// let thread = rawthread::Builder::new().stack_size(16 << 20).spawn(|| {
@@ -169,10 +161,11 @@ impl Builder {
         self
     }
 
-    /// At least this many bytes below the stack that fault when touched, rounded up to a power of
-    /// two of pages. The default is one page, and so is the least: 0 asks for one page too, unlike
-    /// in `pthread_attr_setguardsize(3)`, for without a guard a recursion in safe code would write
-    /// into the stack of another thread.
+    /// Sets the least size of the guard below the stack, in bytes: memory that faults when touched.
+    ///
+    /// Rounded up to a power of two of pages. The default is one page, and so is the least: 0 asks
+    /// for one page too, unlike in `pthread_attr_setguardsize(3)`, for without a guard a recursion in
+    /// safe code would write into the stack of another thread.
     ///
     /// A frame larger than the guard can step over it where code is compiled without stack
     /// probes; Rust's own code has them.
@@ -187,8 +180,8 @@ impl Builder {
         self
     }
 
-    /// Whether and how to try again when the kernel says EAGAIN, which it does at limits that
-    /// other threads' ends may lift.
+    /// Sets whether and how to try again when the kernel reports EAGAIN (`clone(2)`), which it does
+    /// at limits that the ends of other threads may lift. The default is [`Retry::NEVER`].
     ///
     /// ```
     /// use rawthread::Retry;
@@ -203,11 +196,15 @@ impl Builder {
         self
     }
 
-    /// Makes the thread.
+    /// Spawns a thread that runs `f`, and returns its handle.
+    ///
+    /// The thread may outlive its spawner, for which reason closure and result are `'static`;
+    /// [`spawn_scoped`](Builder::spawn_scoped) spawns a thread that may borrow. It is detached when the
+    /// handle is dropped. See [`spawn`](fn@crate::spawn).
     ///
     /// # Errors
     /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) at every limit, named with its value: the
-    /// process lives on, and the closure is dropped.
+    /// process goes on, and the closure is dropped.
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for sizes that no address space
     /// holds. [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where the process's libc
     /// cannot be served. Once this has returned `Ok` the thread cannot fail to start.
@@ -230,7 +227,10 @@ impl Builder {
         unsafe { self.spawn_unchecked(f) }
     }
 
-    /// Makes a thread whose closure and result may borrow.
+    /// Spawns a thread whose closure and result may borrow, and returns its handle.
+    ///
+    /// As `std::thread::Builder::spawn_unchecked`. Prefer [`spawn_scoped`](Builder::spawn_scoped),
+    /// where the compiler checks the contract.
     ///
     /// # Errors
     /// As [`Builder::spawn`].
@@ -242,11 +242,11 @@ impl Builder {
     /// What the closure and its result borrow must outlive both the thread (until it is joined,
     /// its thread-local destructors included) and the result. With the feature `panic-thread`, a
     /// thread that panicked is one that never ends, joined or not: nothing in its frames was
-    /// dropped, and what it lent to others it never takes back.
+    /// dropped, and other threads may go on to use what it lent to them.
     ///
     /// ```
     /// let number = 7;
-    /// // SAFETY: the thread is joined before `number` goes.
+    /// // SAFETY: the thread is joined before `number` is dropped.
     /// let thread = unsafe { rawthread::Builder::new().spawn_unchecked(|| number + 1)? };
     /// assert_eq!(thread.join().unwrap(), 8);
     /// # Ok::<(), rawthread::Error>(())
@@ -273,7 +273,7 @@ impl Builder {
             ));
         }
         if self.stack.is_some() {
-            prepare::learn_of_own_stacks()?;
+            caller_stack::ensure_supported()?;
         }
         let name = match &self.name {
             None => Name::NONE,
@@ -291,7 +291,7 @@ impl Builder {
         Ok(Options {
             name,
             stack_size: match self.stack {
-                // The slot then holds the identity and the packet alone.
+                // The slot then holds the TCB and the packet alone.
                 Some(_) => 0,
                 None => self.stack_size.unwrap_or_else(default_stack_size),
             },
@@ -328,14 +328,42 @@ pub(super) fn default_stack_size() -> usize {
     layout::DEFAULT_STACK
 }
 
-/// Makes a thread with the defaults of [`Builder::new`].
+/// Spawns a thread that runs `f`, and returns its [`JoinHandle`].
+///
+/// The thread is detached when the handle is dropped: it runs on, and its result is dropped when it
+/// ends. [`JoinHandle::join`] waits for it and returns the result.
+///
+/// The bounds are those of `std::thread::spawn`. `'static`: the thread may run for as long as the
+/// process, so it must own what it uses; threads of a [`scope`](fn@crate::scope) may borrow. `Send`:
+/// the closure passes from this thread to the new one, and the result back.
+///
+/// A panic in `f` unwinds and ends the thread; the join returns its payload. Without the feature
+/// `std` nothing unwinds, and a panic ends the process, or with the feature `panic-thread` the thread
+/// alone. All threads end with the process: when `main` returns, or `exit` is called, a thread that
+/// still runs is stopped where it is, without a destructor.
+///
+/// The new thread inherits the signal mask, CPU affinity, scheduling and floating-point environment
+/// of its spawner (`clone(2)`). Use [`Builder`] to give it a name, another stack size or attributes
+/// of its own, and to handle errors.
 ///
 /// # Panics
 /// Where [`Builder::spawn`] returns an error, as `std::thread::spawn`.
 ///
+/// # Examples
+///
 /// ```
 /// let thread = rawthread::spawn(|| 6 * 7);
 /// assert_eq!(thread.join().unwrap(), 42);
+/// ```
+///
+/// A thread that reports by a channel, and is detached:
+///
+/// ```
+/// use std::sync::mpsc;
+///
+/// let (sender, receiver) = mpsc::channel();
+/// rawthread::spawn(move || sender.send("hello").unwrap());
+/// assert_eq!(receiver.recv().unwrap(), "hello");
 /// ```
 #[track_caller]
 pub fn spawn<F, T>(f: F) -> JoinHandle<T>
@@ -346,62 +374,5 @@ where
     match Builder::new().spawn(f) {
         Ok(handle) => handle,
         Err(error) => panic!("failed to spawn thread: {error}"),
-    }
-}
-
-/// How often to try again when the kernel says EAGAIN, and how long to sleep before each try.
-///
-/// ```
-/// use rawthread::Retry;
-/// use std::time::Duration;
-///
-/// let retry = Retry::times(3, Duration::from_millis(1));
-/// assert_ne!(retry, Retry::NEVER);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retry {
-    times: u32,
-    pause: Duration,
-}
-
-impl Retry {
-    /// The first EAGAIN is the answer.
-    ///
-    /// ```
-    /// use rawthread::{Builder, Retry};
-    /// let thread = Builder::new().retry(Retry::NEVER).spawn(|| 1)?;
-    /// # thread.join().unwrap();
-    /// # Ok::<(), rawthread::Error>(())
-    /// ```
-    pub const NEVER: Self = Self::times(0, Duration::ZERO);
-
-    /// Up to `times` further tries, each after a sleep of `pause`.
-    ///
-    /// ```
-    /// # use rawthread::Retry;
-    /// assert_eq!(Retry::times(0, std::time::Duration::ZERO), Retry::NEVER);
-    /// ```
-    pub const fn times(times: u32, pause: Duration) -> Self {
-        Self { times, pause }
-    }
-
-    /// Runs `attempt` by this policy.
-    pub(super) fn run<T>(self, attempt: impl Fn() -> Result<T, Errno>) -> Result<T, Errno> {
-        let mut left = self.times;
-        loop {
-            match attempt() {
-                Err(Errno::EAGAIN) if left > 0 => {
-                    left -= 1;
-                    sched::sleep(self.pause);
-                }
-                answer => return answer,
-            }
-        }
-    }
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Self::NEVER
     }
 }

@@ -20,12 +20,12 @@ const MAX: usize = 8192;
 #[derive(Clone, PartialEq, Eq)]
 pub struct CpuSet {
     words: [u64; MAX / 64],
-    /// A number that no kernel can have was put in: spawn says so.
+    /// Whether a number was inserted that no kernel has: `spawn` returns the error.
     out_of_range: bool,
 }
 
 impl CpuSet {
-    /// The set without processors.
+    /// Creates a set without processors.
     ///
     /// ```
     /// assert!(rawthread::CpuSet::new().is_empty());
@@ -37,7 +37,7 @@ impl CpuSet {
         }
     }
 
-    /// The processors that the calling thread may use (`sched_getaffinity(2)`).
+    /// Returns the processors that the calling thread may use (`sched_getaffinity(2)`).
     ///
     /// # Errors
     /// EINVAL on a kernel built for more than 8192 processors.
@@ -53,7 +53,7 @@ impl CpuSet {
         Ok(set)
     }
 
-    /// Adds processor `cpu`. A number above 8191 makes the set unusable: `spawn` says so.
+    /// Adds processor `cpu`. A number above 8191 makes the set invalid: `spawn` returns the error.
     ///
     /// ```
     /// let mut set = rawthread::CpuSet::new();
@@ -67,7 +67,7 @@ impl CpuSet {
         }
     }
 
-    /// Whether processor `cpu` is in the set.
+    /// Returns whether processor `cpu` is in the set.
     ///
     /// ```
     /// assert!(!rawthread::CpuSet::new().contains(0));
@@ -78,7 +78,7 @@ impl CpuSet {
             .is_some_and(|word| word >> (cpu % 64) & 1 == 1)
     }
 
-    /// How many processors are in the set.
+    /// Returns the number of processors in the set.
     ///
     /// ```
     /// assert_eq!([5, 5, 6].into_iter().collect::<rawthread::CpuSet>().len(), 2);
@@ -90,7 +90,7 @@ impl CpuSet {
             .sum()
     }
 
-    /// Whether there is no processor in the set.
+    /// Returns whether no processor is in the set.
     ///
     /// ```
     /// assert!(rawthread::CpuSet::new().is_empty());
@@ -99,7 +99,7 @@ impl CpuSet {
         self.words.iter().all(|word| *word == 0)
     }
 
-    /// The numbers in the set, lowest first.
+    /// Iterates over the numbers in the set, lowest first.
     ///
     /// ```
     /// let set: rawthread::CpuSet = [3, 1].into_iter().collect();

@@ -1,4 +1,4 @@
-//! The thread one is in, and what every thread may ask of the machine.
+//! The calling thread: its handle, sleeping, yielding, and the parallelism it may use.
 
 use core::fmt;
 use core::num::NonZeroU64;
@@ -9,9 +9,10 @@ use crate::runtime;
 use crate::runtime::record::ThreadRef;
 use crate::sys::sched;
 
-/// A handle to a thread: to name it, tell it apart, and unpark it.
+/// A handle to a thread, with its id, its name and its parking token.
 ///
-/// Stays valid after the thread has ended.
+/// From [`current`], or from [`JoinHandle::thread`](crate::JoinHandle::thread). Cheap to clone, and
+/// valid after the thread has ended. It does not join the thread.
 ///
 /// ```
 /// let me = rawthread::current();
@@ -29,8 +30,10 @@ impl Thread {
         &self.0
     }
 
-    /// Gives the thread a token: its next [`park`](crate::park) returns at once, or the one it is
-    /// in returns now. Tokens do not add up. Safe to call from a signal handler.
+    /// Makes the thread's token available: its next [`park`](crate::park) returns at once, or the
+    /// one it is in returns now.
+    ///
+    /// Tokens do not add up. Async-signal-safe (`signal-safety(7)`).
     ///
     /// ```
     /// let parked = rawthread::spawn(rawthread::park);
@@ -41,7 +44,7 @@ impl Thread {
         self.0.unpark();
     }
 
-    /// The id of the thread in this process: never given twice.
+    /// Returns the id of the thread, which no other thread of the process ever has.
     ///
     /// ```
     /// let other = rawthread::spawn(|| rawthread::current().id());
@@ -51,7 +54,7 @@ impl Thread {
         ThreadId(self.0.id())
     }
 
-    /// The name it was given, if any; `"main"` for the main thread.
+    /// Returns the name that the thread was given, if any; `"main"` for the main thread.
     ///
     /// ```
     /// let thread = rawthread::Builder::new().name("sweeper".into()).spawn(|| ())?;
@@ -65,7 +68,7 @@ impl Thread {
     }
 }
 
-// std's is: what unwinding may leave half done is not in a thread's record.
+// std's is: unwinding leaves nothing half done in a thread's record.
 impl UnwindSafe for Thread {}
 impl RefUnwindSafe for Thread {}
 
@@ -78,7 +81,7 @@ impl fmt::Debug for Thread {
     }
 }
 
-/// Tells threads of this process apart; never reused, unlike the kernel's tid.
+/// A unique identifier of a thread in this process; never reused, unlike the kernel's tid.
 ///
 /// ```
 /// use std::collections::HashSet;
@@ -91,7 +94,9 @@ impl fmt::Debug for Thread {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ThreadId(NonZeroU64);
 
-/// The calling thread, whoever made it.
+/// Returns a handle to the calling thread.
+///
+/// Works in threads of this crate, of std, of libc, and in the main thread.
 ///
 /// # Panics
 /// Without memory for the record of a thread that this crate did not make.
@@ -105,23 +110,31 @@ pub fn current() -> Thread {
     Thread(runtime::current::current())
 }
 
-/// Whether the calling thread is unwinding because of a panic. Without std: whether its panic is
-/// being reported, which only the feature `panic-thread` knows.
+/// Returns whether the calling thread is unwinding because of a panic.
+///
+/// Without std: whether its panic is being reported, which only the feature `panic-thread` knows.
 ///
 /// ```
 /// assert!(!rawthread::panicking());
 /// ```
 #[must_use]
 pub fn panicking() -> bool {
-    #[cfg(feature = "std")]
-    return std::thread::panicking();
-    #[cfg(feature = "panic-thread")]
-    return crate::runtime::freestanding::is_panicking();
-    #[cfg(not(any(feature = "std", feature = "panic-thread")))]
-    return false;
+    is_panicking()
 }
 
-/// Lets another thread have the processor (`sched_yield(2)`).
+#[cfg(feature = "std")]
+use std::thread::panicking as is_panicking;
+
+#[cfg(feature = "panic-thread")]
+use crate::runtime::freestanding::is_panicking;
+
+/// A panic ends the process.
+#[cfg(not(any(feature = "std", feature = "panic-thread")))]
+fn is_panicking() -> bool {
+    false
+}
+
+/// Gives the processor to another thread that is ready to run, if there is one (`sched_yield(2)`).
 ///
 /// ```
 /// rawthread::yield_now();
@@ -130,7 +143,9 @@ pub fn yield_now() {
     sched::yield_now();
 }
 
-/// Sleeps for at least `duration` of CLOCK_MONOTONIC, signals notwithstanding.
+/// Sleeps for at least `duration` of CLOCK_MONOTONIC (`clock_nanosleep(2)`).
+///
+/// A signal whose handler returns does not end the sleep early.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -143,7 +158,7 @@ pub fn sleep(duration: Duration) {
     sched::sleep(duration);
 }
 
-/// [`sleep`] for this many milliseconds.
+/// Sleeps for at least `ms` milliseconds.
 ///
 /// ```
 /// # #![allow(deprecated)]
@@ -154,7 +169,7 @@ pub fn sleep_ms(ms: u32) {
     sleep(Duration::from_millis(ms.into()));
 }
 
-/// Sleeps until `deadline` has passed, signals notwithstanding; not at all if it has.
+/// Sleeps until `deadline` has passed; returns at once if it has.
 ///
 /// `std::thread::sleep_until` is not stable yet. Feature `std`.
 ///
@@ -172,7 +187,7 @@ pub fn sleep_until(deadline: std::time::Instant) {
     sleep(deadline.saturating_duration_since(std::time::Instant::now()));
 }
 
-/// How many threads can run at once: what affinity and control groups leave of the processors.
+/// Returns how many threads can run at once: CPUs available after affinity and cgroup quota.
 ///
 /// # Errors
 /// As `std::thread::available_parallelism`, which it is.
@@ -186,8 +201,9 @@ pub fn available_parallelism() -> std::io::Result<core::num::NonZero<usize>> {
     std::thread::available_parallelism()
 }
 
-/// How many processors the calling thread may use (`sched_getaffinity(2)`); CPU quotas of control
-/// groups are not looked at without std.
+/// Returns how many processors the calling thread may use (`sched_getaffinity(2)`).
+///
+/// Without std, CPU quotas of control groups are not taken into account.
 ///
 /// # Errors
 /// None today.

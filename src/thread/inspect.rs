@@ -1,4 +1,4 @@
-//! What a handle can tell and do about a running thread.
+//! What a handle reports of a running thread and does to it.
 #![allow(unsafe_code, reason = "none of it: only system calls on pinned tids")]
 
 use core::time::Duration;
@@ -41,7 +41,7 @@ static PIDFD: Operation = Operation {
     },
 };
 
-/// The memory under a thread, from [`JoinHandle::stack`]; all in bytes.
+/// Sizes of a thread's stack in bytes, from [`JoinHandle::stack`].
 ///
 /// ```
 /// let thread = rawthread::Builder::new().stack_size(1 << 20).spawn(rawthread::park)?;
@@ -77,7 +77,7 @@ pub struct Pidfd(OwnedFd);
 
 #[cfg(not(feature = "std"))]
 impl Pidfd {
-    /// The descriptor's number, which stays this value's.
+    /// Returns the descriptor's number, which this value keeps open.
     ///
     /// ```
     /// fn poll_this(descriptor: &rawthread::Pidfd) -> i32 {
@@ -91,7 +91,9 @@ impl Pidfd {
 }
 
 impl<T> JoinHandle<T> {
-    /// Sends a signal to this thread; never to another that the kernel gave its number to.
+    /// Sends a signal to the thread (`tgkill(2)`).
+    ///
+    /// It never reaches another thread that the kernel gave this one's number to.
     ///
     /// # Errors
     /// ESRCH if the thread has ended; EAGAIN at RLIMIT_SIGPENDING.
@@ -112,7 +114,7 @@ impl<T> JoinHandle<T> {
         })
     }
 
-    /// Processor time that the thread has used (`clock_gettime(2)`).
+    /// Returns the processor time that the thread has used (`clock_gettime(2)`).
     ///
     /// # Errors
     /// ESRCH if the thread has ended.
@@ -128,7 +130,7 @@ impl<T> JoinHandle<T> {
         self.with_pinned_tid(&CPU_TIME, sched::thread_cpu_time)
     }
 
-    /// A descriptor for the thread that polls readable when it has ended
+    /// Opens a descriptor for the thread that polls readable when it has ended
     /// (`pidfd_open(2)` with PIDFD_THREAD, Linux 6.9). Without the feature `std` it is a `Pidfd`.
     ///
     /// # Errors
@@ -151,7 +153,7 @@ impl<T> JoinHandle<T> {
         Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(number) })
     }
 
-    /// A descriptor for the thread that polls readable when it has ended
+    /// Opens a descriptor for the thread that polls readable when it has ended
     /// (`pidfd_open(2)` with PIDFD_THREAD, Linux 6.9).
     ///
     /// # Errors
@@ -176,7 +178,7 @@ impl<T> JoinHandle<T> {
             .map(OwnedFd::from_raw)
     }
 
-    /// The memory the thread stands on.
+    /// Returns the sizes of the thread's stack, and how much of it was used.
     ///
     /// ```
     /// let thread = rawthread::spawn(|| ());
@@ -194,9 +196,9 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    /// Has a thread of [`crate::warm`] end after this task: what was sent to it or opened for it
-    /// must not reach the next one. A signal that comes when the task's last handler has run would
-    /// wait for that.
+    /// Has a worker of [`crate::warm`] exit after this task: what was sent to it or opened for it
+    /// must not reach the next task. A signal that comes when the task's last handler has run would
+    /// stay pending for that.
     fn retire_worker_after_task(&self) {
         if self.is_pooled() {
             self.thread().record().state().request_exit();
@@ -244,9 +246,10 @@ fn high_water(low: usize, top: usize) -> usize {
     0
 }
 
-/// Bytes of stack between the calling thread's first frame and here; 0 where that is not known: on
-/// a signal stack, and without libc on the main thread if the feature `start` is not there or
-/// RLIMIT_STACK is unlimited.
+/// Returns how many bytes of its stack the calling thread uses, from its first frame to this call.
+///
+/// Returns 0 where that is not known: on a signal stack, and without libc on the main thread if the
+/// feature `start` is not there or RLIMIT_STACK is unlimited.
 ///
 /// ```
 /// let shallow = rawthread::stack_usage();

@@ -1,10 +1,10 @@
 //! Thread-locals with destructors, with and without std: [`local!`](crate::local!) and [`Local`].
 //!
-//! As std's `thread_local!`, for programs that have no std; in a program that has it they work all
-//! the same. A value is made when its thread first asks for it and dropped when the thread ends,
-//! the newest first. No allocator is needed, and no support of the linker or a libc.
+//! As std's `thread_local!`, for programs without std; they work in programs with std too. A value is
+//! made when its thread first uses it and dropped when the thread ends, the newest first. No
+//! allocator is needed, and no support of the linker or a libc.
 //!
-//! Threads of every making have them. The values of the main thread are dropped at the end of a
+//! Every thread of the process has them, also those that this crate did not make. The values of the main thread are dropped at the end of a
 //! program that started by the feature `start`, and not in a process with a libc. In a process
 //! with a libc, values of threads that the libc made are dropped by way of a pthread key.
 //!
@@ -36,8 +36,10 @@ use core::ptr::NonNull;
 use crate::runtime::current;
 use crate::runtime::tls_values::Lookup;
 
-/// Declares thread-locals: `static`s of type [`Local`](crate::local::Local), in the notation of
+/// Declares thread-local `static`s of type [`Local`](crate::local::Local), in the notation of
 /// `std::thread_local!`.
+///
+/// `const { ... }` as the initialiser has the value computed at compile time.
 ///
 /// ```
 /// use core::cell::{Cell, RefCell};
@@ -69,7 +71,8 @@ macro_rules! local {
     };
 }
 
-/// A value of type `T` for each thread; made by [`local!`](crate::local!).
+/// A thread-local key that owns a value of type `T` for each thread; made by
+/// [`local!`](crate::local!).
 ///
 /// ```
 /// use rawthread::local::Local;
@@ -89,7 +92,7 @@ pub struct Local<T: 'static> {
 // SAFETY: `init` is a function, the cell is never used, and each thread has its own value.
 unsafe impl<T: 'static> Sync for Local<T> {}
 
-/// The thread's value is being destroyed, or was.
+/// The error of [`Local::try_with`]: the thread's value is being destroyed, or was.
 ///
 /// ```
 /// use rawthread::local::{AccessError, Local};
@@ -113,7 +116,7 @@ impl fmt::Display for AccessError {
 impl core::error::Error for AccessError {}
 
 impl<T: 'static> Local<T> {
-    /// A thread-local whose value `init` makes in each thread that asks for it.
+    /// Creates a thread-local whose value `init` makes in each thread that uses it.
     ///
     /// ```
     /// static NAME: rawthread::local::Local<String> = rawthread::local::Local::new(String::new);
@@ -128,7 +131,7 @@ impl<T: 'static> Local<T> {
         }
     }
 
-    /// Calls `f` with the thread's value, which is made now if there is none.
+    /// Calls `f` with a reference to the thread's value, which is made first if there is none.
     ///
     /// # Panics
     /// If the value is being destroyed or was. Without memory for the value.
@@ -145,9 +148,9 @@ impl<T: 'static> Local<T> {
         }
     }
 
-    /// [`Local::with`] that does not panic when the value is gone.
+    /// Calls `f` as [`Local::with`] does, but returns an error when the value was destroyed.
     ///
-    /// A value whose type has no destructor is never gone.
+    /// A value whose type has no destructor is never destroyed.
     ///
     /// # Errors
     /// The value is being destroyed or was, so the calling code runs in a destructor of this value
@@ -189,8 +192,8 @@ impl<T: 'static> Local<T> {
             None => (self.init)(),
         };
         // `init` may have asked for the value itself and so made one: the later one wins, as in
-        // std. Nobody holds a reference to the earlier one, for no `with` is under way in which
-        // it was handed out.
+        // std. There is no reference to the earlier one, for no `with` is under way in which it was
+        // handed out.
         match look() {
             Lookup::Alive(value) => {
                 // SAFETY: as just argued.
@@ -236,7 +239,7 @@ impl<T: 'static> Local<Cell<T>> {
         self.init_or_store(Cell::new(value), |cell, new| cell.set(new.into_inner()));
     }
 
-    /// A copy of the thread's value.
+    /// Returns a copy of the thread's value.
     ///
     /// # Panics
     /// As [`Local::with`].
@@ -254,7 +257,7 @@ impl<T: 'static> Local<Cell<T>> {
         self.with(Cell::get)
     }
 
-    /// Takes the thread's value and leaves the default.
+    /// Takes the thread's value and leaves the default in its place.
     ///
     /// # Panics
     /// As [`Local::with`].
@@ -272,7 +275,7 @@ impl<T: 'static> Local<Cell<T>> {
         self.with(Cell::take)
     }
 
-    /// Puts a value in and returns the one that was there.
+    /// Replaces the thread's value and returns the old one.
     ///
     /// # Panics
     /// As [`Local::with`].
@@ -289,7 +292,7 @@ impl<T: 'static> Local<Cell<T>> {
 }
 
 impl<T: 'static> Local<RefCell<T>> {
-    /// Calls `f` with the value, borrowed.
+    /// Calls `f` with a shared borrow of the thread's value.
     ///
     /// # Panics
     /// If it is mutably borrowed; as [`Local::with`].
@@ -304,7 +307,7 @@ impl<T: 'static> Local<RefCell<T>> {
         self.with(|cell| f(&cell.borrow()))
     }
 
-    /// Calls `f` with the value, mutably borrowed.
+    /// Calls `f` with a mutable borrow of the thread's value.
     ///
     /// # Panics
     /// If it is borrowed; as [`Local::with`].
@@ -338,7 +341,7 @@ impl<T: 'static> Local<RefCell<T>> {
         });
     }
 
-    /// Takes the thread's value and leaves the default.
+    /// Takes the thread's value and leaves the default in its place.
     ///
     /// # Panics
     /// As [`Local::with_borrow_mut`].
@@ -356,7 +359,7 @@ impl<T: 'static> Local<RefCell<T>> {
         self.with(RefCell::take)
     }
 
-    /// Puts a value in and returns the one that was there.
+    /// Replaces the thread's value and returns the old one.
     ///
     /// # Panics
     /// As [`Local::with_borrow_mut`].

@@ -1,16 +1,13 @@
-//! THREADS: spawn, join, and what is known of the thread one is in.
+//! THREADS: spawning, joining, and what a thread knows of itself. From the bottom up:
 //!
-//! * [`spawn::packet`]: closure and result, in the slot's own memory.
-//! * [`spawn::prepare`]: from a [`Builder`] to a kernel thread;
-//!   [`spawn::entry`]: what that thread does, from its first instruction to its last.
-//!   `spawn::panic_handler`: how it ends where nothing unwinds.
-//! * [`spawn::setup`]: what is in force before the closure's first instruction.
-//! * [`join::exit_observer`]: who is told of a thread's end: a [`scope`](mod@scope) or a [`set`],
-//!   whose [`join::completion_queue`] it enters.
-//! * [`warm`], [`pool`]: threads that outlive their tasks.
-//! * [`local`]: thread-locals with destructors, with or without std.
-//! * [`builder`], [`attributes`], [`join::handle`], [`inspect`], [`park`], [`scope`](mod@scope):
-//!   the public face.
+//! * [`signals`], [`cpu_set`], [`scheduling`]: values that a builder takes.
+//! * [`current`], [`park`], [`local`]: the calling thread.
+//! * [`join`]: waiting for a thread's end, up to [`join::handle`].
+//! * [`spawn`](mod@spawn): from a builder's settings to a running thread.
+//! * [`builder`], [`attributes`], [`inspect`]: what a program asks of a thread.
+//! * [`scope`](mod@scope), [`set`]: many threads.
+//! * [`pool`], [`warm`]: kernel threads that run one task after another.
+//! * [`reserve`](mod@reserve): resources ahead of time, and back.
 
 mod attributes;
 mod backoff;
@@ -24,13 +21,13 @@ mod park;
 pub(crate) mod pool;
 mod reserve;
 mod scheduling;
-pub(crate) mod scope;
+mod scope;
 mod set;
 mod signals;
 mod spawn;
 pub mod warm;
 
-pub use builder::{Builder, Retry, spawn};
+pub use builder::{Builder, spawn};
 pub use cpu_set::CpuSet;
 #[cfg(feature = "std")]
 pub use current::sleep_until;
@@ -42,6 +39,9 @@ pub use current::{
 pub use inspect::Pidfd;
 pub use inspect::{StackInfo, stack_usage};
 pub use join::handle::JoinHandle;
+#[cfg(not(feature = "std"))]
+pub use join::result::Panicked;
+pub use join::result::Result;
 #[allow(deprecated, reason = "as above")]
 pub use park::{park, park_timeout, park_timeout_ms};
 pub use reserve::{reserve, trim};
@@ -49,14 +49,13 @@ pub use scheduling::Scheduling;
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use set::JoinSet;
 pub use signals::{Signal, SignalSet};
+pub use spawn::config::Retry;
 #[cfg(feature = "std")]
-pub(crate) use spawn::packet::__rust_begin_short_backtrace;
-#[cfg(not(feature = "std"))]
-pub use spawn::packet::Panicked;
-pub use spawn::packet::Result;
+pub(crate) use spawn::unwind::__rust_begin_short_backtrace;
 
-/// std's own thread-locals, which rawthreads have like any other: what `std::thread` names, so that
-/// `use rawthread as thread;` finds it here too. Feature `std`.
+/// std's own thread-locals, which work in threads of this crate as in any other. Feature `std`.
+///
+/// Re-exported so that code written for `std::thread` compiles after `use rawthread as thread;`.
 ///
 /// ```
 /// use rawthread as thread;

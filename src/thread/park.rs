@@ -1,11 +1,15 @@
-//! Parking: sleep until somebody unparks this thread.
+//! Parking: sleep until another thread unparks this one.
 
 use core::time::Duration;
 
 use crate::runtime::current;
 use crate::sys::futex::Deadline;
 
-/// Sleeps until the calling thread's token is there, and takes it. May return without one.
+/// Blocks until the calling thread's token is made available, and takes it.
+///
+/// Each thread has one token, which is not there at first; [`unpark`](crate::Thread::unpark) makes
+/// it available, and if it is there already `park` returns at once. May return without a token, so
+/// callers check their condition in a loop, as with `std::thread::park`. The wait is a `futex(2)`.
 ///
 /// What was written before [`unpark`](crate::Thread::unpark) is visible after the `park` it ends.
 ///
@@ -28,7 +32,7 @@ pub fn park() {
     current::current().park(None);
 }
 
-/// [`park`] for at most `timeout` of CLOCK_MONOTONIC.
+/// Blocks as [`park`] does, for at most `timeout` (CLOCK_MONOTONIC).
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -42,7 +46,7 @@ pub fn park_timeout(timeout: Duration) {
     current::current().park(Deadline::after(timeout));
 }
 
-/// [`park_timeout`] of this many milliseconds.
+/// Blocks as [`park_timeout`] does, for at most `ms` milliseconds.
 ///
 /// ```
 /// # #![allow(deprecated)]

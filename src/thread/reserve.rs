@@ -1,21 +1,22 @@
-//! Memory and identities ahead of time, and back when they are not needed.
+//! Preallocates thread resources; frees idle ones.
 
 use super::builder::default_stack_size;
+use super::pool::workers;
 use super::spawn::prepare::SIZE_OVERFLOW;
 use crate::arena::FreeList;
 use crate::error::Error;
 use crate::runtime::{Rt, Runtime, acquire, record};
 use crate::stack::cache;
 
-/// Prepares memory, identities and records for `n` threads of the default size, so that the next
-/// `n` spawns neither map memory nor have libc lay anything out, and can fail only in `clone`.
+/// Preallocates stacks, thread control blocks and records for `n` threads of the default size.
 ///
-/// What is idle already counts. Each costs what a thread on a new stack costs, and keeps some 8 KiB
+/// The next `n` spawns then neither map memory (`mmap(2)`) nor have libc lay out a thread control
+/// block, and can fail only in `clone(2)`. Resources that are idle already count. Each costs what a thread on a new stack costs, and keeps some 8 KiB
 /// of memory and the stack's address space.
 ///
 /// # Errors
 /// As [`Builder::spawn`](crate::Builder::spawn); what was prepared until then stays prepared.
-/// [`InvalidInput`](crate::ErrorKind::InvalidInput), and nothing prepared, above 4194304, the most
+/// [`InvalidInput`](crate::ErrorKind::InvalidInput), with nothing prepared, above 4194304, the most
 /// tasks that Linux can have.
 ///
 /// ```
@@ -35,13 +36,13 @@ pub fn reserve(n: usize) -> Result<(), Error> {
     }
     Rt::ensure_init()?;
     // Any small packet fits into what the size class rounds up.
-    let room = default_stack_size().saturating_add(Rt::tcb_reserve());
+    let stack_size = default_stack_size().saturating_add(Rt::tcb_reserve());
     let held = FreeList::new();
     // One after the other: all at once would save 3 of the 13 system calls that each costs, and
     // need as many tasks at a time, which a limit may not allow.
     let mut outcome = Ok(());
     for _ in 0..n {
-        match acquire::acquire_slot(room, cache::default_guard(), SIZE_OVERFLOW) {
+        match acquire::acquire_slot(stack_size, cache::default_guard(), SIZE_OVERFLOW) {
             Ok(slot) => held.push(slot),
             Err(error) => {
                 outcome = Err(error);
@@ -54,16 +55,16 @@ pub fn reserve(n: usize) -> Result<(), Error> {
     outcome.and_then(|()| record::reserve(n))
 }
 
-/// Unmaps the stacks of threads that have ended, which are kept for later threads, and ends idle warm
-/// threads. Running threads are not touched.
+/// Unmaps the stacks of threads that have ended, and has the idle workers of [`warm`](crate::warm)
+/// exit.
 ///
-/// A process keeps as many stacks as it had threads at once. With a libc, where idle ones come to more than 16 MiB,
-/// what threads left in them goes back to the system by itself, but for the top, some 40 KiB of
-/// each: 300 threads that touched 1 MiB each leave less than 24 MiB resident. It goes when threads are
-/// joined or end, not with time; up to 16 MiB of stacks, it stays. After `trim` nothing is resident, and
-/// the address space is not the process's any more either; some 200 bytes a thread remain. A spawn
-/// that meets a limit on memory, address space or map entries does the same by itself before it
-/// fails, with what [`reserve`] prepared as well.
+/// Stacks are kept for later threads: a process keeps as many as it had threads at once. Running
+/// threads are not touched. With a libc, while the idle stacks come to more than 16 MiB, the memory
+/// that threads touched in them returns to the system when threads are joined or end (not with time),
+/// but for the top, some 40 KiB of each: 300 threads that touched 1 MiB each leave less than 24 MiB
+/// resident. Up to 16 MiB of stacks stay resident. After `trim` nothing is resident or mapped; some
+/// 200 bytes a thread remain. A spawn that meets a limit on memory, address space or map entries does
+/// the same before it fails, with what [`reserve`] prepared as well.
 ///
 /// Costs about as much as spawning and joining a thread for each idle stack, and so does the next
 /// spawn on a new one.
@@ -77,7 +78,7 @@ pub fn reserve(n: usize) -> Result<(), Error> {
 /// ```
 pub fn trim() {
     if Rt::ensure_init().is_ok() {
-        super::pool::shutdown_idle();
+        workers::shutdown_idle();
         Rt::cache().trim(Rt::destroy_tcb);
     }
 }

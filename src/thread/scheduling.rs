@@ -24,12 +24,12 @@ pub enum Scheduling {
         /// The nice value, -20 to 19.
         nice: i32,
     },
-    /// SCHED_BATCH: time sharing for work that nobody waits for.
+    /// SCHED_BATCH: time sharing for work without a deadline, such as batch jobs.
     Batch {
         /// The nice value, -20 to 19.
         nice: i32,
     },
-    /// SCHED_IDLE: only what nobody else wants.
+    /// SCHED_IDLE: runs only when no other thread wants the processor.
     Idle,
     /// SCHED_FIFO: runs until it blocks. `priority` from 1 to 99; needs RLIMIT_RTPRIO or
     /// CAP_SYS_NICE.

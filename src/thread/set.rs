@@ -1,146 +1,37 @@
 //! A set of threads, joined in the order in which they end.
-#![allow(unsafe_code, reason = "keeps handles of one type in cells of none")]
+#![allow(unsafe_code, reason = "keeps typed handles in untyped entries")]
 
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem;
-use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
 
 use super::builder::Builder;
 use super::current::Thread;
-use super::join::completion_queue::CompletionQueue;
 use super::join::exit_observer::ExitObserver;
 use super::join::handle::JoinHandle;
+use super::join::result::Result;
+use super::join::set_entry::{ENTRIES, PendingEntry, SetEntry, SetShared, reverse};
 use super::join::spin;
-use super::spawn::packet::{self, PacketHeader, Result};
-use super::spawn::prepare::{self, RawHandle};
-use crate::arena::{Arena, ArenaEntry, FreeList, Zeroable};
-use crate::diagnosis;
+use super::spawn::packet::PacketHeader;
+use super::spawn::prepare;
+use super::spawn::raw_handle::RawHandle;
+use crate::arena::ArenaEntry;
 use crate::error::Error;
-use crate::primitive::atomic::AtomicU32 as Link;
-use crate::runtime::record::{ThreadInner, ThreadRef};
+use crate::runtime::record::ThreadRef;
 use crate::runtime::{Rt, Runtime};
 
-/// What a set and its threads share. Permanent memory, counted: a thread that outlives its set
-/// still finds the queue it was told of.
-struct SetShared {
-    queue: CompletionQueue,
-    /// The set, and each thread that has not entered the queue yet.
-    refs: AtomicU32,
-}
-
-/// One thread's place in a set. It has two owners, the set and the thread; the second to let go
-/// puts it on the free list.
+/// A set of threads with results of one type, joined in the order in which they end.
 ///
-/// The fields but `queue_link` and `half_released` are the set's, who writes them before the thread exists, or
-/// never shows them to it; they are atomics, used Relaxed, so that cells can be shared.
-pub(super) struct SetEntry {
-    /// In the queue: who entered before. Among the collected: who comes after.
-    queue_link: Link,
-    half_released: AtomicBool,
-    shared: AtomicPtr<ArenaEntry<SetShared>>,
-    /// The thread's handle, in parts.
-    record: AtomicPtr<ArenaEntry<ThreadInner>>,
-    head: AtomicPtr<PacketHeader>,
-    result: AtomicPtr<()>,
-    /// Neighbours among all members of the set, by number; 0 for none.
-    next: AtomicU32,
-    prev: AtomicU32,
-}
-
-// SAFETY: zero is an empty queue without references.
-unsafe impl Zeroable for SetShared {}
-// SAFETY: zero is a member of nothing.
-unsafe impl Zeroable for SetEntry {}
-
-static SETS: Arena<SetShared> = Arena::new();
-static FREE_SETS: FreeList = FreeList::new();
-static ENTRIES: Arena<SetEntry> = Arena::new();
-static FREE_ENTRIES: FreeList = FreeList::new();
-
-fn alloc<T: Zeroable>(
-    arena: &'static Arena<T>,
-    free: &FreeList,
-) -> core::result::Result<&'static ArenaEntry<T>, Error> {
-    match free.pop(arena) {
-        Some(node) => Ok(node),
-        None => arena
-            .alloc()
-            .map_err(|errno| diagnosis::map_error(errno, arena.next_chunk_bytes())),
-    }
-}
-
-impl SetShared {
-    fn new() -> core::result::Result<&'static ArenaEntry<Self>, Error> {
-        let shared = alloc(&SETS, &FREE_SETS)?;
-        shared.queue.reset();
-        shared.refs.store(1, Ordering::Relaxed);
-        Ok(shared)
-    }
-
-    /// Lets one reference go. Release and Acquire: everybody's uses come before its next life.
-    fn unref(this: &'static ArenaEntry<Self>) {
-        if this.refs.fetch_sub(1, Ordering::AcqRel) == 1 {
-            FREE_SETS.push(this);
-        }
-    }
-}
-
-impl SetEntry {
-    fn new(
-        shared: &'static ArenaEntry<SetShared>,
-    ) -> core::result::Result<&'static ArenaEntry<Self>, Error> {
-        let entry = alloc(&ENTRIES, &FREE_ENTRIES)?;
-        entry.half_released.store(false, Ordering::Relaxed);
-        let address = ptr::from_ref(shared).cast_mut();
-        entry.shared.store(address, Ordering::Relaxed);
-        // Relaxed: the set's own reference keeps the count above 0.
-        shared.refs.fetch_add(1, Ordering::Relaxed);
-        Ok(entry)
-    }
-
-    /// The set, or the thread: uses the member no more. Release and Acquire as for blocks.
-    fn release_half(this: &'static ArenaEntry<Self>) {
-        if this.half_released.swap(true, Ordering::AcqRel) {
-            FREE_ENTRIES.push(this);
-        }
-    }
-
-    /// Thread: has ended; tells the set, if there still is one.
-    pub(super) fn done(this: &'static ArenaEntry<Self>) {
-        let shared = this.shared.load(Ordering::Relaxed);
-        // SAFETY: blocks are permanent, and this thread's reference keeps it this set's.
-        let shared: &'static ArenaEntry<SetShared> = unsafe { &*shared };
-        shared.queue.push(this.id(), &this.queue_link);
-        Self::release_half(this);
-        SetShared::unref(shared);
-    }
-}
-
-/// A thread that has its place in a set and may not come to be: a spawn that fails drops its
-/// closure, which may panic.
-struct Placed {
-    entry: &'static ArenaEntry<SetEntry>,
-    shared: &'static ArenaEntry<SetShared>,
-}
-
-impl Drop for Placed {
-    fn drop(&mut self) {
-        // Both halves: no thread came to be that could let go of its own.
-        SetEntry::release_half(self.entry);
-        SetEntry::release_half(self.entry);
-        SetShared::unref(self.shared);
-    }
-}
-
-/// A set of threads with results of one type. Whoever ends first is joined first, and to wait for
-/// any of many is one sleep however many they are.
+/// The wait for any of the threads is one sleep, however many there are.
 ///
-/// Dropping the set detaches its threads, as dropping a [`JoinHandle`] does: they run on, and what
-/// they return is dropped. To wait for them instead, join until [`JoinSet::join_next`] says `None`.
+/// Dropping the set detaches its threads, as dropping a [`JoinHandle`] does: they run on, and their
+/// results are dropped. To wait for them instead, join until [`JoinSet::join_next`] returns `None`.
 ///
 /// Needs no allocator but for `join_all`.
+///
+/// # Examples
 ///
 /// ```
 /// use rawthread::JoinSet;
@@ -158,9 +49,9 @@ impl Drop for Placed {
 pub struct JoinSet<T> {
     /// From the first spawn on.
     shared: Option<&'static ArenaEntry<SetShared>>,
-    /// Collected but not yet joined: the number of the first to have ended; 0 for none.
+    /// Collected but not yet joined: the id of the first to have ended; 0 for none.
     finished_head: u32,
-    /// The newest of all members; 0 for none.
+    /// The id of the newest of all entries; 0 for none.
     newest: u32,
     len: usize,
     /// The process, by [`Runtime::fork_generation`], of the first spawn.
@@ -169,7 +60,7 @@ pub struct JoinSet<T> {
 }
 
 impl<T> JoinSet<T> {
-    /// A set without threads. Takes no memory before the first spawn.
+    /// Creates a set without threads. Takes no memory before the first spawn.
     ///
     /// ```
     /// let set = rawthread::JoinSet::<u8>::new();
@@ -186,7 +77,7 @@ impl<T> JoinSet<T> {
         }
     }
 
-    /// How many threads are in the set: spawned, and not yet joined.
+    /// Returns the number of threads in the set: those spawned and not yet joined.
     ///
     /// ```
     /// let mut set = rawthread::JoinSet::new();
@@ -199,7 +90,7 @@ impl<T> JoinSet<T> {
         self.len
     }
 
-    /// Whether no thread is in the set.
+    /// Returns whether no thread is in the set.
     ///
     /// ```
     /// let mut set = rawthread::JoinSet::new();
@@ -210,7 +101,7 @@ impl<T> JoinSet<T> {
         self.len == 0
     }
 
-    /// Makes a thread of this set with the defaults of [`Builder::new`].
+    /// Spawns a thread of this set with the defaults of [`Builder::new`].
     ///
     /// # Panics
     /// Where [`JoinSet::spawn_with`] returns an error.
@@ -232,7 +123,7 @@ impl<T> JoinSet<T> {
         }
     }
 
-    /// Makes a thread of this set as `builder` says.
+    /// Spawns a thread of this set with the settings of `builder`.
     ///
     /// # Errors
     /// As [`Builder::spawn`].
@@ -267,12 +158,12 @@ impl<T> JoinSet<T> {
         };
         let entry = SetEntry::new(shared)?;
         options.observer = ExitObserver::Set(entry);
-        let placed = Placed { entry, shared };
+        let pending = PendingEntry { entry, shared };
         // SAFETY: 'static outlives every thread.
         match unsafe { prepare::spawn(options, f) } {
             Ok(spawned) => {
-                // The set and the thread let go of it.
-                mem::forget(placed);
+                // The set and the thread release it.
+                mem::forget(pending);
                 let thread = Thread::from_record(spawned.record.clone());
                 self.insert(entry, spawned);
                 Ok(thread)
@@ -281,14 +172,14 @@ impl<T> JoinSet<T> {
         }
     }
 
-    /// Waits for the thread that ends first of those not yet joined, and returns what it left, as
-    /// [`JoinHandle::join`] does; `None` if the set is empty. Threads that have ended already come
-    /// in the order in which they did.
+    /// Waits for the first thread to end of those not yet joined, and returns its result, as
+    /// [`JoinHandle::join`] does; `None` if the set is empty.
     ///
-    /// One sleep at most, and none while threads have ended that were not yet joined.
+    /// Threads that have ended already are joined in the order in which they did. Sleeps once at
+    /// most, and not while there are such threads.
     ///
     /// # Panics
-    /// In the child of a fork, if all threads of the set are the parent's and had not ended at the
+    /// In the child of a `fork(2)`, if all threads of the set are the parent's and had not ended at the
     /// fork: they do not exist in the child.
     ///
     /// ```
@@ -318,7 +209,8 @@ impl<T> JoinSet<T> {
         }
     }
 
-    /// What the next thread left if one has ended that was not yet joined, else `None`.
+    /// Joins a thread if one has ended that was not yet joined, and returns its result; else returns
+    /// `None`. Does not block.
     ///
     /// ```
     /// let mut set = rawthread::JoinSet::new();
@@ -341,7 +233,7 @@ impl<T> JoinSet<T> {
         Some(self.remove(entry).join())
     }
 
-    /// Waits for all threads of the set and returns what they left, in the order in which they
+    /// Waits for all threads of the set and returns their results, in the order in which the threads
     /// ended. The set is empty then and can be used again. Feature `alloc`.
     ///
     /// ```
@@ -359,14 +251,14 @@ impl<T> JoinSet<T> {
         results
     }
 
-    /// Whether any member is a thread that can still end here.
+    /// Whether any thread of the set is one of this process, which can still end.
     fn has_threads_of_this_process(&self) -> bool {
         let mut number = self.newest;
         while number != 0 {
             let entry = ENTRIES.entry(number);
-            // SAFETY: a member's packet stays until it is removed, and names its slot.
-            let slot = unsafe { packet::slot_of(entry.head.load(Ordering::Relaxed)) };
-            if Rt::cache().owns(slot) {
+            let head = entry.head.load(Ordering::Relaxed).cast::<PacketHeader>();
+            // SAFETY: the packet of an entry stays until the entry is removed.
+            if Rt::cache().owns(unsafe { &*head }.slot()) {
                 return true;
             }
             number = entry.prev.load(Ordering::Relaxed);
@@ -374,12 +266,14 @@ impl<T> JoinSet<T> {
         false
     }
 
-    /// Enters a new thread among all members.
+    /// Links the entry of a new thread into the list of all entries.
     fn insert(&mut self, entry: &'static ArenaEntry<SetEntry>, spawned: RawHandle<T>) {
         entry
             .record
             .store(spawned.record.into_raw().cast_mut(), Ordering::Relaxed);
-        entry.head.store(spawned.head.as_ptr(), Ordering::Relaxed);
+        entry
+            .head
+            .store(spawned.head.as_ptr().cast(), Ordering::Relaxed);
         entry
             .result
             .store(spawned.result.as_ptr().cast(), Ordering::Relaxed);
@@ -393,7 +287,7 @@ impl<T> JoinSet<T> {
         self.len += 1;
     }
 
-    /// Takes a thread out of all members, lets go of its place, and makes its parts a handle.
+    /// Unlinks and releases an entry, and makes its parts a handle.
     fn remove(&mut self, entry: &'static ArenaEntry<SetEntry>) -> JoinHandle<T> {
         let (next, prev) = (
             entry.next.load(Ordering::Relaxed),
@@ -407,12 +301,12 @@ impl<T> JoinSet<T> {
             ENTRIES.entry(prev).next.store(next, Ordering::Relaxed);
         }
         self.len -= 1;
-        // SAFETY: `insert` left the parts of a `RawHandle<T>` of this set's type; the member is
-        // taken out here, so they are put together once.
+        // SAFETY: `insert` left the parts of a `RawHandle<T>` of this set's type; the entry is
+        // unlinked here, so they are put together once.
         let handle = unsafe {
             JoinHandle::new(RawHandle {
                 record: ThreadRef::from_raw(entry.record.load(Ordering::Relaxed)),
-                head: NonNull::new_unchecked(entry.head.load(Ordering::Relaxed)),
+                head: NonNull::new_unchecked(entry.head.load(Ordering::Relaxed).cast()),
                 result: NonNull::new_unchecked(entry.result.load(Ordering::Relaxed).cast()),
             })
         };
@@ -421,22 +315,9 @@ impl<T> JoinSet<T> {
     }
 }
 
-/// Turns a list from the queue round; the number that entered first.
-fn reverse(mut last: u32) -> u32 {
-    let mut first = 0;
-    while last != 0 {
-        let entry = ENTRIES.entry(last);
-        let before = entry.queue_link.load(Ordering::Relaxed);
-        entry.queue_link.store(first, Ordering::Relaxed);
-        first = last;
-        last = before;
-    }
-    first
-}
-
 impl<T> Drop for JoinSet<T> {
     fn drop(&mut self) {
-        /// Goes on where a result's own drop panicked.
+        /// Goes on where the drop of a result panicked.
         struct Detach<'a, T>(&'a mut JoinSet<T>);
         impl<T> Detach<'_, T> {
             fn all(&mut self) {

@@ -20,7 +20,7 @@ use crate::sys::signal::SigSet;
 pub struct Signal(u8);
 
 impl Signal {
-    /// The signal of this number (`libc::SIGUSR1`, ...).
+    /// Creates a signal from its number (`libc::SIGUSR1`, ...).
     ///
     /// # Errors
     /// `InvalidInput` if it is none, or one of libc's own.
@@ -43,7 +43,7 @@ impl Signal {
         }
     }
 
-    /// Its number.
+    /// Returns the number of the signal.
     ///
     /// ```
     /// assert_eq!(rawthread::Signal::new(15)?.number(), 15);
@@ -77,7 +77,7 @@ impl fmt::Debug for Signal {
 pub struct SignalSet(u64);
 
 impl SignalSet {
-    /// No signal.
+    /// Creates a set without signals.
     ///
     /// ```
     /// assert_eq!(rawthread::SignalSet::empty().iter().count(), 0);
@@ -86,7 +86,7 @@ impl SignalSet {
         Self(0)
     }
 
-    /// Every signal that a program may mask.
+    /// Creates the set of every signal that a program may mask.
     ///
     /// ```
     /// assert_eq!(rawthread::SignalSet::all().iter().count(), 62);
@@ -95,7 +95,7 @@ impl SignalSet {
         Self(SigSet::ALL.without(32).without(33).0)
     }
 
-    /// Puts a signal in.
+    /// Adds a signal.
     ///
     /// ```
     /// # use rawthread::{Signal, SignalSet};
@@ -108,7 +108,7 @@ impl SignalSet {
         self.0 |= 1 << (signal.0 - 1);
     }
 
-    /// Takes a signal out.
+    /// Removes a signal.
     ///
     /// ```
     /// # use rawthread::{Signal, SignalSet};
@@ -121,7 +121,7 @@ impl SignalSet {
         self.0 &= !(1 << (signal.0 - 1));
     }
 
-    /// Whether a signal is in.
+    /// Returns whether a signal is in the set.
     ///
     /// ```
     /// # use rawthread::{Signal, SignalSet};
@@ -132,7 +132,7 @@ impl SignalSet {
         self.0 >> (signal.0 - 1) & 1 == 1
     }
 
-    /// The signals in the set, lowest number first.
+    /// Iterates over the signals in the set, lowest number first.
     ///
     /// ```
     /// # use rawthread::{Signal, SignalSet};

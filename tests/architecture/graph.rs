@@ -125,7 +125,8 @@ impl Crate {
             path.push(tokens[at + 2].text.clone());
             at += 2;
         }
-        let continues = start > 0 && tokens[start - 1].text == "::";
+        // `$crate::name`, in an exported macro: what the macro's user writes, by the public name.
+        let continues = start > 0 && matches!(&*tokens[start - 1].text, "::" | "$");
         if !continues {
             self.mentions.push(Mention {
                 module: module.clone(),

@@ -1,21 +1,21 @@
-//! Who has ended: many threads enter themselves, one owner collects them and sleeps when there are
-//! none. The protocol of [`JoinSet`](crate::thread::JoinSet), without its memory.
+//! A queue of threads that are done: each thread pushes itself, and one owner collects them and
+//! sleeps while there are none. The protocol of [`JoinSet`](crate::thread::JoinSet), without its memory.
 //!
 //! One word, which is also the futex:
 //!
 //! | value | meaning |
 //! |---|---|
-//! | `EMPTY` | nobody entered since the owner last collected; the owner is awake |
+//! | `EMPTY` | no push since the owner last collected; the owner is awake |
 //! | `WAITING` | the same, and the owner sleeps or is about to |
-//! | `n` | number `n` entered last and heads a list linked by `next`, last to first; the owner is awake, or whoever found `WAITING` is about to wake it |
+//! | `n` | id `n` was pushed last and heads a list linked by `next`, last to first; the owner is awake, or the thread that replaced `WAITING` is about to wake it |
 //!
-//! * QUEUE-1: only who takes `WAITING` away wakes, so the owner is woken once for each sleep, however
-//!   many enter.
-//! * QUEUE-2: the owner takes the whole list at once, so no number in it can leave and come back
-//!   meanwhile, and a list is never entered on behind its owner's back (no ABA problem).
+//! * QUEUE-1: only the thread that replaces `WAITING` wakes the owner, so the owner is woken once for
+//!   each sleep, however many threads push.
+//! * QUEUE-2: the owner takes the whole list at once, so no id in it can be removed and pushed again
+//!   meanwhile (no ABA problem).
 //!
-//! Orderings: entering is Release and collecting Acquire. All changes of a list's head are
-//! read-modify-writes, so who collects sees what every thread in the list did before it entered.
+//! Orderings: a push is Release and a collection Acquire. All changes of a list's head are
+//! read-modify-writes, so the owner sees what every thread in the list did before its push.
 //! `WAITING` carries no data: Relaxed.
 
 use crate::primitive::atomic::AtomicU32;
@@ -30,7 +30,7 @@ pub(crate) struct CompletionQueue {
 }
 
 impl CompletionQueue {
-    /// In a set a queue begins as zero bytes.
+    /// For a model; in a set a queue begins as zero bytes.
     #[cfg(all(test, loom))]
     pub(crate) fn new() -> Self {
         Self {
@@ -38,15 +38,15 @@ impl CompletionQueue {
         }
     }
 
-    /// Owner, before anybody can enter: forgets the list of an owner before.
+    /// Owner, before a thread can push: empties the queue of what an earlier owner left.
     pub(crate) fn reset(&self) {
         self.word.store(EMPTY, Relaxed);
     }
 
-    /// Thread: enters as `number`, from 1 to `WAITING - 1`, and wakes the owner if it sleeps.
+    /// Thread: pushes `number`, an id from 1 to `WAITING - 1`, and wakes the owner if it sleeps.
     ///
-    /// `next` is the number's own link. The owner may collect the number as soon as it is in, so
-    /// neither it nor the queue is touched after that: the wake uses the address only.
+    /// `next` is the id's own link. The owner may collect the id as soon as it is pushed, so neither
+    /// the link nor the queue is touched after that: the wake uses the address only.
     pub(crate) fn push(&self, number: u32, next: &AtomicU32) {
         debug_assert!((1..WAITING).contains(&number));
         let mut head = self.word.load(Relaxed);
@@ -65,7 +65,7 @@ impl CompletionQueue {
         }
     }
 
-    /// Owner: takes the list; the number that entered last, or 0.
+    /// Owner: takes the list; returns the id that was pushed last, or 0.
     pub(crate) fn take_all(&self) -> u32 {
         self.word.swap(EMPTY, Acquire)
     }
@@ -75,7 +75,7 @@ impl CompletionQueue {
         self.word.load(Relaxed) == EMPTY
     }
 
-    /// Owner: sleeps until somebody has entered.
+    /// Owner: sleeps until a thread has pushed itself.
     pub(crate) fn wait(&self) {
         if self
             .word

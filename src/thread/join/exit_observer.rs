@@ -1,32 +1,33 @@
-//! Who, beside its handle, is told of a thread's end: a scope or a set that waits for it, or nobody.
+//! What a finishing thread notifies beside its handle: a scope, a set, or nothing.
 #![allow(
     unsafe_code,
-    reason = "tells somebody whose memory may go with the telling"
+    reason = "notifies a scope whose memory may go with the notification"
 )]
 
+use super::scope_data::ScopeData;
+use super::set_entry::SetEntry;
 use crate::arena::ArenaEntry;
 use crate::runtime::{Rt, Runtime};
-use crate::thread::scope::ScopeData;
-use crate::thread::set::SetEntry;
 
-/// Whom a thread tells, once, as the last thing it does.
+/// What a thread notifies, once, as the last thing it does.
 ///
-/// A thread whose closure never ran tells nobody: its spawner has the error.
+/// A thread whose closure never ran notifies nothing: its spawner has the error.
 #[derive(Clone, Copy)]
 pub(in crate::thread) enum ExitObserver {
-    /// The handle finds out by itself.
+    /// Nothing: the handle finds out by itself.
     None,
-    /// The scope it was spawned in, which lives until it was told by every thread of it.
+    /// The scope it was spawned in, which lives until every thread of it has notified it.
     Scope(*const ScopeData),
-    /// The set it was spawned in, or what such a set left behind.
+    /// The entry in the set it was spawned in, which the set may have been dropped without.
     Set(&'static ArenaEntry<SetEntry>),
 }
 
 impl ExitObserver {
-    /// Thread: whom it tells now that it may have forked since `process` was [`Runtime::fork_generation`].
+    /// Thread: what it notifies now that it may have forked since [`Runtime::fork_generation`] was
+    /// `process`.
     ///
     /// In the child the thread that waits for the scope does not exist, and its stack, where the
-    /// ledger lies, may be another thread's. A set's memory is permanent.
+    /// scope's data lie, may be another thread's. A set's memory is permanent.
     pub(in crate::thread) fn after_fork(self, process: u32) -> Self {
         match self {
             Self::Scope(_) if Rt::fork_generation() != process => Self::None,
@@ -50,7 +51,7 @@ impl ExitObserver {
     /// but its stack.
     ///
     /// # Safety
-    /// Called once, after which whom it told may be gone.
+    /// Called once, after which the scope may be gone.
     pub(in crate::thread) unsafe fn done(self) {
         match self {
             Self::None => {}

@@ -1,4 +1,9 @@
-//! The handle: joins a thread, or lets it go.
+//! The handle: joins a thread or detaches it.
+//!
+//! Invariants:
+//! * HANDLE-1: the handle holds the packet, and with it the slot (SLOT-1), until it is joined or
+//!   dropped, so the result's memory stays.
+//! * HANDLE-2: only the handle takes or drops a result once `COMPLETE` was set without `DETACHED`.
 #![allow(unsafe_code, reason = "takes results out of slots")]
 
 use core::fmt;
@@ -6,6 +11,9 @@ use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use core::time::Duration;
 
+use crossbeam_utils::Backoff;
+
+use super::result::Result;
 use super::spin;
 use crate::runtime::record::ThreadRef;
 use crate::runtime::state::DetachOutcome;
@@ -15,14 +23,19 @@ use crate::sys::futex::Deadline;
 use crate::sys::sched::Pauses;
 use crate::sys::{signal, task};
 use crate::thread::current::Thread;
-use crate::thread::spawn::packet::{self, PacketHeader, Result};
-use crate::thread::spawn::prepare::{RawHandle, wait_for_exit};
+use crate::thread::spawn::packet::PacketHeader;
+use crate::thread::spawn::raw_handle::RawHandle;
 
-// Invariants:
-// * HANDLE-1: the handle holds the packet, and with it the slot (SLOT-1 of `stack::slot`), until it is joined
-//   or dropped, so the result's memory stays.
-// * HANDLE-2: nobody but the handle takes or drops a result once `COMPLETE` was set without `DETACHED`.
-/// Owns the right to join a thread; dropping it detaches the thread, which runs on.
+/// Owns the permission to join a thread.
+///
+/// Dropping the handle detaches the thread: it runs on, its result is dropped when it ends, and
+/// nothing can join it any more. The process does not wait for it: threads that still run when the
+/// process exits are stopped where they are.
+///
+/// Made by [`spawn`](fn@crate::spawn), [`Builder::spawn`](crate::Builder::spawn) and
+/// [`warm::spawn`](fn@crate::warm::spawn). Beside what std's has, it waits with a time limit
+/// ([`join_timeout`](Self::join_timeout)) and acts on the kernel's thread ([`tid`](Self::tid),
+/// [`signal`](Self::signal), [`pidfd`](Self::pidfd)).
 ///
 /// ```
 /// let handle = rawthread::spawn(|| "done");
@@ -38,7 +51,7 @@ pub struct JoinHandle<T> {
 // SAFETY: the handle gives its owner a `T` that was required to be `Send` when the thread was
 // made; everything else in it is shared by design. As std's.
 unsafe impl<T> Send for JoinHandle<T> {}
-// SAFETY: a shared handle reveals nothing of the `T`.
+// SAFETY: a shared handle gives no access to the `T`.
 unsafe impl<T> Sync for JoinHandle<T> {}
 
 impl<T> JoinHandle<T> {
@@ -54,19 +67,20 @@ impl<T> JoinHandle<T> {
         self.thread.record()
     }
 
-    /// Waits for the thread and returns what its closure left: its value, or `Err` with the
-    /// payload of its panic. The thread-local destructors have run then. A thread that joins itself
-    /// waits for ever.
+    /// Waits for the thread to finish and returns its result.
+    ///
+    /// The thread has run the destructors of its thread-locals then; what it did happens before the
+    /// join returns. A thread that joins itself deadlocks.
     ///
     /// The thread may leave the kernel's lists a few microseconds later (`/proc/self/task`,
     /// `unshare(2)`'s thread checks); [`JoinHandle::join_reaped`] waits for that, too.
     ///
     /// # Errors
-    /// The closure panicked.
+    /// The closure panicked: the payload of the panic.
     ///
     /// # Panics
-    /// In the child of a fork, if the thread is one of the parent's that had not ended at the fork:
-    /// it does not exist in the child. The other joins do the same.
+    /// In the child of a `fork(2)`, if the thread is one of the parent's that had not ended at the
+    /// fork: it does not exist in the child. The other joins do the same.
     ///
     /// ```
     /// let handle = rawthread::spawn(|| -> i32 { panic!("no") });
@@ -80,12 +94,13 @@ impl<T> JoinHandle<T> {
         unsafe { self.into_result() }
     }
 
-    /// [`JoinHandle::join`], and waits until the kernel has the thread in no list any more: then
-    /// `/proc/self/task` does not show it, and `unshare(2)` with `CLONE_NEWUSER` or another flag
-    /// that asks for a process of one thread does not count it. A task of [`warm`](crate::warm)
-    /// leaves its thread, for which this does not wait.
+    /// Waits as [`JoinHandle::join`] does, and until the kernel has removed the thread.
     ///
-    /// Costs a system call, and more where the thread is still on its way; `join` does without. It
+    /// Then `/proc/self/task` does not show it, and `unshare(2)` with `CLONE_NEWUSER` or another flag
+    /// that asks for a process of one thread does not count it. The kernel thread of a task of
+    /// [`warm`](crate::warm) goes on, and is not waited for.
+    ///
+    /// Costs a system call, and more where the thread has not exited yet; `join` does without. It
     /// waits for a second at most: if the id still belongs to a thread then, it is another's.
     ///
     /// # Errors
@@ -106,7 +121,7 @@ impl<T> JoinHandle<T> {
         result
     }
 
-    /// [`JoinHandle::join`] if the thread is done, else gives the handle back. Does not block.
+    /// Joins the thread if it is done; else returns the handle. Does not block.
     ///
     /// # Errors
     /// The thread is not done: the handle.
@@ -128,8 +143,9 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    /// [`JoinHandle::join`] if the thread is done within `timeout` of CLOCK_MONOTONIC, else gives
-    /// the handle back. A timeout beyond what the clock can say waits as `join` does.
+    /// Joins the thread if it is done within `timeout` (CLOCK_MONOTONIC); else returns the handle.
+    ///
+    /// A timeout beyond the range of the clock waits as `join` does.
     ///
     /// # Errors
     /// The thread was not done in time: the handle.
@@ -152,8 +168,7 @@ impl<T> JoinHandle<T> {
         }
     }
 
-    /// [`JoinHandle::join`] if the thread is done before `deadline`, else gives the handle back.
-    /// Feature `std`.
+    /// Joins the thread if it is done before `deadline`; else returns the handle. Feature `std`.
     ///
     /// # Errors
     /// The thread was not done in time: the handle.
@@ -186,15 +201,15 @@ impl<T> JoinHandle<T> {
             return true;
         }
         self.assert_of_this_process();
-        if self.is_pooled() {
-            return self.record().state().wait(deadline);
-        }
-        if !wait_for_exit(self.slot(), deadline) {
+        let packet = self.packet();
+        if !(packet.ops().wait)(packet, deadline) {
             return self.is_finished();
         }
-        // The kernel cleared the word after the thread set DONE, so this loop never turns.
+        // The kernel cleared the word after the thread set DONE, and a task has set it: this loop
+        // never turns.
+        let backoff = Backoff::new();
         while !self.is_finished() {
-            core::hint::spin_loop();
+            backoff.snooze();
         }
         true
     }
@@ -223,18 +238,20 @@ impl<T> JoinHandle<T> {
     }
 
     pub(in crate::thread) fn slot(&self) -> Slot {
-        // SAFETY: by HANDLE-1 the packet stays while the handle exists; the slot was filled in before
-        // the handle was made.
-        unsafe { packet::slot_of(self.head.as_ptr()) }
+        self.packet().slot()
     }
 
-    /// Whether the thread is one that outlives the task: it then lies in no slot's packet.
+    fn packet(&self) -> &PacketHeader {
+        // SAFETY: by HANDLE-1 the packet stays while the handle exists.
+        unsafe { self.head.as_ref() }
+    }
+
+    /// Whether the thread is a worker of the pool, which may outlive its task.
     pub(in crate::thread) fn is_pooled(&self) -> bool {
-        let (low, len) = self.region().stack();
-        !(low as usize..low as usize + len).contains(&(self.head.as_ptr() as usize))
+        self.packet().ops().is_pooled
     }
 
-    /// Takes the result and gives the slot back.
+    /// Takes the result and releases the packet.
     ///
     /// # Safety
     /// `DONE` was seen.
@@ -243,13 +260,13 @@ impl<T> JoinHandle<T> {
         // SAFETY: by HANDLE-1 and HANDLE-2 the result is there, and taken once, for `this` is not dropped.
         let result = unsafe { this.result.read() };
         // SAFETY: the thread is done, so the handle is the last; it does not use the packet again.
-        unsafe { release(this.head) };
+        unsafe { PacketHeader::release(this.head) };
         // SAFETY: the field is moved out once.
         drop(unsafe { core::ptr::read(&this.thread) });
         result
     }
 
-    /// The thread this handle is of.
+    /// Returns the [`Thread`] of this handle: its id, its name, and a way to unpark it.
     ///
     /// ```
     /// let handle = rawthread::spawn(rawthread::park);
@@ -260,7 +277,8 @@ impl<T> JoinHandle<T> {
         &self.thread
     }
 
-    /// Whether the thread has ended, its thread-local destructors included: a join will not wait.
+    /// Returns whether the thread is done, its thread-local destructors included: a join will not
+    /// wait. Does not block.
     ///
     /// ```
     /// let handle = rawthread::spawn(|| ());
@@ -274,8 +292,10 @@ impl<T> JoinHandle<T> {
             && (self.uses_slot_stack() || self.slot().has_exited() || self.is_of_another_process())
     }
 
-    /// The thread's id in the kernel (`gettid(2)`), known as soon as the handle exists. The kernel
-    /// may give the number to another thread once this one has ended.
+    /// Returns the thread's id in the kernel (`gettid(2)`), which is known as soon as the handle
+    /// exists.
+    ///
+    /// The kernel may give the number to another thread once this one has ended.
     ///
     /// ```
     /// let handle = rawthread::spawn(|| unsafe { libc::gettid() });
@@ -289,13 +309,13 @@ impl<T> JoinHandle<T> {
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
-        /// Lets go even if dropping the result panics.
+        /// Gives up the handle's share even if dropping the result panics.
         struct Detach<'a, T>(&'a JoinHandle<T>);
         impl<T> Drop for Detach<'_, T> {
             fn drop(&mut self) {
                 if self.0.record().state().detach() == DetachOutcome::Done {
                     // SAFETY: the thread was done first, so the handle is the last.
-                    unsafe { release(self.0.head) };
+                    unsafe { PacketHeader::release(self.0.head) };
                 }
             }
         }
@@ -303,8 +323,8 @@ impl<T> Drop for JoinHandle<T> {
             return;
         }
         let detach = Detach(self);
-        // SAFETY: COMPLETE was set without DETACHED, so by HANDLE-2 the result is there and ours; the
-        // slot stays until `detach` lets go.
+        // SAFETY: COMPLETE was set without DETACHED, so by HANDLE-2 the result is there and the
+        // handle's; the packet stays until `detach` is dropped.
         unsafe { self.result.drop_in_place() };
         drop(detach);
     }
@@ -327,14 +347,4 @@ fn wait_until_reaped(tid: i32) {
     {
         pauses.pause();
     }
-}
-
-/// Gives a packet's memory back.
-///
-/// # Safety
-/// The caller is the last of thread and handle (SLOT-2), and does not use the packet again.
-unsafe fn release(head: NonNull<PacketHeader>) {
-    let head = head.as_ptr();
-    // SAFETY: the head is there until this very call.
-    unsafe { ((*head).release)(head) };
 }

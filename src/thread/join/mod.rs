@@ -1,11 +1,16 @@
-//! Waiting for a thread's end.
+//! Waiting for a thread's end. From the bottom up:
 //!
-//! * [`handle`]: joins or detaches one thread.
-//! * [`exit_observer`]: what a finishing thread notifies beside its handle.
-//! * [`completion_queue`]: the threads of a set that have ended.
+//! * [`result`]: what a join returns.
 //! * [`spin`]: adaptive spinning before a blocking join.
+//! * [`completion_queue`]: the threads of a set that are done.
+//! * [`scope_data`], [`set_entry`]: what a scope or a set shares with its threads.
+//! * [`exit_observer`]: what a finishing thread notifies beside its handle.
+//! * [`handle`]: joins or detaches one thread.
 
 pub(crate) mod completion_queue;
 pub(super) mod exit_observer;
 pub(super) mod handle;
+pub(super) mod result;
+pub(crate) mod scope_data;
+pub(super) mod set_entry;
 pub(super) mod spin;

@@ -1,16 +1,16 @@
-//! How a joiner waits before it sleeps: with open eyes, where there are idle processors.
+//! Adaptive spinning before a blocking join, where there are idle processors.
 //!
 //! No `sched_yield` where there is only one, though it seems made for a joiner that waits for a
 //! thread on its very processor. By the clock a spawn and join takes as long, however much less
-//! processor time the process is charged: the end of a thread's exit is charged to nobody. And
-//! beside a busy program a yield gives a whole turn away, milliseconds for each join.
+//! processor time the process is charged: the end of a thread's exit is charged to no process.
+//! And beside a busy program a yield gives a whole time slice away, milliseconds for each join.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::primitive::SPIN_LIMIT;
 use crate::sys::sched;
 
-/// Waits awake for `done` where that can help; false if it is time to sleep.
+/// Spins until `done` where that can help; false if it is time to sleep.
 pub(in crate::thread) fn spin_until(done: impl Fn() -> bool) -> bool {
     if done() {
         return true;
@@ -18,21 +18,21 @@ pub(in crate::thread) fn spin_until(done: impl Fn() -> bool) -> bool {
     if !is_multiprocessor() || !BUDGET.allows_spin() {
         return false;
     }
-    let paid = (0..SPIN_LIMIT).any(|_| {
+    let succeeded = (0..SPIN_LIMIT).any(|_| {
         core::hint::spin_loop();
         done()
     });
-    BUDGET.record(paid);
-    paid
+    BUDGET.record(succeeded);
+    succeeded
 }
 
-/// Whether spins have paid lately. Where other work keeps the processors busy, the thread waits in
+/// Counts whether spins have ended by `done` lately. Where other work keeps the processors busy, the thread waits in
 /// a queue, behind the spinning joiner perhaps: then only a sleep helps.
 struct SpinBudget {
-    /// Paid spins less vain ones, from 0 to `MAX`. Relaxed, and updates may be lost: a wrong value
+    /// Spins that ended by `done` less those that did not, from 0 to `MAX`. Relaxed, and updates may be lost: a wrong value
     /// costs one spin or one sleep.
     budget: AtomicU32,
-    /// Joins without credit, of which each `RETRY_INTERVAL`th spins all the same, to notice when the
+    /// Joins with no budget, of which each `RETRY_INTERVAL`th spins all the same, to notice when the
     /// processors are idle again.
     denied: AtomicU32,
 }
@@ -55,9 +55,9 @@ impl SpinBudget {
         turn.is_multiple_of(Self::RETRY_INTERVAL)
     }
 
-    fn record(&self, paid: bool) {
+    fn record(&self, succeeded: bool) {
         let budget = self.budget.load(Ordering::Relaxed);
-        let budget = if paid {
+        let budget = if succeeded {
             (budget + 1).min(Self::MAX)
         } else {
             budget.saturating_sub(1)

@@ -1,8 +1,8 @@
-//! A [`Handoff`] that is a futex. Nothing in it belongs to more than one thread and one spawner: a queue
-//! of the whole process, as `parking_lot_core` has, may be locked in a forked child by a thread that
-//! the child does not have.
+//! A [`Handoff`] that is a futex. Nothing in it belongs to more than one worker and one spawner: a
+//! queue of the whole process, as `parking_lot_core` has, may be locked in a forked child by a thread
+//! that the child does not have.
 
-use core::ptr;
+use core::ptr::{self, NonNull};
 use core::time::Duration;
 
 use super::handoff::{Handoff, Message};
@@ -11,29 +11,29 @@ use crate::primitive::atomic::{AtomicPtr, AtomicU32};
 use crate::primitive::futex;
 use crate::sys::futex::Deadline;
 
-/// One word, which is the futex, and what it may speak of.
+/// One word, which is the futex, and the packet that it may announce.
 ///
-/// | `word` | meaning | who changes it next |
+/// | `word` | meaning | which thread changes it next |
 /// |---|---|---|
-/// | `EMPTY` | nothing is given; the thread sleeps or is about to | the spawner, to `RUN` or `EXIT`, or the thread at the end of its time, to `TIMED_OUT` |
-/// | `RUN` | `packet` is given; the thread runs, or was or is about to be woken | the next thread in this handoff, to `EMPTY` |
-/// | `EXIT` | the thread is to end; it runs, or was or is about to be woken | the same |
-/// | `TIMED_OUT` | the thread ended for want of tasks, and waits for nothing | the same |
+/// | `EMPTY` | no message; the worker sleeps or is about to | the spawner, to `RUN` or `EXIT`, or the worker at the end of its time, to `TIMED_OUT` |
+/// | `RUN` | `packet` is the message; the worker runs, or was or is about to be woken | the next worker with this handoff, to `EMPTY` |
+/// | `EXIT` | the worker is to exit; it runs, or was or is about to be woken | the same |
+/// | `TIMED_OUT` | the worker exited for want of tasks, and does not wait | the same |
 ///
 /// No wake is lost: a spawner changes the word first and wakes then, and the kernel puts the
-/// thread to sleep only while the word is `EMPTY`. A wake may come late, when another thread lies
-/// in this handoff: it looks at the word and sleeps again.
+/// worker to sleep only while the word is `EMPTY`. A wake may come late, when another worker has
+/// this handoff: it looks at the word and sleeps again.
 ///
-/// `EMPTY` is left by one compare-and-swap, the spawner's or the thread's: so either the thread
-/// takes what is given, or the spawner learns that it has gone.
+/// `EMPTY` is left by one compare-and-swap, the spawner's or the worker's: so either the worker
+/// takes the message, or the spawner learns that the worker has exited.
 ///
 /// Orderings: `packet`, and whatever it points at, is written before the word becomes `RUN`
-/// (Release) and read after that was seen (Acquire). `TIMED_OUT` and `EMPTY` carry no data: who comes
-/// to the handoff next comes to it by a list, which orders all that was done here before.
+/// (Release) and read after that was seen (Acquire). `TIMED_OUT` and `EMPTY` carry no data: the next
+/// user of the handoff gets it by a list, which orders all that was done here before.
 #[derive(Debug)]
-pub(crate) struct FutexHandoff {
+pub(crate) struct FutexHandoff<P> {
     word: AtomicU32,
-    packet: AtomicPtr<()>,
+    packet: AtomicPtr<P>,
 }
 
 const EMPTY: u32 = 0;
@@ -41,8 +41,8 @@ const RUN: u32 = 1;
 const EXIT: u32 = 2;
 const TIMED_OUT: u32 = 3;
 
-impl FutexHandoff {
-    /// Among the cells of idle threads a handoff begins as zero bytes.
+impl<P> FutexHandoff<P> {
+    /// Among the entries of idle workers a handoff begins as zero bytes.
     #[cfg(test)]
     pub(crate) fn new() -> Self {
         Self {
@@ -52,13 +52,13 @@ impl FutexHandoff {
     }
 }
 
-impl Handoff for FutexHandoff {
+impl<P> Handoff<P> for FutexHandoff<P> {
     fn reset(&self) {
         self.packet.store(ptr::null_mut(), Relaxed);
         self.word.store(EMPTY, Relaxed);
     }
 
-    fn wait(&self, time: Duration) -> Option<Message> {
+    fn wait(&self, time: Duration) -> Option<Message<P>> {
         let deadline = Deadline::after(time);
         loop {
             match self.word.load(Acquire) {
@@ -73,28 +73,28 @@ impl Handoff for FutexHandoff {
                         return None;
                     }
                 }
-                RUN => return Some(Message::Run(self.packet.load(Relaxed))),
+                RUN => return NonNull::new(self.packet.load(Relaxed)).map(Message::Run),
                 _ => return Some(Message::Exit),
             }
         }
     }
 
-    fn send(&self, message: Message) -> bool {
+    fn send(&self, message: Message<P>) -> bool {
         let word = match message {
             Message::Run(packet) => {
-                self.packet.store(packet, Relaxed);
+                self.packet.store(packet.as_ptr(), Relaxed);
                 RUN
             }
             Message::Exit => EXIT,
         };
-        let given = self
+        let accepted = self
             .word
             .compare_exchange(EMPTY, word, Release, Relaxed)
             .is_ok();
-        if given {
+        if accepted {
             futex::wake_one(&raw const self.word);
         }
-        given
+        accepted
     }
 }
 
@@ -104,15 +104,15 @@ mod tests {
     use core::sync::atomic::AtomicUsize;
     use std::thread;
 
-    /// A thread offers its handoff again and again, a spawner gives it something each time, and the
-    /// thread's time is over before, while or after it does: what is given is taken once, and what
-    /// is refused is not taken.
+    /// A worker offers its handoff again and again, a spawner sends a message each time, and the
+    /// worker's time is over before, while or after it does: an accepted message is taken once, and
+    /// a refused one is not taken.
     #[test]
-    fn nothing_given_is_lost_and_nothing_refused_is_taken() {
+    fn no_accepted_message_is_lost_and_no_refused_one_is_taken() {
         const ROUNDS: usize = 20_000;
         for idle in [0, 1, 20, 1_000_000].map(Duration::from_micros) {
-            let handoff = FutexHandoff::new();
-            // The list. 0: nobody is on it; 1: the handoff; 2: the spawner found it empty for good.
+            let handoff = FutexHandoff::<u8>::new();
+            // The list. 0: empty; 1: the handoff; 2: the spawner found it empty for good.
             let offered = AtomicUsize::new(0);
             let taken = thread::scope(|scope| {
                 let sleeper = scope.spawn(|| {
@@ -121,7 +121,7 @@ mod tests {
                         handoff.reset();
                         offered.store(1, Release);
                         match handoff.wait(idle) {
-                            Some(Message::Run(packet)) => taken += packet.addr(),
+                            Some(Message::Run(packet)) => taken += packet.addr().get(),
                             Some(Message::Exit) => taken += 1,
                             None => {
                                 // The handoff is the spawner's until it has found that out.
@@ -133,23 +133,26 @@ mod tests {
                     }
                     taken
                 });
-                let mut given = 0;
+                let mut sent = 0;
                 for round in 0..ROUNDS {
                     while offered.compare_exchange(1, 0, Acquire, Relaxed).is_err() {
                         thread::yield_now();
                     }
                     let (message, worth) = match round % 8 {
                         0 => (Message::Exit, 1),
-                        _ => (Message::Run(ptr::without_provenance_mut(round)), round),
+                        _ => {
+                            let packet = NonNull::new(ptr::without_provenance_mut(round));
+                            (Message::Run(packet.expect("not round 0")), round)
+                        }
                     };
                     if handoff.send(message) {
-                        given += worth;
+                        sent += worth;
                     } else {
                         offered.store(2, Release);
                     }
                 }
-                assert_eq!(sleeper.join().unwrap(), given);
-                given
+                assert_eq!(sleeper.join().unwrap(), sent);
+                sent
             });
             if idle.as_secs() > 0 {
                 let all = (0..ROUNDS).map(|round| if round % 8 == 0 { 1 } else { round });

@@ -1,32 +1,34 @@
-//! Where an idle thread waits for what it is given.
+//! Where an idle worker waits for its next message.
 
+use core::ptr::NonNull;
 use core::time::Duration;
 
-/// What an idle thread is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Message {
-    /// A task's packet: the thread's to run.
-    Run(*mut ()),
-    /// The order to end.
+/// What an idle worker is sent; `P` is a task's packet.
+#[derive(Debug)]
+pub(crate) enum Message<P> {
+    /// A packet: the worker's to run.
+    Run(NonNull<P>),
+    /// The order to exit.
     Exit,
 }
 
-/// A place to wait in, for one thread at a time, in permanent memory.
+/// A cell for one message, of one worker at a time, in permanent memory.
 ///
 /// Invariants:
-/// * HANDOFF-1: the thread calls `reset`, then lets one spawner at a time know of the handoff, then `wait`.
-/// * HANDOFF-2: who was let know calls `send` once; with `false` the handoff is the caller's, with `true` it
-///   is the thread's again.
-/// * HANDOFF-3: when `wait` returns `None` the thread touches the handoff no more.
-pub(crate) trait Handoff {
-    /// Thread: nothing is given yet.
+/// * HANDOFF-1: the worker calls `reset`, then shows the handoff to one spawner at a time, then calls
+///   `wait`.
+/// * HANDOFF-2: a spawner to which it was shown calls `send` once; after `false` the handoff is the
+///   spawner's, after `true` the worker's again.
+/// * HANDOFF-3: when `wait` returns `None` the worker touches the handoff no more.
+pub(crate) trait Handoff<P> {
+    /// Worker: empties the cell.
     fn reset(&self);
 
-    /// Thread: sleeps until something is given; `None` if `time` was over first, after which
-    /// nothing is.
-    fn wait(&self, time: Duration) -> Option<Message>;
+    /// Worker: sleeps until there is a message; `None` if `time` was over first, after which none
+    /// is accepted.
+    fn wait(&self, time: Duration) -> Option<Message<P>>;
 
-    /// Spawner: gives the thread something, and wakes it; false if its time was over. What the
-    /// spawner wrote before is there for the thread.
-    fn send(&self, message: Message) -> bool;
+    /// Spawner: stores the message and wakes the worker; false if the worker's time was over. What
+    /// the spawner wrote before is visible to the worker.
+    fn send(&self, message: Message<P>) -> bool;
 }

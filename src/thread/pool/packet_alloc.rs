@@ -1,15 +1,15 @@
 //! The memory of tasks' packets. A task has no slot of its own to keep its packet in, and the
-//! result may stay there when the thread is long at another task.
+//! result may stay there while the worker runs another task.
 #![allow(unsafe_code, reason = "frees packets by address")]
 
-use super::Packet;
 #[cfg(not(feature = "alloc"))]
 use crate::arena::block_alloc;
 #[cfg(not(feature = "alloc"))]
 use crate::diagnosis;
 use crate::error::Error;
+use crate::thread::spawn::packet::Packet;
 
-/// Puts a packet where it may stay.
+/// Moves a packet into memory that [`dealloc`] frees.
 ///
 /// # Errors
 /// Without an allocator: there is no memory for it.
@@ -18,17 +18,17 @@ pub(super) fn alloc<F, T>(packet: Packet<F, T>) -> Result<*mut Packet<F, T>, Err
     Ok(alloc::boxed::Box::into_raw(alloc::boxed::Box::new(packet)))
 }
 
-/// Frees the memory of a packet whose closure or result is gone already.
+/// Frees the memory of a packet whose closure or result was moved out or dropped already.
 ///
 /// # Safety
-/// It came from [`alloc`], with these types; nobody uses it any more.
+/// It came from [`alloc`], with these types, and is not used any more.
 #[cfg(feature = "alloc")]
 pub(super) unsafe fn dealloc<F, T>(packet: *mut Packet<F, T>) {
     // SAFETY: as the contract says.
     drop(unsafe { alloc::boxed::Box::from_raw(packet) });
 }
 
-/// A packet and the room it is in; the packet first, so that its address is both's.
+/// A packet and the memory it is in; the packet first, so that both have one address.
 #[cfg(not(feature = "alloc"))]
 #[repr(C)]
 struct PooledPacket<F, T> {
@@ -36,7 +36,7 @@ struct PooledPacket<F, T> {
     storage: block_alloc::Storage,
 }
 
-/// Puts a packet where it may stay: an entry of the arena of blocks, or pages of its own if it is
+/// Moves a packet into memory that [`dealloc`] frees: an entry of the arena of blocks, or pages of its own if it is
 /// large.
 ///
 /// # Errors
@@ -45,7 +45,7 @@ struct PooledPacket<F, T> {
 pub(super) fn alloc<F: FnOnce() -> T, T>(packet: Packet<F, T>) -> Result<*mut Packet<F, T>, Error> {
     match block_alloc::alloc::<PooledPacket<F, T>>() {
         Ok((place, storage)) => {
-            // SAFETY: the room is large and aligned enough, and nobody else's.
+            // SAFETY: the block is large and aligned enough, and this call's alone.
             unsafe { place.write(PooledPacket { packet, storage }) };
             Ok(place.as_ptr().cast())
         }
@@ -56,10 +56,10 @@ pub(super) fn alloc<F: FnOnce() -> T, T>(packet: Packet<F, T>) -> Result<*mut Pa
     }
 }
 
-/// Frees the memory of a packet whose closure or result is gone already.
+/// Frees the memory of a packet whose closure or result was moved out or dropped already.
 ///
 /// # Safety
-/// It came from [`alloc`], with these types; nobody uses it any more.
+/// It came from [`alloc`], with these types, and is not used any more.
 #[cfg(not(feature = "alloc"))]
 pub(super) unsafe fn dealloc<F, T>(packet: *mut Packet<F, T>) {
     let pooled = packet.cast::<PooledPacket<F, T>>();

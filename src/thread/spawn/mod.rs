@@ -1,14 +1,28 @@
-//! From a builder's settings to a running thread.
+//! From a builder's settings to a running thread. From the bottom up:
 //!
-//! * [`prepare`]: takes slot and record, writes the packet, and calls clone.
-//! * [`packet`]: closure and result, in the slot's own memory.
 //! * [`setup`]: what the new thread does and reports before its closure.
-//! * [`entry`]: what the thread does, from its first instruction to its last.
+//! * [`config`]: the settings of a thread.
+//! * [`unwind`]: where an unwinding panic ends.
+//! * [`packet`]: closure and result, in the slot's own memory.
+//! * [`raw_handle`]: what is needed to join a thread.
+//! * [`dedicated`]: waiting for a thread, and its slot's way back to the cache.
+//! * [`running`]: which packet's closure runs on the calling thread.
+//! * [`finish`]: the end of a thread and of a task.
 //! * `panic_handler`: how a thread ends by a panic where nothing unwinds.
+//! * [`entry`]: what the thread does, from its first instruction to its last.
+//! * [`prepare`]: takes slot and record, writes the packet, and calls clone.
+//! * [`caller_stack`]: whether threads can run on memory of the caller's own.
 
+pub(super) mod caller_stack;
+pub(super) mod config;
+mod dedicated;
 pub(super) mod entry;
+pub(super) mod finish;
 pub(super) mod packet;
 #[cfg(feature = "panic-thread")]
 mod panic_handler;
 pub(super) mod prepare;
+pub(super) mod raw_handle;
+pub(super) mod running;
 pub(super) mod setup;
+pub(super) mod unwind;

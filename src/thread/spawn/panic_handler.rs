@@ -1,12 +1,12 @@
 //! A panic where nothing unwinds ends its thread and no other (feature `panic-thread`).
 //!
-//! # What becomes of a panicking thread
+//! # What happens to a panicking thread
 //!
 //! Its message, place and name go to standard error. Its joiner gets `Err(Panicked)`. Then the
-//! kernel thread leaves, and *nothing it owned is dropped*: not the variables of its frames, not
-//! what its closure captured, not its thread-locals. Locks that it held stay locked. To everybody
-//! else it is as if the thread slept for ever in the middle of the function that panicked, which
-//! is what makes this sound: others may hold references into its frames. So its stack stays
+//! kernel thread exits, and *nothing it owned is dropped*: not the variables of its frames, not
+//! what its closure captured, not its thread-locals. Locks that it held stay locked. To all other
+//! threads it is as if the thread slept without end in the middle of the function that panicked,
+//! which is what makes this sound: they may hold references into its frames. So its stack stays
 //! mapped, and its slot is never used again: each panic costs the address space of one stack and
 //! the pages that it had touched. A task of [`warm`](mod@crate::thread::warm) ends its kernel thread with it.
 //!
@@ -15,49 +15,20 @@
 //! * The main thread panicked: exit status 101, as std has it.
 //! * A thread of a [`scope`](mod@crate::thread::scope) panicked: 101 too. What it borrowed it may have lent
 //!   to threads of a scope of its own. Unwinding would wait for those before the lender is seen to
-//!   end; nothing else can.
-//! * A destructor of a thread-local, or of a result that nobody joined, panicked, or the closure of
+//!   end; without unwinding nothing does.
+//! * A destructor of a thread-local, or of a result that was not joined, panicked, or the closure of
 //!   `before_start`: SIGABRT, as std has it for the first two.
 //! * A panic came while the message of another was being written: SIGABRT.
 #![allow(unsafe_code, reason = "ends a thread in the middle of its closure")]
 
 use core::panic::PanicInfo;
 
-use super::entry;
-use super::packet::PacketHeader;
+use super::{finish, running};
 use crate::runtime::{current, freestanding};
 use crate::sys::{file, task};
 
 /// What a process reports whose main thread panicked.
 const PANICKED: i32 = 101;
-
-/// The closure in this packet begins on the calling thread.
-pub(in crate::thread) fn set_running(head: *mut PacketHeader) {
-    freestanding::set_running(head.cast());
-}
-
-/// The closure of this task begins on the calling thread, whose own packet is `thread`.
-///
-/// # Safety
-/// The task is the caller's alone.
-pub(in crate::thread) unsafe fn set_running_task(
-    task: *mut PacketHeader,
-    thread: *mut PacketHeader,
-) {
-    // SAFETY: by the contract; only this thread's panic reads it.
-    unsafe { (*task).thread = thread };
-    set_running(task);
-}
-
-/// The packet whose closure runs on the calling thread.
-pub(in crate::thread) fn running() -> *mut PacketHeader {
-    freestanding::running().cast()
-}
-
-/// It has returned.
-pub(in crate::thread) fn clear_running() {
-    freestanding::set_running(core::ptr::null_mut());
-}
 
 #[cfg(not(test))]
 #[panic_handler]
@@ -70,26 +41,26 @@ fn handle_panic(info: &PanicInfo<'_>) -> ! {
         let _ = file::write_all(2, b"fatal: a panic while panicking\n");
         task::abort()
     }
-    let head = running();
+    let head = running::running();
     report(info);
     if task::tid() == task::pid() {
         task::exit_group(PANICKED)
     }
-    if head.is_null() {
+    let Some(head) = head else {
         let _ = file::write_all(2, b"fatal: a panic outside of the thread's closure\n");
         task::abort()
-    }
+    };
     // SAFETY: `set_running` got the head of this thread's packet, and its closure has not
     // returned, so the packet is there.
     unsafe {
-        if (*head).observer.is_scope() {
+        if head.as_ref().observer.is_scope() {
             let _ = file::write_all(
                 2,
                 b"fatal: a thread of a scope cannot end by a panic alone\n",
             );
             task::exit_group(PANICKED)
         }
-        entry::finish_panicked_thread(head)
+        finish::finish_panicked_thread(head)
     }
 }
 

@@ -12,6 +12,8 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+#[cfg(feature = "alloc")]
+use super::unwind;
 use crate::error::{Error, Operation};
 use crate::sys::futex::{self, Sharing};
 use crate::sys::signal::{self, SigSet};
@@ -21,27 +23,29 @@ use crate::thread::scheduling::Scheduling;
 
 /// A step of the program's own, from [`crate::thread::Builder::before_start`].
 #[cfg(feature = "alloc")]
-pub(in crate::thread) type BeforeStart =
-    alloc::boxed::Box<dyn FnOnce() -> Result<(), Error> + Send>;
+type BeforeStart = alloc::boxed::Box<dyn FnOnce() -> Result<(), Error> + Send>;
+
+/// Without an allocator there is none.
+#[cfg(not(feature = "alloc"))]
+type BeforeStart = core::convert::Infallible;
 
 /// A set of processors is a kilobyte: too much to be copied wherever a builder goes.
 #[cfg(feature = "alloc")]
-pub(in crate::thread) type BoxedCpuSet = alloc::boxed::Box<CpuSet>;
+type BoxedCpuSet = alloc::boxed::Box<CpuSet>;
 #[cfg(not(feature = "alloc"))]
-pub(in crate::thread) type BoxedCpuSet = CpuSet;
+type BoxedCpuSet = CpuSet;
 
-/// What to do and report before the closure.
+/// What a new thread does and reports before its closure.
 pub(in crate::thread) struct StartupActions {
     affinity: Option<BoxedCpuSet>,
     scheduling: Option<Scheduling>,
-    #[cfg(feature = "alloc")]
     before_start: Option<BeforeStart>,
-    /// `None` if there is nothing to do. Called through this alone, so that a program in which
-    /// nobody asks for anything has none of it.
+    /// `None` if there is nothing to do. The code is called through this alone, so that a program
+    /// without startup actions does not contain it.
     vtable: Option<&'static StartupVTable>,
 }
 
-/// How steps are checked, made and reported.
+/// How the actions are checked, made and reported.
 struct StartupVTable {
     check: fn(&StartupActions) -> Result<(), Error>,
     run_in_child: unsafe fn(*const StartupHandshake<'static>, Option<SigSet>) -> bool,
@@ -55,12 +59,11 @@ static STARTUP_VTABLE: StartupVTable = StartupVTable {
 };
 
 impl StartupActions {
-    /// Nothing. A constant would be copied, the room for a set of processors included.
+    /// No actions. A function, for a constant would be copied whole, the set of processors included.
     pub(in crate::thread) const fn none() -> Self {
         Self {
             affinity: None,
             scheduling: None,
-            #[cfg(feature = "alloc")]
             before_start: None,
             vtable: None,
         }
@@ -109,13 +112,13 @@ impl StartupActions {
     }
 }
 
-/// The report of one set-up, on the spawner's stack.
+/// One thread's actions and their outcome, on the spawner's stack.
 ///
-/// | word | meaning | who may touch steps and error |
+/// | word | meaning | which thread may touch actions and error |
 /// |---|---|---|
 /// | `PENDING` | the thread makes the settings | thread |
 /// | `READY` | all are in force; the closure runs | spawner |
-/// | `FAILED` | one failed; the thread leaves without the closure | spawner |
+/// | `FAILED` | one failed; the thread exits without the closure | spawner |
 ///
 /// The thread's Release store of `READY` or `FAILED` is its last touch; the wake that follows uses
 /// only the address. The spawner's Acquire load sees the error.
@@ -153,7 +156,7 @@ static BEFORE_START: Operation = Operation {
 };
 
 impl<'a> StartupHandshake<'a> {
-    /// A set-up for these steps, if there are any.
+    /// A handshake for these actions, if there are any.
     pub(in crate::thread) fn new(actions: &'a mut StartupActions) -> Option<Self> {
         Some(Self {
             word: AtomicU32::new(PENDING),
@@ -166,13 +169,14 @@ impl<'a> StartupHandshake<'a> {
     /// New thread: makes the settings and reports; true if the closure is to run.
     ///
     /// # Safety
-    /// `setup` is the spawner's, who sleeps in [`StartupHandshake::wait`]; called once.
+    /// `startup` is the handshake of the spawner, which sleeps in [`StartupHandshake::wait`]; called
+    /// once.
     pub(in crate::thread) unsafe fn run_in_child(
-        setup: *const StartupHandshake<'static>,
+        startup: *const StartupHandshake<'static>,
         mask: Option<SigSet>,
     ) -> bool {
         // SAFETY: the spawner waits; passed on.
-        unsafe { ((*setup).vtable.run_in_child)(setup, mask) }
+        unsafe { ((*startup).vtable.run_in_child)(startup, mask) }
     }
 
     /// Spawner: sleeps until the report.
@@ -186,37 +190,37 @@ impl<'a> StartupHandshake<'a> {
 
 /// # Safety
 /// As [`StartupHandshake::run_in_child`].
-unsafe fn run_in_child(setup: *const StartupHandshake<'static>, mask: Option<SigSet>) -> bool {
-    // SAFETY: PENDING: the steps are this thread's.
-    let outcome = apply(unsafe { &mut *(*setup).actions.get() }, mask);
+unsafe fn run_in_child(startup: *const StartupHandshake<'static>, mask: Option<SigSet>) -> bool {
+    // SAFETY: PENDING: the actions are this thread's.
+    let outcome = apply(unsafe { &mut *(*startup).actions.get() }, mask);
     let (word, ready) = match outcome {
         Ok(()) => (READY, true),
         Err(error) => {
-            // SAFETY: PENDING: the error's place is this thread's.
-            unsafe { *(*setup).error.get() = Some(error) };
+            // SAFETY: PENDING: the error is this thread's to write.
+            unsafe { *(*startup).error.get() = Some(error) };
             (FAILED, false)
         }
     };
     // SAFETY: the spawner waits, so the word is there; after the store it may not be.
     let address = unsafe {
-        let address = (*setup).word.as_ptr();
-        (*setup).word.store(word, Ordering::Release);
+        let address = (*startup).word.as_ptr();
+        (*startup).word.store(word, Ordering::Release);
         address
     };
     futex::wake(address, 1, Sharing::Private);
     ready
 }
 
-fn wait(setup: &StartupHandshake<'_>) -> Result<(), Error> {
+fn wait(startup: &StartupHandshake<'_>) -> Result<(), Error> {
     loop {
-        match setup.word.load(Ordering::Acquire) {
+        match startup.word.load(Ordering::Acquire) {
             PENDING => {
-                let _ = futex::wait(&setup.word, PENDING, None, Sharing::Private);
+                let _ = futex::wait(&startup.word, PENDING, None, Sharing::Private);
             }
             READY => return Ok(()),
             _ => {
                 // SAFETY: FAILED: the error is the spawner's.
-                let error = unsafe { (*setup.error.get()).take() };
+                let error = unsafe { (*startup.error.get()).take() };
                 return Err(error.unwrap_or(Error::from_raw_os_error(libc::EINVAL)));
             }
         }
@@ -236,11 +240,19 @@ fn apply(actions: &mut StartupActions, mask: Option<SigSet>) -> Result<(), Error
     if let Some(mask) = mask {
         signal::set_mask(mask);
     }
-    #[cfg(feature = "alloc")]
-    if let Some(before_start) = actions.before_start.take() {
-        super::packet::catch(before_start).map_err(|_panic| {
-            Error::from_operation(&BEFORE_START, Errno::new(libc::ECANCELED))
-        })??;
+    match actions.before_start.take() {
+        Some(before_start) => run_before_start(before_start),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+#[cfg(feature = "alloc")]
+fn run_before_start(before_start: BeforeStart) -> Result<(), Error> {
+    unwind::catch(before_start)
+        .map_err(|_panic| Error::from_operation(&BEFORE_START, Errno::new(libc::ECANCELED)))?
+}
+
+#[cfg(not(feature = "alloc"))]
+fn run_before_start(before_start: BeforeStart) -> Result<(), Error> {
+    match before_start {}
 }
