@@ -16,6 +16,13 @@
 mod builtins;
 mod main_thread;
 #[cfg(any(feature = "start", test))]
+#[cfg_attr(
+    test,
+    allow(
+        dead_code,
+        reason = "`start`, which calls it, is not part of unit tests"
+    )
+)]
 mod relocate;
 #[cfg(all(feature = "start", not(test)))]
 pub mod start;
