@@ -373,7 +373,8 @@ impl Builder {
             };
             clone_error::clone_failed(attempt, errno)
         })?;
-        let pidfd = (pidfd >= 0).then(|| OwnedFd::from_raw(pidfd));
+        // SAFETY: clone stored the number of a descriptor that it made for this caller.
+        let pidfd = (pidfd >= 0).then(|| unsafe { OwnedFd::from_raw(pidfd) });
         let mut child = Child::new(pid, pidfd).with_stack(stack);
         if flags.contains(CloneFlags::PARENT) {
             child = child.not_our_child();

@@ -1,5 +1,5 @@
 //! The handle of a child process.
-#![allow(unsafe_code, reason = "reads the union in siginfo_t")]
+#![allow(unsafe_code, reason = "takes over descriptors that the kernel made")]
 
 use core::fmt;
 use core::time::Duration;
@@ -8,6 +8,7 @@ use super::child_stack::ChildStack;
 use super::pipe::Pipe;
 use super::reaper;
 use super::status::ExitStatus;
+use super::waitid::{has_ended, waitid_once};
 use crate::error::{Error, Operation};
 use crate::sys::file::OwnedFd;
 use crate::sys::{Errno, signal, wait};
@@ -42,35 +43,6 @@ static POLL: Operation = Operation {
     purpose: "wait for the child's pidfd",
     hint: |_| "Free some memory.",
 };
-
-/// Waits once for `pid`; `None` if `WNOHANG` was asked for and it still runs.
-///
-/// Always with `__WALL`: a child whose exit signal is not SIGCHLD is invisible without it, and it
-/// hides nothing.
-pub(super) fn waitid_once(
-    pid: i32,
-    pidfd: Option<&OwnedFd>,
-    options: i32,
-) -> Result<Option<ExitStatus>, Errno> {
-    let options = libc::WEXITED | libc::__WALL | options;
-    let mut target = match pidfd {
-        Some(pidfd) => (libc::P_PIDFD, pidfd.as_raw() as u32),
-        None => (libc::P_PID, pid as u32),
-    };
-    loop {
-        match wait::waitid(target.0, target.1, options, None) {
-            Ok(info) => {
-                // SAFETY: waitid filled the fields of a child's end, or left them zero.
-                let (child, status) = unsafe { (info.si_pid(), info.si_status()) };
-                return Ok((child != 0).then(|| ExitStatus::from_waitid(info.si_code, status)));
-            }
-            Err(Errno::EINTR) => {}
-            // Linux before 5.4 has pidfds and does not wait on them.
-            Err(Errno::EINVAL) if target.0 == libc::P_PIDFD => target = (libc::P_PID, pid as u32),
-            Err(errno) => return Err(errno),
-        }
-    }
-}
 
 /// A child process: made by [`Builder`](super::Builder), `Command` or
 /// [`fork`](super::fork()).
@@ -267,7 +239,8 @@ impl Child {
                 // The child is not reaped, so its number is still its own.
                 let opened = wait::pidfd_open(self.pid, 0)
                     .map_err(|errno| Error::from_operation(&PIDFD_OPEN, errno))?;
-                self.pidfd.insert(OwnedFd::from_raw(opened))
+                // SAFETY: the call opened it for this caller.
+                self.pidfd.insert(unsafe { OwnedFd::from_raw(opened) })
             }
         };
         let mut left = libc::timespec {
@@ -392,18 +365,4 @@ impl fmt::Debug for Child {
             .field("status", &self.status)
             .finish_non_exhaustive()
     }
-}
-
-/// Whether the process of `pidfd` has ended, reaped or not.
-fn has_ended(pidfd: &OwnedFd) -> bool {
-    let mut wanted = [libc::pollfd {
-        fd: pidfd.as_raw(),
-        events: libc::POLLIN,
-        revents: 0,
-    }];
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    wait::poll(&mut wanted, Some(&mut now)) == Ok(1) && wanted[0].revents & libc::POLLIN != 0
 }

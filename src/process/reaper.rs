@@ -7,8 +7,8 @@
 
 use core::mem::ManuallyDrop;
 
-use super::child::waitid_once;
 use super::child_stack::ChildStack;
+use super::waitid::waitid_once;
 use crate::error::Error;
 use crate::sys::file::OwnedFd;
 use crate::thread::{Builder, SignalSet};

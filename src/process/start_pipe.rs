@@ -1,4 +1,8 @@
 //! Holding a child back until its id maps are written.
+#![allow(
+    unsafe_code,
+    reason = "the child takes over its copies of the descriptors"
+)]
 
 use super::namespaces::IdMaps;
 use crate::error::{Error, Operation};
@@ -60,7 +64,8 @@ impl StartPipe {
 impl StartPipeChild {
     pub(super) fn wait(self) {
         if let Some(write) = self.write {
-            drop(OwnedFd::from_raw(write));
+            // SAFETY: the copy in the child's own table, which nothing else of the child uses.
+            drop(unsafe { OwnedFd::from_raw(write) });
         }
         let mut byte = [0];
         loop {
@@ -70,6 +75,7 @@ impl StartPipeChild {
                 _ => task::exit_group(ABORTED_STATUS),
             }
         }
-        drop(OwnedFd::from_raw(self.read));
+        // SAFETY: the child's copy; or, of one table, the end that the parent gave up in `release`.
+        drop(unsafe { OwnedFd::from_raw(self.read) });
     }
 }

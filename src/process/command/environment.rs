@@ -11,8 +11,8 @@ use alloc::vec::Vec;
 use core::ffi::c_char;
 use core::fmt;
 
-use super::before_exec::NUL_IN_STRING;
 use crate::error::Error;
+use crate::process::kernel_str::{NUL_IN_STRING, pointers};
 
 /// Where programs are looked for if the child has no `PATH`: what `confstr(_CS_PATH)` says.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
@@ -67,7 +67,7 @@ impl Environment {
             return Ok(Built::Callers(array));
         }
         let strings = self.strings()?;
-        let array = super::pointers(&strings);
+        let array = pointers(&strings);
         Ok(Built::Own { strings, array })
     }
 
@@ -287,7 +287,7 @@ mod tests {
             .iter()
             .map(|text| CString::new(*text).unwrap())
             .collect();
-        let array = super::super::pointers(&strings);
+        let array = pointers(&strings);
         let environment = Built::Own { strings, array };
         search_paths(&CString::new(program).unwrap(), &environment)
             .unwrap()

@@ -11,8 +11,8 @@ use core::cell::Cell;
 use core::ffi::{CStr, c_char};
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
-use super::before_exec::BeforeExec;
 use crate::error::{Error, Operation};
+use crate::process::before_exec::BeforeExec;
 use crate::sys::futex::{self, Sharing};
 use crate::sys::signal::{self, SigSet};
 use crate::sys::{Errno, process, task};

@@ -3,8 +3,9 @@
 use alloc::vec::Vec;
 
 use crate::error::{Error, Operation};
+use crate::process::child::Child;
 use crate::process::pipe::Pipe;
-use crate::process::{Child, ExitStatus};
+use crate::process::status::ExitStatus;
 use crate::sys::{Errno, wait};
 
 static POLL: Operation = Operation {

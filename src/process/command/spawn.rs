@@ -104,7 +104,9 @@ pub(super) fn spawn(plan: &mut ExecPlan<'_>, options: &SpawnOptions<'_>) -> Resu
     if !by_hand && !flags.contains(CloneFlags::CLEAR_SIGHAND) {
         NO_CLEAR_SIGHAND.store(true, Ordering::Relaxed);
     }
-    let mut child = Child::new(pid, (pidfd >= 0).then(|| OwnedFd::from_raw(pidfd)));
+    // SAFETY: clone stored the number of a descriptor that it made for this caller.
+    let pidfd = (pidfd >= 0).then(|| unsafe { OwnedFd::from_raw(pidfd) });
+    let mut child = Child::new(pid, pidfd);
     let mapped = if latched {
         let written = options.maps.write(pid);
         plan.latch.release(written.is_ok());

@@ -103,9 +103,11 @@ impl From<Pipe> for Stdio {
 
 #[cfg(feature = "std")]
 impl From<std::os::fd::OwnedFd> for Stdio {
+    #[allow(unsafe_code, reason = "takes a descriptor over")]
     fn from(fd: std::os::fd::OwnedFd) -> Self {
         let number = std::os::fd::IntoRawFd::into_raw_fd(fd);
-        Self(Source::Owned(OwnedFd::from_raw(number)))
+        // SAFETY: the number was owned by `fd`, which gave it up.
+        Self(Source::Owned(unsafe { OwnedFd::from_raw(number) }))
     }
 }
 
