@@ -7,7 +7,7 @@ use crate::error::Operation;
 use crate::sys::Errno;
 use crate::sys::process;
 
-/// A step that the child takes before `execve`: one system call from a fixed menu.
+/// A step that the child takes before `execve`: one system call of a fixed set.
 ///
 /// There is no closure here on purpose. The child shares the parent's memory and has no thread
 /// identity of its own; whatever it may do must be known to touch neither.

@@ -16,15 +16,15 @@ use crate::sys::{Errno, arch, clone};
 /// The kernel's bound on the length of the `set_tid` array (nested pid namespaces).
 const MAX_SET_TID: usize = 32;
 
-/// What a child that shares memory stands on unless told otherwise: 256 KiB.
+/// The stack of a child that shares memory, unless set: 256 KiB.
 const DEFAULT_STACK: usize = 256 * 1024;
 
-/// Makes a process that runs a closure, sharing with its maker exactly what the flags say.
+/// Configures and spawns a process that runs a closure and shares with its parent what the flags say.
 ///
 /// | flags | the child | its stack |
 /// |---|---|---|
 /// | none (`fork`) | runs on a private copy of memory | the copy of the caller's |
-/// | `VM` | runs beside its maker, in the same memory | its own, guarded, [`stack_size`](Self::stack_size) |
+/// | `VM` | runs beside its parent, in the same memory | its own, guarded, [`stack_size`](Self::stack_size) |
 /// | `VM`, `VFORK` | the same, while the calling thread sleeps until it exits or execs | the same |
 /// | `THREAD` | refused: that is a thread, see `rawthread::Builder` | |
 ///
@@ -138,8 +138,8 @@ impl Builder {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn pidfd(mut self, wanted: bool) -> Self {
-        self.pidfd = Some(wanted);
+    pub fn pidfd(mut self, enable: bool) -> Self {
+        self.pidfd = Some(enable);
         self
     }
 
@@ -243,12 +243,12 @@ impl Builder {
         self
     }
 
-    /// Whether a child that shares memory gets a thread identity of its own: a thread pointer, with
-    /// it `errno` and thread-locals. It does unless told otherwise; without `VM` there is no need.
+    /// Sets whether a child that shares memory gets a thread control block of its own, and with it
+    /// `errno` and thread-locals. It does unless set; without `VM` there is no need.
     ///
-    /// An identity adds `SETTLS`, `PARENT_SETTID` and `CHILD_CLEARTID` to the flags. A child that
-    /// does not return from its closure (it is killed, calls `execve` or `_exit`) takes the
-    /// identity and its stack with it: that memory is not used again.
+    /// A thread control block adds `SETTLS`, `PARENT_SETTID` and `CHILD_CLEARTID` to the flags. A child that
+    /// does not return from its closure (it is killed, calls `execve` or `_exit`) takes
+    /// the block and its stack with it: that memory is not used again.
     ///
     /// ```
     /// use rawthread::flags::CloneFlags;
@@ -265,8 +265,8 @@ impl Builder {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn own_tls(mut self, wanted: bool) -> Self {
-        self.own_tls = wanted;
+    pub fn own_tls(mut self, enable: bool) -> Self {
+        self.own_tls = enable;
         self
     }
 
@@ -289,14 +289,14 @@ impl Builder {
     ///
     /// With `VM`, `f` runs at the same time as everything else in this process, though its pid is
     /// another. It must be sound to send there, and must not borrow what may end before the child
-    /// does (its end is when [`Child::wait`] returns). With its own identity it may then do what a
+    /// does (its end is when [`Child::wait`] returns). With its own thread control block it may then do what a
     /// thread may: allocate, lock, use thread-locals and `errno`, print, panic. What it must not
     /// do is act for the process that it is not: `exit` (which runs this process's handlers),
     /// making or joining threads, changing ids through libc, and using a descriptor by an object
     /// of the other process's (without `FILES` its table is another). If it is killed while
     /// it holds a lock of the shared memory, the lock stays locked.
     ///
-    /// With `VM` but without an identity it stands on the thread pointer of the calling thread: it
+    /// With `VM` but without one it uses the thread pointer of the calling thread: it
     /// must not touch thread-locals, `errno`, the allocator, stdio or locks of a libc or of std,
     /// nor panic. That leaves computing, shared memory by atomics, and raw system calls; with
     /// `VFORK`, as the calling thread sleeps, also async-signal-safe functions of libc. A signal

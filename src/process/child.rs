@@ -18,7 +18,7 @@ static WAIT: Operation = Operation {
     purpose: "wait for the child",
     hint: |errno| match errno.number() {
         libc::ECHILD => {
-            "Somebody else reaped it, SIGCHLD is ignored here, or this process is not the one that \
+            "Another call reaped it, SIGCHLD is ignored here, or this process is not the one that \
              made it."
         }
         _ => "See waitid(2).",
@@ -44,13 +44,13 @@ static POLL: Operation = Operation {
     hint: |_| "Free some memory.",
 };
 
-/// A child process: made by [`Builder`](super::Builder), `Command` or
+/// A child process, made by [`Builder`](super::Builder), `Command` or
 /// [`fork`](super::fork()).
 ///
 /// # What drop does
 ///
-/// Nothing that can be felt: the child runs on, as with `std::process::Child`. But no zombie stays
-/// behind. A child that has ended is reaped on the spot; for one that still runs, a sleeping thread
+/// Drop neither kills the child nor waits for it: the child runs on, as with `std::process::Child`. But
+/// no zombie stays behind. A child that has ended is reaped on the spot; for one that still runs, a sleeping thread
 /// of this crate waits (it runs no code of the program, and changes its ids with the process). If no
 /// such thread can be made, for want of a task or in a program without libc that adopted no main
 /// thread, the zombie stays until this process ends. To end the child with its handle, call [`kill`](Self::kill) and
@@ -77,7 +77,7 @@ pub struct Child {
     pub stderr: Option<Pipe>,
     pid: i32,
     pidfd: Option<OwnedFd>,
-    /// What the child stands on, if it shares our memory and may still be there.
+    /// The child's stack, if it shares this process's memory and may still run.
     stack: Option<ChildStack>,
     status: Option<ExitStatus>,
     /// Whether this process is the parent: not for `CLONE_PARENT`.
@@ -111,7 +111,7 @@ impl Child {
 
     /// The process id, as the caller's pid namespace knows it.
     ///
-    /// After the child was waited for the number may belong to somebody else.
+    /// After the child was waited for the number may belong to another process.
     ///
     /// ```
     /// # fn main() -> Result<(), rawthread::Error> {
@@ -170,7 +170,8 @@ impl Child {
     /// returns the same status.
     ///
     /// # Errors
-    /// `ECHILD` if the child was reaped by somebody else (a `waitpid(-1)`, SIGCHLD ignored) or is
+    /// `ECHILD` if the child was reaped by another call (a `waitpid(-1)`), or by the kernel
+    /// where SIGCHLD is ignored, or is
     /// not this process's to reap: it was made with `CLONE_PARENT`, or this process is a fork of
     /// the one that made it.
     ///
@@ -247,13 +248,13 @@ impl Child {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(timeout.subsec_nanos()),
         };
-        let mut wanted = [libc::pollfd {
+        let mut fds = [libc::pollfd {
             fd: pidfd.as_raw(),
             events: libc::POLLIN,
             revents: 0,
         }];
         loop {
-            match wait::poll(&mut wanted, Some(&mut left)) {
+            match wait::poll(&mut fds, Some(&mut left)) {
                 Ok(0) => return Ok(None),
                 Ok(_) => return self.wait().map(Some),
                 Err(Errno::EINTR) => {}
@@ -301,7 +302,7 @@ impl Child {
     /// # }
     /// ```
     pub fn signal(&self, signal: i32) -> Result<(), Error> {
-        // A reaped child's number may be somebody else's by now.
+        // A reaped child's number may belong to another process by now.
         let sent = match (&self.pidfd, self.status) {
             (_, Some(_)) => Err(Errno::ESRCH),
             (Some(pidfd), None) => match wait::pidfd_send_signal(pidfd.as_raw(), signal) {
@@ -338,18 +339,18 @@ impl Drop for Child {
     fn drop(&mut self) {
         let stack = self.stack.take();
         match self.is_our_child.then(|| self.reap(libc::WNOHANG)) {
-            // Running: somebody must be there when it ends.
+            // Running: a thread must wait for its end.
             Some(Ok(None)) => {
                 let _ = reaper::reap_in_background(self.pid, self.pidfd.take(), stack);
             }
-            // Reaped: nobody stands on the stack.
+            // Reaped: no task runs on the stack.
             Some(Ok(Some(_))) => drop(stack),
-            // Not ours, or reaped by somebody else (by the kernel, where SIGCHLD is ignored).
+            // Not ours, or reaped by another call (by the kernel, where SIGCHLD is ignored).
             Some(Err(_)) | None => {
                 let gone = self.pidfd.as_ref().is_some_and(has_ended)
                     || stack.as_ref().is_some_and(ChildStack::has_exited);
                 if !gone {
-                    // It may still stand there, and there is no way to learn when it leaves.
+                    // It may still run on the stack, and nothing tells when it leaves.
                     core::mem::forget(stack);
                 }
             }

@@ -1,4 +1,4 @@
-//! How the child of a [`Builder`](super::Builder) gets to its closure, and its life there.
+//! The child of a [`Builder`](super::Builder), from clone to its exit.
 #![allow(unsafe_code, reason = "makes a process by hand")]
 
 use core::mem::ManuallyDrop;
@@ -13,7 +13,7 @@ use crate::sys::{Errno, clone, task};
 /// The exit code of a child whose closure panicked, as of a Rust program whose main panicked.
 const PANICKED: i32 = 101;
 
-/// What the child of a shared memory finds at the top of its stack.
+/// What a child that shares memory finds at the top of its stack.
 struct ChildArgs<F> {
     f: F,
     start_pipe: Option<StartPipeChild>,
@@ -30,7 +30,7 @@ pub(super) enum Launch<F> {
         start_pipe: Option<StartPipeChild>,
         tid: u32,
     },
-    /// It starts on its own stack, with a packet there that holds the closure.
+    /// It starts on its own stack, with arguments at its top that hold the closure.
     OwnStack {
         args: *mut u8,
         stack: ChildStack,
@@ -97,7 +97,7 @@ impl<F: FnOnce() -> i32> Launch<F> {
         match self {
             Self::Fork { tid, .. } => request.child_tid = &raw mut *tid as usize,
             Self::OwnStack { args, stack, .. } => {
-                // SAFETY: the packet was written by `own_stack`.
+                // SAFETY: the arguments were written by `own_stack`.
                 request.child_tid = unsafe { &raw mut (*args.cast::<ChildArgs<F>>()).tid } as usize;
                 let bottom = stack.bounds().0;
                 request.stack = bottom;
@@ -116,7 +116,7 @@ impl<F: FnOnce() -> i32> Launch<F> {
         match self {
             Self::OwnStack { args, stack, .. } => {
                 stack.set_in_use(true);
-                // SAFETY: the stack is fresh, ends below the packet, aligned to 16.
+                // SAFETY: the stack is fresh, ends below the arguments, aligned to 16.
                 let made = unsafe { clone::clone_onto_stack(request, child_main::<F>, *args) };
                 if made.is_err() {
                     stack.set_in_use(false);
@@ -139,8 +139,8 @@ impl<F: FnOnce() -> i32> Launch<F> {
         }
     }
 
-    /// After the last [`clone`](Self::clone): drops what is the caller's, returns what the child
-    /// stands on.
+    /// After the last [`clone`](Self::clone): drops what is the caller's, returns the
+    /// child's stack.
     pub(super) fn into_stack(self, made: bool) -> Option<ChildStack> {
         match self {
             Self::Fork { f, .. } => {
@@ -150,7 +150,7 @@ impl<F: FnOnce() -> i32> Launch<F> {
             }
             Self::OwnStack { args, stack, .. } => {
                 if !made {
-                    // SAFETY: no child was made, so the packet is ours and as written.
+                    // SAFETY: no child was made, so the arguments are as this thread wrote them.
                     drop(unsafe { args.cast::<ChildArgs<F>>().read() });
                 }
                 made.then_some(stack)
@@ -159,10 +159,10 @@ impl<F: FnOnce() -> i32> Launch<F> {
     }
 }
 
-/// The life of a child on its own stack.
+/// The entry point of a child on its own stack.
 unsafe extern "C" fn child_main<F: FnOnce() -> i32>(args: *mut u8) -> ! {
     let args = args.cast::<ChildArgs<F>>();
-    // SAFETY: `own_stack` wrote a packet there for this child alone. The fields are moved out one by
+    // SAFETY: `own_stack` wrote the arguments for this child alone. The fields are moved out one by
     // one because the kernel may still write `tid`.
     let (f, start_pipe, child_tcb) = unsafe {
         (
@@ -203,8 +203,8 @@ fn run<F: FnOnce() -> i32>(f: F, start_pipe: Option<StartPipeChild>) -> i32 {
 
 #[cfg(feature = "std")]
 fn catch<F: FnOnce() -> i32>(f: F) -> i32 {
-    // What the closure leaves half done is seen by nobody in this process again; in shared memory
-    // it is by contract the caller's care.
+    // What the closure leaves half done no code of this process sees again; in shared
+    // memory the contract of `spawn` covers it.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         crate::thread::__rust_begin_short_backtrace(f)
     }))

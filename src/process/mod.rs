@@ -1,4 +1,4 @@
-//! PROCESSES: fork, vfork, exec and containers, from the same clone flags that make threads.
+//! Child processes: fork, vfork, exec and containers, by the clone flags that also make threads.
 //!
 //! | I want | take |
 //! |---|---|

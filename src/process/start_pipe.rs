@@ -10,7 +10,7 @@ use crate::flags::CloneFlags;
 use crate::sys::file::{self, OwnedFd};
 use crate::sys::{Errno, task};
 
-/// The exit code of a child that was given up before its closure ran.
+/// The exit code of a child that was abandoned before its closure ran.
 const ABORTED_STATUS: i32 = 127;
 
 static PIPE: Operation = Operation {

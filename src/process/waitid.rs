@@ -36,7 +36,7 @@ pub(super) fn waitid_once(
 
 /// Whether the process of `pidfd` has ended, reaped or not.
 pub(super) fn has_ended(pidfd: &OwnedFd) -> bool {
-    let mut wanted = [libc::pollfd {
+    let mut fds = [libc::pollfd {
         fd: pidfd.as_raw(),
         events: libc::POLLIN,
         revents: 0,
@@ -45,5 +45,5 @@ pub(super) fn has_ended(pidfd: &OwnedFd) -> bool {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    wait::poll(&mut wanted, Some(&mut now)) == Ok(1) && wanted[0].revents & libc::POLLIN != 0
+    wait::poll(&mut fds, Some(&mut now)) == Ok(1) && fds[0].revents & libc::POLLIN != 0
 }

@@ -240,8 +240,8 @@ impl Command {
         self
     }
 
-    /// Whether the child comes with a pidfd. Unless set, one of `spawn` does if the kernel can and
-    /// a descriptor is free, and one of `status` and `output`, which nobody sees, does not.
+    /// Sets whether the child comes with a pidfd. Unless set, one of `spawn` does if the kernel can and
+    /// a descriptor is free, and one of `status` and `output`, whose handle the caller does not get, does not.
     ///
     /// ```
     /// # use rawthread::process::Command;
@@ -249,8 +249,8 @@ impl Command {
     /// assert!(child.raw_pidfd().is_none());
     /// # Ok::<(), rawthread::Error>(())
     /// ```
-    pub fn pidfd(&mut self, wanted: bool) -> &mut Self {
-        self.settings.pidfd = Some(wanted);
+    pub fn pidfd(&mut self, enable: bool) -> &mut Self {
+        self.settings.pidfd = Some(enable);
         self
     }
 

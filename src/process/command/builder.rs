@@ -33,7 +33,7 @@ use crate::process::kernel_str::{KernelStr, cstring};
 /// | namespaces, id maps | no | `Cloneflags`, `UidMappings` | [`namespaces`](Self::namespaces), [`uid_map`](Self::uid_map) |
 /// | cgroup at birth | no | `UseCgroupFD` | [`cgroup`](Self::cgroup) |
 /// | pidfd | unstable | `PidFD` | [`pidfd`](Self::pidfd), on by default |
-/// | other steps | `pre_exec`, any closure, unsafe, slow | no | [`before_exec`](Self::before_exec), a fixed menu, safe |
+/// | other steps | `pre_exec`, any closure, unsafe, slow | no | [`before_exec`](Self::before_exec), a fixed set, safe |
 /// | zombie when the handle is dropped | yes | yes, without `Wait` | no |
 ///
 /// # Where the program is looked for

@@ -1,6 +1,6 @@
 //! What runs in the child between clone and execve.
 //!
-//! The child shares the parent's memory and stands on the calling thread's pointer to its
+//! The child shares the parent's memory and has the calling thread's pointer to its
 //! thread-locals. So nothing in this file may allocate, panic, lock, touch `errno` or a
 //! thread-local, or call a libc function: it reads a [`ExecPlan`] that the parent prepared, makes raw
 //! system calls, and writes to the plan's report and to its own stack. Signals are blocked from
@@ -42,7 +42,7 @@ pub(super) struct ExecPlan<'a> {
     pub(super) uid: Option<u32>,
     /// The signal, and the parent's pid.
     pub(super) death: Option<(i32, i32)>,
-    /// The caller's unless one was set: see `launch`.
+    /// The caller's unless one was set: see `spawn`.
     pub(super) mask: Option<SigSet>,
     /// Paths to try, in order.
     pub(super) search_paths: &'a [*const c_char],
@@ -73,7 +73,7 @@ pub(super) struct FdMapping {
 
 /// Holds the child back until its id maps are written.
 ///
-/// | word | meaning | who changes it |
+/// | word | meaning | changed by |
 /// |---|---|---|
 /// | `PROCEED` | go on | |
 /// | `BLOCKED` | wait | the parent, once, to one of the others |
@@ -112,7 +112,7 @@ impl StartLatch {
 /// Where the child says what went wrong: the step, or null as long as nothing did.
 ///
 /// The child stores `errno` and then, with Release, `step`; the parent loads `step` with Acquire,
-/// after the kernel told it that the child has left its memory.
+/// once the kernel has shown that the child has left its memory.
 #[derive(Default)]
 pub(super) struct ErrorReport {
     step: AtomicPtr<Operation>,
@@ -211,7 +211,7 @@ steps! {
         };
 }
 
-/// The child's life; `plan` is a `*const ExecPlan`.
+/// The child's entry point; `plan` is a `*const ExecPlan`.
 ///
 /// # Safety
 /// The plan must stay until the child has left this memory by execve or exit.
@@ -308,7 +308,7 @@ fn install_fds(plan: &ExecPlan<'_>) -> Result<(), Failed> {
                 moved = process::dup_above(from, moved.saturating_add(1).max(3))
                     .map_err(|errno| (&DUP_AWAY, errno))?;
                 if plan.fd_mappings.iter().any(|one| one.from.get() == moved) {
-                    // The number was free, and somebody's source.
+                    // The number was free, and another mapping's source.
                     return Err((&DUP_AWAY, Errno::new(libc::EBADF)));
                 }
             }

@@ -9,7 +9,7 @@ use crate::process::before_exec::BeforeExec;
 use crate::process::namespaces::{IdMaps, Namespaces};
 use crate::sys::signal::SigSet;
 
-/// The attributes of the child-to-be.
+/// The attributes of a child.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) default_signals: SigSet,
@@ -74,15 +74,15 @@ impl Settings {
         // was to lose.
         if [self.uid, self.gid].contains(&Some(u32::MAX)) {
             return Err(Error::invalid_input(
-                "4294967295 (-1) as a user or group id, which is nobody's",
+                "4294967295 (-1) as a user or group id, which is no id",
                 "Give an id, or leave it unset to keep the caller's.",
             ));
         }
         self.maps.check(self.namespaces.flags())
     }
 
-    /// The groups asked for. A child that becomes another user gives up its own groups, unless told
-    /// to keep some: they would be the caller's rights under another name.
+    /// The groups asked for. A child that becomes another user gives up its own groups, unless
+    /// some were set: they would be the caller's rights under another name.
     pub(super) fn groups_to_set(&self) -> Groups<'_> {
         match (&self.groups, self.uid) {
             (Some(groups), _) => Groups::Set(groups),

@@ -74,7 +74,7 @@ pub(super) fn spawn(plan: &mut ExecPlan<'_>, options: &SpawnOptions<'_>) -> Resu
             ..clone::CloneArgs::default()
         };
         let plan = core::ptr::from_mut(plan).cast::<u8>();
-        // SAFETY: the stack is nobody else's and its end page-aligned. `child_main` uses no thread-local. The
+        // SAFETY: the stack has no other user, and its end is page-aligned. `child_main` uses no thread-local. The
         // plan, the stack and `mm_in_use` outlive the child's stay: with VFORK this call returns after
         // it, else the wait below does.
         match unsafe { clone::clone_onto_stack(&request, exec_child::child_main, plan) } {
@@ -83,7 +83,7 @@ pub(super) fn spawn(plan: &mut ExecPlan<'_>, options: &SpawnOptions<'_>) -> Resu
             {
                 flags.remove(CloneFlags::CLEAR_SIGHAND);
             }
-            // A kernel without pidfds, or no number left for one: nobody asked for it.
+            // A kernel without pidfds, or no number left for one: it was not asked for.
             Err(Errno::EINVAL | Errno::EMFILE | Errno::ENFILE)
                 if flags.contains(CloneFlags::PIDFD) && options.pidfd.is_none() =>
             {

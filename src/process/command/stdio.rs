@@ -66,7 +66,8 @@ impl Stdio {
     /// A descriptor of the parent, by number. It stays the parent's.
     ///
     /// # Safety
-    /// The number must be open, and nobody's exclusive property, whenever the command is spawned.
+    /// The number must be open whenever the command is spawned, and no value that other code relies on
+    /// as the only user of its file may own it.
     ///
     /// ```
     /// # use rawthread::process::{Command, Stdio};
