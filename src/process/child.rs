@@ -8,7 +8,7 @@ use super::child_stack::ChildStack;
 use super::pipe::Pipe;
 use super::reaper;
 use super::status::ExitStatus;
-use super::waitid::{has_ended, waitid_once};
+use super::waitid::{has_ended, wait_for_status};
 use crate::error::{Error, Operation};
 use crate::sys::file::OwnedFd;
 use crate::sys::{Errno, signal, wait};
@@ -170,10 +170,10 @@ impl Child {
     /// returns the same status.
     ///
     /// # Errors
-    /// `ECHILD` if the child was reaped by another call (a `waitpid(-1)`), or by the kernel
-    /// where SIGCHLD is ignored, or is
-    /// not this process's to reap: it was made with `CLONE_PARENT`, or this process is a fork of
-    /// the one that made it.
+    /// `ECHILD` if the child was reaped by another call (a `waitpid(-1)`), or by the kernel where SIGCHLD
+    /// is ignored: from Linux 6.15 on a handle with a pidfd finds the status all the same. `ECHILD` too
+    /// if it is not this process's to reap: it was made with `CLONE_PARENT`, or this process is a fork
+    /// of the one that made it.
     ///
     /// ```
     /// # fn main() -> Result<(), rawthread::Error> {
@@ -326,7 +326,7 @@ impl Child {
                 Errno::new(libc::ECHILD),
             ));
         }
-        self.status = waitid_once(self.pid, self.pidfd.as_ref(), options)
+        self.status = wait_for_status(self.pid, self.pidfd.as_ref(), options)
             .map_err(|errno| Error::from_operation(&WAIT, errno))?;
         if self.status.is_some() {
             self.stack = None;

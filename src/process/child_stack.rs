@@ -182,7 +182,8 @@ impl Drop for TcbStack {
             EXITED => Rt::cache().release(self.slot),
             // The child was killed, or became another program, amid its thread-locals, whose state
             // is unknown: the slot is leaked with its TCB. The kernel has cleared the tid.
-            _ => {}
+            // SAFETY: the child has left the stack, and no frame of it will be read again.
+            _ => unsafe { self.slot.region().discard_stack_below(self.words.stack_top) },
         }
     }
 }

@@ -26,6 +26,7 @@ mod pipe;
 mod reaper;
 #[cfg(feature = "alloc")]
 mod rlimit;
+mod spawn;
 mod start_pipe;
 mod status;
 mod waitid;

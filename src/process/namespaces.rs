@@ -160,7 +160,7 @@ impl IdMaps {
         Ok(())
     }
 
-    /// Writes the maps of the process `pid`, as its parent.
+    /// Writes the maps of the process `pid`, if any, as its parent.
     ///
     /// A writer of a group map without `CAP_SETGID` must give up `setgroups` in the namespace first
     /// (`user_namespaces(7)`): done only if the kernel, which knows best, insists.

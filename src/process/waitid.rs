@@ -3,6 +3,7 @@
 
 use super::status::ExitStatus;
 use crate::sys::file::OwnedFd;
+use crate::sys::sched::Pauses;
 use crate::sys::{Errno, wait};
 
 /// Waits once for `pid`; `None` if `WNOHANG` was asked for and it still runs.
@@ -32,6 +33,33 @@ pub(super) fn waitid_once(
             Err(errno) => return Err(errno),
         }
     }
+}
+
+/// As [`waitid_once`]; where the kernel or another call has reaped the child, the pidfd may still have
+/// its status.
+pub(super) fn wait_for_status(
+    pid: i32,
+    pidfd: Option<&OwnedFd>,
+    options: i32,
+) -> Result<Option<ExitStatus>, Errno> {
+    let waited = waitid_once(pid, pidfd, options);
+    let (Err(errno), Some(pidfd)) = (waited, pidfd) else {
+        return waited;
+    };
+    if errno.number() != libc::ECHILD {
+        return Err(errno);
+    }
+    let mut pauses = Pauses::new();
+    // The waiter may be woken just before the pidfd has it.
+    while has_ended(pidfd) {
+        match wait::pidfd_exit_status(pidfd.as_raw()) {
+            Ok(Some(status)) => return Ok(Some(ExitStatus::from_raw(status))),
+            Ok(None) => pauses.pause(),
+            Err(_) => break,
+        }
+    }
+    // Before Linux 6.15; or it runs, and is no child of this process.
+    Err(errno)
 }
 
 /// Whether the process of `pidfd` has ended, reaped or not.

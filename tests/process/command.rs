@@ -303,7 +303,11 @@ fn nothing_leaks() {
     for _ in 0..20 {
         round();
     }
-    common::poll_until("everything is given back", || count() == before);
+    // Reapers that overlap have a stack each, which stays for the next; a leak would show 20 times.
+    common::poll_until("everything is given back", || {
+        let now = count();
+        now.0 == before.0 && now.1 < before.1 + 15
+    });
 }
 
 #[test]

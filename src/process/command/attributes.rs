@@ -1,6 +1,9 @@
 //! The methods of [`Command`] that set what a process has beside program, environment and descriptors.
 
+use alloc::boxed::Box;
+
 use super::builder::Command;
+use crate::error::Error;
 use crate::process::before_exec::BeforeExec;
 use crate::process::kernel_str::KernelStr;
 use crate::process::namespaces::Namespaces;
@@ -268,6 +271,30 @@ impl Command {
     /// ```
     pub fn before_exec(&mut self, step: BeforeExec) -> &mut Self {
         self.settings.before_exec.push(step);
+        self
+    }
+
+    /// Runs `hook` in this process, with the child's pid, while the child waits to take its first step:
+    /// for what must be done to it from outside, such as running `newuidmap` or moving a network device
+    /// into its namespace. Id maps set here are written before that. Each `spawn` runs it, and returns
+    /// its error as its own.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// let status = Command::new("true")
+    ///     .parent_hook(|pid| {
+    ///         println!("{pid} is about to become true");
+    ///         Ok(())
+    ///     })
+    ///     .status()?;
+    /// assert!(status.success());
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn parent_hook(
+        &mut self,
+        hook: impl FnMut(i32) -> Result<(), Error> + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.hook.0 = Some(Box::new(hook));
         self
     }
 }

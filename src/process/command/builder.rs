@@ -1,11 +1,13 @@
 //! A command: program, arguments, environment and descriptors.
 
+use alloc::boxed::Box;
 use alloc::ffi::CString;
 use alloc::vec::Vec;
 
 use super::environment::Environment;
 use super::settings::Settings;
 use super::stdio::{Descriptors, Stdio};
+use crate::error::Error;
 use crate::process::kernel_str::{KernelStr, cstring};
 
 /// A program to run, and everything about the process that will run it.
@@ -70,7 +72,12 @@ pub struct Command {
     pub(super) settings: Settings,
     /// A string with a NUL in it was given.
     pub(super) has_nul: bool,
+    pub(super) hook: Hook,
 }
+
+/// See [`Command::parent_hook`].
+#[derive(Default)]
+pub(super) struct Hook(pub(super) Option<Box<dyn FnMut(i32) -> Result<(), Error> + Send + Sync>>);
 
 impl Command {
     /// A command for `program` without arguments, in the caller's environment and directory, with
@@ -90,6 +97,7 @@ impl Command {
             descriptors: Descriptors::default(),
             settings: Settings::default(),
             has_nul: false,
+            hook: Hook::default(),
         };
         command.program = command.checked_cstring(&program);
         command.arguments.push(command.program.clone());

@@ -8,11 +8,13 @@
 //! | `fds.rs`, `environment.rs` | what the plan takes of descriptors and variables |
 //! | `spawn.rs` | in the parent: clone, and how it went |
 //! | `exec_child.rs` | in the child: the steps, on the parent's memory |
+//! | `caller_groups.rs` | in the parent: children without its groups |
 //! | `exec_stack.rs` | the child's stack |
 //! | `dumpable.rs` | in the parent: keeps it dumpable where its children change ids |
 
 mod attributes;
 mod builder;
+mod caller_groups;
 mod debug;
 mod dumpable;
 mod environment;

@@ -5,7 +5,7 @@ use core::cell::Cell;
 
 use super::builder::Command;
 use super::environment;
-use super::exec_child::{ErrorReport, ExecPlan, StartLatch};
+use super::exec_child::{ErrorReport, ExecPlan};
 use super::fds::FdSetup;
 use super::output::Output;
 use super::spawn::{self, SpawnOptions};
@@ -67,7 +67,7 @@ impl Command {
     }
 
     /// `defaults`: what 0, 1 and 2 are if nothing was said of them; `pidfd` likewise.
-    fn run(&self, defaults: Option<[Source; 3]>, pidfd: Option<bool>) -> Result<Child, Error> {
+    fn run(&mut self, defaults: Option<[Source; 3]>, pidfd: Option<bool>) -> Result<Child, Error> {
         if self.has_nul || !self.settings.is_nul_free() {
             return Err(NUL_IN_STRING);
         }
@@ -104,7 +104,7 @@ impl Command {
             arguments: &arguments,
             environment: environment.as_ptr(),
             shell: &shell,
-            latch: StartLatch::new(!settings.maps.is_empty()),
+            start_pipe: None,
             report: ErrorReport::default(),
         };
         let options = SpawnOptions {
@@ -112,8 +112,10 @@ impl Command {
             maps: &settings.maps,
             pidfd: settings.pidfd.or(pidfd),
             cgroup: settings.cgroup,
+            drop_groups: settings.must_drop_groups_before(),
         };
-        let mut child = spawn::spawn(&mut plan, &options)?;
+        let hook = self.hook.0.as_deref_mut();
+        let mut child = spawn::spawn(&mut plan, &options, hook)?;
         [child.stdin, child.stdout, child.stderr] = fds.parent_ends;
         Ok(child)
     }

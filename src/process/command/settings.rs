@@ -90,4 +90,12 @@ impl Settings {
             (None, None) => Groups::Keep,
         }
     }
+
+    /// Whether groups are to be dropped that the child cannot drop: in a user namespace without a
+    /// group map nothing may.
+    pub(super) fn must_drop_groups_before(&self) -> bool {
+        matches!(self.groups_to_set(), Groups::DropIfPermitted)
+            && self.namespaces.contains(Namespaces::USER)
+            && self.maps.groups.is_empty()
+    }
 }
