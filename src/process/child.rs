@@ -1,5 +1,5 @@
 //! The handle of a child process.
-#![allow(unsafe_code, reason = "reads the union in siginfo_t")]
+#![allow(unsafe_code, reason = "takes over descriptors that the kernel made")]
 
 use core::fmt;
 use core::time::Duration;
@@ -8,6 +8,7 @@ use super::child_stack::ChildStack;
 use super::pipe::Pipe;
 use super::reaper;
 use super::status::ExitStatus;
+use super::waitid::{has_ended, wait_for_status};
 use crate::error::{Error, Operation};
 use crate::sys::file::OwnedFd;
 use crate::sys::{Errno, signal, wait};
@@ -17,7 +18,7 @@ static WAIT: Operation = Operation {
     purpose: "wait for the child",
     hint: |errno| match errno.number() {
         libc::ECHILD => {
-            "Somebody else reaped it, SIGCHLD is ignored here, or this process is not the one that \
+            "Another call reaped it, SIGCHLD is ignored here, or this process is not the one that \
              made it."
         }
         _ => "See waitid(2).",
@@ -43,42 +44,13 @@ static POLL: Operation = Operation {
     hint: |_| "Free some memory.",
 };
 
-/// Waits once for `pid`; `None` if `WNOHANG` was asked for and it still runs.
-///
-/// Always with `__WALL`: a child whose exit signal is not SIGCHLD is invisible without it, and it
-/// hides nothing.
-pub(super) fn waitid_once(
-    pid: i32,
-    pidfd: Option<&OwnedFd>,
-    options: i32,
-) -> Result<Option<ExitStatus>, Errno> {
-    let options = libc::WEXITED | libc::__WALL | options;
-    let mut target = match pidfd {
-        Some(pidfd) => (libc::P_PIDFD, pidfd.as_raw() as u32),
-        None => (libc::P_PID, pid as u32),
-    };
-    loop {
-        match wait::waitid(target.0, target.1, options, None) {
-            Ok(info) => {
-                // SAFETY: waitid filled the fields of a child's end, or left them zero.
-                let (child, status) = unsafe { (info.si_pid(), info.si_status()) };
-                return Ok((child != 0).then(|| ExitStatus::from_waitid(info.si_code, status)));
-            }
-            Err(Errno::EINTR) => {}
-            // Linux before 5.4 has pidfds and does not wait on them.
-            Err(Errno::EINVAL) if target.0 == libc::P_PIDFD => target = (libc::P_PID, pid as u32),
-            Err(errno) => return Err(errno),
-        }
-    }
-}
-
-/// A child process: made by [`Builder`](super::Builder), `Command` or
+/// A child process, made by [`Builder`](super::Builder), `Command` or
 /// [`fork`](super::fork()).
 ///
 /// # What drop does
 ///
-/// Nothing that can be felt: the child runs on, as with `std::process::Child`. But no zombie stays
-/// behind. A child that has ended is reaped on the spot; for one that still runs, a sleeping thread
+/// Drop neither kills the child nor waits for it: the child runs on, as with `std::process::Child`. But
+/// no zombie stays behind. A child that has ended is reaped on the spot; for one that still runs, a sleeping thread
 /// of this crate waits (it runs no code of the program, and changes its ids with the process). If no
 /// such thread can be made, for want of a task or in a program without libc that adopted no main
 /// thread, the zombie stays until this process ends. To end the child with its handle, call [`kill`](Self::kill) and
@@ -105,7 +77,7 @@ pub struct Child {
     pub stderr: Option<Pipe>,
     pid: i32,
     pidfd: Option<OwnedFd>,
-    /// What the child stands on, if it shares our memory and may still be there.
+    /// The child's stack, if it shares this process's memory and may still run.
     stack: Option<ChildStack>,
     status: Option<ExitStatus>,
     /// Whether this process is the parent: not for `CLONE_PARENT`.
@@ -139,7 +111,7 @@ impl Child {
 
     /// The process id, as the caller's pid namespace knows it.
     ///
-    /// After the child was waited for the number may belong to somebody else.
+    /// After the child was waited for the number may belong to another process.
     ///
     /// ```
     /// # fn main() -> Result<(), rawthread::Error> {
@@ -198,9 +170,10 @@ impl Child {
     /// returns the same status.
     ///
     /// # Errors
-    /// `ECHILD` if the child was reaped by somebody else (a `waitpid(-1)`, SIGCHLD ignored) or is
-    /// not this process's to reap: it was made with `CLONE_PARENT`, or this process is a fork of
-    /// the one that made it.
+    /// `ECHILD` if the child was reaped by another call (a `waitpid(-1)`), or by the kernel where SIGCHLD
+    /// is ignored: from Linux 6.15 on a handle with a pidfd finds the status all the same. `ECHILD` too
+    /// if it is not this process's to reap: it was made with `CLONE_PARENT`, or this process is a fork
+    /// of the one that made it.
     ///
     /// ```
     /// # fn main() -> Result<(), rawthread::Error> {
@@ -267,20 +240,21 @@ impl Child {
                 // The child is not reaped, so its number is still its own.
                 let opened = wait::pidfd_open(self.pid, 0)
                     .map_err(|errno| Error::from_operation(&PIDFD_OPEN, errno))?;
-                self.pidfd.insert(OwnedFd::from_raw(opened))
+                // SAFETY: the call opened it for this caller.
+                self.pidfd.insert(unsafe { OwnedFd::from_raw(opened) })
             }
         };
         let mut left = libc::timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(timeout.subsec_nanos()),
         };
-        let mut wanted = [libc::pollfd {
+        let mut fds = [libc::pollfd {
             fd: pidfd.as_raw(),
             events: libc::POLLIN,
             revents: 0,
         }];
         loop {
-            match wait::poll(&mut wanted, Some(&mut left)) {
+            match wait::poll(&mut fds, Some(&mut left)) {
                 Ok(0) => return Ok(None),
                 Ok(_) => return self.wait().map(Some),
                 Err(Errno::EINTR) => {}
@@ -328,7 +302,7 @@ impl Child {
     /// # }
     /// ```
     pub fn signal(&self, signal: i32) -> Result<(), Error> {
-        // A reaped child's number may be somebody else's by now.
+        // A reaped child's number may belong to another process by now.
         let sent = match (&self.pidfd, self.status) {
             (_, Some(_)) => Err(Errno::ESRCH),
             (Some(pidfd), None) => match wait::pidfd_send_signal(pidfd.as_raw(), signal) {
@@ -352,7 +326,7 @@ impl Child {
                 Errno::new(libc::ECHILD),
             ));
         }
-        self.status = waitid_once(self.pid, self.pidfd.as_ref(), options)
+        self.status = wait_for_status(self.pid, self.pidfd.as_ref(), options)
             .map_err(|errno| Error::from_operation(&WAIT, errno))?;
         if self.status.is_some() {
             self.stack = None;
@@ -365,18 +339,18 @@ impl Drop for Child {
     fn drop(&mut self) {
         let stack = self.stack.take();
         match self.is_our_child.then(|| self.reap(libc::WNOHANG)) {
-            // Running: somebody must be there when it ends.
+            // Running: a thread must wait for its end.
             Some(Ok(None)) => {
                 let _ = reaper::reap_in_background(self.pid, self.pidfd.take(), stack);
             }
-            // Reaped: nobody stands on the stack.
+            // Reaped: no task runs on the stack.
             Some(Ok(Some(_))) => drop(stack),
-            // Not ours, or reaped by somebody else (by the kernel, where SIGCHLD is ignored).
+            // Not ours, or reaped by another call (by the kernel, where SIGCHLD is ignored).
             Some(Err(_)) | None => {
                 let gone = self.pidfd.as_ref().is_some_and(has_ended)
                     || stack.as_ref().is_some_and(ChildStack::has_exited);
                 if !gone {
-                    // It may still stand there, and there is no way to learn when it leaves.
+                    // It may still run on the stack, and nothing tells when it leaves.
                     core::mem::forget(stack);
                 }
             }
@@ -392,18 +366,4 @@ impl fmt::Debug for Child {
             .field("status", &self.status)
             .finish_non_exhaustive()
     }
-}
-
-/// Whether the process of `pidfd` has ended, reaped or not.
-fn has_ended(pidfd: &OwnedFd) -> bool {
-    let mut wanted = [libc::pollfd {
-        fd: pidfd.as_raw(),
-        events: libc::POLLIN,
-        revents: 0,
-    }];
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    wait::poll(&mut wanted, Some(&mut now)) == Ok(1) && wanted[0].revents & libc::POLLIN != 0
 }

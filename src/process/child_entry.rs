@@ -1,11 +1,9 @@
-//! How the child of a [`Builder`](super::Builder) gets to its closure, and its life there.
+//! The child of a [`Builder`](super::Builder), from clone to its exit.
 #![allow(unsafe_code, reason = "makes a process by hand")]
-
-use core::mem::ManuallyDrop;
 
 use super::child_stack::{ChildStack, ChildTcb};
 use super::fork;
-use super::start_pipe::StartPipeChild;
+use super::start_pipe::{ABORTED_STATUS, StartPipeChild};
 use crate::error::Error;
 use crate::stack::layout;
 use crate::sys::{Errno, clone, task};
@@ -13,8 +11,8 @@ use crate::sys::{Errno, clone, task};
 /// The exit code of a child whose closure panicked, as of a Rust program whose main panicked.
 const PANICKED: i32 = 101;
 
-/// What the child of a shared memory finds at the top of its stack.
-struct ChildArgs<F> {
+/// What a child that shares memory finds at the top of its stack.
+pub(super) struct ChildArgs<F> {
     f: F,
     start_pipe: Option<StartPipeChild>,
     child_tcb: Option<ChildTcb>,
@@ -22,25 +20,26 @@ struct ChildArgs<F> {
     tid: u32,
 }
 
-/// How the child gets to its closure.
+/// How the child gets to its closure, which stays where the caller has it.
 pub(super) enum Launch<F> {
     /// It runs on from the caller's frame, in a copy of it.
     Fork {
-        f: ManuallyDrop<F>,
+        f: *const F,
         start_pipe: Option<StartPipeChild>,
         tid: u32,
     },
-    /// It starts on its own stack, with a packet there that holds the closure.
+    /// It starts on its own stack, with arguments at its top that hold a copy of the closure.
     OwnStack {
-        args: *mut u8,
+        args: *mut ChildArgs<F>,
         stack: ChildStack,
-        f: core::marker::PhantomData<F>,
     },
 }
 
-/// Bytes that a start takes of the child's stack.
+/// Bytes that the closure takes of the child's stack: where it was written, and where a build without
+/// optimisation moves it to call it.
 pub(super) const fn args_size<F>() -> usize {
-    size_of::<ChildArgs<F>>() + align::<F>()
+    const COPIES: usize = 3;
+    size_of::<ChildArgs<F>>() + align::<F>() + COPIES * size_of::<F>()
 }
 
 const fn align<F>() -> usize {
@@ -53,17 +52,21 @@ const fn align<F>() -> usize {
 
 impl<F: FnOnce() -> i32> Launch<F> {
     /// For a child with a memory of its own.
-    pub(super) fn fork(f: F, start_pipe: Option<StartPipeChild>) -> Self {
+    pub(super) fn fork(f: *const F, start_pipe: Option<StartPipeChild>) -> Self {
         Self::Fork {
-            f: ManuallyDrop::new(f),
+            f,
             start_pipe,
             tid: 0,
         }
     }
 
     /// For a child on `stack`, which has [`args_size`] for it.
-    pub(super) fn own_stack(
-        f: F,
+    ///
+    /// # Safety
+    /// `f` points to a closure. The child takes its copy; the caller's is not used again unless no
+    /// child does.
+    pub(super) unsafe fn own_stack(
+        f: *const F,
         start_pipe: Option<StartPipeChild>,
         stack: ChildStack,
     ) -> Result<Self, Error> {
@@ -76,20 +79,15 @@ impl<F: FnOnce() -> i32> Launch<F> {
             ));
         };
         let args = args as *mut ChildArgs<F>;
-        // SAFETY: inside the fresh stack, aligned.
+        // Field by field: a closure may be large, and is copied once.
+        // SAFETY: inside the fresh stack, aligned; `f` by contract.
         unsafe {
-            args.write(ChildArgs {
-                f,
-                start_pipe,
-                child_tcb: stack.child_tcb(),
-                tid: 0,
-            });
+            (&raw mut (*args).f).copy_from_nonoverlapping(f, 1);
+            (&raw mut (*args).start_pipe).write(start_pipe);
+            (&raw mut (*args).child_tcb).write(stack.child_tcb());
+            (&raw mut (*args).tid).write(0);
         }
-        Ok(Self::OwnStack {
-            args: args.cast(),
-            stack,
-            f: core::marker::PhantomData,
-        })
+        Ok(Self::OwnStack { args, stack })
     }
 
     /// Fills in where the child starts and where the kernel stores what it is asked to.
@@ -97,8 +95,8 @@ impl<F: FnOnce() -> i32> Launch<F> {
         match self {
             Self::Fork { tid, .. } => request.child_tid = &raw mut *tid as usize,
             Self::OwnStack { args, stack, .. } => {
-                // SAFETY: the packet was written by `own_stack`.
-                request.child_tid = unsafe { &raw mut (*args.cast::<ChildArgs<F>>()).tid } as usize;
+                // SAFETY: the arguments were written by `own_stack`.
+                request.child_tid = unsafe { &raw mut (**args).tid } as usize;
                 let bottom = stack.bounds().0;
                 request.stack = bottom;
                 request.stack_size = (*args as usize - bottom) & !15;
@@ -116,8 +114,9 @@ impl<F: FnOnce() -> i32> Launch<F> {
         match self {
             Self::OwnStack { args, stack, .. } => {
                 stack.set_in_use(true);
-                // SAFETY: the stack is fresh, ends below the packet, aligned to 16.
-                let made = unsafe { clone::clone_onto_stack(request, child_main::<F>, *args) };
+                // SAFETY: the stack is fresh, ends below the arguments, aligned to 16.
+                let made =
+                    unsafe { clone::clone_onto_stack(request, child_main::<F>, args.cast()) };
                 if made.is_err() {
                     stack.set_in_use(false);
                 }
@@ -128,10 +127,12 @@ impl<F: FnOnce() -> i32> Launch<F> {
                 match unsafe { clone::clone_fork(request) }? {
                     0 => {
                         fork::after_fork_in_child();
+                        if !start_pipe.is_none_or(StartPipeChild::wait) {
+                            task::exit_group(ABORTED_STATUS);
+                        }
+                        let f = *f;
                         // SAFETY: the child's copy, taken once: this branch does not return.
-                        let f = unsafe { ManuallyDrop::take(f) };
-                        let code = run(f, *start_pipe);
-                        task::exit_group(code)
+                        task::exit_group(run(|| unsafe { f.read()() }))
                     }
                     pid => Ok(pid),
                 }
@@ -139,43 +140,37 @@ impl<F: FnOnce() -> i32> Launch<F> {
         }
     }
 
-    /// After the last [`clone`](Self::clone): drops what is the caller's, returns what the child
-    /// stands on.
-    pub(super) fn into_stack(self, made: bool) -> Option<ChildStack> {
+    /// After the last [`clone`](Self::clone): the child's stack.
+    pub(super) fn into_stack(self) -> Option<ChildStack> {
         match self {
-            Self::Fork { f, .. } => {
-                // The parent's copy; the child has its own.
-                drop(ManuallyDrop::into_inner(f));
-                None
-            }
-            Self::OwnStack { args, stack, .. } => {
-                if !made {
-                    // SAFETY: no child was made, so the packet is ours and as written.
-                    drop(unsafe { args.cast::<ChildArgs<F>>().read() });
-                }
-                made.then_some(stack)
-            }
+            Self::Fork { .. } => None,
+            Self::OwnStack { stack, .. } => Some(stack),
         }
     }
 }
 
-/// The life of a child on its own stack.
+/// The entry point of a child on its own stack.
+///
+/// # Safety
+/// `own_stack` wrote the arguments for this child, which runs on that stack.
 unsafe extern "C" fn child_main<F: FnOnce() -> i32>(args: *mut u8) -> ! {
     let args = args.cast::<ChildArgs<F>>();
-    // SAFETY: `own_stack` wrote a packet there for this child alone. The fields are moved out one by
-    // one because the kernel may still write `tid`.
-    let (f, start_pipe, child_tcb) = unsafe {
-        (
-            (&raw const (*args).f).read(),
-            (*args).start_pipe,
-            (*args).child_tcb,
-        )
-    };
+    // SAFETY: `own_stack` wrote the arguments for this child alone. The fields are read one by one
+    // because the kernel may still write `tid`, and the closure stays where it is until it is called.
+    let (start_pipe, child_tcb) = unsafe { ((*args).start_pipe, (*args).child_tcb) };
     if let Some(child_tcb) = child_tcb {
         // SAFETY: this is the child's first step, on its TCB stack.
         unsafe { child_tcb.enter() };
     }
-    let code = run(f, start_pipe);
+    let code = if start_pipe.is_none_or(StartPipeChild::wait) {
+        run(|| {
+            // SAFETY: the parent drops its copy only if no child was released, so this one takes it,
+            // once. It is read where it is called: a closure may fill much of the stack.
+            unsafe { (&raw const (*args).f).read()() }
+        })
+    } else {
+        ABORTED_STATUS
+    };
     if let Some(child_tcb) = child_tcb {
         // SAFETY: the closure is over; below is a raw system call.
         unsafe { child_tcb.exit() };
@@ -183,17 +178,14 @@ unsafe extern "C" fn child_main<F: FnOnce() -> i32>(args: *mut u8) -> ! {
     task::exit_group(code)
 }
 
-/// Waits for the start pipe and runs the closure; 101 if it panics.
-fn run<F: FnOnce() -> i32>(f: F, start_pipe: Option<StartPipeChild>) -> i32 {
+/// Runs the closure; 101 if it panics.
+fn run<F: FnOnce() -> i32>(f: F) -> i32 {
     /// Unwinding must not reach the frames below, which belong to the parent.
     struct Panicked;
     impl Drop for Panicked {
         fn drop(&mut self) {
             task::exit_group(PANICKED);
         }
-    }
-    if let Some(start_pipe) = start_pipe {
-        start_pipe.wait();
     }
     let guard = Panicked;
     let code = catch(f);
@@ -203,8 +195,8 @@ fn run<F: FnOnce() -> i32>(f: F, start_pipe: Option<StartPipeChild>) -> i32 {
 
 #[cfg(feature = "std")]
 fn catch<F: FnOnce() -> i32>(f: F) -> i32 {
-    // What the closure leaves half done is seen by nobody in this process again; in shared memory
-    // it is by contract the caller's care.
+    // What the closure leaves half done no code of this process sees again; in shared
+    // memory the contract of `spawn` covers it.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         crate::thread::__rust_begin_short_backtrace(f)
     }))

@@ -1,5 +1,5 @@
-//! What a child that shares memory stands on: a plain stack, or one with a TCB.
-#![allow(unsafe_code, reason = "hands stacks and identities to other processes")]
+//! The stack of a child that shares memory, with or without a thread control block.
+#![allow(unsafe_code, reason = "hands stacks and TCBs to other processes")]
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -12,10 +12,10 @@ use crate::stack::slot::ALIVE;
 use crate::sys::clone::CloneArgs;
 use crate::sys::memory;
 
-/// What a child that shares memory stands on, freed when dropped: by then the child must have left
-/// it.
+/// The stack of a child that shares memory. It is freed when dropped: by then the child must have
+/// left it.
 pub(super) enum ChildStack {
-    /// The thread pointer is the maker's.
+    /// The child keeps the thread pointer of its caller.
     Plain(GuardedStack),
     /// The child has a thread pointer of its own.
     WithTcb(TcbStack),
@@ -42,7 +42,7 @@ impl ChildStack {
         }
     }
 
-    /// Whether the kernel has said that the child left; never for a bare stack.
+    /// Whether the kernel has said that the child left; never for a plain stack.
     pub(super) fn has_exited(&self) -> bool {
         match self {
             Self::Plain(_) => false,
@@ -72,7 +72,7 @@ impl ChildStack {
     }
 }
 
-/// The flags that give a child its identity, and tell when it has left it.
+/// The flags that give a child its TCB, and that clear the tid in it at the child's end.
 pub(super) const TCB_FLAGS: CloneFlags = CloneFlags::SETTLS
     .union(CloneFlags::PARENT_SETTID)
     .union(CloneFlags::CHILD_CLEARTID);
@@ -81,11 +81,11 @@ pub(super) const TCB_FLAGS: CloneFlags = CloneFlags::SETTLS
 ///
 /// | word | meaning | becomes |
 /// |---|---|---|
-/// | `UNUSED` | no child was made; the identity is prepared | `IN_USE` by the maker |
-/// | `IN_USE` | a child may be there | `UNUSED` by the maker if clone failed, `EXITED` by the child |
-/// | `EXITED` | the child has put the identity in order, and leaves | |
+/// | `UNUSED` | no child was made; the TCB is prepared | `IN_USE` by the parent |
+/// | `IN_USE` | a child may be there | `UNUSED` by the parent if clone failed, `EXITED` by the child |
+/// | `EXITED` | the child has reset the TCB, and leaves | |
 ///
-/// The child's store of `EXITED` is a Release, the maker's load an Acquire: the identity is in order
+/// The child's store of `EXITED` is a Release, the parent's load an Acquire: the TCB is in order
 /// before the slot goes back to the cache.
 pub(super) struct TcbStack {
     slot: Slot,
@@ -108,7 +108,7 @@ impl TcbStack {
     /// A TCB stack with at least `size` bytes of stack.
     ///
     /// # Errors
-    /// `Unsupported` where there are no thread identities; a limit; the size.
+    /// `Unsupported` where no TCB can be made; a limit; the size.
     pub(super) fn acquire(size: usize) -> Result<Self, Error> {
         Rt::ensure_init()?;
         let stack_size = size
@@ -166,8 +166,9 @@ impl Drop for TcbStack {
             }
             EXITED => Rt::cache().release(self.slot),
             // The child was killed, or became another program, amid its thread-locals, whose state
-            // is unknown: the slot is given up, identity and all. The kernel has cleared its tid.
-            _ => {}
+            // is unknown: the slot is leaked with its TCB. The kernel has cleared the tid.
+            // SAFETY: the child has left the stack, and no frame of it will be read again.
+            _ => unsafe { self.slot.region().discard_stack_below(self.words.stack_top) },
         }
     }
 }
@@ -189,7 +190,7 @@ impl ChildTcb {
         unsafe { Rt::on_thread_start(self.slot) };
     }
 
-    /// The child's last step but exit: destructors of thread-locals, and the identity as it was.
+    /// The child's last step but exit: runs the destructors of thread-locals and resets the TCB.
     ///
     /// # Safety
     /// As [`enter`](Self::enter), after the closure; then nothing but raw system calls.
@@ -197,7 +198,7 @@ impl ChildTcb {
     /// The tid stays for the kernel to clear: only then has the child left the stack. setuid of the
     /// parent's does not wait for it meanwhile, for to signal it among the parent's threads fails.
     pub(super) unsafe fn exit(self) {
-        // SAFETY: passed on; the maker keeps the slot, and so the word, until the child is gone.
+        // SAFETY: passed on; the parent keeps the slot, and so the word, until the child is gone.
         unsafe {
             Rt::run_destructors(self.slot);
             Rt::reset_for_reuse(self.slot);

@@ -84,7 +84,9 @@ pub unsafe fn fork() -> Result<Fork, Error> {
     }
     // Not reaped yet, so the number is the child's. No pidfd (an old kernel, a full table, SIGCHLD
     // ignored and the child gone): the handle works by number.
-    let pidfd = wait::pidfd_open(pid, 0).ok().map(OwnedFd::from_raw);
+    let pidfd = wait::pidfd_open(pid, 0).ok();
+    // SAFETY: the call opened it for this caller.
+    let pidfd = pidfd.map(|fd| unsafe { OwnedFd::from_raw(fd) });
     Ok(Fork::Parent(Child::new(pid, pidfd)))
 }
 

@@ -1,4 +1,4 @@
-//! The memory a child of our own stands on: a mapping with a guard below it.
+//! The stack of a child that shares memory: a mapping with a guard page below it.
 #![allow(unsafe_code, reason = "owns raw mappings")]
 
 use core::ptr::NonNull;
@@ -28,7 +28,7 @@ impl GuardedStack {
         let len = Self::mapping_len(size)?;
         let base = memory::map(len).map_err(|errno| diagnosis::map_error(errno, len))?;
         let stack = Self { base, len };
-        // SAFETY: the page was just mapped and nobody uses it.
+        // SAFETY: the page was just mapped, and no frame or reference lies in it.
         unsafe { memory::mprotect(base.as_ptr(), page, libc::PROT_NONE) }
             .map_err(|errno| diagnosis::map_error(errno, page))?;
         Ok(stack)
@@ -76,7 +76,7 @@ impl GuardedStack {
 
 impl Drop for GuardedStack {
     fn drop(&mut self) {
-        // SAFETY: this value owns the mapping; whoever gave it a stack's life has waited for it.
+        // SAFETY: this value owns the mapping, and its owner has waited until the child left the stack.
         let _ = unsafe { memory::unmap(self.base.as_ptr(), self.len) };
     }
 }

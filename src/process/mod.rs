@@ -1,4 +1,4 @@
-//! PROCESSES: fork, vfork, exec and containers, from the same clone flags that make threads.
+//! Child processes: fork, vfork, exec and containers, by the clone flags that also make threads.
 //!
 //! | I want | take |
 //! |---|---|
@@ -8,6 +8,8 @@
 //!
 //! Each gives a [`Child`], which waits, signals, and leaves no zombie when dropped.
 
+#[cfg(feature = "alloc")]
+mod before_exec;
 mod builder;
 mod child;
 mod child_entry;
@@ -17,17 +19,29 @@ mod clone_error;
 mod command;
 mod fork;
 mod guarded_stack;
+#[cfg(feature = "alloc")]
+mod kernel_str;
 mod namespaces;
 mod pipe;
 mod reaper;
+#[cfg(feature = "alloc")]
+mod rlimit;
+mod spawn;
 mod start_pipe;
 mod status;
+mod waitid;
 
+#[cfg(feature = "alloc")]
+pub use before_exec::BeforeExec;
 pub use builder::Builder;
 pub use child::Child;
 #[cfg(feature = "alloc")]
-pub use command::{BeforeExec, Command, KernelStr, Output, Rlimit, Stdio};
+pub use command::{Command, Output, Stdio};
 pub use fork::{Fork, fork};
+#[cfg(feature = "alloc")]
+pub use kernel_str::KernelStr;
 pub use namespaces::Namespaces;
 pub use pipe::Pipe;
+#[cfg(feature = "alloc")]
+pub use rlimit::Rlimit;
 pub use status::ExitStatus;

@@ -11,7 +11,7 @@ bitflags::bitflags! {
     /// The namespaces a new process gets of its own; see `namespaces(7)`.
     ///
     /// All but `USER` need `CAP_SYS_ADMIN`, which a process has in a `USER` namespace made by the
-    /// same call: `USER | PID` is for everybody, where the machine permits it.
+    /// same call: an unprivileged process may make `USER | PID`, where the machine permits it.
     ///
     /// ```
     /// use rawthread::flags::CloneFlags;
@@ -104,7 +104,7 @@ impl IdMap {
     fn text(&self) -> StackString {
         let mut text = StackString::default();
         for (inside, outside, length) in &self.lines[..self.count.min(MAX_MAP_LINES)] {
-            // Three numbers of ten digits a line: StackString has room for eight lines.
+            // Three numbers of ten digits a line: a StackString holds eight lines.
             let _ = writeln!(text, "{inside} {outside} {length}");
         }
         text
@@ -147,7 +147,7 @@ impl IdMaps {
         self.users.is_empty() && self.groups.is_empty()
     }
 
-    /// Refuses maps that `flags` give no place for.
+    /// Checks the maps against the flags: without a new user namespace there is nothing to map.
     pub(super) fn check(&self, flags: CloneFlags) -> Result<(), Error> {
         self.users.check()?;
         self.groups.check()?;
@@ -160,7 +160,7 @@ impl IdMaps {
         Ok(())
     }
 
-    /// Writes the maps of the process `pid`, as its parent.
+    /// Writes the maps of the process `pid`, if any, as its parent.
     ///
     /// A writer of a group map without `CAP_SETGID` must give up `setgroups` in the namespace first
     /// (`user_namespaces(7)`): done only if the kernel, which knows best, insists.
@@ -223,9 +223,9 @@ impl Default for StackString {
 
 impl core::fmt::Write for StackString {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        let room = &mut self.bytes[self.len..];
-        let fits = text.len().min(room.len());
-        room[..fits].copy_from_slice(&text.as_bytes()[..fits]);
+        let rest = &mut self.bytes[self.len..];
+        let fits = text.len().min(rest.len());
+        rest[..fits].copy_from_slice(&text.as_bytes()[..fits]);
         self.len += fits;
         if fits == text.len() {
             Ok(())

@@ -7,8 +7,8 @@
 
 use core::mem::ManuallyDrop;
 
-use super::child::waitid_once;
 use super::child_stack::ChildStack;
+use super::waitid::waitid_once;
 use crate::error::Error;
 use crate::sys::file::OwnedFd;
 use crate::thread::{Builder, SignalSet};
@@ -16,7 +16,7 @@ use crate::thread::{Builder, SignalSet};
 /// Enough for `waitid` and its callers in a build without optimisation.
 const STACK_SIZE: usize = 32 * 1024;
 
-/// What a reaper frees when the child has ended, and must not free before: the child stands on it.
+/// What a reaper frees when the child has ended, and must not free before: the child runs on that stack.
 struct Task {
     pid: i32,
     pidfd: Option<OwnedFd>,
@@ -26,7 +26,7 @@ struct Task {
 /// Starts a reaper for the child `pid`.
 ///
 /// # Errors
-/// As a spawn. Then pidfd and stack are leaked: the child still stands on that stack, and it becomes
+/// As a spawn. Then pidfd and stack are leaked: the child still runs on that stack, and it becomes
 /// a zombie at its end until this process ends.
 pub(super) fn reap_in_background(
     pid: i32,
@@ -37,7 +37,7 @@ pub(super) fn reap_in_background(
     let reap = move || {
         let Task { pid, pidfd, stack } = ManuallyDrop::into_inner(task);
         let _ = waitid_once(pid, pidfd.as_ref(), 0);
-        // The child has left its stack for good: the kernel lets go of a task's memory before it
+        // The child has left its stack for good: the kernel drops a task's memory before it
         // reports the end. Where it cannot be waited for, another thread has reaped it.
         drop(stack);
     };

@@ -125,6 +125,7 @@ pub(crate) fn owns_namespace(namespace: &CStr) -> bool {
     // SAFETY: this request takes no argument and returns a new descriptor.
     let returned = unsafe { syscall3(libc::SYS_ioctl, link.as_raw() as usize, NS_GET_USERNS, 0) };
     Errno::check(returned)
-        .map(|fd| OwnedFd::from_raw(fd as i32))
+        // SAFETY: the request made the descriptor for this call.
+        .map(|fd| unsafe { OwnedFd::from_raw(fd as i32) })
         .is_ok()
 }

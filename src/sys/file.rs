@@ -18,7 +18,10 @@ impl OwnedFd {
     }
 
     /// Takes ownership of an open descriptor.
-    pub(crate) const fn from_raw(number: i32) -> Self {
+    ///
+    /// # Safety
+    /// `number` is open and owned by the caller, who gives that up.
+    pub(crate) const unsafe fn from_raw(number: i32) -> Self {
         Self(number)
     }
 

@@ -72,6 +72,19 @@ pub(crate) fn set_groups(groups: &[u32]) -> Result<(), Errno> {
     Errno::check(returned).map(drop)
 }
 
+/// The calling task's supplementary groups; returns how many there are. An empty slice only asks.
+pub(crate) fn groups(groups: &mut [u32]) -> Result<usize, Errno> {
+    // SAFETY: the kernel writes at most that many ids.
+    let returned = unsafe {
+        syscall2(
+            libc::SYS_getgroups,
+            groups.len(),
+            groups.as_mut_ptr() as usize,
+        )
+    };
+    Errno::check(returned)
+}
+
 /// Sets the calling task's real, effective and saved group id.
 pub(crate) fn set_gid(gid: u32) -> Result<(), Errno> {
     let gid = gid as usize;
@@ -84,12 +97,6 @@ pub(crate) fn set_uid(uid: u32) -> Result<(), Errno> {
     let uid = uid as usize;
     // SAFETY: no memory.
     Errno::check(unsafe { syscall3(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
-}
-
-/// The id of the caller's parent as its pid namespace knows it; 0 if it lies outside.
-pub(crate) fn parent_pid() -> i32 {
-    // SAFETY: no arguments, no memory.
-    unsafe { syscall0(libc::SYS_getppid) as i32 }
 }
 
 /// Sets the limits of resource `libc::RLIMIT_*`.
@@ -115,11 +122,6 @@ fn prctl(option: i32, value: usize) -> Result<usize, Errno> {
     // SAFETY: the options used here take numbers; unused arguments are zero.
     let returned = unsafe { syscall5(libc::SYS_prctl, option as usize, value, 0, 0, 0) };
     Errno::check(returned)
-}
-
-/// Has the kernel send `signal` to the caller when the thread that made it dies.
-pub(crate) fn set_parent_death_signal(signal: i32) -> Result<(), Errno> {
-    prctl(libc::PR_SET_PDEATHSIG, signal as usize).map(drop)
 }
 
 /// No execve of the caller or its descendants can gain privileges any more.

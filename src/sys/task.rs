@@ -18,6 +18,28 @@ pub(crate) fn pid() -> i32 {
     unsafe { syscall0(libc::SYS_getpid) as i32 }
 }
 
+/// The id of the caller's parent as its pid namespace knows it; 0 if it lies outside.
+pub(crate) fn parent_pid() -> i32 {
+    // SAFETY: no arguments, no memory.
+    unsafe { syscall0(libc::SYS_getppid) as i32 }
+}
+
+/// Has the kernel send `signal` to the caller when the thread that made it dies; 0 for none.
+pub(crate) fn set_parent_death_signal(signal: i32) -> Result<(), Errno> {
+    // SAFETY: the option takes a number; unused arguments are zero.
+    let returned = unsafe {
+        syscall5(
+            libc::SYS_prctl,
+            libc::PR_SET_PDEATHSIG as usize,
+            signal as usize,
+            0,
+            0,
+            0,
+        )
+    };
+    Errno::check(returned).map(drop)
+}
+
 /// Ends every thread of the process.
 pub(crate) fn exit_group(status: i32) -> ! {
     loop {

@@ -175,7 +175,8 @@ impl<T> JoinHandle<T> {
         // The descriptor must become ready at the task's end.
         self.retire_worker_after_task();
         self.with_pinned_tid(&PIDFD, |tid| wait::pidfd_open(tid, PIDFD_THREAD))
-            .map(OwnedFd::from_raw)
+            // SAFETY: the call opened it for this caller.
+            .map(|fd| unsafe { OwnedFd::from_raw(fd) })
     }
 
     /// Returns the sizes of the thread's stack, and how much of it was used.

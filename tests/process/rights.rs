@@ -173,3 +173,35 @@ fn a_child_in_a_user_namespace_drops_its_groups_where_it_may() {
     });
     assert_eq!(child.join().unwrap(), "Groups:");
 }
+
+/// In a user namespace without a group map no child can give its groups up: its parent must.
+#[test]
+fn a_user_namespace_without_a_group_map_keeps_no_group() {
+    let test = "rights::a_user_namespace_without_a_group_map_keeps_no_group";
+    if !is_root() || !util::user_namespaces() {
+        println!("SKIP: needs root and user namespaces");
+        return;
+    }
+    if !in_subprocess(test) {
+        return;
+    }
+    let groups = [7u32, 8];
+    let setgroups = [2, groups.as_ptr() as usize, 0, 0, 0];
+    assert_eq!(call(libc::SYS_setgroups, setgroups), 0);
+    let inside = sh(GROUPS, |command| {
+        command
+            .namespaces(Namespaces::USER)
+            .uid_map(0, 65_533, 1)
+            .uid(0);
+    });
+    assert_eq!(inside, "Groups:");
+    let own = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    let own = own
+        .lines()
+        .find(|line| line.starts_with("Groups:"))
+        .unwrap();
+    assert_eq!(
+        own.split_whitespace().collect::<Vec<_>>(),
+        ["Groups:", "7", "8"]
+    );
+}

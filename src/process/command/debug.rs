@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::Command;
+use super::builder::Command;
 
 /// The line that would do the same in a shell, as far as directory, environment and arguments go;
 /// the program's path in brackets where it is not the zeroth argument.

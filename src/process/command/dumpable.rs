@@ -16,12 +16,12 @@
 //!
 //! | from | to | by |
 //! |---|---|---|
-//! | 0, or another process's | mine, `BUSY`, then mine, 1 | the first, who reads the mark in between |
+//! | 0, or another process's | mine, `BUSY`, then mine, 1 | the first, which reads the mark in between |
 //! | mine, n | mine, n + 1 or n - 1 | the others |
-//! | mine, 1 | mine, `BUSY`, then 0 | the last, who puts it back in between |
+//! | mine, 1 | mine, `BUSY`, then 0 | the last, which puts it back in between |
 //!
-//! A word of another process is what a fork copied while its parent was counting: nobody here will
-//! ever count it down, but its mark is the right one.
+//! A word of another process is what a fork copied while its parent was counting: no thread here
+//! counts it down, but its mark is the right one.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -47,8 +47,8 @@ impl DumpableGuard {
     pub(super) fn begin() -> Self {
         let own = own_bits();
         loop {
-            // Acquire, here and below: pairs with `unlock`, so that the mark is read after whoever
-            // was last has put it back.
+            // Acquire, here and below: pairs with `unlock`, so that the mark is read after the
+            // last child's guard has put it back.
             let word = WORD.load(Ordering::Acquire);
             let (count, mark) = match word {
                 0 => (0, UNKNOWN),

@@ -11,8 +11,8 @@ use alloc::vec::Vec;
 use core::ffi::c_char;
 use core::fmt;
 
-use super::before_exec::NUL_IN_STRING;
 use crate::error::Error;
+use crate::process::kernel_str::{NUL_IN_STRING, pointers};
 
 /// Where programs are looked for if the child has no `PATH`: what `confstr(_CS_PATH)` says.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
@@ -67,7 +67,7 @@ impl Environment {
             return Ok(Built::Callers(array));
         }
         let strings = self.strings()?;
-        let array = super::pointers(&strings);
+        let array = pointers(&strings);
         Ok(Built::Own { strings, array })
     }
 
@@ -96,8 +96,8 @@ impl Environment {
 /// The environment of one child.
 pub(super) enum Built {
     /// The caller's array, or null: no variables. Only the kernel looks into it, in `execve`, where
-    /// a string that another thread frees meanwhile is at worst an EFAULT. Who changes the
-    /// environment while others read it breaks the contract of `setenv(3)` and `std::env::set_var`.
+    /// a string that another thread frees meanwhile is at worst an EFAULT. Code that
+    /// changes the environment while others read it breaks the contract of `setenv(3)` and `std::env::set_var`.
     Callers(*const *const c_char),
     Own {
         strings: Vec<CString>,
@@ -129,7 +129,7 @@ impl Built {
 
 /// `name=value`; `None` if there is a NUL in it.
 fn join(name: &[u8], value: &[u8]) -> Option<CString> {
-    // Room for the NUL too, or CString would move the text to make some.
+    // Capacity for the NUL too, or CString would move the text to make some.
     let mut text = Vec::with_capacity(name.len() + value.len() + 2);
     text.extend_from_slice(name);
     text.push(b'=');
@@ -200,7 +200,7 @@ mod callers {
     pub(super) fn each_string(each: &mut dyn FnMut(&[u8])) {
         let mut next = array().filter(|array| !array.is_null());
         while let Some(place) = next {
-            // SAFETY: an array of strings up to a null; nobody calls `setenv(3)` meanwhile, as above.
+            // SAFETY: an array of strings up to a null; `setenv(3)` is not called meanwhile, as above.
             let string = unsafe { *place };
             next = (!string.is_null()).then(|| {
                 // SAFETY: as above.
@@ -232,7 +232,7 @@ mod callers {
     }
 }
 
-/// Where somebody else started the program, its environment is not known but by `/proc`.
+/// In a program that this crate did not start, only `/proc` tells the environment.
 #[cfg(not(any(feature = "hosted", all(feature = "start", not(test)))))]
 mod callers {
     use alloc::vec::Vec;
@@ -287,7 +287,7 @@ mod tests {
             .iter()
             .map(|text| CString::new(*text).unwrap())
             .collect();
-        let array = super::super::pointers(&strings);
+        let array = pointers(&strings);
         let environment = Built::Own { strings, array };
         search_paths(&CString::new(program).unwrap(), &environment)
             .unwrap()

@@ -1,6 +1,6 @@
 //! What runs in the child between clone and execve.
 //!
-//! The child shares the parent's memory and stands on the calling thread's pointer to its
+//! The child shares the parent's memory and has the calling thread's pointer to its
 //! thread-locals. So nothing in this file may allocate, panic, lock, touch `errno` or a
 //! thread-local, or call a libc function: it reads a [`ExecPlan`] that the parent prepared, makes raw
 //! system calls, and writes to the plan's report and to its own stack. Signals are blocked from
@@ -11,9 +11,9 @@ use core::cell::Cell;
 use core::ffi::{CStr, c_char};
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
-use super::before_exec::BeforeExec;
 use crate::error::{Error, Operation};
-use crate::sys::futex::{self, Sharing};
+use crate::process::before_exec::BeforeExec;
+use crate::process::start_pipe::StartPipeChild;
 use crate::sys::signal::{self, SigSet};
 use crate::sys::{Errno, process, task};
 
@@ -42,7 +42,7 @@ pub(super) struct ExecPlan<'a> {
     pub(super) uid: Option<u32>,
     /// The signal, and the parent's pid.
     pub(super) death: Option<(i32, i32)>,
-    /// The caller's unless one was set: see `launch`.
+    /// The caller's unless one was set: see `spawn`.
     pub(super) mask: Option<SigSet>,
     /// Paths to try, in order.
     pub(super) search_paths: &'a [*const c_char],
@@ -52,7 +52,8 @@ pub(super) struct ExecPlan<'a> {
     pub(super) environment: *const *const c_char,
     /// `sh`, then a slot for the path of a script without `#!`, then its arguments.
     pub(super) shell: &'a [Cell<*const c_char>],
-    pub(super) latch: StartLatch,
+    /// If the child waits for its parent first.
+    pub(super) start_pipe: Option<StartPipeChild>,
     pub(super) report: ErrorReport,
 }
 
@@ -71,52 +72,20 @@ pub(super) struct FdMapping {
     pub(super) to: i32,
 }
 
-/// Holds the child back until its id maps are written.
-///
-/// | word | meaning | who changes it |
-/// |---|---|---|
-/// | `PROCEED` | go on | |
-/// | `BLOCKED` | wait | the parent, once, to one of the others |
-/// | `ABORTED` | end | |
-pub(super) struct StartLatch(AtomicU32);
-
-const PROCEED: u32 = 0;
-const BLOCKED: u32 = 1;
-const ABORTED: u32 = 2;
-
-impl StartLatch {
-    pub(super) fn new(blocked: bool) -> Self {
-        Self(AtomicU32::new(if blocked { BLOCKED } else { PROCEED }))
-    }
-
-    /// Lets the child go on, or end. Relaxed: the word carries no data but itself.
-    pub(super) fn release(&self, go_on: bool) {
-        self.0
-            .store(if go_on { PROCEED } else { ABORTED }, Ordering::Relaxed);
-        futex::wake(self.0.as_ptr(), 1, Sharing::Private);
-    }
-
-    /// Waits; whether to go on.
-    fn wait(&self) -> bool {
-        loop {
-            match self.0.load(Ordering::Relaxed) {
-                BLOCKED => {
-                    let _ = futex::wait(&self.0, BLOCKED, None, Sharing::Private);
-                }
-                word => return word == PROCEED,
-            }
-        }
-    }
-}
-
-/// Where the child says what went wrong: the step, or null as long as nothing did.
+/// Where the child says how far it came and what went wrong: the step, or null as long as nothing did.
 ///
 /// The child stores `errno` and then, with Release, `step`; the parent loads `step` with Acquire,
-/// after the kernel told it that the child has left its memory.
+/// once the kernel has shown that the child has left its memory.
+///
+/// | `prepared` | meaning |
+/// |---|---|
+/// | 0 | a step is left before `execve` |
+/// | 1 | there is none: the child has begun to look for its program |
 #[derive(Default)]
 pub(super) struct ErrorReport {
     step: AtomicPtr<Operation>,
     errno: AtomicI32,
+    prepared: AtomicU32,
 }
 
 impl ErrorReport {
@@ -124,6 +93,17 @@ impl ErrorReport {
         self.errno.store(errno.number(), Ordering::Relaxed);
         self.step
             .store(core::ptr::from_ref(step).cast_mut(), Ordering::Release);
+    }
+
+    /// Whether the child, which has left this memory, was ended by something else than a failed step
+    /// before it came to `execve`. Relaxed: as for `errno`, the kernel's word comes in between.
+    pub(super) fn ended_early(&self) -> bool {
+        self.step.load(Ordering::Acquire).is_null() && self.prepared.load(Ordering::Relaxed) == 0
+    }
+
+    /// The error of a child that [`ended_early`](Self::ended_early).
+    pub(super) fn killed() -> Error {
+        Error::from_operation(&KILLED, Errno::EINTR)
     }
 
     /// What the child reported, for the parent.
@@ -192,6 +172,9 @@ steps! {
         };
     DEATH = "prctl(PR_SET_PDEATHSIG)", "set the child's parent-death signal",
         |_| "Signals are 1 to 64.";
+    KILLED = "execve", "run the program",
+        |_| "A signal ended the child before it came to that: SIGKILL, or the one of a limit or of a \
+         parent that died.";
     NOT_FOUND = "execve", "find the program",
         |_| "Neither it nor, for a script, its interpreter is where the child looks, in its own root, \
          working directory and PATH.";
@@ -211,16 +194,19 @@ steps! {
         };
 }
 
-/// The child's life; `plan` is a `*const ExecPlan`.
+/// The child's entry point; `plan` is a `*const ExecPlan`.
 ///
 /// # Safety
 /// The plan must stay until the child has left this memory by execve or exit.
 pub(super) unsafe extern "C" fn child_main(plan: *mut u8) -> ! {
     // SAFETY: the parent keeps the plan and does not touch what the child writes.
     let plan: &ExecPlan<'_> = unsafe { &*plan.cast_const().cast() };
-    if plan.latch.wait() {
+    if plan.start_pipe.is_none_or(StartPipeChild::wait) {
         let (step, errno) = match prepare(plan) {
-            Ok(()) => exec_failure(execute(plan)),
+            Ok(()) => {
+                plan.report.prepared.store(1, Ordering::Relaxed);
+                exec_failure(execute(plan))
+            }
             Err(failed) => failed,
         };
         plan.report.failed(step, errno);
@@ -282,9 +268,9 @@ fn prepare(plan: &ExecPlan<'_>) -> Result<(), Failed> {
     }
     // After the ids: changing them clears the signal.
     if let Some((signal, parent)) = plan.death {
-        process::set_parent_death_signal(signal).map_err(at(&DEATH))?;
+        task::set_parent_death_signal(signal).map_err(at(&DEATH))?;
         // 0: the parent is outside the child's pid namespace.
-        if ![parent, 0].contains(&process::parent_pid()) {
+        if ![parent, 0].contains(&task::parent_pid()) {
             // The parent died before it could be watched.
             task::exit_group(EXEC_FAILED);
         }
@@ -308,7 +294,7 @@ fn install_fds(plan: &ExecPlan<'_>) -> Result<(), Failed> {
                 moved = process::dup_above(from, moved.saturating_add(1).max(3))
                     .map_err(|errno| (&DUP_AWAY, errno))?;
                 if plan.fd_mappings.iter().any(|one| one.from.get() == moved) {
-                    // The number was free, and somebody's source.
+                    // The number was free, and another mapping's source.
                     return Err((&DUP_AWAY, Errno::new(libc::EBADF)));
                 }
             }

@@ -1,4 +1,4 @@
-//! The stack that a command's child stands on until execve. The last one is kept for the next
+//! The stack of a command's child until execve. The last one is kept for the next
 //! child: mapping one and taking it down costs three calls and two page faults.
 #![allow(unsafe_code, reason = "keeps a raw mapping between two uses")]
 
@@ -12,14 +12,14 @@ use crate::process::guarded_stack::GuardedStack;
 /// Enough for `exec_child` in a build without optimisation, several times over.
 const SIZE: usize = 32 * 1024;
 
-/// The mapping that nobody uses: 36 KiB at most, of which one or two pages were ever touched.
+/// The idle mapping: 36 KiB at most, of which one or two pages were ever touched.
 ///
 /// | word | meaning | becomes |
 /// |---|---|---|
-/// | null | none is kept | a base, by whoever is done with one |
-/// | base | the lowest address of one of `GuardedStack::mapping_len(SIZE)` bytes | null, by who takes it |
+/// | null | none is kept | a base, by a thread that is done with one |
+/// | base | the lowest address of one of `GuardedStack::mapping_len(SIZE)` bytes | null, by the thread that takes it |
 ///
-/// Taking is an Acquire and putting a Release: whoever had the stack is done with it.
+/// Taking is an Acquire and putting a Release: the thread that had the stack is done with it.
 static SPARE: AtomicPtr<u8> = AtomicPtr::new(null_mut());
 
 /// A stack for one child, kept for the next or unmapped when dropped.

@@ -3,8 +3,9 @@
 use alloc::vec::Vec;
 
 use crate::error::{Error, Operation};
+use crate::process::child::Child;
 use crate::process::pipe::Pipe;
-use crate::process::{Child, ExitStatus};
+use crate::process::status::ExitStatus;
 use crate::sys::{Errno, wait};
 
 static POLL: Operation = Operation {
@@ -53,17 +54,17 @@ impl Child {
         // for a reader of the other.
         while pipes.iter().any(Option::is_some) {
             // ppoll skips entries whose descriptor is negative.
-            let mut wanted = [0, 1].map(|index: usize| libc::pollfd {
+            let mut fds = [0, 1].map(|index: usize| libc::pollfd {
                 fd: pipes[index].as_ref().map_or(-1, Pipe::raw_fd),
                 events: libc::POLLIN,
                 revents: 0,
             });
-            match wait::poll(&mut wanted, None) {
+            match wait::poll(&mut fds, None) {
                 Ok(_) => {}
                 Err(Errno::EINTR) => continue,
                 Err(errno) => return Err(Error::from_operation(&POLL, errno)),
             }
-            for (index, entry) in wanted.iter().enumerate() {
+            for (index, entry) in fds.iter().enumerate() {
                 if entry.revents != 0
                     && let Some(pipe) = &mut pipes[index]
                     && !read_into(pipe, &mut texts[index])?

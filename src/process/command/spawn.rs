@@ -1,21 +1,23 @@
 //! Making the child of a command and learning how it went.
 //!
-//! Without id maps the calling thread sleeps in `clone3(VM | VFORK)` until the child has left its
-//! memory. With them it must write the maps while the child waits, so it cannot sleep there:
+//! Without id maps and hook the calling thread sleeps in `clone3(VM | VFORK)` until the child has left
+//! its memory. With them it has work to do while the child waits, so it cannot sleep there:
 //! then `CLONE_CHILD_CLEARTID` tells when the child has left, by the same kernel function
 //! (`mm_release`) that ends a vfork.
 #![allow(unsafe_code, reason = "makes a process by hand")]
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use super::caller_groups::WithoutGroups;
 use super::dumpable::DumpableGuard;
-use super::exec_child::{self, ExecPlan};
+use super::exec_child::{self, ErrorReport, ExecPlan};
 use super::exec_stack::CachedStack;
 use crate::error::Error;
 use crate::flags::CloneFlags;
 use crate::process::child::Child;
 use crate::process::clone_error;
 use crate::process::namespaces::IdMaps;
+use crate::process::start_pipe::StartPipe;
 use crate::sys::file::OwnedFd;
 use crate::sys::futex::{self, Sharing};
 use crate::sys::signal::{self, SigSet};
@@ -31,15 +33,25 @@ pub(super) struct SpawnOptions<'a> {
     pub(super) maps: &'a IdMaps,
     pub(super) pidfd: Option<bool>,
     pub(super) cgroup: Option<i32>,
+    /// Whether the child is to give up its supplementary groups, and cannot do that itself.
+    pub(super) drop_groups: bool,
 }
 
+/// What the parent does while the child waits, with the child's pid.
+pub(super) type Hook<'a> =
+    Option<&'a mut (dyn FnMut(i32) -> Result<(), Error> + Send + Sync + 'static)>;
+
 /// Makes the child and returns once it has become the program.
-pub(super) fn spawn(plan: &mut ExecPlan<'_>, options: &SpawnOptions<'_>) -> Result<Child, Error> {
+pub(super) fn spawn(
+    plan: &mut ExecPlan<'_>,
+    options: &SpawnOptions<'_>,
+    hook: Hook<'_>,
+) -> Result<Child, Error> {
     let cached_stack = CachedStack::take()?;
     let stack = cached_stack.stack();
-    let latched = !options.maps.is_empty();
+    let waits = !options.maps.is_empty() || hook.is_some();
     let mut flags = CloneFlags::VM | options.namespaces;
-    flags |= if latched {
+    flags |= if waits {
         CloneFlags::CHILD_CLEARTID
     } else {
         CloneFlags::VFORK
@@ -49,6 +61,12 @@ pub(super) fn spawn(plan: &mut ExecPlan<'_>, options: &SpawnOptions<'_>) -> Resu
     let by_hand = NO_CLEAR_SIGHAND.load(Ordering::Relaxed);
     flags.set(CloneFlags::CLEAR_SIGHAND, !by_hand);
 
+    let start_pipe = if waits {
+        Some(StartPipe::new(flags)?)
+    } else {
+        None
+    };
+    plan.start_pipe = start_pipe.as_ref().map(StartPipe::child_side);
     // 1 until the child has left this memory.
     let mm_in_use = AtomicU32::new(1);
     let dumpable_guard = (plan.uid.is_some() || plan.gid.is_some()).then(DumpableGuard::begin);
@@ -57,6 +75,7 @@ pub(super) fn spawn(plan: &mut ExecPlan<'_>, options: &SpawnOptions<'_>) -> Resu
     // thread while the child uses its thread pointer.
     let mask = signal::set_mask(SigSet::ALL);
     plan.mask = plan.mask.or(Some(mask));
+    let without_groups = options.drop_groups.then(WithoutGroups::begin);
     let made = loop {
         plan.reset_handlers = !flags.contains(CloneFlags::CLEAR_SIGHAND);
         let request = clone::CloneArgs {
@@ -74,7 +93,7 @@ pub(super) fn spawn(plan: &mut ExecPlan<'_>, options: &SpawnOptions<'_>) -> Resu
             ..clone::CloneArgs::default()
         };
         let plan = core::ptr::from_mut(plan).cast::<u8>();
-        // SAFETY: the stack is nobody else's and its end page-aligned. `child_main` uses no thread-local. The
+        // SAFETY: the stack has no other user, and its end is page-aligned. `child_main` uses no thread-local. The
         // plan, the stack and `mm_in_use` outlive the child's stay: with VFORK this call returns after
         // it, else the wait below does.
         match unsafe { clone::clone_onto_stack(&request, exec_child::child_main, plan) } {
@@ -83,7 +102,7 @@ pub(super) fn spawn(plan: &mut ExecPlan<'_>, options: &SpawnOptions<'_>) -> Resu
             {
                 flags.remove(CloneFlags::CLEAR_SIGHAND);
             }
-            // A kernel without pidfds, or no number left for one: nobody asked for it.
+            // A kernel without pidfds, or no number left for one: it was not asked for.
             Err(Errno::EINVAL | Errno::EMFILE | Errno::ENFILE)
                 if flags.contains(CloneFlags::PIDFD) && options.pidfd.is_none() =>
             {
@@ -92,6 +111,7 @@ pub(super) fn spawn(plan: &mut ExecPlan<'_>, options: &SpawnOptions<'_>) -> Resu
             other => break other,
         }
     };
+    drop(without_groups);
     signal::set_mask(mask);
     let pid = made.map_err(|errno| {
         let attempt = clone_error::CloneAttempt {
@@ -104,25 +124,54 @@ pub(super) fn spawn(plan: &mut ExecPlan<'_>, options: &SpawnOptions<'_>) -> Resu
     if !by_hand && !flags.contains(CloneFlags::CLEAR_SIGHAND) {
         NO_CLEAR_SIGHAND.store(true, Ordering::Relaxed);
     }
-    let mut child = Child::new(pid, (pidfd >= 0).then(|| OwnedFd::from_raw(pidfd)));
-    let mapped = if latched {
-        let written = options.maps.write(pid);
-        plan.latch.release(written.is_ok());
-        // Acquire: the child's report happened before the kernel cleared the word.
-        while mm_in_use.load(Ordering::Acquire) != 0 {
-            let _ = futex::wait(&mm_in_use, 1, None, Sharing::Shared);
-        }
-        written
-    } else {
-        Ok(())
+    // SAFETY: clone stored the number of a descriptor that it made for this caller.
+    let pidfd = (pidfd >= 0).then(|| unsafe { OwnedFd::from_raw(pidfd) });
+    let mut left = ChildInMemory {
+        mm_in_use: waits.then_some(&mm_in_use),
+        start_pipe,
     };
+    let mut child = Child::new(pid, pidfd);
+    let mut prepared = options.maps.write(pid);
+    if let (Ok(()), Some(hook)) = (&prepared, hook) {
+        prepared = hook(pid);
+    }
+    if prepared.is_ok()
+        && let Some(start_pipe) = left.start_pipe.take()
+    {
+        start_pipe.release();
+    }
+    drop(left);
     drop(cached_stack);
     drop(dumpable_guard);
-    match mapped.err().or_else(|| plan.report.error()) {
+    let early = plan.report.ended_early().then(ErrorReport::killed);
+    match prepared.err().or_else(|| plan.report.error()).or(early) {
         None => Ok(child),
         Some(error) => {
             let _ = child.wait();
             Err(error)
+        }
+    }
+}
+
+/// A child that may be in this memory. Dropped, also by a panic of the hook, it has left: it ends if it
+/// was not released.
+struct ChildInMemory<'a> {
+    /// `None` where clone has returned after the child left.
+    mm_in_use: Option<&'a AtomicU32>,
+    start_pipe: Option<StartPipe>,
+}
+
+impl Drop for ChildInMemory<'_> {
+    fn drop(&mut self) {
+        if let Some(start_pipe) = self.start_pipe.take() {
+            start_pipe.abort();
+        }
+        let Some(mm_in_use) = self.mm_in_use else {
+            return;
+        };
+        // Acquire: the child's report happened before the kernel cleared the word.
+        while mm_in_use.load(Ordering::Acquire) != 0 {
+            let _ = futex::wait(mm_in_use, 1, None, Sharing::Shared);
         }
     }
 }

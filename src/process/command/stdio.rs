@@ -66,7 +66,8 @@ impl Stdio {
     /// A descriptor of the parent, by number. It stays the parent's.
     ///
     /// # Safety
-    /// The number must be open, and nobody's exclusive property, whenever the command is spawned.
+    /// The number must be open whenever the command is spawned, and no value that other code relies on
+    /// as the only user of its file may own it.
     ///
     /// ```
     /// # use rawthread::process::{Command, Stdio};
@@ -103,9 +104,11 @@ impl From<Pipe> for Stdio {
 
 #[cfg(feature = "std")]
 impl From<std::os::fd::OwnedFd> for Stdio {
+    #[allow(unsafe_code, reason = "takes a descriptor over")]
     fn from(fd: std::os::fd::OwnedFd) -> Self {
         let number = std::os::fd::IntoRawFd::into_raw_fd(fd);
-        Self(Source::Owned(OwnedFd::from_raw(number)))
+        // SAFETY: the number was owned by `fd`, which gave it up.
+        Self(Source::Owned(unsafe { OwnedFd::from_raw(number) }))
     }
 }
 

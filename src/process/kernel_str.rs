@@ -3,7 +3,9 @@
 use alloc::ffi::CString;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::ffi::CStr;
+use core::ffi::{CStr, c_char};
+
+use crate::error::Error;
 
 /// Text for the kernel: bytes without a NUL.
 ///
@@ -63,4 +65,24 @@ impl<const N: usize> KernelStr for [u8; N] {
     fn as_kernel_bytes(&self) -> &[u8] {
         self
     }
+}
+
+/// `text` as the kernel takes it; `None` if there is a NUL in it.
+pub(super) fn cstring(text: &dyn KernelStr) -> Option<CString> {
+    CString::new(Vec::from(text.as_kernel_bytes())).ok()
+}
+
+/// The error of every string with a NUL in it.
+pub(super) const NUL_IN_STRING: Error = Error::invalid_input(
+    "a program, argument, variable or path with a NUL byte in it",
+    "The kernel's strings end at the first NUL: remove it.",
+);
+
+/// The addresses of the strings, and a null: what `execve(2)` takes.
+pub(super) fn pointers(strings: &[CString]) -> Vec<*const c_char> {
+    strings
+        .iter()
+        .map(|string| string.as_ptr())
+        .chain([core::ptr::null()])
+        .collect()
 }

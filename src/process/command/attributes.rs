@@ -1,0 +1,300 @@
+//! The methods of [`Command`] that set what a process has beside program, environment and descriptors.
+
+use alloc::boxed::Box;
+
+use super::builder::Command;
+use crate::error::Error;
+use crate::process::before_exec::BeforeExec;
+use crate::process::kernel_str::KernelStr;
+use crate::process::namespaces::Namespaces;
+use crate::process::rlimit::Rlimit;
+use crate::thread::{Signal, SignalSet};
+
+impl Command {
+    /// Sets the child's working directory. A relative path of the program or in `PATH` starts
+    /// from there.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// assert_eq!(Command::new("pwd").current_dir("/proc").output()?.stdout, b"/proc\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn current_dir(&mut self, path: impl KernelStr) -> &mut Self {
+        self.settings.directory = Some(self.checked_cstring(&path));
+        self
+    }
+
+    /// Sets the child's root directory (`chroot(2)`); its working directory is the new root unless
+    /// [`current_dir`](Self::current_dir) names another, inside it.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// let error = Command::new("true").chroot("/no/such").spawn().unwrap_err();
+    /// assert_eq!(error.operation(), Some("chroot"));
+    /// ```
+    pub fn chroot(&mut self, path: impl KernelStr) -> &mut Self {
+        self.settings.root = Some(self.checked_cstring(&path));
+        self
+    }
+
+    /// Makes the child the leader of a new session without a terminal: `setsid(2)`.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// let output = Command::new("sh")
+    ///     .args(["-c", "cut -d' ' -f1,6 /proc/$$/stat"])
+    ///     .new_session()
+    ///     .output()?;
+    /// let ids: Vec<_> = output.stdout.trim_ascii().split(|byte| *byte == b' ').collect();
+    /// assert_eq!(ids[0], ids[1]); // the session is named after its leader
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn new_session(&mut self) -> &mut Self {
+        self.settings.new_session = true;
+        self
+    }
+
+    /// Puts the child into a process group; 0 makes a new one: `setpgid(2)`.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// let mut child = Command::new("sleep").arg("60").process_group(0).spawn()?;
+    /// // A negative pid means the group.
+    /// assert_eq!(unsafe { libc::kill(-child.pid(), libc::SIGTERM) }, 0);
+    /// assert_eq!(child.wait()?.signal(), Some(libc::SIGTERM));
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn process_group(&mut self, group: i32) -> &mut Self {
+        self.settings.process_group = Some(group);
+        self
+    }
+
+    /// Makes the terminal that `fd` (the parent's number) is open on the child's controlling
+    /// terminal: `ioctl_tty(2)`, `TIOCSCTTY`. Needs [`new_session`](Self::new_session).
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// let error = Command::new("true").new_session().controlling_terminal(-1).spawn().unwrap_err();
+    /// assert_eq!(error.operation(), Some("ioctl(TIOCSCTTY)"));
+    /// ```
+    pub fn controlling_terminal(&mut self, fd: i32) -> &mut Self {
+        self.settings.controlling_terminal = Some(fd);
+        self
+    }
+
+    /// Sets the child's real, effective and saved user id. The child also gives up its supplementary
+    /// groups, unless [`groups`](Self::groups) says otherwise, or it may not (`EPERM`): that takes
+    /// `CAP_SETGID` and a user namespace that does not deny it.
+    ///
+    /// ```no_run
+    /// # use rawthread::process::Command;
+    /// let output = Command::new("id").arg("-u").uid(65534).output()?;
+    /// assert_eq!(output.stdout, b"65534\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn uid(&mut self, uid: u32) -> &mut Self {
+        self.settings.uid = Some(uid);
+        self
+    }
+
+    /// Sets the child's real, effective and saved group id.
+    ///
+    /// ```no_run
+    /// # use rawthread::process::Command;
+    /// let output = Command::new("id").arg("-g").gid(65534).output()?;
+    /// assert_eq!(output.stdout, b"65534\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn gid(&mut self, gid: u32) -> &mut Self {
+        self.settings.gid = Some(gid);
+        self
+    }
+
+    /// Sets the child's supplementary groups.
+    ///
+    /// ```no_run
+    /// # use rawthread::process::Command;
+    /// let status = Command::new("true").groups([100, 101]).status()?;
+    /// assert!(status.success());
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn groups(&mut self, groups: impl IntoIterator<Item = u32>) -> &mut Self {
+        self.settings.groups = Some(groups.into_iter().collect());
+        self
+    }
+
+    /// Sets a resource's soft and hard limit in the child: `setrlimit(2)`.
+    ///
+    /// ```
+    /// # use rawthread::process::{Command, Rlimit};
+    /// let status = Command::new("sh")
+    ///     .args(["-c", "test $(ulimit -c) = 0"])
+    ///     .rlimit(Rlimit::Core, 0, 0)
+    ///     .status()?;
+    /// assert!(status.success());
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn rlimit(&mut self, resource: Rlimit, soft: u64, hard: u64) -> &mut Self {
+        self.settings.limits.push((resource.number(), soft, hard));
+        self
+    }
+
+    /// Sets the signals that are blocked in the child. Unless set they are those of the thread that
+    /// spawns it, as with `std::process::Command`.
+    ///
+    /// ```
+    /// # use rawthread::{Signal, process::Command};
+    /// let output = Command::new("grep")
+    ///     .args(["SigBlk", "/proc/self/status"])
+    ///     .signal_mask([Signal::new(libc::SIGHUP)?, Signal::new(libc::SIGUSR1)?].into_iter().collect())
+    ///     .output()?;
+    /// assert_eq!(output.stdout, b"SigBlk:\t0000000000000201\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn signal_mask(&mut self, blocked: SignalSet) -> &mut Self {
+        self.settings.mask = Some(blocked.kernel());
+        self
+    }
+
+    /// Gives a signal its default action in the child even if the caller ignores it. Signals that
+    /// the caller has handlers for are always reset, and so is `SIGPIPE`, which Rust programs
+    /// ignore.
+    ///
+    /// ```
+    /// # use rawthread::{Signal, process::Command};
+    /// Command::new("true").default_signal(Signal::new(libc::SIGCHLD)?).status()?;
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn default_signal(&mut self, signal: Signal) -> &mut Self {
+        let set = self.settings.default_signals;
+        self.settings.default_signals = set.with(signal.number()).unwrap_or(set);
+        self
+    }
+
+    /// The signal that the child gets when the *thread* that spawned it dies:
+    /// `PR_SET_PDEATHSIG(2const)`. Spawn from a thread that lives as long as the child should.
+    ///
+    /// ```
+    /// # use rawthread::{Signal, process::Command};
+    /// Command::new("true").parent_death_signal(Signal::new(libc::SIGTERM)?).status()?;
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn parent_death_signal(&mut self, signal: Signal) -> &mut Self {
+        self.settings.death_signal = Some(signal.number());
+        self
+    }
+
+    /// Adds namespaces of the child's own.
+    ///
+    /// ```no_run
+    /// # use rawthread::process::{Command, Namespaces};
+    /// let output = Command::new("sh")
+    ///     .args(["-c", "echo $$"])
+    ///     .namespaces(Namespaces::USER | Namespaces::PID)
+    ///     .output()?;
+    /// assert_eq!(output.stdout, b"1\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn namespaces(&mut self, namespaces: Namespaces) -> &mut Self {
+        self.settings.namespaces |= namespaces;
+        self
+    }
+
+    /// Maps `length` user ids from `outside` on to those from `inside` on in the child's user
+    /// namespace, before any other step. May be called up to eight times.
+    ///
+    /// ```no_run
+    /// # use rawthread::process::{Command, Namespaces};
+    /// let me = unsafe { libc::geteuid() };
+    /// let output = Command::new("id")
+    ///     .arg("-u")
+    ///     .namespaces(Namespaces::USER)
+    ///     .uid_map(0, me, 1)
+    ///     .output()?;
+    /// assert_eq!(output.stdout, b"0\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn uid_map(&mut self, inside: u32, outside: u32, length: u32) -> &mut Self {
+        self.settings.maps.users.add(inside, outside, length);
+        self
+    }
+
+    /// As [`uid_map`](Self::uid_map), for group ids. Where the caller lacks `CAP_SETGID`, `setgroups`
+    /// is denied in the namespace first, as the kernel demands.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// let error = Command::new("id").gid_map(0, 0, 1).spawn().unwrap_err();
+    /// assert!(error.to_string().contains("Namespaces::USER"));
+    /// ```
+    pub fn gid_map(&mut self, inside: u32, outside: u32, length: u32) -> &mut Self {
+        self.settings.maps.groups.add(inside, outside, length);
+        self
+    }
+
+    /// Starts the child in the cgroup whose version-2 directory `fd` is (Linux 5.7).
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// assert!(Command::new("true").cgroup(-1).spawn().is_err());
+    /// ```
+    pub fn cgroup(&mut self, fd: i32) -> &mut Self {
+        self.settings.cgroup = Some(fd);
+        self
+    }
+
+    /// Sets whether the child comes with a pidfd. Unless set, one of `spawn` does if the kernel can and
+    /// a descriptor is free, and one of `status` and `output`, whose handle the caller does not get, does not.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// let child = Command::new("true").pidfd(false).spawn()?;
+    /// assert!(child.raw_pidfd().is_none());
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn pidfd(&mut self, enable: bool) -> &mut Self {
+        self.settings.pidfd = Some(enable);
+        self
+    }
+
+    /// Adds a step that the child takes before `execve`, with the rights it was made with. Steps
+    /// are taken in the order given.
+    ///
+    /// ```
+    /// # use rawthread::process::{BeforeExec, Command};
+    /// let output = Command::new("sh")
+    ///     .args(["-c", "umask"])
+    ///     .before_exec(BeforeExec::umask(0o007))
+    ///     .output()?;
+    /// assert_eq!(output.stdout, b"0007\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn before_exec(&mut self, step: BeforeExec) -> &mut Self {
+        self.settings.before_exec.push(step);
+        self
+    }
+
+    /// Runs `hook` in this process, with the child's pid, while the child waits to take its first step:
+    /// for what must be done to it from outside, such as running `newuidmap` or moving a network device
+    /// into its namespace. Id maps set here are written before that. Each `spawn` runs it, and returns
+    /// its error as its own.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// let status = Command::new("true")
+    ///     .parent_hook(|pid| {
+    ///         println!("{pid} is about to become true");
+    ///         Ok(())
+    ///     })
+    ///     .status()?;
+    /// assert!(status.success());
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn parent_hook(
+        &mut self,
+        hook: impl FnMut(i32) -> Result<(), Error> + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.hook.0 = Some(Box::new(hook));
+        self
+    }
+}

@@ -1,0 +1,275 @@
+//! A command: program, arguments, environment and descriptors.
+
+use alloc::boxed::Box;
+use alloc::ffi::CString;
+use alloc::vec::Vec;
+
+use super::environment::Environment;
+use super::settings::Settings;
+use super::stdio::{Descriptors, Stdio};
+use crate::error::Error;
+use crate::process::kernel_str::{KernelStr, cstring};
+
+/// A program to run, and everything about the process that will run it.
+///
+/// The child is made by `clone3(CLONE_VM | CLONE_VFORK)`: nothing of the parent is copied, so the
+/// cost does not grow with its memory. In the child there is no code but this crate's: a plan that
+/// was prepared in the parent, carried out by raw system calls with all signals blocked. If a step
+/// fails, the `execve` included, `spawn` returns that error with the step's name, and no child is
+/// left. Feature `alloc`.
+///
+/// # Beside its peers
+///
+/// | | `std::process::Command` | Go's `os/exec`, `SysProcAttr` | here |
+/// |---|---|---|---|
+/// | how | `posix_spawn`; `fork` once ids, groups, `pre_exec`, or `PATH` for a bare name are set | `clone(VM\|VFORK)`; without them for user namespaces | `clone3(VM\|VFORK)`; with user namespaces `VM` alone |
+/// | which step failed | no | no | [`Error::operation`](crate::Error::operation) |
+/// | working directory, ids, groups | yes; groups unstable | yes | yes |
+/// | process group, session, terminal | group; session unstable | yes | yes |
+/// | descriptors beyond 2 | no | `ExtraFiles`, from 3 on | any number |
+/// | all others closed | no | no | [`close_others`](Self::close_others) |
+/// | resource limits | no | no (by `Prlimit` afterwards) | [`rlimit`](Self::rlimit) |
+/// | signal mask, default handlers | the caller's; SIGPIPE | reset to what Go started with | [`signal_mask`](Self::signal_mask), [`default_signal`](Self::default_signal) |
+/// | parent-death signal | no | `Pdeathsig` | [`parent_death_signal`](Self::parent_death_signal) |
+/// | chroot | unstable | `Chroot` | [`chroot`](Self::chroot) |
+/// | namespaces, id maps | no | `Cloneflags`, `UidMappings` | [`namespaces`](Self::namespaces), [`uid_map`](Self::uid_map) |
+/// | cgroup at birth | no | `UseCgroupFD` | [`cgroup`](Self::cgroup) |
+/// | pidfd | unstable | `PidFD` | [`pidfd`](Self::pidfd), on by default |
+/// | other steps | `pre_exec`, any closure, unsafe, slow | no | [`before_exec`](Self::before_exec), a fixed set, safe |
+/// | zombie when the handle is dropped | yes | yes, without `Wait` | no |
+///
+/// # Where the program is looked for
+///
+/// As `execvp(3)` does, in the child's own root, working directory and environment: a name with a
+/// slash is a path; any other is tried in each directory of the child's `PATH` (`/bin:/usr/bin`
+/// if it has none). A directory that has no such file or may not be searched is passed over; if
+/// nothing better follows, "permission denied" is remembered over the error of the last. A file that is
+/// executable but in no format the kernel knows is given to `/bin/sh`.
+///
+/// # The order of steps
+///
+/// Id maps; signal handlers to the default; session, process group, terminal;
+/// [`before_exec`](Self::before_exec); root, working directory; descriptors; limits; groups, group
+/// id, user id; parent-death signal; signal mask; `execve`.
+///
+/// ```
+/// use rawthread::process::Command;
+///
+/// let output = Command::new("echo").arg("hello").output()?;
+/// assert_eq!(output.stdout, b"hello\n");
+///
+/// let error = Command::new("no-such-program").spawn().unwrap_err();
+/// assert_eq!(error.operation(), Some("execve"));
+/// assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
+/// # Ok::<(), rawthread::Error>(())
+/// ```
+pub struct Command {
+    pub(super) program: CString,
+    /// The zeroth too.
+    pub(super) arguments: Vec<CString>,
+    pub(super) environment: Environment,
+    pub(super) descriptors: Descriptors,
+    pub(super) settings: Settings,
+    /// A string with a NUL in it was given.
+    pub(super) has_nul: bool,
+    pub(super) hook: Hook,
+}
+
+/// See [`Command::parent_hook`].
+#[derive(Default)]
+pub(super) struct Hook(pub(super) Option<Box<dyn FnMut(i32) -> Result<(), Error> + Send + Sync>>);
+
+impl Command {
+    /// A command for `program` without arguments, in the caller's environment and directory, with
+    /// the caller's stdin, stdout and stderr.
+    ///
+    /// ```
+    /// let status = rawthread::process::Command::new("true").status()?;
+    /// assert!(status.success());
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    #[must_use]
+    pub fn new(program: impl KernelStr) -> Self {
+        let mut command = Self {
+            program: CString::default(),
+            arguments: Vec::new(),
+            environment: Environment::default(),
+            descriptors: Descriptors::default(),
+            settings: Settings::default(),
+            has_nul: false,
+            hook: Hook::default(),
+        };
+        command.program = command.checked_cstring(&program);
+        command.arguments.push(command.program.clone());
+        command
+    }
+
+    /// Adds an argument.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// assert_eq!(Command::new("echo").arg("a b").output()?.stdout, b"a b\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn arg(&mut self, argument: impl KernelStr) -> &mut Self {
+        let argument = self.checked_cstring(&argument);
+        self.arguments.push(argument);
+        self
+    }
+
+    /// Adds arguments.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// assert_eq!(Command::new("echo").args(["a", "b"]).output()?.stdout, b"a b\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn args<A: KernelStr>(&mut self, arguments: impl IntoIterator<Item = A>) -> &mut Self {
+        for argument in arguments {
+            self.arg(argument);
+        }
+        self
+    }
+
+    /// Sets the zeroth argument, which is the program's name unless set.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// let output = Command::new("sh").arg0("other").args(["-c", "echo $0"]).output()?;
+    /// assert_eq!(output.stdout, b"other\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn arg0(&mut self, argument: impl KernelStr) -> &mut Self {
+        self.arguments[0] = self.checked_cstring(&argument);
+        self
+    }
+
+    /// Sets an environment variable of the child.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// let output = Command::new("sh").args(["-c", "echo $A"]).env("A", "1").output()?;
+    /// assert_eq!(output.stdout, b"1\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn env(&mut self, name: impl KernelStr, value: impl KernelStr) -> &mut Self {
+        self.environment
+            .set(name.as_kernel_bytes(), value.as_kernel_bytes());
+        self
+    }
+
+    /// Sets environment variables of the child.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// let output = Command::new("env").env_clear().envs([("A", "1"), ("B", "2")]).output()?;
+    /// assert_eq!(output.stdout, b"A=1\nB=2\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn envs<N: KernelStr, V: KernelStr>(
+        &mut self,
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> &mut Self {
+        for (name, value) in variables {
+            self.env(name, value);
+        }
+        self
+    }
+
+    /// Removes an environment variable of the child.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// let output = Command::new("/bin/sh").args(["-c", "echo ${HOME-none}"]).env_remove("HOME").output()?;
+    /// assert_eq!(output.stdout, b"none\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn env_remove(&mut self, name: impl KernelStr) -> &mut Self {
+        self.environment.remove(name.as_kernel_bytes());
+        self
+    }
+
+    /// Gives the child no variables but those set from here on.
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// assert!(Command::new("/usr/bin/env").env_clear().output()?.stdout.is_empty());
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn env_clear(&mut self) -> &mut Self {
+        self.environment.clear();
+        self
+    }
+
+    /// Connects the child's stdin.
+    ///
+    /// ```
+    /// # use rawthread::process::{Command, Stdio};
+    /// assert!(Command::new("cat").stdin(Stdio::null()).status()?.success());
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn stdin(&mut self, stdio: impl Into<Stdio>) -> &mut Self {
+        self.descriptor(0, stdio)
+    }
+
+    /// Connects the child's stdout.
+    ///
+    /// ```
+    /// # use rawthread::process::{Command, Stdio};
+    /// assert!(Command::new("echo").stdout(Stdio::null()).status()?.success());
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn stdout(&mut self, stdio: impl Into<Stdio>) -> &mut Self {
+        self.descriptor(1, stdio)
+    }
+
+    /// Connects the child's stderr.
+    ///
+    /// ```
+    /// # use rawthread::process::{Command, Stdio};
+    /// let mut child = Command::new("ls").arg("/no/such").stderr(Stdio::piped()).spawn()?;
+    /// assert!(!child.wait_with_output()?.stderr.is_empty());
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn stderr(&mut self, stdio: impl Into<Stdio>) -> &mut Self {
+        self.descriptor(2, stdio)
+    }
+
+    /// Connects any descriptor of the child. Descriptors are put in place all at once: swapping
+    /// two works. A pipe is possible for 0, 1 and 2.
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")] {
+    /// use rawthread::process::Command;
+    ///
+    /// let file = std::fs::File::open("/proc/self/comm").unwrap();
+    /// let output = Command::new("sh").args(["-c", "cat <&9"]).descriptor(9, file).output()?;
+    /// assert!(!output.stdout.is_empty());
+    /// # }
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn descriptor(&mut self, number: i32, stdio: impl Into<Stdio>) -> &mut Self {
+        self.descriptors.set(number, stdio.into());
+        self
+    }
+
+    /// Closes every descriptor of the child from 3 up that was not connected here (Linux 5.11).
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// assert!(Command::new("true").close_others().status()?.success());
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn close_others(&mut self) -> &mut Self {
+        self.settings.close_others = true;
+        self
+    }
+
+    /// `text` as the kernel takes it; remembers if it cannot.
+    pub(super) fn checked_cstring(&mut self, text: &dyn KernelStr) -> CString {
+        cstring(text).unwrap_or_else(|| {
+            self.has_nul = true;
+            CString::default()
+        })
+    }
+}

@@ -1,0 +1,77 @@
+//! Waiting for a child process by `waitid(2)`.
+#![allow(unsafe_code, reason = "reads the union in siginfo_t")]
+
+use super::status::ExitStatus;
+use crate::sys::file::OwnedFd;
+use crate::sys::sched::Pauses;
+use crate::sys::{Errno, wait};
+
+/// Waits once for `pid`; `None` if `WNOHANG` was asked for and it still runs.
+///
+/// Always with `__WALL`: a child whose exit signal is not SIGCHLD is invisible without it, and it
+/// hides nothing.
+pub(super) fn waitid_once(
+    pid: i32,
+    pidfd: Option<&OwnedFd>,
+    options: i32,
+) -> Result<Option<ExitStatus>, Errno> {
+    let options = libc::WEXITED | libc::__WALL | options;
+    let mut target = match pidfd {
+        Some(pidfd) => (libc::P_PIDFD, pidfd.as_raw() as u32),
+        None => (libc::P_PID, pid as u32),
+    };
+    loop {
+        match wait::waitid(target.0, target.1, options, None) {
+            Ok(info) => {
+                // SAFETY: waitid filled the fields of a child's end, or left them zero.
+                let (child, status) = unsafe { (info.si_pid(), info.si_status()) };
+                return Ok((child != 0).then(|| ExitStatus::from_waitid(info.si_code, status)));
+            }
+            Err(Errno::EINTR) => {}
+            // Linux before 5.4 has pidfds and does not wait on them.
+            Err(Errno::EINVAL) if target.0 == libc::P_PIDFD => target = (libc::P_PID, pid as u32),
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// As [`waitid_once`]; where the kernel or another call has reaped the child, the pidfd may still have
+/// its status.
+pub(super) fn wait_for_status(
+    pid: i32,
+    pidfd: Option<&OwnedFd>,
+    options: i32,
+) -> Result<Option<ExitStatus>, Errno> {
+    let waited = waitid_once(pid, pidfd, options);
+    let (Err(errno), Some(pidfd)) = (waited, pidfd) else {
+        return waited;
+    };
+    if errno.number() != libc::ECHILD {
+        return Err(errno);
+    }
+    let mut pauses = Pauses::new();
+    // The waiter may be woken just before the pidfd has it.
+    while has_ended(pidfd) {
+        match wait::pidfd_exit_status(pidfd.as_raw()) {
+            Ok(Some(status)) => return Ok(Some(ExitStatus::from_raw(status))),
+            Ok(None) => pauses.pause(),
+            Err(_) => break,
+        }
+    }
+    // Before Linux 6.15; or it runs, and is no child of this process.
+    Err(errno)
+}
+
+/// Whether the process of `pidfd` has ended, reaped or not.
+pub(super) fn has_ended(pidfd: &OwnedFd) -> bool {
+    let mut fds = [libc::pollfd {
+        fd: pidfd.as_raw(),
+        events: libc::POLLIN,
+        revents: 0,
+    }];
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    wait::poll(&mut fds, Some(&mut now)) == Ok(1) && fds[0].revents & libc::POLLIN != 0
+}
