@@ -46,7 +46,7 @@ set (and by which rule it does not), and which known system makes tasks so. Noth
         details: "\
 Makes a task of these flags and looks at memory, descriptors, locks, directories, signals, thread
 group, parent, waits, semaphores, timers, thread pointer, registrations and namespaces; with the
-proof of each. A set that the kernel refuses is compared with the rule that foretells it.
+proof of each. A set that the kernel refuses is compared with the rule that predicts it.
 
 The exit status is 1 if something was not observed as predicted.",
     },

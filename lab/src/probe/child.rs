@@ -1,4 +1,4 @@
-//! The child's part: it tries to change everything, and notes what it found.
+//! What the child does: it records what it inherited, then tries to change everything.
 //!
 //! Runs in every kind of task, so it keeps to the rules of `syscall`: system calls alone, no memory from
 //! the heap, no panic, no thread-local but the address of `errno`.
@@ -183,7 +183,7 @@ fn mutate_all(fixture: &Fixture) {
     });
 }
 
-/// Tells the watcher, and waits until it has looked.
+/// Tells the observer that the child is ready, and waits until the observer has looked.
 fn sync_with_observer(fixture: &Fixture) {
     let _ = syscall::write_byte(fixture.ready.1);
     let mut go = libc::pollfd {

@@ -1,6 +1,6 @@
-//! The scene of an experiment: what the maker sets up, and where the child leaves its notes.
+//! The fixture of an experiment: the state that the maker sets up, and the fields that the child fills.
 //!
-//! The notes lie in memory that stays shared even without `CLONE_VM`; everything else is ordinary
+//! The fields lie in memory that stays shared even without `CLONE_VM`; everything else is ordinary
 //! state of the maker that the child will try to change.
 #![allow(unsafe_code, reason = "shared memory, descriptors and handlers")]
 
@@ -9,7 +9,7 @@ use std::ffi::CStr;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
-use super::Plan;
+use super::plan::Plan;
 use crate::syscall;
 
 /// What the maker wrote into the buffer before.
@@ -54,7 +54,7 @@ pub(crate) enum ChildField {
 
 const FIELDS: usize = ChildField::Timer as usize + 1;
 
-/// Memory that stays common to maker, watcher and child, whatever the flags.
+/// Memory that stays common to maker, observer and child, whatever the flags.
 #[repr(C)]
 pub(crate) struct ChildFields {
     numbers: [AtomicI64; FIELDS],
@@ -136,19 +136,19 @@ impl ChildFields {
 /// What the classic experiment writes to.
 pub(crate) struct Buffer(UnsafeCell<[u8; 17]>);
 
-// SAFETY: the child writes it before it reports, the watcher reads it after that report came
+// SAFETY: the child writes it before it reports, the observer reads it after that report came
 // through a pipe; with CLONE_VM they are never in it at once.
 unsafe impl Sync for Buffer {}
 
 impl Buffer {
     pub(crate) fn write(&self, text: &[u8; 17]) {
-        // SAFETY: nobody reads now (see above); volatile because another address space may be the
+        // SAFETY: no task reads it now (see above); volatile because another address space may be the
         // one that looks.
         unsafe { self.0.get().write_volatile(*text) }
     }
 
     pub(crate) fn read(&self) -> String {
-        // SAFETY: nobody writes now (see above).
+        // SAFETY: no task writes it now (see above).
         let bytes = unsafe { self.0.get().read_volatile() };
         let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(17);
         String::from_utf8_lossy(&bytes[..end]).into_owned()
@@ -158,7 +158,7 @@ impl Buffer {
 /// A pipe: what goes in at `.1` comes out at `.0`.
 pub(crate) type Pipe = (RawFd, RawFd);
 
-/// Everything that a child and its watcher need; lives as long as the process.
+/// Everything that a child and its observer need; lives as long as the process.
 pub(crate) struct Fixture {
     pub(crate) plan: Plan,
     pub(crate) fields: &'static ChildFields,
@@ -170,7 +170,7 @@ pub(crate) struct Fixture {
     pub(crate) ready: Pipe,
     /// The child may go on.
     pub(crate) go: Pipe,
-    /// The watcher has seen everything.
+    /// The observer has seen everything.
     pub(crate) finished: Pipe,
     /// A file with offset 0 and a record lock of the maker's on its first byte.
     pub(crate) file: RawFd,
@@ -210,7 +210,7 @@ fn pipe() -> Pipe {
 extern "C" fn do_nothing(_: i32) {}
 
 impl Fixture {
-    /// Sets the scene in the calling process, which serves one experiment and then ends; the
+    /// Sets the fixture up in the calling process, which serves one experiment and then ends; the
     /// calling thread is the maker.
     pub(crate) fn set_up(plan: Plan) -> &'static Self {
         // Real-time signals that the experiment does not use as exit signal.
@@ -242,7 +242,7 @@ impl Fixture {
             let who = [1, 0, MAKER_IO_PRIORITY, 0, 0, 0];
             let _ = syscall::syscall(libc::SYS_ioprio_set, who);
         }
-        // Everything blocked, so that an exit signal kills nobody; except for one signal, so that
+        // Everything blocked, so that an exit signal kills no task; except for one signal, so that
         // the mask can be told from others, and for the two that glibc keeps for itself.
         let mask = !(1u64 << (hole - 1) | 0b11 << 31);
         let _ = syscall::set_mask(mask);

@@ -4,12 +4,11 @@
 use std::sync::atomic::Ordering;
 use std::thread::sleep;
 
-use rawthread::flags::signal_name;
-
-use super::{NAP, Recorder};
+use super::recorder::{NAP, Recorder};
 use crate::probe::fixture::{ChildField, Fixture};
-use crate::probe::property::NAMESPACES;
-use crate::probe::{Property, SpawnMethod, proc};
+use crate::probe::plan::{SpawnMethod, signal_word};
+use crate::probe::proc;
+use crate::probe::property::{NAMESPACES, Property};
 use crate::syscall;
 
 impl Recorder {
@@ -213,16 +212,5 @@ impl Recorder {
             yes(all)
         );
         self.record(Property::Wait, word, proof);
-    }
-}
-
-/// "SIGCHLD", "none" for 0 and for a thread, else the number.
-pub(crate) fn signal_word(signal: i32) -> String {
-    match signal {
-        ..=0 => "none".into(),
-        signal => match signal_name(signal as u32) {
-            Some(name) => format!("SIG{name}"),
-            None => format!("signal {signal}"),
-        },
     }
 }
