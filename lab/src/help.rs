@@ -52,12 +52,18 @@ The exit status is 1 if something was not observed as predicted.",
     },
     Help {
         name: "ask",
-        usage: "lab ask [N...]",
-        summary: "sixteen questions that learners ask, answered by experiments",
+        usage: "lab ask [N | WORD]... [--list] [--json]",
+        summary: "questions that learners ask, each answered by an experiment",
         details: "\
-Runs the experiment of each question, or of those whose numbers are given, and shows what it saw:
-a tick for what bears the answer out, a cross for what does not, a dot for what is told beside.
-The answer follows only if everything bears it out; else the exit status is 1.",
+Runs the experiment of each question, or of those with these numbers, or that have all of these
+words in them (lab ask vfork), and shows what it saw. --list shows the questions and runs nothing.
+
+  ✓  seen, and as the answer says          ·  seen; the answer does not depend on it
+  ✗  seen, and against the answer          -  not shown here: a right or a kernel feature is missing
+  ?  the experiment did not finish in time, or broke off: that refutes nothing
+
+The answer follows only if everything was seen. The exit status is 1 if something was refuted,
+else 3 if an experiment did not finish, else 0.",
     },
     Help {
         name: "trace",

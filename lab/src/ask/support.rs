@@ -12,8 +12,8 @@ use crate::syscall;
 
 /// A child of these flags that runs `f`, which must keep to the rules of `syscall` if memory is shared.
 ///
-/// Says so in the tale and returns nothing if a right is missing or it fails otherwise.
-pub(super) fn spawn_child<F>(
+/// Logs it and returns nothing if a right is missing or it fails otherwise.
+pub(crate) fn spawn_child<F>(
     log: &mut ExperimentLog,
     flags: CloneFlags,
     signal: u32,
@@ -32,7 +32,7 @@ where
         Ok(child) => Some(child),
         Err(error) => {
             match error.raw_os_error() {
-                Some(libc::EPERM | libc::ENOSPC | libc::ENOSYS) => log.skip(error),
+                Some(libc::EPERM | libc::ENOSPC | libc::ENOSYS | libc::EAGAIN) => log.skip(error),
                 _ => log.check(false, error),
             }
             None
@@ -41,12 +41,12 @@ where
 }
 
 /// `SIGCHLD` as an exit signal.
-pub(super) const SIGCHLD: u32 = libc::SIGCHLD as u32;
+pub(crate) const SIGCHLD: u32 = libc::SIGCHLD as u32;
 
 /// The exit code of `f` in a fork of the experiment; -1 if it died otherwise.
-pub(super) fn in_a_fork(f: impl FnOnce() -> i32) -> i32 {
+pub(crate) fn in_a_fork(f: impl FnOnce() -> i32) -> i32 {
     // SAFETY: an experiment forks while it has one thread, or calls nothing in the child that the
-    // others could have left half done but the allocator, which libc's fork puts in order.
+    // others could have left half done but the allocator, which libc's fork leaves usable.
     match unsafe { fork() } {
         Ok(Fork::Child) => {
             let code = f();
@@ -59,7 +59,7 @@ pub(super) fn in_a_fork(f: impl FnOnce() -> i32) -> i32 {
 }
 
 /// A pipe: (reading end, writing end). Without `O_CLOEXEC`, for children that become programs.
-pub(super) fn pipe() -> (i32, i32) {
+pub(crate) fn pipe() -> (i32, i32) {
     let mut ends = [0; 2];
     // SAFETY: the kernel writes two descriptors.
     let made = unsafe { libc::pipe(ends.as_mut_ptr()) };
@@ -68,7 +68,7 @@ pub(super) fn pipe() -> (i32, i32) {
 }
 
 /// Sends a number through a pipe; for children of every kind.
-pub(super) fn send(fd: i32, number: i32) {
+pub(crate) fn send(fd: i32, number: i32) {
     // SAFETY: the kernel reads four bytes of `number`.
     let _ = unsafe {
         syscall::syscall(
@@ -79,7 +79,7 @@ pub(super) fn send(fd: i32, number: i32) {
 }
 
 /// The number that comes through a pipe; `None` at its end.
-pub(super) fn receive(fd: i32) -> Option<i32> {
+pub(crate) fn receive(fd: i32) -> Option<i32> {
     let mut number = 0i32;
     // SAFETY: the kernel writes at most four bytes.
     let read = unsafe {
@@ -91,18 +91,18 @@ pub(super) fn receive(fd: i32) -> Option<i32> {
     (read == Ok(4)).then_some(number)
 }
 
-pub(super) fn close(fd: i32) -> syscall::SysResult {
+pub(crate) fn close(fd: i32) -> syscall::SysResult {
     // SAFETY: the experiment's own descriptor.
     unsafe { syscall::syscall(libc::SYS_close, [fd as usize, 0, 0, 0, 0, 0]) }
 }
 
 /// How many threads this process has.
-pub(super) fn threads_here() -> usize {
+pub(crate) fn threads_here() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
 
 /// Whether a wait with these options finds the child `pid`, which has ended; it stays as it is.
-pub(super) fn can_wait(pid: i32, options: i32) -> bool {
+pub(crate) fn can_wait(pid: i32, options: i32) -> bool {
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | options;
     // SAFETY: `siginfo_t` is plain data, and the kernel fills it.
     unsafe {
