@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 
 use rawthread::flags::CloneFlags;
 
+use super::libc_limits::{HAMMER, hammer};
 use super::log::ExperimentLog;
 use super::support::{self, SIGCHLD, in_a_fork, spawn_child, threads_here};
 use crate::syscall;
 
-const PAGE: usize = 4096;
+pub(super) const PAGE: usize = 4096;
 
 /// A line of a file in /proc that holds a number of kB, in MiB.
-fn mib(file: &str, field: &str) -> Option<usize> {
+pub(super) fn mib(file: &str, field: &str) -> Option<usize> {
     let text = read_to_string(file).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(field))?;
     let kb: usize = line
@@ -194,12 +195,12 @@ pub(super) fn threads_after_fork(log: &mut ExperimentLog) {
     );
 }
 
-/// The command by which the lab, as another program, reports its ids.
-pub(crate) const EXEC_REPORT: &str = "exec-report";
-
 /// What `EXEC_REPORT` does: sends its pid, its tid and the number of its threads to descriptor
-/// `fd`.
+/// `fd`; or runs `hammer`, whose count becomes the exit status.
 pub(crate) fn exec_report(fd: Option<&String>) {
+    if fd.is_some_and(|word| word == HAMMER) {
+        std::process::exit(hammer());
+    }
     if let Some(fd) = fd.and_then(|fd| fd.parse().ok()) {
         for number in [syscall::getpid(), syscall::gettid(), threads_here() as i32] {
             support::send(fd, number);

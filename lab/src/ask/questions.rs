@@ -1,7 +1,10 @@
 //! The questions, each with its experiment and its answer.
 
 use super::log::ExperimentLog;
-use super::{fork_exec, identity, limits, rules, sharing};
+use super::{
+    costs, fork_exec, identity, libc_limits, lifecycle, limits, rules, sharing, stacks, streams,
+    threads,
+};
 
 /// A question, the experiment that answers it, and the answer that should come out.
 pub(super) struct Question {
@@ -110,5 +113,105 @@ pub(super) const QUESTIONS: &[Question] = &[
         answer: "Whichever limit comes first: address space, mappings, processes of the user, \
                  tasks of the control group, tasks or pids of the system. The error of \
                  rawthread::Builder::spawn names it, and the process lives on.",
+    },
+    Question {
+        asks: "Why does printf print twice after fork? exit or _exit?",
+        experiment: streams::stdio,
+        answer: "stdio keeps what it has not written in memory, and fork copies memory: exit \
+                 writes the copy too, _exit does not. Flush before fork, and end the child by \
+                 _exit.",
+    },
+    Question {
+        asks: "What is a zombie, what is an orphan, and who adopts it?",
+        experiment: lifecycle::zombie,
+        answer: "A zombie has ended and keeps its pid and status until its parent waits. An \
+                 orphan's parent has ended: the nearest subreaper adopts it, else pid 1, and \
+                 then waits for it.",
+    },
+    Question {
+        asks: "Why does PID 1 ignore SIGTERM?",
+        experiment: lifecycle::pid1_signals,
+        answer: "The kernel drops a signal to pid 1 that would take the default action; from \
+                 its own namespace even SIGKILL. A container's init needs a handler for \
+                 SIGTERM, or an init before it.",
+    },
+    Question {
+        asks: "Which thread gets a signal?",
+        experiment: threads::signals,
+        answer: "A signal to the process goes to any thread that does not block it; a signal to \
+                 a thread waits for that thread. Handlers belong to the process, masks to the \
+                 thread.",
+    },
+    Question {
+        asks: "What if one thread segfaults, calls exit, or main returns?",
+        experiment: threads::ends,
+        answer: "A fatal signal, exit and the return of main end the whole process, with all \
+                 threads. Only the end of one thread by itself, be it the first, leaves the \
+                 others running.",
+    },
+    Question {
+        asks: "Why does my pipe never see EOF, and what is the close-on-exec race?",
+        experiment: streams::pipe_without_end,
+        answer: "The end of a pipe comes when the last writing descriptor is closed, in every \
+                 process that has a copy. Only O_CLOEXEC from the first moment keeps it from \
+                 programs that others start.",
+    },
+    Question {
+        asks: "Why may a vfork child not return, nor call exit?",
+        experiment: stacks::vfork_return,
+        answer: "It has its caller's memory: what it does to the stack, to exit handlers and to \
+                 buffers, it does to its caller's. It may call _exit and the exec functions.",
+    },
+    Question {
+        asks: "What is wrong with a stack from malloc?",
+        experiment: stacks::malloc_stack,
+        answer: "Nothing stops an overflow from overwriting the neighbour, and free before the \
+                 child has left takes the stack from under it. Map stacks, with a guard, and \
+                 free them after the join.",
+    },
+    Question {
+        asks: "May the child of a threaded process call malloc?",
+        experiment: libc_limits::malloc_after_fork,
+        answer: "After libc's fork glibc's malloc works, as an extra; the standard allows \
+                 async-signal-safe calls alone. After a bare clone nothing is put right, and no \
+                 lock of others ever is.",
+    },
+    Question {
+        asks: "Why EPERM or ENOSYS from clone3, and EAGAIN from pthread_create, in a container?",
+        experiment: libc_limits::container,
+        answer: "A sandbox that does not know clone3 should answer ENOSYS: then callers turn to \
+                 clone. EPERM is believed. EAGAIN means a limit: of tasks, or of memory for the \
+                 stack.",
+    },
+    Question {
+        asks: "Where do threads show, in ps and in /proc?",
+        experiment: costs::visible,
+        answer: "As /proc/PID/task/TID. /proc/TID exists as well, but is not listed. ps shows \
+                 them with -L or -T, top with -H; without, one line stands for the process.",
+    },
+    Question {
+        asks: "What do fork, vfork, posix_spawn and a thread cost, small and large?",
+        experiment: costs::four_ways,
+        answer: "fork pays for every page table of its maker, so it grows with memory in use. \
+                 vfork, posix_spawn and threads do not: they copy no page table.",
+    },
+    Question {
+        asks: "Do nice, errno, user ids belong to the thread or the process?",
+        experiment: threads::attributes,
+        answer: "To the kernel all three are a thread's. POSIX wants ids and nice to be the \
+                 process's: libc sets the ids in every thread, and leaves nice alone.",
+    },
+    Question {
+        asks: "What becomes of file locks at a fork?",
+        experiment: streams::file_locks,
+        answer: "flock and open-file locks belong to the open file, which fork shares: either \
+                 process can unlock. Record locks belong to the process: none is inherited, and \
+                 any close drops them.",
+    },
+    Question {
+        asks: "Why a pidfd, when there are pids?",
+        experiment: lifecycle::pidfd,
+        answer: "A pid is free for the next process once the old one was waited for. A pidfd \
+                 means one process for good, and says ESRCH when that is gone.",
     },
 ];

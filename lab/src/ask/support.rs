@@ -40,6 +40,9 @@ where
     }
 }
 
+/// The command by which the lab, as another program, reports its ids.
+pub(crate) const EXEC_REPORT: &str = "exec-report";
+
 /// `SIGCHLD` as an exit signal.
 pub(crate) const SIGCHLD: u32 = libc::SIGCHLD as u32;
 
@@ -91,6 +94,12 @@ pub(crate) fn receive(fd: i32) -> Option<i32> {
     (read == Ok(4)).then_some(number)
 }
 
+/// `receive`, unless the sender is known to have failed.
+pub(crate) fn receive_if(sent: bool, fd: i32) -> Option<i32> {
+    if sent { receive(fd) } else { None }
+}
+
+/// Closes a descriptor of the experiment's own.
 pub(crate) fn close(fd: i32) -> syscall::SysResult {
     // SAFETY: the experiment's own descriptor.
     unsafe { syscall::syscall(libc::SYS_close, [fd as usize, 0, 0, 0, 0, 0]) }
@@ -109,4 +118,27 @@ pub(crate) fn can_wait(pid: i32, options: i32) -> bool {
         let mut info: libc::siginfo_t = std::mem::zeroed();
         libc::waitid(libc::P_PID, pid as u32, &mut info, options) == 0
     }
+}
+
+/// A fork of the experiment that runs `f` and exits with what it returns.
+pub(crate) fn fork_child(f: impl FnOnce() -> i32) -> Result<Child, rawthread::Error> {
+    // SAFETY: as in `in_a_fork`.
+    match unsafe { fork() }? {
+        Fork::Child => {
+            let code = f();
+            // SAFETY: ends the fork without the experiment's exit handlers.
+            unsafe { libc::_exit(code) }
+        }
+        Fork::Parent(child) => Ok(child),
+    }
+}
+
+/// From here on, no end of this process leaves a core file.
+pub(crate) fn no_core() {
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: reads one `rlimit`.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) };
 }
