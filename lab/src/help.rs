@@ -66,6 +66,16 @@ The answer follows only if everything was seen. The exit status is 1 if somethin
 else 3 if an experiment did not finish, else 0.",
     },
     Help {
+        name: "myths",
+        usage: "lab myths [N | WORD]... [--list] [--json]",
+        summary: "what one may have read, each claim confirmed or refuted by an experiment",
+        details: "\
+Runs the experiment on each claim, or on those with these numbers, or that have all of these words
+in them, and says then whether the claim is true, half true or false, and what holds. Marks and
+exit status are those of lab ask: status 1 means that an experiment contradicts what the lab says
+of the claim, not that the claim is false.",
+    },
+    Help {
         name: "trace",
         usage: "lab trace -- COMMAND [ARGUMENTS]",
         summary: "run a program and see every thread and process it makes",

@@ -41,6 +41,11 @@ impl ExperimentLog {
         self.line("skipped", &why.to_string());
     }
 
+    /// The experiment broke off: no verdict.
+    pub(crate) fn unfinished(&mut self, why: impl Display) {
+        self.line("unfinished", &why.to_string());
+    }
+
     /// For the way through a pipe.
     pub(crate) fn into_text(self) -> String {
         self.0 + "end\n"
@@ -60,6 +65,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<Line>, String> {
             "pass" => Line::Pass(rest),
             "fail" => Line::Fail(rest),
             "note" => Line::Note(rest),
+            "unfinished" => Line::Unfinished(rest),
             "skipped" => Line::Skipped(rest),
             "end" => return Ok(lines),
             _ => break,
