@@ -37,7 +37,11 @@ says so and does not count.",
         summary: "what flags mean: shared or not, accepted or not, and who uses them",
         details: "\
 Says what each flag does, what the new task shares with its maker, whether the kernel accepts the
-set (and by which rule it does not), and which known system makes tasks so. Nothing is made.",
+set (and by which rule it does not), what each field of clone3's structure holds and what it is in
+clone(2), and which known system makes such tasks. Nothing is made.
+
+The exit status is 0, also for a set that the kernel refuses, and 2 for flags that the lab cannot
+read.",
     },
     Help {
         name: "probe",
@@ -48,7 +52,9 @@ Makes a task of these flags and looks at memory, descriptors, locks, directories
 group, parent, waits, semaphores, timers, thread pointer, registrations and namespaces; with the
 proof of each. A set that the kernel refuses is compared with the rule that predicts it.
 
-The exit status is 1 if something was not observed as predicted.",
+The exit status is 1 if something was not observed as predicted, or if the kernel did not answer as
+predicted; a set that is refused as predicted, or for want of a right, ends with 0. It is 3 if the experiment
+did not finish.",
     },
     Help {
         name: "ask",
@@ -123,6 +129,9 @@ pub(crate) fn overview() -> String {
     for help in COMMANDS {
         text += &format!("  lab {:<9}{}\n", help.name, help.summary);
     }
-    text += "\n  lab help COMMAND  says more. Without a command, the lab gives the tour.\n";
+    text += "\n  lab help COMMAND  says more. Without a command, the lab gives the tour.\n\n\
+         Exit status: 0, or 1 if something was not as predicted or nothing could be written, 2 for a\n\
+         command line that the lab cannot read, 3 if an experiment of ask, myths or probe did not finish.\n\
+         lab trace ends as the program it traced.\n";
     text
 }

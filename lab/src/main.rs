@@ -15,6 +15,7 @@ mod explore;
 mod help;
 mod json;
 mod myths;
+mod preset_names;
 mod probe;
 mod style;
 mod subprocess;

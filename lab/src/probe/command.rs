@@ -6,7 +6,7 @@ use rawthread::flags::{Call, Caller, CloneFlags, Fact, Verdict};
 
 use super::experiment::{self, Outcome};
 use super::observation::{Comparison, Observed};
-use super::plan::{Plan, Refusal, SpawnMethod, signal_word};
+use super::plan::{Plan, Refusal, SpawnMethod, flags_title, signal_word};
 use crate::cli::{Arguments, UsageError};
 use crate::clone_spec::{self, CloneSpec};
 use crate::json::Json;
@@ -55,6 +55,9 @@ impl Plan {
     }
 }
 
+/// The exit status where the experiment itself broke off or took too long.
+const STATUS_UNFINISHED: u8 = 3;
+
 pub(crate) fn run(arguments: Arguments<'_>) -> Result<ExitCode, UsageError> {
     let (spec, json) = clone_spec::from_arguments(arguments)?;
     let plan = Plan::of(spec);
@@ -71,7 +74,13 @@ pub(crate) fn run(arguments: Arguments<'_>) -> Result<ExitCode, UsageError> {
             "{signal} as exit signal would hit the maker at the child's end: take another"
         )));
     }
-    let outcome = experiment::run(plan).map_err(UsageError)?;
+    let outcome = match experiment::run(plan) {
+        Ok(outcome) => outcome,
+        Err(why) => {
+            eprintln!("lab: the experiment did not finish, which shows nothing: {why}");
+            return Ok(ExitCode::from(STATUS_UNFINISHED));
+        }
+    };
     let verdict = plan.verdict();
     let right = is_right(&outcome, &verdict);
     if json {
@@ -99,7 +108,7 @@ fn is_right(outcome: &Outcome, verdict: &Verdict) -> bool {
 fn to_text(plan: Plan, outcome: &Outcome, verdict: &Verdict, right: bool) -> String {
     let styler = Styler::for_stdout();
     let mut text = String::new();
-    for line in styler.wrap(&plan.flags.to_string().replace('|', " | "), 98) {
+    for line in styler.wrap(&flags_title(plan.flags), 98) {
         text += &format!("{}\n", styler.apply(Style::Title, &line));
     }
     text += &match plan.method {

@@ -18,5 +18,5 @@ mod spawn;
 
 pub(crate) use experiment::{Outcome, run, to_json};
 pub(crate) use observation::{Comparison, Observed};
-pub(crate) use plan::{Plan, SpawnMethod, signal_word};
+pub(crate) use plan::{Plan, SpawnMethod, flags_title, signal_word};
 pub(crate) use property::Property;

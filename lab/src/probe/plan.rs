@@ -95,3 +95,11 @@ pub(crate) fn signal_word(signal: i32) -> String {
         },
     }
 }
+
+/// The flags as a heading: "CLONE_VM | CLONE_FS", or words where there are none.
+pub(crate) fn flags_title(flags: CloneFlags) -> String {
+    if flags.is_empty() {
+        return "No flags".to_owned();
+    }
+    flags.to_string().replace('|', " | ")
+}
