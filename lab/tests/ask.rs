@@ -16,7 +16,7 @@ fn text(output: &Output) -> &str {
 }
 
 /// The number of questions.
-const QUESTIONS: usize = 31;
+const QUESTIONS: usize = 35;
 
 fn json(output: &Output) -> serde_json::Value {
     serde_json::from_slice(&output.stdout).expect("JSON")

@@ -92,6 +92,9 @@ pub(crate) fn name_of(errno: i32) -> String {
         libc::ENOMEM => "ENOMEM".into(),
         libc::ENOSPC => "ENOSPC".into(),
         libc::EBADF => "EBADF".into(),
+        libc::EFAULT => "EFAULT".into(),
+        libc::EACCES => "EACCES".into(),
+        libc::ENOSYS => "ENOSYS".into(),
         libc::ESRCH => "ESRCH".into(),
         other => format!("errno {other}"),
     }

@@ -2,8 +2,10 @@
 
 mod command;
 mod costs;
+mod effects;
 mod fork_exec;
 mod identity;
+mod inheritance;
 mod libc_limits;
 pub(crate) mod lifecycle;
 mod limits;

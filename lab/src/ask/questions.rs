@@ -2,8 +2,8 @@
 
 use super::log::ExperimentLog;
 use super::{
-    costs, fork_exec, identity, libc_limits, lifecycle, limits, rules, sharing, stacks, streams,
-    threads,
+    costs, effects, fork_exec, identity, inheritance, libc_limits, lifecycle, limits, rules,
+    sharing, stacks, streams, threads,
 };
 
 /// A question, the experiment that answers it, and the answer that should come out.
@@ -213,5 +213,32 @@ pub(super) const QUESTIONS: &[Question] = &[
         experiment: lifecycle::pidfd,
         answer: "A pid is free for the next process once the old one was waited for. A pidfd \
                  means one process for good, and says ESRCH when that is gone.",
+    },
+    Question {
+        asks: "What does a fork child not inherit?",
+        experiment: inheritance::not_inherited,
+        answer: "What belongs to the process as such: memory locks, CPU time, timers, pending \
+                 signals, the parent-death signal, directory notification, contexts of \
+                 asynchronous I/O, and pages that were marked so.",
+    },
+    Question {
+        asks: "Does mmap or munmap in the child change its maker's memory?",
+        experiment: effects::mappings,
+        answer: "With CLONE_VM there is one set of mappings: what one maps or unmaps, it does \
+                 for both. Without it the child changes its own copy of the set.",
+    },
+    Question {
+        asks: "What do new mount and network namespaces change?",
+        experiment: effects::namespaces,
+        answer: "What is mounted in one mount namespace is not there in another. A new network \
+                 namespace has its own interfaces and ports, and no way to the maker's until \
+                 one is made.",
+    },
+    Question {
+        asks: "What do the states R, S, D, T, t and Z in ps mean?",
+        experiment: effects::states,
+        answer: "Running or ready, asleep, asleep without regard to signals, stopped, stopped \
+                 by a tracer, and ended but not waited for. /proc/PID/stat has the letter \
+                 behind the name.",
     },
 ];
