@@ -93,12 +93,13 @@ the command's, or 128 and the number of the signal that ended it.",
     },
     Help {
         name: "explore",
-        usage: "lab explore --html FILE",
+        usage: "lab explore --html FILE|-",
         summary: "write a web page on which to tick flags and see what comes of them",
         details: "\
-Writes one self-contained page: tick flags, see what is shared, the kernel's answer with its rule,
-who makes tasks so, and code for C and for rawthread. The tables are the library's own. The page
-works from disk and without a network, on a phone, and by keyboard.",
+Writes one self-contained page (- is standard output): tick flags, see the kernel's answer and what
+maker and child share, take three first steps, compare two sets, and copy the command that proves
+it, or code for C and for rawthread. The tables are the library's own. The address of the page holds
+what was chosen. The page works from disk and without a network, on a phone, and by keyboard.",
     },
     Help {
         name: "bench",

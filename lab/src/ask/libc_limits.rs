@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::log::{ExperimentLog, name_of};
-use super::support::{self, fork_child, in_a_fork};
+use super::support::{self, GLIBC, fork_child, in_a_fork};
 
 /// The argument of the lab's hidden command by which it runs `hammer`.
 pub(super) const HAMMER: &str = "hammer";
@@ -107,9 +107,6 @@ pub(super) fn malloc_after_fork(log: &mut ExperimentLog) {
         "a lock of the program's own, held by a thread at the fork: locked in the child, with no thread to unlock it",
     );
 }
-
-/// Whether this libc is glibc, which asks for clone3 since its version 2.34.
-const GLIBC: bool = cfg!(target_env = "gnu");
 
 /// From here on, this process gets `errno` from the system call of that number.
 fn refuse(number: libc::c_long, errno: i32) -> bool {

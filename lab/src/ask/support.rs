@@ -43,6 +43,9 @@ where
 /// The command by which the lab, as another program, reports its ids.
 pub(crate) const EXEC_REPORT: &str = "exec-report";
 
+/// Whether this libc is glibc.
+pub(crate) const GLIBC: bool = cfg!(target_env = "gnu");
+
 /// `SIGCHLD` as an exit signal.
 pub(crate) const SIGCHLD: u32 = libc::SIGCHLD as u32;
 

@@ -10,7 +10,7 @@ use rawthread::flags::{Call, Caller, CloneFlags, Preset};
 
 use super::syscalls::first_clone;
 use crate::ask::log::{ExperimentLog, name_of};
-use crate::ask::support::{self, SIGCHLD, can_wait, in_a_fork, spawn_child};
+use crate::ask::support::{self, GLIBC, SIGCHLD, can_wait, in_a_fork, spawn_child};
 use crate::probe::{self, Outcome, Plan, Property, SpawnMethod};
 use crate::syscall;
 
@@ -160,9 +160,6 @@ pub(super) fn fork_call(log: &mut ExperimentLog) {
         log.note("what else is asked for depends on the libc");
     }
 }
-
-/// Whether this libc is glibc.
-const GLIBC: bool = cfg!(target_env = "gnu");
 
 pub(super) fn go_exec(log: &mut ExperimentLog) {
     let Some(preset) = Preset::by_id("go-exec") else {
