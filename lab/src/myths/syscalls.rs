@@ -54,7 +54,7 @@ pub(super) fn first_clone(f: fn()) -> Result<(i64, u64), String> {
         {
             let mut info = Info::default();
             let size = size_of::<Info>();
-            if libc::ptrace(GET_SYSCALL_INFO, pid, size, &raw mut info) <= 0 {
+            if libc::ptrace(GET_SYSCALL_INFO as _, pid, size, &raw mut info) <= 0 {
                 found = Err("this kernel tells no system calls (Linux 5.3 does)".into());
                 break;
             }
