@@ -124,3 +124,41 @@ fn programs_get_the_outcome_of_each_question() {
     let listed = json(&ask(&["--list", "--json"], false));
     assert_eq!(listed.as_array().map(Vec::len), Some(QUESTIONS));
 }
+
+#[test]
+fn an_experiment_that_takes_too_long_refutes_nothing() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
+    command
+        .args(["ask", "2", "13"])
+        .env("RAWTHREAD_LAB_HURRY", "1");
+    let output = command.output().expect("it runs");
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+    let shown = text(&output);
+    assert!(shown.contains("?"), "{shown}");
+    assert!(
+        shown.contains("did not finish, which refutes nothing"),
+        "{shown}"
+    );
+    assert!(!shown.contains('✗') && !shown.contains('✓'), "{shown}");
+    let told = json(&command.arg("--json").output().expect("it runs"));
+    assert_eq!(told[0]["outcome"], "unfinished", "{told}");
+    assert!(told[0]["answer"].is_null());
+}
+
+#[test]
+fn a_missing_right_refutes_nothing() {
+    // In a user namespace in which there may be no more of them.
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
+    let output = Command::new("unshare")
+        .args(["-r", "sh", "-c", script, "sh", env!("CARGO_BIN_EXE_lab")])
+        .args(["ask", "12", "--json"])
+        .output();
+    let output = match output {
+        Ok(output) if !output.stdout.is_empty() => output,
+        other => return println!("SKIP: no user namespace can be made here: {other:?}"),
+    };
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let told = json(&output);
+    assert_eq!(told[0]["outcome"], "unavailable", "{told}");
+    assert!(told[0]["answer"].is_null());
+}

@@ -12,6 +12,8 @@ use crate::subprocess;
 const FALSIFY: &str = "RAWTHREAD_LAB_FALSIFY";
 /// The longest an experiment may take. None is meant to: it bounds one that hangs.
 const TIMEOUT: Duration = Duration::from_secs(180);
+/// For tests: makes every experiment take too long.
+const HURRY: &str = "RAWTHREAD_LAB_HURRY";
 /// The exit status where nothing was refuted, but an experiment did not finish.
 const STATUS_UNFINISHED: u8 = 3;
 
@@ -49,12 +51,17 @@ pub(crate) struct Record {
 
 /// Runs `experiment` in a fork of the lab. `command` is the word by which tests falsify it.
 pub(crate) fn perform(command: &str, experiment: fn(&mut ExperimentLog)) -> Record {
-    let told = subprocess::run_in_fork_timeout(TIMEOUT, || {
+    let timeout = if std::env::var_os(HURRY).is_some() {
+        Duration::ZERO
+    } else {
+        TIMEOUT
+    };
+    let sent = subprocess::run_in_fork_timeout(timeout, || {
         let mut log = ExperimentLog::default();
         experiment(&mut log);
         log.into_text()
     });
-    let mut lines = match told.and_then(|text| log::read(&text)) {
+    let mut lines = match sent.and_then(|text| log::read(&text)) {
         Ok(lines) => lines,
         Err(why) => vec![Line::Unfinished(why)],
     };

@@ -15,7 +15,7 @@ pub(crate) const STATUS: i32 = 23;
 pub(crate) const EXEC_EXIT: &str = "exec-exit";
 /// The exit status of that program.
 pub(crate) const EXEC_STATUS: i32 = 42;
-/// The longest the child waits to be told to go on, in milliseconds: a lost child ends by itself.
+/// The longest the child waits for permission to go on, in milliseconds: a lost child ends by itself.
 const TIMEOUT_MS: usize = 20_000;
 
 /// Plays the child and returns its exit status.
@@ -83,7 +83,7 @@ fn record_inherited(fixture: &Fixture) {
 /// What the kernel keeps for a task: no system call of the child's has set any of it.
 fn record_registrations(fixture: &Fixture) {
     let fields = fixture.fields;
-    // Each of the calls writes one word, or less, where it is told.
+    // Each of the calls writes one word, or less, at the address it is given.
     let ask = |field, number, mut args: [usize; 6], place: usize| {
         let mut word = 0usize;
         args[place] = (&raw mut word) as usize;

@@ -65,7 +65,7 @@ impl Recorder {
             Some(parent) => {
                 self.record(Property::Parent, "another", format!("its PPid is {parent}"))
             }
-            None => self.unavailable(Property::Parent, "/proc does not tell it"),
+            None => self.unavailable(Property::Parent, "/proc does not show it"),
         }
 
         match proc::stat(fixture.proc, tid, 38).and_then(|text| text.parse::<i32>().ok()) {
@@ -73,7 +73,7 @@ impl Recorder {
                 let proof = format!("field 38 of its /proc/{tid}/stat is {signal}");
                 self.record(Property::ExitSignal, signal_word(signal), proof);
             }
-            None => self.unavailable(Property::ExitSignal, "/proc does not tell it"),
+            None => self.unavailable(Property::ExitSignal, "/proc does not show it"),
         }
     }
 
@@ -88,7 +88,7 @@ impl Recorder {
         });
         let inherited = fixture.fields.get(ChildField::Mask) as u64 == fixture.mask;
         let (word, proof) = match (inherited, masks) {
-            (_, None) => return self.unavailable(Property::Mask, "/proc does not tell it"),
+            (_, None) => return self.unavailable(Property::Mask, "/proc does not show it"),
             (true, Some(mask)) if mask == fixture.mask => (
                 "copied",
                 "the child began with the maker's, then filled its own; the maker's stayed".into(),
@@ -183,7 +183,7 @@ impl Recorder {
                 (Some(there), Some(here)) => {
                     self.record(property, "new", format!("{there}, the maker's is {here}"));
                 }
-                _ => self.unavailable(property, "/proc does not tell it"),
+                _ => self.unavailable(property, "/proc does not show it"),
             }
         }
     }

@@ -100,7 +100,7 @@ impl Recorder {
                 let proof = format!("the child set {CHILD_UMASK:03o}, here it is {umask:03o}");
                 self.shared_or_copied(Property::Umask, umask == CHILD_UMASK, kcmp, proof);
             }
-            _ => self.unavailable(Property::Umask, "/proc does not tell it"),
+            _ => self.unavailable(Property::Umask, "/proc does not show it"),
         }
     }
 
