@@ -40,11 +40,7 @@ pub(super) fn visible(log: &mut ExperimentLog) {
         tid != pid,
         format!("/proc/{pid}/task has the entry {tid}, whose comm is \"lab-thread\""),
     );
-    let listed = read_dir("/proc").is_ok_and(|entries| {
-        entries
-            .filter_map(Result::ok)
-            .any(|entry| entry.file_name().to_str() == Some(&tid.to_string()))
-    });
+    let listed = support::is_listed(tid);
     let status = read_to_string(format!("/proc/{tid}/status")).unwrap_or_default();
     let group = status
         .lines()

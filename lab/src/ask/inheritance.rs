@@ -7,7 +7,7 @@
 use std::fs::read_to_string;
 
 use super::log::{ExperimentLog, name_of};
-use super::support::{self, in_a_fork};
+use super::support::{self, errno_of, in_a_fork};
 use crate::syscall;
 
 /// A page of this process's own.
@@ -29,14 +29,6 @@ fn in_child(f: impl FnOnce() -> i32) -> i32 {
     let number = support::receive(reader).unwrap_or(i32::MIN);
     let _ = support::close(reader);
     number
-}
-
-/// 0, or the errno of the last call of libc's, which gave `answer`.
-fn errno_of(answer: i32) -> i32 {
-    if answer >= 0 {
-        return 0;
-    }
-    std::io::Error::last_os_error().raw_os_error().unwrap_or(-1)
 }
 
 pub(super) fn not_inherited(log: &mut ExperimentLog) {

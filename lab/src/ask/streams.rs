@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 
 use super::log::{ExperimentLog, name_of};
-use super::support::{self, in_a_fork};
+use super::support::{self, errno_of, in_a_fork};
 
 /// All bytes that come through a pipe until its end.
 fn read_all(fd: i32) -> Vec<u8> {
@@ -135,14 +135,6 @@ pub(super) fn pipe_without_end(log: &mut ExperimentLog) {
         leaked.is_ok_and(|ran| ran) && !would_wait(reader),
         "pipe(), then a program started by another thread, then fcntl(FD_CLOEXEC): too late, it had it",
     );
-}
-
-/// 0 or the errno of a call of libc's that returned `answer`.
-fn errno_of(answer: i32) -> i32 {
-    if answer == 0 {
-        return 0;
-    }
-    std::io::Error::last_os_error().raw_os_error().unwrap_or(-1)
 }
 
 fn flock(fd: i32, operation: i32) -> i32 {

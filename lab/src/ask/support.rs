@@ -108,6 +108,24 @@ pub(crate) fn close(fd: i32) -> syscall::SysResult {
     unsafe { syscall::syscall(libc::SYS_close, [fd as usize, 0, 0, 0, 0, 0]) }
 }
 
+/// 0, or the errno of the last call of libc's, which returned `answer`.
+pub(crate) fn errno_of(answer: i32) -> i32 {
+    if answer >= 0 {
+        return 0;
+    }
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(-1)
+}
+
+/// Whether a listing of /proc has an entry of this number.
+pub(crate) fn is_listed(number: i32) -> bool {
+    let name = number.to_string();
+    std::fs::read_dir("/proc").is_ok_and(|entries| {
+        entries
+            .filter_map(Result::ok)
+            .any(|entry| entry.file_name().to_str() == Some(&name))
+    })
+}
+
 /// How many threads this process has.
 pub(crate) fn threads_here() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)

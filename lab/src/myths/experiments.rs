@@ -244,11 +244,7 @@ pub(super) fn visible_threads(log: &mut ExperimentLog) {
         exists(format!("/proc/{pid}/task/{tid}")) && exists(format!("/proc/{tid}/status")),
         format!("/proc/{pid}/task/{tid} and /proc/{tid}/status exist"),
     );
-    let listed = std::fs::read_dir("/proc").is_ok_and(|entries| {
-        entries
-            .filter_map(Result::ok)
-            .any(|entry| entry.file_name().to_str() == Some(&tid.to_string()))
-    });
+    let listed = support::is_listed(tid);
     log.check(
         !listed,
         format!("a listing of /proc leaves {tid} out, as it lists processes"),
