@@ -19,7 +19,8 @@ pub(crate) const FORMS: &str = "\
 FLAGS may be names (CLONE_VM|CLONE_FS, or vm,fs), with a signal among them (vm|SIGCHLD); a number
 as clone(2) takes it, with the exit signal in its low byte (0x3d0f00); a line of strace; or the
 name of a preset (fork, vfork, posix_spawn, clone, \"clone vm\", nptl, go, go-exec, linuxthreads,
-container, rawthread; also pthread, goroutine and the like). Names without a signal mean SIGCHLD, or none with THREAD or PARENT.";
+container, rawthread; also pthread, goroutine and the like). Names without a signal mean SIGCHLD,
+or none with THREAD or PARENT.";
 
 /// Reads the flags and `--json` from a command's arguments.
 ///

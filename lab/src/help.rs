@@ -49,12 +49,12 @@ read.",
         summary: "make one task of these flags and prove what it shares",
         details: "\
 Makes a task of these flags and looks at memory, descriptors, locks, directories, signals, thread
-group, parent, waits, semaphores, timers, thread pointer, registrations and namespaces; with the
-proof of each. A set that the kernel refuses is compared with the rule that predicts it.
+group, parent, waits, semaphores, timers, clocks, thread pointer, registrations and namespaces; with
+the proof of each. A set that the kernel refuses is compared with the rule that predicts it.
 
 The exit status is 1 if something was not observed as predicted, or if the kernel did not answer as
-predicted; a set that is refused as predicted, or for want of a right, ends with 0. It is 3 if the experiment
-did not finish.",
+predicted; a set that is refused as predicted, or for want of a right, ends with 0. It is 3 if the
+experiment did not finish.",
     },
     Help {
         name: "ask",

@@ -5,7 +5,7 @@
 #![allow(unsafe_code, reason = "raw system calls")]
 
 use super::fixture::{
-    CHILD_IO_PRIORITY, CHILD_OFFSET, CHILD_UMASK, ChildField, FROM_CHILD, Fixture, raise,
+    CHILD_IO_PRIORITY, CHILD_OFFSET, CHILD_UMASK, ChildField, FROM_CHILD, Fixture, cpu_time, raise,
 };
 use crate::syscall::{self, Action};
 
@@ -21,6 +21,8 @@ const TIMEOUT_MS: usize = 20_000;
 /// Plays the child and returns its exit status.
 pub(crate) fn child_main(fixture: &Fixture) -> i32 {
     let fields = fixture.fields;
+    // First: the child has used next to no CPU time yet.
+    fields.set(ChildField::CpuClock, cpu_time());
     fields.record_own_link();
     record_inherited(fixture);
     record_registrations(fixture);
@@ -111,6 +113,11 @@ fn record_registrations(fixture: &Fixture) {
         )
     };
     fields.set_answer(ChildField::Timer, asked.map(|_| timer[2]));
+
+    let timer = [fixture.posix_timer as usize, 0, 0, 0, 0, 0];
+    // SAFETY: asks about a timer by its id.
+    let asked = unsafe { syscall::syscall(libc::SYS_timer_getoverrun, timer) };
+    fields.set_answer(ChildField::PosixTimer, asked);
 }
 
 /// Tries to change each thing that may be the maker's as well.

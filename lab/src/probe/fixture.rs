@@ -50,9 +50,13 @@ pub(crate) enum ChildField {
     DeathSignal,
     /// Seconds that an interval timer has left.
     Timer,
+    /// 0 if it has the maker's POSIX timer, or minus an errno.
+    PosixTimer,
+    /// Microseconds that the CPU clock of its process shows.
+    CpuClock,
 }
 
-const FIELDS: usize = ChildField::Timer as usize + 1;
+const FIELDS: usize = ChildField::CpuClock as usize + 1;
 
 /// Memory that stays common to maker, observer and child, whatever the flags.
 #[repr(C)]
@@ -180,6 +184,10 @@ pub(crate) struct Fixture {
     pub(crate) program: &'static CStr,
     /// The semaphore set, with an undo record of the maker's; negative if there is none.
     pub(crate) semaphores: i32,
+    /// A POSIX timer of the maker's that is never started; negative if there is none.
+    pub(crate) posix_timer: i32,
+    /// Microseconds that the CPU clock of the maker's process has shown.
+    pub(crate) cpu_time: i64,
     /// Where the maker's `errno` lies: its thread pointer, seen through libc.
     pub(crate) maker_errno: usize,
     /// The mask that the maker had when it made the child.
@@ -265,6 +273,8 @@ impl Fixture {
             proc,
             program: c"/proc/self/exe",
             semaphores: semaphore(),
+            posix_timer: posix_timer(),
+            cpu_time: use_cpu_time(),
             // SAFETY: computes an address.
             maker_errno: unsafe { libc::__errno_location() } as usize,
             mask,
@@ -291,6 +301,50 @@ fn semaphore() -> i32 {
             libc::semop(set, &mut up, 1);
         }
         set
+    }
+}
+
+/// A timer that is never started.
+fn posix_timer() -> i32 {
+    let mut timer = -1i32;
+    // SAFETY: the kernel writes one id; without `sigevent` the timer would send SIGALRM.
+    let made = unsafe {
+        syscall::syscall(
+            libc::SYS_timer_create,
+            [
+                libc::CLOCK_MONOTONIC as usize,
+                0,
+                (&raw mut timer) as usize,
+                0,
+                0,
+                0,
+            ],
+        )
+    };
+    made.map_or(-1, |_| timer)
+}
+
+/// Microseconds of the CPU clock of the calling task's process.
+pub(crate) fn cpu_time() -> i64 {
+    let mut time = [0i64; 2];
+    let at = (&raw mut time) as usize;
+    // SAFETY: the kernel writes seconds and nanoseconds.
+    let asked = unsafe {
+        syscall::syscall(
+            libc::SYS_clock_gettime,
+            [libc::CLOCK_PROCESS_CPUTIME_ID as usize, at, 0, 0, 0, 0],
+        )
+    };
+    asked.map_or(-1, |_| time[0] * 1_000_000 + time[1] / 1000)
+}
+
+/// Uses enough CPU time for a clock that begins anew to be told from one that goes on.
+fn use_cpu_time() -> i64 {
+    loop {
+        let time = cpu_time();
+        if !(0..5_000).contains(&time) {
+            return time;
+        }
     }
 }
 

@@ -41,6 +41,8 @@ fn resource(property: Property) -> Option<Resource> {
         Property::ClearedWord => Resource::ClearedWord,
         Property::DeathSignal => Resource::ParentDeathSignal,
         Property::Timer => Resource::IntervalTimers,
+        Property::PosixTimer => Resource::PosixTimers,
+        Property::CpuClock => Resource::CpuClock,
         Property::UserNs => Resource::UserNamespace,
         Property::PidNs => Resource::PidNamespace,
         Property::MountNs => Resource::MountNamespace,
@@ -82,7 +84,11 @@ fn word(plan: Plan, property: Property) -> String {
         (Property::ThreadPointer, _) => "maker's",
         (Property::ClearedWord, Effect::New) => "given",
         (
-            Property::RobustList | Property::ClearedWord | Property::DeathSignal | Property::Timer,
+            Property::RobustList
+            | Property::ClearedWord
+            | Property::DeathSignal
+            | Property::Timer
+            | Property::PosixTimer,
             Effect::Reset,
         ) => "none",
         (Property::AlternateStack, Effect::Copied) => "kept",

@@ -35,6 +35,7 @@ pub(super) fn observe(fixture: &'static Fixture) -> Observations {
     recorder.identity(fixture, tid);
     recorder.contexts(fixture, tid);
     recorder.registrations(fixture);
+    recorder.clocks(fixture);
     recorder.namespaces(fixture, tid);
     let _ = syscall::write_byte(fixture.go.1);
     if fixture.plan.root {

@@ -172,6 +172,33 @@ impl Recorder {
         }
     }
 
+    /// Timers and the CPU clock, which belong to the process.
+    pub(super) fn clocks(&mut self, fixture: &Fixture) {
+        match fixture.fields.get(ChildField::PosixTimer) {
+            _ if fixture.posix_timer < 0 => {
+                self.unavailable(Property::PosixTimer, "this kernel has no POSIX timers");
+            }
+            0 => {
+                let proof = "timer_getoverrun of the maker's timer succeeds in the child";
+                self.record(Property::PosixTimer, "shared", proof);
+            }
+            errno if errno == -i64::from(libc::EINVAL) => {
+                let proof = "the maker has one, which is EINVAL for the child";
+                self.record(Property::PosixTimer, "none", proof);
+            }
+            errno => self.unavailable(Property::PosixTimer, format!("errno {}", -errno)),
+        }
+        let (there, here) = (fixture.fields.get(ChildField::CpuClock), fixture.cpu_time);
+        if there < 0 || here < 0 {
+            self.unavailable(Property::CpuClock, "this kernel has no such clock");
+        } else {
+            // A clock of the child's own would have to show what only its maker has used.
+            let word = if there >= here { "shared" } else { "own" };
+            let proof = format!("it showed {here} µs to the maker, then {there} µs to the child");
+            self.record(Property::CpuClock, word, proof);
+        }
+    }
+
     pub(super) fn namespaces(&mut self, fixture: &Fixture, tid: i32) {
         for (property, name) in NAMESPACES {
             let there = proc::link(fixture.proc, &format!("{tid}/ns/{name}"));
