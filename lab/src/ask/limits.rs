@@ -6,6 +6,9 @@
 
 use std::fs::read_to_string;
 
+use rawthread::flags::{Caller, CloneFlags, KernelVersion};
+use rawthread::process::Builder;
+
 use super::log::ExperimentLog;
 use super::support;
 use crate::subprocess;
@@ -51,6 +54,7 @@ pub(super) fn limits(log: &mut ExperimentLog) {
         ("RLIMIT_NPROC", processes_of_user),
         ("vm.max_map_count", mappings),
         ("pids.max", tasks_of_cgroup),
+        ("kernel.pid_max", pids_of_namespace),
     ] {
         // Each in a fork: the limits of one must not stop the next.
         let seen = subprocess::run_in_fork(experiment);
@@ -64,9 +68,7 @@ pub(super) fn limits(log: &mut ExperimentLog) {
             Err(why) => log.note(format!("{name} not met here: {why}")),
         }
     }
-    log.note(
-        "kernel.threads-max and kernel.pid_max are the whole system's: the lab lowers neither",
-    );
+    log.note("kernel.threads-max is the whole system's: the lab does not lower it");
 }
 
 /// Threads until the kernel refuses one: a line for `limits`.
@@ -205,6 +207,47 @@ fn tasks_of_cgroup() -> String {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
     seen.unwrap_or_else(|why| format!("unmet {why}"))
+}
+
+/// Since this version, `kernel.pid_max` belongs to the pid namespace. Before, it is the system's.
+const PID_MAX_OF_NAMESPACE: KernelVersion = KernelVersion::new(6, 14, 0);
+
+/// Pids of a namespace of the lab's own.
+fn pids_of_namespace() -> String {
+    const FILE: &str = "/proc/sys/kernel/pid_max";
+    if Caller::current().kernel() < PID_MAX_OF_NAMESPACE {
+        return "unmet before Linux 6.14 it is the whole system's".into();
+    }
+    let (reader, writer) = support::pipe();
+    // SAFETY: no arguments.
+    let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
+    let mut builder = Builder::new().flags(CloneFlags::NEWPID);
+    if user != 0 {
+        builder = Builder::new()
+            .flags(CloneFlags::NEWPID | CloneFlags::NEWUSER)
+            .uid_map(0, user, 1)
+            .gid_map(0, group, 1);
+    }
+    // SAFETY: the child has a copy of this memory, and this process has one thread.
+    let child = unsafe {
+        builder.spawn(move || {
+            // The kernel allows none below 301.
+            let seen = match std::fs::write(FILE, "320") {
+                Ok(()) => spawn_until_refused("under 320 pids of a namespace", 1000),
+                Err(error) => format!("unmet it cannot be written: {error}"),
+            };
+            let bytes = seen.as_bytes();
+            i32::from(libc::write(writer, bytes.as_ptr().cast(), bytes.len()) < 0)
+        })
+    };
+    let mut child = match child {
+        Ok(child) => child,
+        Err(error) => return format!("unmet {error}"),
+    };
+    let _ = child.wait();
+    let _ = support::close(writer);
+    let text = support::read_all(reader);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// The path of this process's group under the root of its hierarchy.

@@ -6,20 +6,6 @@ use std::ffi::CStr;
 use super::log::{ExperimentLog, name_of};
 use super::support::{self, errno_of, in_a_fork};
 
-/// All bytes that come through a pipe until its end.
-fn read_all(fd: i32) -> Vec<u8> {
-    let mut all = Vec::new();
-    let mut some = [0u8; 256];
-    loop {
-        // SAFETY: the kernel writes at most 256 bytes.
-        let got = unsafe { libc::read(fd, some.as_mut_ptr().cast(), some.len()) };
-        match usize::try_from(got) {
-            Ok(0) | Err(_) => return all,
-            Ok(got) => all.extend_from_slice(&some[..got]),
-        }
-    }
-}
-
 pub(super) fn stdio(log: &mut ExperimentLog) {
     for (name, flush_first, flush_at_exit, expected) in [
         ("child ends by exit()", false, true, 2),
@@ -52,7 +38,7 @@ pub(super) fn stdio(log: &mut ExperimentLog) {
             0
         });
         let _ = support::close(writer);
-        let copies = read_all(reader).len();
+        let copies = support::read_all(reader).len();
         log.check(
             ended == 0 && copies == expected,
             format!(

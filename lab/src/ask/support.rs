@@ -102,6 +102,20 @@ pub(crate) fn receive_if(sent: bool, fd: i32) -> Option<i32> {
     if sent { receive(fd) } else { None }
 }
 
+/// All bytes that come through a pipe until its end.
+pub(crate) fn read_all(fd: i32) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut some = [0u8; 256];
+    loop {
+        // SAFETY: the kernel writes at most 256 bytes.
+        let got = unsafe { libc::read(fd, some.as_mut_ptr().cast(), some.len()) };
+        match usize::try_from(got) {
+            Ok(0) | Err(_) => return all,
+            Ok(got) => all.extend_from_slice(&some[..got]),
+        }
+    }
+}
+
 /// Closes a descriptor of the experiment's own.
 pub(crate) fn close(fd: i32) -> syscall::SysResult {
     // SAFETY: the experiment's own descriptor.
