@@ -2,11 +2,11 @@
 
 // Names joined by " | ", on lines of their own where they are many.
 function joined(names, indent) {
-  if (names.length <= 3) return names.join(" | ") || "0";
+  if (names.join(" | ").length <= 28) return names.join(" | ") || "0";
   const lines = [];
   for (const name of names) {
     const last = lines.length - 1;
-    if (lines.length && lines[last].length + name.length < 48) lines[last] += ` | ${name}`;
+    if (lines.length && lines[last].length + name.length < 28) lines[last] += ` | ${name}`;
     else lines.push(name);
   }
   return lines.join(`\n${" ".repeat(indent)}| `);
@@ -15,7 +15,7 @@ function joined(names, indent) {
 // The fields of clone3's structure that the flags make the kernel read.
 function fieldsInC(request, own) {
   const { flags } = request;
-  const fields = [["flags", joined(namesOf(flags), 13)], ["exit_signal", signalName(request.signal)]];
+  const fields = [["flags", joined(namesOf(flags), 8)], ["exit_signal", signalName(request.signal)]];
   if (meets(flags, FLAG.CLONE_PIDFD)) fields.push(["pidfd", "(uintptr_t)&pidfd"]);
   if (meets(flags, FLAG.CLONE_CHILD_SETTID | FLAG.CLONE_CHILD_CLEARTID)) fields.push(["child_tid", "(uintptr_t)&child_tid"]);
   if (meets(flags, FLAG.CLONE_PARENT_SETTID)) fields.push(["parent_tid", "(uintptr_t)&parent_tid"]);
@@ -31,11 +31,11 @@ function codeInC(request) {
   if (request.call === "clone") {
     if (needsClone3(request.flags)) return "/* clone has no bits for these flags: take clone3. */";
     const all = [...names, ...(request.signal ? [signalName(request.signal)] : [])];
-    return `/* The child runs child(argument) on a stack of its own.
-   clone takes the upper end of it. */
+    return `/* The child runs child(argument) on its own
+   stack; clone takes the upper end of it. */
 int pid = clone(child, stack + STACK_SIZE,
-                ${joined(all, 14)},
-                argument, &parent_tid, tls, &child_tid);`;
+    ${joined(all, 4)},
+    argument, &parent_tid, tls, &child_tid);`;
   }
   const args = `struct clone_args args = {
 ${fieldsInC(request, own)}
@@ -43,25 +43,29 @@ ${fieldsInC(request, own)}
 `;
   if (!own) return `/* As fork: returns twice. */
 ${args}long pid = syscall(SYS_clone3, &args, sizeof args);`;
-  return `/* The child has its own stack, so it must not return from
-   this function: a call of child(argument), then exit.
-   glibc has no wrapper for that; this is x86-64. */
-${args}register int (*r8)(void *) __asm__("r8") = child;
-register void *r9 __asm__("r9") = argument;
+  return `/* On its own stack the child cannot return
+   from here: it calls child(argument) and
+   exits. glibc has no wrapper for that;
+   this is x86-64. */
+${args}register int (*r8)(void *)
+    __asm__("r8") = child;
+register void *r9
+    __asm__("r9") = argument;
 long pid = SYS_clone3;
 __asm__ volatile(
     "syscall\\n\\t"
     "test %%rax, %%rax\\n\\t"
-    "jnz 1f\\n\\t"               /* the maker goes on at 1 */
+    "jnz 1f\\n\\t" /* the maker */
     "xor %%ebp, %%ebp\\n\\t"
     "mov %%r9, %%rdi\\n\\t"
-    "call *%%r8\\n\\t"           /* child(argument) */
+    "call *%%r8\\n\\t" /* child(argument) */
     "mov %%eax, %%edi\\n\\t"
-    "mov $60, %%eax\\n\\t"       /* exit, of this task alone */
+    "mov $60, %%eax\\n\\t" /* exit */
     "syscall\\n"
     "1:"
     : "+a"(pid)
-    : "D"(&args), "S"(sizeof args), "r"(r8), "r"(r9)
+    : "D"(&args), "S"(sizeof args),
+      "r"(r8), "r"(r9)
     : "rcx", "r11", "memory");`;
 }
 

@@ -145,14 +145,14 @@ if (typeof document !== "undefined") {
     const second = otherFlags();
     const head = second ? [element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "resource"),
       element("th", { scope: "col" }, "this set"), element("th", { scope: "col" }, second[0]),
-      element("th", { scope: "col" }, "of this set")))] : [];
+      element("th", { scope: "col", className: "means" }, "of this set")))] : [];
     const rows = sideBySide(request.flags, second ? second[1] : request.flags).map(([resource, effect, theirs]) => {
       const cells = [element("th", { scope: "row" }, resource.name), element("td", { className: `word ${effect}` }, WORDS[effect])];
       if (second) cells.push(element("td", { className: `word ${theirs}` }, WORDS[theirs]));
       cells.push(element("td", { className: "means" }, resource.says[effect] ?? ""));
       return element("tr", { className: effect === theirs ? "" : "differs" }, ...cells);
     });
-    $("effects").replaceChildren(element("table", {}, ...head, element("tbody", {}, ...rows)));
+    $("effects").replaceChildren(element("table", { className: second ? "beside" : "" }, ...head, element("tbody", {}, ...rows)));
   }
   function update() {
     const request = read();
