@@ -3,6 +3,7 @@
 use rawthread::flags::{Call, CloneFlags, Preset, signal_number};
 
 use crate::cli::{Arguments, UsageError};
+use crate::preset_names;
 
 /// A task that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,8 @@ pub(crate) const FORMS: &str = "\
 FLAGS may be names (CLONE_VM|CLONE_FS, or vm,fs), with a signal among them (vm|SIGCHLD); a number
 as clone(2) takes it, with the exit signal in its low byte (0x3d0f00); a line of strace; or the
 name of a preset (fork, vfork, posix_spawn, clone, \"clone vm\", nptl, go, go-exec, linuxthreads,
-container, rawthread). Names without a signal mean SIGCHLD, or none with THREAD or PARENT.";
+container, rawthread; also pthread, goroutine and the like). Names without a signal mean SIGCHLD,
+or none with THREAD or PARENT.";
 
 /// Reads the flags and `--json` from a command's arguments.
 ///
@@ -49,7 +51,7 @@ pub(crate) fn from_arguments(
 /// # Errors
 /// One line that names the word that was not understood.
 pub(crate) fn read(text: &str) -> Result<CloneSpec, UsageError> {
-    if let Some(preset) = Preset::by_id(text.trim()) {
+    if let Some(preset) = preset_names::find(text) {
         return Ok(CloneSpec {
             flags: preset.flags,
             exit_signal: preset.exit_signal,

@@ -1,5 +1,7 @@
 //! `lab explain`: what a set of flags means, without making anything.
 
+mod arguments;
+
 use std::process::ExitCode;
 
 use rawthread::flags::{Call, Caller, CloneFlags, Effect, Preset, PresetMatch, Verdict};
@@ -7,7 +9,7 @@ use rawthread::flags::{Call, Caller, CloneFlags, Effect, Preset, PresetMatch, Ve
 use crate::cli::{Arguments, UsageError};
 use crate::clone_spec::{self, CloneSpec};
 use crate::json::Json;
-use crate::probe::signal_word;
+use crate::probe::{flags_title, signal_word};
 use crate::style::{Style, Styler};
 
 /// Where the second column begins, and how wide the third is.
@@ -80,7 +82,7 @@ fn to_text(spec: CloneSpec, styler: Styler) -> String {
         flags, exit_signal, ..
     } = spec;
     let mut text = String::new();
-    for line in styler.wrap(&flags.to_string().replace('|', " | "), 98) {
+    for line in styler.wrap(&flags_title(flags), 98) {
         text += &format!("{}\n", styler.apply(Style::Title, &line));
     }
     text += &format!(
@@ -91,6 +93,7 @@ fn to_text(spec: CloneSpec, styler: Styler) -> String {
     text += &flags_section(flags, styler);
     text += &effects_section(flags, is_refused(spec), styler);
     text += &verdict_section(spec, styler);
+    text += &arguments_section(flags, exit_signal, styler);
     text + &presets_section(flags, exit_signal, styler)
 }
 
@@ -193,10 +196,10 @@ fn other_rules(spec: CloneSpec, styler: Styler) -> String {
 }
 
 fn presets_section(flags: CloneFlags, exit_signal: u32, styler: Styler) -> String {
-    let mut text = styler.heading("Who makes tasks so");
-    let mut nobody = true;
+    let mut text = styler.heading("Known systems that make such tasks");
+    let mut none = true;
     for (preset, fit) in Preset::matching(flags, exit_signal) {
-        nobody = false;
+        none = false;
         let how = match fit {
             PresetMatch::Exact => "",
             PresetMatch::SameSharing => " (But for flags that only say where to store a number.)",
@@ -204,10 +207,25 @@ fn presets_section(flags: CloneFlags, exit_signal: u32, styler: Styler) -> Strin
         let story = format!("{}{how}", preset.description);
         text += &two_columns(styler, Style::Plain, preset.name, &story);
     }
-    if nobody {
-        text += "  Nobody that the lab knows.\n";
+    if none {
+        text += "  None that the lab knows.\n";
     }
     text
+}
+
+/// The argument of clone3, field by field.
+fn arguments_section(flags: CloneFlags, exit_signal: u32, styler: Styler) -> String {
+    let mut text = styler.heading("The arguments: clone3's struct clone_args, and clone(2)");
+    let signal = signal_word(exit_signal as i32);
+    for field in &arguments::FIELDS {
+        let value = field.value(flags, &signal);
+        text += &two_columns(styler, Style::Plain, field.name, &value);
+        let in_clone = format!("in clone(2): {}", field.in_clone);
+        for line in styler.wrap(&in_clone, TEXT) {
+            text += &format!("  {:NAME$}{}\n", "", styler.apply(Style::Quiet, &line));
+        }
+    }
+    text + "\n"
 }
 
 fn to_json(spec: CloneSpec) -> Json {
@@ -250,6 +268,14 @@ fn to_json(spec: CloneSpec) -> Json {
             ),
         ])
     });
+    let signal = signal_word(exit_signal as i32);
+    let fields = arguments::FIELDS.iter().map(|field| {
+        Json::Object(vec![
+            ("field", Json::text(field.name)),
+            ("value", Json::text(field.value(flags, &signal))),
+            ("in_clone", Json::text(field.in_clone)),
+        ])
+    });
     let users = Preset::matching(flags, exit_signal).map(|(preset, fit)| {
         Json::Object(vec![
             ("preset", Json::text(preset.id)),
@@ -263,6 +289,7 @@ fn to_json(spec: CloneSpec) -> Json {
         ("does", Json::list(described)),
         ("effects", Json::list(effects)),
         ("verdicts", Json::list(answers)),
+        ("clone_args", Json::list(fields)),
         ("users", Json::list(users)),
     ])
 }

@@ -37,7 +37,11 @@ says so and does not count.",
         summary: "what flags mean: shared or not, accepted or not, and who uses them",
         details: "\
 Says what each flag does, what the new task shares with its maker, whether the kernel accepts the
-set (and by which rule it does not), and which known system makes tasks so. Nothing is made.",
+set (and by which rule it does not), what each field of clone3's structure holds and what it is in
+clone(2), and which known system makes such tasks. Nothing is made.
+
+The exit status is 0, also for a set that the kernel refuses, and 2 for flags that the lab cannot
+read.",
     },
     Help {
         name: "probe",
@@ -45,19 +49,37 @@ set (and by which rule it does not), and which known system makes tasks so. Noth
         summary: "make one task of these flags and prove what it shares",
         details: "\
 Makes a task of these flags and looks at memory, descriptors, locks, directories, signals, thread
-group, parent, waits, semaphores, timers, thread pointer, registrations and namespaces; with the
-proof of each. A set that the kernel refuses is compared with the rule that foretells it.
+group, parent, waits, semaphores, timers, clocks, thread pointer, registrations and namespaces; with
+the proof of each. A set that the kernel refuses is compared with the rule that predicts it.
 
-The exit status is 1 if something was not observed as predicted.",
+The exit status is 1 if something was not observed as predicted, or if the kernel did not answer as
+predicted; a set that is refused as predicted, or for want of a right, ends with 0. It is 3 if the
+experiment did not finish.",
     },
     Help {
         name: "ask",
-        usage: "lab ask [N...]",
-        summary: "sixteen questions that learners ask, answered by experiments",
+        usage: "lab ask [N | WORD]... [--list] [--json]",
+        summary: "questions that learners ask, each answered by an experiment",
         details: "\
-Runs the experiment of each question, or of those whose numbers are given, and shows what it saw:
-a tick for what bears the answer out, a cross for what does not, a dot for what is told beside.
-The answer follows only if everything bears it out; else the exit status is 1.",
+Runs the experiment of each question, or of those with these numbers, or that have all of these
+words in them (lab ask vfork), and shows what it saw. --list shows the questions and runs nothing.
+
+  ✓  seen, and as the answer says          ·  seen; the answer does not depend on it
+  ✗  seen, and against the answer          -  not shown here: a right or a kernel feature is missing
+  ?  the experiment did not finish in time, or broke off: that refutes nothing
+
+The answer follows only if everything was seen. The exit status is 1 if something was refuted,
+else 3 if an experiment did not finish, else 0.",
+    },
+    Help {
+        name: "myths",
+        usage: "lab myths [N | WORD]... [--list] [--json]",
+        summary: "what one may have read, each claim confirmed or refuted by an experiment",
+        details: "\
+Runs the experiment on each claim, or on those with these numbers, or that have all of these words
+in them, and says then whether the claim is true, half true or false, and what holds. Marks and
+exit status are those of lab ask: status 1 means that an experiment contradicts what the lab says
+of the claim, not that the claim is false.",
     },
     Help {
         name: "trace",
@@ -71,12 +93,13 @@ the command's, or 128 and the number of the signal that ended it.",
     },
     Help {
         name: "explore",
-        usage: "lab explore --html FILE",
+        usage: "lab explore --html FILE|-",
         summary: "write a web page on which to tick flags and see what comes of them",
         details: "\
-Writes one self-contained page: tick flags, see what is shared, the kernel's answer with its rule,
-who makes tasks so, and code for C and for rawthread. The tables are the library's own. The page
-works from disk and without a network, on a phone, and by keyboard.",
+Writes one self-contained page (- is standard output): tick flags, see the kernel's answer and what
+maker and child share, take three first steps, compare two sets, and copy the command that proves
+it, or code for C and for rawthread. The tables are the library's own. The address of the page holds
+what was chosen. The page works from disk and without a network, on a phone, and by keyboard.",
     },
     Help {
         name: "bench",
@@ -107,6 +130,9 @@ pub(crate) fn overview() -> String {
     for help in COMMANDS {
         text += &format!("  lab {:<9}{}\n", help.name, help.summary);
     }
-    text += "\n  lab help COMMAND  says more. Without a command, the lab gives the tour.\n";
+    text += "\n  lab help COMMAND  says more. Without a command, the lab gives the tour.\n\n\
+         Exit status: 0, or 1 if something was not as predicted or nothing could be written, 2 for a\n\
+         command line that the lab cannot read, 3 if an experiment of ask, myths or probe did not finish.\n\
+         lab trace ends as the program it traced.\n";
     text
 }

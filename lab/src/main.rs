@@ -14,6 +14,8 @@ mod explain;
 mod explore;
 mod help;
 mod json;
+mod myths;
+mod preset_names;
 mod probe;
 mod style;
 mod subprocess;
@@ -69,6 +71,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode, UsageError> {
         "explain" => explain::run(Arguments::new("explain", rest)),
         "probe" => probe::command::run(Arguments::new("probe", rest)),
         "ask" => ask::run(Arguments::new("ask", rest)),
+        "myths" => myths::run(Arguments::new("myths", rest)),
         "trace" => trace::run(Arguments::new("trace", rest)),
         "explore" => explore::run(Arguments::new("explore", rest)),
         "bench" => bench::run(Arguments::new("bench", rest)),

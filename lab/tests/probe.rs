@@ -86,7 +86,7 @@ fn new_namespaces_are_seen_where_they_may_be_made() {
 }
 
 #[test]
-fn what_the_kernel_refuses_is_foretold_by_its_rule() {
+fn what_the_kernel_refuses_is_predicted_by_its_rule() {
     for (flags, rule) in [
         ("thread", "D3"),
         ("sighand", "D4"),

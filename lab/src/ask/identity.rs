@@ -1,4 +1,4 @@
-//! Questions about who a task is: its numbers, its parent, its namespace.
+//! Questions about a task's identity: its ids, its parent, its pid namespace.
 #![allow(unsafe_code, reason = "asks the kernel for numbers")]
 
 use rawthread::flags::CloneFlags;
@@ -82,50 +82,80 @@ pub(super) fn wait_flags(log: &mut ExperimentLog) {
     let _ = thread.join();
 }
 
+/// What pid 1 of a namespace does: an orphan for it to adopt, a signal that it has no handler for,
+/// and a child that outlives nothing.
+fn play_pid1(writer: i32) -> i32 {
+    support::send(writer, syscall::getpid());
+    // SAFETY: forks of a process with one thread; the children make raw calls alone.
+    unsafe {
+        let middle = libc::fork();
+        if middle == 0 {
+            let orphan = libc::fork();
+            if orphan == 0 {
+                // Adopted when `middle` has ended.
+                let first = libc::getppid();
+                while libc::getppid() == first && first != 1 {
+                    libc::usleep(200);
+                }
+                support::send(writer, libc::getppid());
+                libc::_exit(7);
+            }
+            libc::_exit(0);
+        }
+        let mut status = 0;
+        let mut ended = 0;
+        while ended < 2 && libc::waitpid(-1, &mut status, 0) > 0 {
+            ended += 1;
+        }
+        // The orphan was reaped here though its maker was another process.
+        support::send(writer, ended);
+        // No handler: the kernel drops it.
+        libc::kill(1, libc::SIGTERM);
+        support::send(writer, 1);
+        if libc::fork() == 0 {
+            support::send(writer, syscall::getpid());
+            loop {
+                libc::pause();
+            }
+        }
+        loop {
+            libc::pause();
+        }
+    }
+}
+
 pub(super) fn pid1(log: &mut ExperimentLog) {
     let (reader, writer) = support::pipe();
     let flags = CloneFlags::NEWUSER | CloneFlags::NEWPID;
-    let Some(mut made) = spawn_child(log, flags, SIGCHLD, move || {
-        support::send(writer, syscall::getpid());
-        // SAFETY: a fork of a process with one thread; its child sends a number and waits.
-        let grandchild = unsafe { libc::fork() };
-        if grandchild == 0 {
-            support::send(writer, syscall::getpid());
-            loop {
-                // SAFETY: sleeps until a signal comes.
-                unsafe { libc::pause() };
-            }
-        }
-        // Until the grandchild has said its number: the first of the two reads of the parent's.
-        // SAFETY: sleeps; the grandchild never ends by itself, so this is cut short by the parent.
-        unsafe { libc::pause() };
-        0
-    }) else {
+    let Some(mut made) = spawn_child(log, flags, SIGCHLD, move || play_pid1(writer)) else {
         return;
     };
     let _ = support::close(writer);
-    let (first, second) = (support::receive(reader), support::receive(reader));
+    let [first, parent, ended, alive, last] =
+        [(); 5].map(|()| support::receive(reader).unwrap_or(0));
     let outside = made.pid();
     log.check(
-        first == Some(1) && outside != 1,
-        format!(
-            "it calls itself {}, here it is {outside}",
-            first.unwrap_or(0)
-        ),
+        first == 1 && outside != 1,
+        format!("it calls itself {first}, here it is {outside}"),
     );
     log.check(
-        second.is_some_and(|pid| pid > 1),
-        format!(
-            "its child calls itself {}, and waits for ever",
-            second.unwrap_or(0)
-        ),
+        parent == 1 && ended == 2,
+        format!("an orphan of the namespace has the parent {parent}, who reaped {ended} processes"),
+    );
+    log.check(
+        alive == 1,
+        "a SIGTERM to pid 1, which has no handler for it, did nothing: it went on",
+    );
+    log.check(
+        last > 1,
+        format!("its child calls itself {last}, and waits without end"),
     );
     let killed = made.kill().and_then(|()| made.wait());
     // Both held the pipe: its end comes when the last of them is gone.
     let gone = support::receive(reader).is_none();
     log.check(
         killed.is_ok() && gone,
-        "pid 1 was killed, and its child is gone: the pipe that it held open has ended",
+        "pid 1 was killed from outside, and its child is gone: the pipe that it held open has ended",
     );
 }
 

@@ -1,22 +1,24 @@
-//! What an experiment tells: what it saw, and whether that is what the answer says.
+//! The log of an experiment: what it saw, and whether that is what the answer says.
 
 use std::fmt::Display;
 
 /// Lines of an experiment, in order.
 #[derive(Debug, Default)]
-pub(super) struct ExperimentLog(String);
+pub(crate) struct ExperimentLog(String);
 
 /// One line, read back.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(crate) enum Line {
     /// Seen, and as the answer has it.
     Pass(String),
     /// Seen, and against the answer.
     Fail(String),
     /// Seen; the answer does not stand on it.
     Note(String),
-    /// The experiment could not go on, for a reason that is nobody's fault.
+    /// The experiment could not go on: a right or a feature of the kernel is missing.
     Skipped(String),
+    /// The experiment broke off or took too long.
+    Unfinished(String),
 }
 
 impl ExperimentLog {
@@ -25,22 +27,27 @@ impl ExperimentLog {
     }
 
     /// Something was seen; `right` says whether the answer stands.
-    pub(super) fn check(&mut self, right: bool, text: impl Display) {
+    pub(crate) fn check(&mut self, right: bool, text: impl Display) {
         self.line(if right { "pass" } else { "fail" }, &text.to_string());
     }
 
-    /// Something that was seen beside.
-    pub(super) fn note(&mut self, text: impl Display) {
+    /// Something was seen on which the answer does not depend.
+    pub(crate) fn note(&mut self, text: impl Display) {
         self.line("note", &text.to_string());
     }
 
     /// The experiment ends here: a right or a kernel feature is missing.
-    pub(super) fn skip(&mut self, why: impl Display) {
+    pub(crate) fn skip(&mut self, why: impl Display) {
         self.line("skipped", &why.to_string());
     }
 
+    /// The experiment broke off: no verdict.
+    pub(crate) fn unfinished(&mut self, why: impl Display) {
+        self.line("unfinished", &why.to_string());
+    }
+
     /// For the way through a pipe.
-    pub(super) fn into_text(self) -> String {
+    pub(crate) fn into_text(self) -> String {
         self.0 + "end\n"
     }
 }
@@ -49,7 +56,7 @@ impl ExperimentLog {
 ///
 /// # Errors
 /// One line: the text is not whole.
-pub(super) fn read(text: &str) -> Result<Vec<Line>, String> {
+pub(crate) fn read(text: &str) -> Result<Vec<Line>, String> {
     let mut lines = Vec::new();
     for line in text.lines() {
         let (kind, rest) = line.split_once('\t').unwrap_or((line, ""));
@@ -58,6 +65,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Line>, String> {
             "pass" => Line::Pass(rest),
             "fail" => Line::Fail(rest),
             "note" => Line::Note(rest),
+            "unfinished" => Line::Unfinished(rest),
             "skipped" => Line::Skipped(rest),
             "end" => return Ok(lines),
             _ => break,
@@ -67,7 +75,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Line>, String> {
 }
 
 /// An errno by its name, or success.
-pub(super) fn answer(answer: Result<usize, i32>) -> String {
+pub(crate) fn answer(answer: Result<usize, i32>) -> String {
     match answer {
         Ok(value) => value.to_string(),
         Err(errno) => name_of(errno),
@@ -75,7 +83,7 @@ pub(super) fn answer(answer: Result<usize, i32>) -> String {
 }
 
 /// The errnos that experiments meet.
-pub(super) fn name_of(errno: i32) -> String {
+pub(crate) fn name_of(errno: i32) -> String {
     match errno {
         libc::EINVAL => "EINVAL".into(),
         libc::EPERM => "EPERM".into(),
@@ -84,6 +92,9 @@ pub(super) fn name_of(errno: i32) -> String {
         libc::ENOMEM => "ENOMEM".into(),
         libc::ENOSPC => "ENOSPC".into(),
         libc::EBADF => "EBADF".into(),
+        libc::EFAULT => "EFAULT".into(),
+        libc::EACCES => "EACCES".into(),
+        libc::ENOSYS => "ENOSYS".into(),
         libc::ESRCH => "ESRCH".into(),
         other => format!("errno {other}"),
     }
@@ -94,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tale_arrives_as_it_was_told() {
+    fn a_log_arrives_as_it_was_written() {
         let mut log = ExperimentLog::default();
         log.check(true, "a");
         log.check(false, "b\nc");

@@ -86,6 +86,31 @@ pub(super) fn handlers(log: &mut ExperimentLog) {
             format!("{name}: the child ignores SIGUSR1, and here it {word}"),
         );
     }
+    let Ok(before) = syscall::set_mask(0) else {
+        return log.skip("the signal mask cannot be set");
+    };
+    let _ = syscall::set_mask(before);
+    let flags = CloneFlags::VM | CloneFlags::SIGHAND;
+    let Some(mut made) = spawn_child(log, flags, SIGCHLD, || {
+        // Its own mask: everything that can be blocked.
+        syscall::set_mask(!0).map_or(1, |_| 0)
+    }) else {
+        return;
+    };
+    let set = made.wait().is_ok_and(|end| end.success());
+    let after = syscall::set_mask(before).unwrap_or(!0);
+    log.check(
+        set && after == before,
+        format!(
+            "with CLONE_SIGHAND: the child blocked all signals; the mask here was {before:#x} and is {after:#x}"
+        ),
+    );
+    let thread = rawthread::spawn(|| syscall::set_mask(!0).is_ok()).join();
+    let after = syscall::set_mask(before).unwrap_or(!0);
+    log.check(
+        thread.is_ok_and(|set| set) && after == before,
+        format!("a thread blocked all signals; the mask here is still {after:#x}"),
+    );
 }
 
 /// Bytes of the stack that the experiment gives.

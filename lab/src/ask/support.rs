@@ -12,8 +12,8 @@ use crate::syscall;
 
 /// A child of these flags that runs `f`, which must keep to the rules of `syscall` if memory is shared.
 ///
-/// Says so in the tale and returns nothing if a right is missing or it fails otherwise.
-pub(super) fn spawn_child<F>(
+/// Logs it and returns nothing if a right is missing or it fails otherwise.
+pub(crate) fn spawn_child<F>(
     log: &mut ExperimentLog,
     flags: CloneFlags,
     signal: u32,
@@ -32,7 +32,7 @@ where
         Ok(child) => Some(child),
         Err(error) => {
             match error.raw_os_error() {
-                Some(libc::EPERM | libc::ENOSPC | libc::ENOSYS) => log.skip(error),
+                Some(libc::EPERM | libc::ENOSPC | libc::ENOSYS | libc::EAGAIN) => log.skip(error),
                 _ => log.check(false, error),
             }
             None
@@ -40,13 +40,19 @@ where
     }
 }
 
+/// The command by which the lab, as another program, reports its ids.
+pub(crate) const EXEC_REPORT: &str = "exec-report";
+
+/// Whether this libc is glibc.
+pub(crate) const GLIBC: bool = cfg!(target_env = "gnu");
+
 /// `SIGCHLD` as an exit signal.
-pub(super) const SIGCHLD: u32 = libc::SIGCHLD as u32;
+pub(crate) const SIGCHLD: u32 = libc::SIGCHLD as u32;
 
 /// The exit code of `f` in a fork of the experiment; -1 if it died otherwise.
-pub(super) fn in_a_fork(f: impl FnOnce() -> i32) -> i32 {
+pub(crate) fn in_a_fork(f: impl FnOnce() -> i32) -> i32 {
     // SAFETY: an experiment forks while it has one thread, or calls nothing in the child that the
-    // others could have left half done but the allocator, which libc's fork puts in order.
+    // others could have left half done but the allocator, which libc's fork leaves usable.
     match unsafe { fork() } {
         Ok(Fork::Child) => {
             let code = f();
@@ -59,7 +65,7 @@ pub(super) fn in_a_fork(f: impl FnOnce() -> i32) -> i32 {
 }
 
 /// A pipe: (reading end, writing end). Without `O_CLOEXEC`, for children that become programs.
-pub(super) fn pipe() -> (i32, i32) {
+pub(crate) fn pipe() -> (i32, i32) {
     let mut ends = [0; 2];
     // SAFETY: the kernel writes two descriptors.
     let made = unsafe { libc::pipe(ends.as_mut_ptr()) };
@@ -68,7 +74,7 @@ pub(super) fn pipe() -> (i32, i32) {
 }
 
 /// Sends a number through a pipe; for children of every kind.
-pub(super) fn send(fd: i32, number: i32) {
+pub(crate) fn send(fd: i32, number: i32) {
     // SAFETY: the kernel reads four bytes of `number`.
     let _ = unsafe {
         syscall::syscall(
@@ -79,7 +85,7 @@ pub(super) fn send(fd: i32, number: i32) {
 }
 
 /// The number that comes through a pipe; `None` at its end.
-pub(super) fn receive(fd: i32) -> Option<i32> {
+pub(crate) fn receive(fd: i32) -> Option<i32> {
     let mut number = 0i32;
     // SAFETY: the kernel writes at most four bytes.
     let read = unsafe {
@@ -91,22 +97,83 @@ pub(super) fn receive(fd: i32) -> Option<i32> {
     (read == Ok(4)).then_some(number)
 }
 
-pub(super) fn close(fd: i32) -> syscall::SysResult {
+/// `receive`, unless the sender is known to have failed.
+pub(crate) fn receive_if(sent: bool, fd: i32) -> Option<i32> {
+    if sent { receive(fd) } else { None }
+}
+
+/// All bytes that come through a pipe until its end.
+pub(crate) fn read_all(fd: i32) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut some = [0u8; 256];
+    loop {
+        // SAFETY: the kernel writes at most 256 bytes.
+        let got = unsafe { libc::read(fd, some.as_mut_ptr().cast(), some.len()) };
+        match usize::try_from(got) {
+            Ok(0) | Err(_) => return all,
+            Ok(got) => all.extend_from_slice(&some[..got]),
+        }
+    }
+}
+
+/// Closes a descriptor of the experiment's own.
+pub(crate) fn close(fd: i32) -> syscall::SysResult {
     // SAFETY: the experiment's own descriptor.
     unsafe { syscall::syscall(libc::SYS_close, [fd as usize, 0, 0, 0, 0, 0]) }
 }
 
+/// 0, or the errno of the last call of libc's, which returned `answer`.
+pub(crate) fn errno_of(answer: i32) -> i32 {
+    if answer >= 0 {
+        return 0;
+    }
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(-1)
+}
+
+/// Whether a listing of /proc has an entry of this number.
+pub(crate) fn is_listed(number: i32) -> bool {
+    let name = number.to_string();
+    std::fs::read_dir("/proc").is_ok_and(|entries| {
+        entries
+            .filter_map(Result::ok)
+            .any(|entry| entry.file_name().to_str() == Some(&name))
+    })
+}
+
 /// How many threads this process has.
-pub(super) fn threads_here() -> usize {
+pub(crate) fn threads_here() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
 
 /// Whether a wait with these options finds the child `pid`, which has ended; it stays as it is.
-pub(super) fn can_wait(pid: i32, options: i32) -> bool {
+pub(crate) fn can_wait(pid: i32, options: i32) -> bool {
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | options;
     // SAFETY: `siginfo_t` is plain data, and the kernel fills it.
     unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
         libc::waitid(libc::P_PID, pid as u32, &mut info, options) == 0
     }
+}
+
+/// A fork of the experiment that runs `f` and exits with what it returns.
+pub(crate) fn fork_child(f: impl FnOnce() -> i32) -> Result<Child, rawthread::Error> {
+    // SAFETY: as in `in_a_fork`.
+    match unsafe { fork() }? {
+        Fork::Child => {
+            let code = f();
+            // SAFETY: ends the fork without the experiment's exit handlers.
+            unsafe { libc::_exit(code) }
+        }
+        Fork::Parent(child) => Ok(child),
+    }
+}
+
+/// From here on, no end of this process leaves a core file.
+pub(crate) fn no_core() {
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: reads one `rlimit`.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) };
 }

@@ -77,60 +77,74 @@ function matching(flags, signal) {
 const namesOf = (flags) => DATA.flags.filter((flag) => meets(flags, bits(flag.bit))).map((flag) => flag.name);
 const signalName = (signal) => (signal === 0 ? "0" : `SIG${DATA.signals[signal - 1] ?? signal}`);
 
-function codeInC(request) {
-  const names = namesOf(request.flags);
-  const beyond = DATA.flags.some((flag) => flag.clone3 && meets(request.flags, bits(flag.bit)));
-  if (request.call === "clone" && beyond) return "/* clone has no bits for these flags: take clone3. */";
-  const own = meets(request.flags, FLAG.CLONE_VM);
-  if (request.call === "clone" || own && !beyond) {
-    const word = [...names, ...(request.signal ? [signalName(request.signal)] : [])].join(" | ") || "0";
-    return `/* The child runs child(argument) on a stack of its own. */
-int pid = clone(child, stack + STACK_SIZE,
-                ${word},
-                argument, &parent_tid, tls, &child_tid);`;
-  }
-  if (own) {
-    return "/* glibc has no wrapper for clone3: a child that shares memory needs a stack of its own,\n"
-      + "   which takes a few lines of assembly. rawthread has them. */";
-  }
-  return `/* As fork: returns twice. */
-struct clone_args args = {
-    .flags = ${names.join(" | ") || "0"},
-    .exit_signal = ${signalName(request.signal)},
-};
-long pid = syscall(SYS_clone3, &args, sizeof args);`;
+// A thread, or a process.
+const isThread = (flags) => meets(flags, FLAG.CLONE_THREAD);
+const needsClone3 = (flags) => DATA.flags.some((flag) => flag.clone3 && meets(flags, bits(flag.bit)));
+
+// What the picture shows: each with its effect, and whether it counts as one object for both.
+const PICTURED = [
+  ["memory", "memory"],
+  ["descriptor table", "descriptors"],
+  ["cwd, root and umask", "cwd, root, umask"],
+  ["signal handlers", "signal handlers"],
+  ["signal mask", "signal mask"],
+  ["semaphore adjustments", "semaphore undo"],
+  ["I/O context", "I/O context"],
+  ["process id", "thread group"],
+];
+const NEW_NAMESPACES = { NEWUSER: "user", NEWPID: "pid", NEWNS: "mount", NEWNET: "net", NEWIPC: "IPC", NEWUTS: "UTS",
+  NEWCGROUP: "cgroup", NEWTIME: "time" };
+function pictureOf(flags) {
+  const effects = new Map(effectsOf(flags).map(([resource, effect]) => [resource.name, effect]));
+  const rows = PICTURED.map(([name, label]) => ({ label, effect: effects.get(name), note: "" }));
+  const fresh = Object.entries(NEW_NAMESPACES).filter(([name]) => meets(flags, FLAG[`CLONE_${name}`]))
+    .map(([, label]) => label);
+  rows.push({ label: "namespaces", effect: fresh.length ? "New" : "Shared", note: fresh.join(", ") });
+  return rows;
 }
 
-function codeInRust(request) {
-  const { flags } = request;
-  if (meets(flags, FLAG.CLONE_THREAD)) {
-    const usual = bits(DATA.presets.find((preset) => preset.id === "rawthread").flags);
-    const without = usual & ~flags & ~bits(DATA.bookkeeping);
-    const more = flags & ~usual & ~bits(DATA.bookkeeping);
-    const left = { [FLAG.CLONE_FS]: "private_cwd()", [FLAG.CLONE_FILES]: "private_fds()" };
-    const calls = Object.keys(left).filter((flag) => meets(without, BigInt(flag)));
-    const explained = calls.reduce((set, flag) => set | BigInt(flag), 0n);
-    if (more !== 0n || without !== explained) {
-      return "// rawthread makes no threads of these flags: its threads share handlers and undo lists.";
-    }
-    if (calls.length === 0) return "let thread = rawthread::spawn(|| 42);\nassert_eq!(thread.join().unwrap(), 42);";
-    const unsafe = calls.includes(String(FLAG.CLONE_FILES));
-    const builder = `rawthread::Builder::new()${calls.map((call) => `.${left[call]}`).join("")}`;
-    return unsafe
-      ? `// SAFETY: no OwnedFd crosses between this thread and others.\nlet builder = unsafe { ${builder} };\nlet thread = builder.spawn(|| 42)?;`
-      : `let thread = ${builder}.spawn(|| 42)?;`;
-  }
-  const names = namesOf(flags).map((name) => `CloneFlags::${name.slice(6)}`).join(" | ");
-  const lines = ["let builder = rawthread::process::Builder::new()"];
-  if (names) lines.push(`    .flags(${names})`);
-  if (request.signal !== 17) lines.push(`    .exit_signal(${request.signal})`);
-  const rule = meets(flags, FLAG.CLONE_VM)
-    ? "the child borrows nothing that may end before it does."
-    : "the child calls async-signal-safe functions alone.";
-  return `use rawthread::flags::CloneFlags;
+// The tasks for a first visit: each step is done or not, and the kernel must accept the whole.
+const hasAll = (...names) => (request) => names.every((name) => meets(request.flags, FLAG[`CLONE_${name}`]));
+const TASKS = [
+  { title: "Make a thread in three ticks", start: [0n, 0, "clone3"], steps: [
+    ["Tick CLONE_VM: one memory for both.", hasAll("VM")],
+    ["Tick CLONE_SIGHAND: one table of handlers. The kernel demands it of threads.", hasAll("SIGHAND")],
+    ["Tick CLONE_THREAD: one process, so one pid.", hasAll("THREAD")]],
+  done: "A thread: the picture has one thread group. Untick CLONE_SIGHAND to see the kernel refuse." },
+  { title: "Make a process of it", start: null, steps: [
+    ["Untick CLONE_THREAD: a thread group of its own.", (request) => !hasAll("THREAD")(request)],
+    ["Choose the exit signal SIGCHLD, so that a plain wait finds it.", (request) => request.signal === 17],
+    ["Untick CLONE_SIGHAND and CLONE_VM: copies, as fork makes them.",
+      (request) => !hasAll("VM")(request) && !hasAll("SIGHAND")(request)]],
+  done: "A process, as fork makes it: everything is copied." },
+  { title: "Make a container of it", start: null, steps: [
+    ["Tick CLONE_NEWUSER: inside, the child has all rights, so an ordinary user may go on.", hasAll("NEWUSER")],
+    ["Tick CLONE_NEWPID and CLONE_NEWNS: it is pid 1 there, and mounts for itself.", hasAll("NEWPID", "NEWNS")],
+    ["Tick CLONE_NEWNET: its network has nothing but a loopback.", hasAll("NEWNET")]],
+  done: "A container's first process. Untick CLONE_NEWUSER to see what an ordinary user may not." },
+];
 
-${lines.join("\n")};
-// SAFETY: ${rule}
-let mut child = unsafe { builder.spawn(|| 0) }?;
-child.wait()?;`;
+// The state of the page as the part of its address after "#", and back.
+function toLink(request, caller, facts, other) {
+  const parts = [`0x${request.flags.toString(16)}`, request.signal, request.call, request.kernel.join("."), caller,
+    facts.join("+"), other];
+  return `#${parts.join(",").replace(/,+$/, "")}`;
+}
+function fromLink(hash) {
+  const [flags, signal, call, kernel, caller, facts, other] = hash.replace(/^#/, "").split(",");
+  if (!/^0x[0-9a-f]+$/.test(flags)) return null;
+  const known = (list, value) => (list.includes(value) ? value : list[0]);
+  return {
+    flags: bits(flags) & NAMED, signal: Number(signal) || 0, call: known(["clone3", "clone"], call),
+    kernel: known(DATA.kernels.map((version) => version.join(".")), kernel),
+    caller: known(["user", "root"], caller),
+    facts: (facts ?? "").split("+").filter((id) => DATA.facts.some((fact) => fact.id === id)),
+    other: other ?? "",
+  };
+}
+
+// The effects that differ between two sets, as [resource, effect, the other's effect].
+function sideBySide(flags, other) {
+  const others = effectsOf(other);
+  return effectsOf(flags).map(([resource, effect], index) => [resource, effect, others[index][1]]);
 }

@@ -15,7 +15,13 @@ pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, UsageError> 
             other => return Err(arguments.unexpected(other)),
         }
     }
-    let file = file.ok_or_else(|| UsageError("say where to: lab explore --html FILE".into()))?;
+    let file = file.ok_or_else(|| {
+        UsageError("say where to: lab explore --html FILE, or - for standard output".into())
+    })?;
+    if file == "-" {
+        print!("{}", page());
+        return Ok(ExitCode::SUCCESS);
+    }
     fs::write(file, page())
         .map_err(|error| UsageError(format!("{file} cannot be written: {error}")))?;
     println!("Written: {file}. Open it in a browser; it needs no network.");
@@ -28,6 +34,7 @@ fn page() -> String {
     include_str!("page.html")
         .replace("/*STYLE*/", include_str!("page.css").trim_end())
         .replace("/*LOGIC*/", include_str!("logic.js").trim_end())
+        .replace("/*CODE*/", include_str!("code.js").trim_end())
         .replace("/*VIEW*/", include_str!("view.js").trim_end())
         .replacen("/*DATA*/", &data::tables().to_string(), 1)
 }

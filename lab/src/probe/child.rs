@@ -1,11 +1,11 @@
-//! The child's part: it tries to change everything, and notes what it found.
+//! What the child does: it records what it inherited, then tries to change everything.
 //!
 //! Runs in every kind of task, so it keeps to the rules of `syscall`: system calls alone, no memory from
 //! the heap, no panic, no thread-local but the address of `errno`.
 #![allow(unsafe_code, reason = "raw system calls")]
 
 use super::fixture::{
-    CHILD_IO_PRIORITY, CHILD_OFFSET, CHILD_UMASK, ChildField, FROM_CHILD, Fixture, raise,
+    CHILD_IO_PRIORITY, CHILD_OFFSET, CHILD_UMASK, ChildField, FROM_CHILD, Fixture, cpu_time, raise,
 };
 use crate::syscall::{self, Action};
 
@@ -15,12 +15,14 @@ pub(crate) const STATUS: i32 = 23;
 pub(crate) const EXEC_EXIT: &str = "exec-exit";
 /// The exit status of that program.
 pub(crate) const EXEC_STATUS: i32 = 42;
-/// The longest the child waits to be told to go on, in milliseconds: a lost child ends by itself.
+/// The longest the child waits for permission to go on, in milliseconds: a lost child ends by itself.
 const TIMEOUT_MS: usize = 20_000;
 
 /// Plays the child and returns its exit status.
 pub(crate) fn child_main(fixture: &Fixture) -> i32 {
     let fields = fixture.fields;
+    // First: the child has used next to no CPU time yet.
+    fields.set(ChildField::CpuClock, cpu_time());
     fields.record_own_link();
     record_inherited(fixture);
     record_registrations(fixture);
@@ -83,7 +85,7 @@ fn record_inherited(fixture: &Fixture) {
 /// What the kernel keeps for a task: no system call of the child's has set any of it.
 fn record_registrations(fixture: &Fixture) {
     let fields = fixture.fields;
-    // Each of the calls writes one word, or less, where it is told.
+    // Each of the calls writes one word, or less, at the address it is given.
     let ask = |field, number, mut args: [usize; 6], place: usize| {
         let mut word = 0usize;
         args[place] = (&raw mut word) as usize;
@@ -111,6 +113,11 @@ fn record_registrations(fixture: &Fixture) {
         )
     };
     fields.set_answer(ChildField::Timer, asked.map(|_| timer[2]));
+
+    let timer = [fixture.posix_timer as usize, 0, 0, 0, 0, 0];
+    // SAFETY: asks about a timer by its id.
+    let asked = unsafe { syscall::syscall(libc::SYS_timer_getoverrun, timer) };
+    fields.set_answer(ChildField::PosixTimer, asked);
 }
 
 /// Tries to change each thing that may be the maker's as well.
@@ -183,7 +190,7 @@ fn mutate_all(fixture: &Fixture) {
     });
 }
 
-/// Tells the watcher, and waits until it has looked.
+/// Tells the observer that the child is ready, and waits until the observer has looked.
 fn sync_with_observer(fixture: &Fixture) {
     let _ = syscall::write_byte(fixture.ready.1);
     let mut go = libc::pollfd {

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use rawthread::flags::{Call, Caller, CloneFlags, Fact, Verdict};
 
-use super::{Comparison, Observed, Outcome, Plan, Refusal, SpawnMethod};
+use super::experiment::{self, Outcome};
+use super::observation::{Comparison, Observed};
+use super::plan::{Plan, Refusal, SpawnMethod, flags_title, signal_word};
 use crate::cli::{Arguments, UsageError};
 use crate::clone_spec::{self, CloneSpec};
 use crate::json::Json;
@@ -53,6 +55,9 @@ impl Plan {
     }
 }
 
+/// The exit status where the experiment itself broke off or took too long.
+const STATUS_UNFINISHED: u8 = 3;
+
 pub(crate) fn run(arguments: Arguments<'_>) -> Result<ExitCode, UsageError> {
     let (spec, json) = clone_spec::from_arguments(arguments)?;
     let plan = Plan::of(spec);
@@ -64,12 +69,18 @@ pub(crate) fn run(arguments: Arguments<'_>) -> Result<ExitCode, UsageError> {
         )));
     }
     if [libc::SIGKILL, libc::SIGSTOP].contains(&(plan.exit_signal as i32)) {
-        let signal = super::signal_word(plan.exit_signal as i32);
+        let signal = signal_word(plan.exit_signal as i32);
         return Err(UsageError(format!(
             "{signal} as exit signal would hit the maker at the child's end: take another"
         )));
     }
-    let outcome = super::run(plan).map_err(UsageError)?;
+    let outcome = match experiment::run(plan) {
+        Ok(outcome) => outcome,
+        Err(why) => {
+            eprintln!("lab: the experiment did not finish, which shows nothing: {why}");
+            return Ok(ExitCode::from(STATUS_UNFINISHED));
+        }
+    };
     let verdict = plan.verdict();
     let right = is_right(&outcome, &verdict);
     if json {
@@ -80,7 +91,7 @@ pub(crate) fn run(arguments: Arguments<'_>) -> Result<ExitCode, UsageError> {
     Ok(ExitCode::from(u8::from(!right)))
 }
 
-/// Whether the kernel did as foretold: made the task and shared what it should, or refused it with
+/// Whether the kernel did as predicted: made the task and shared what it should, or refused it with
 /// the errno that it should.
 fn is_right(outcome: &Outcome, verdict: &Verdict) -> bool {
     match outcome {
@@ -88,7 +99,7 @@ fn is_right(outcome: &Outcome, verdict: &Verdict) -> bool {
         Outcome::Refused(refusal) => {
             let predicted = verdict.errno();
             predicted == refusal.errno && predicted.is_some()
-                // A sandbox or a limit cannot be foretold.
+                // A sandbox or a limit cannot be predicted.
                 || verdict.is_accepted() && refusal.is_environmental()
         }
     }
@@ -97,7 +108,7 @@ fn is_right(outcome: &Outcome, verdict: &Verdict) -> bool {
 fn to_text(plan: Plan, outcome: &Outcome, verdict: &Verdict, right: bool) -> String {
     let styler = Styler::for_stdout();
     let mut text = String::new();
-    for line in styler.wrap(&plan.flags.to_string().replace('|', " | "), 98) {
+    for line in styler.wrap(&flags_title(plan.flags), 98) {
         text += &format!("{}\n", styler.apply(Style::Title, &line));
     }
     text += &match plan.method {
@@ -197,6 +208,6 @@ fn to_json(plan: Plan, outcome: &Outcome, verdict: &Verdict, right: bool) -> Jso
             Json::maybe(refusal.map(|refusal| refusal.why.as_str())),
         ),
         ("as_predicted", Json::Bool(right)),
-        ("cells", super::to_json(comparisons)),
+        ("cells", experiment::to_json(comparisons)),
     ])
 }

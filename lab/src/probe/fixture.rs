@@ -1,6 +1,6 @@
-//! The scene of an experiment: what the maker sets up, and where the child leaves its notes.
+//! The fixture of an experiment: the state that the maker sets up, and the fields that the child fills.
 //!
-//! The notes lie in memory that stays shared even without `CLONE_VM`; everything else is ordinary
+//! The fields lie in memory that stays shared even without `CLONE_VM`; everything else is ordinary
 //! state of the maker that the child will try to change.
 #![allow(unsafe_code, reason = "shared memory, descriptors and handlers")]
 
@@ -9,7 +9,7 @@ use std::ffi::CStr;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 
-use super::Plan;
+use super::plan::Plan;
 use crate::syscall;
 
 /// What the maker wrote into the buffer before.
@@ -50,11 +50,15 @@ pub(crate) enum ChildField {
     DeathSignal,
     /// Seconds that an interval timer has left.
     Timer,
+    /// 0 if it has the maker's POSIX timer, or minus an errno.
+    PosixTimer,
+    /// Microseconds that the CPU clock of its process shows.
+    CpuClock,
 }
 
-const FIELDS: usize = ChildField::Timer as usize + 1;
+const FIELDS: usize = ChildField::CpuClock as usize + 1;
 
-/// Memory that stays common to maker, watcher and child, whatever the flags.
+/// Memory that stays common to maker, observer and child, whatever the flags.
 #[repr(C)]
 pub(crate) struct ChildFields {
     numbers: [AtomicI64; FIELDS],
@@ -136,19 +140,19 @@ impl ChildFields {
 /// What the classic experiment writes to.
 pub(crate) struct Buffer(UnsafeCell<[u8; 17]>);
 
-// SAFETY: the child writes it before it reports, the watcher reads it after that report came
+// SAFETY: the child writes it before it reports, the observer reads it after that report came
 // through a pipe; with CLONE_VM they are never in it at once.
 unsafe impl Sync for Buffer {}
 
 impl Buffer {
     pub(crate) fn write(&self, text: &[u8; 17]) {
-        // SAFETY: nobody reads now (see above); volatile because another address space may be the
+        // SAFETY: no task reads it now (see above); volatile because another address space may be the
         // one that looks.
         unsafe { self.0.get().write_volatile(*text) }
     }
 
     pub(crate) fn read(&self) -> String {
-        // SAFETY: nobody writes now (see above).
+        // SAFETY: no task writes it now (see above).
         let bytes = unsafe { self.0.get().read_volatile() };
         let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(17);
         String::from_utf8_lossy(&bytes[..end]).into_owned()
@@ -158,7 +162,7 @@ impl Buffer {
 /// A pipe: what goes in at `.1` comes out at `.0`.
 pub(crate) type Pipe = (RawFd, RawFd);
 
-/// Everything that a child and its watcher need; lives as long as the process.
+/// Everything that a child and its observer need; lives as long as the process.
 pub(crate) struct Fixture {
     pub(crate) plan: Plan,
     pub(crate) fields: &'static ChildFields,
@@ -170,7 +174,7 @@ pub(crate) struct Fixture {
     pub(crate) ready: Pipe,
     /// The child may go on.
     pub(crate) go: Pipe,
-    /// The watcher has seen everything.
+    /// The observer has seen everything.
     pub(crate) finished: Pipe,
     /// A file with offset 0 and a record lock of the maker's on its first byte.
     pub(crate) file: RawFd,
@@ -180,6 +184,10 @@ pub(crate) struct Fixture {
     pub(crate) program: &'static CStr,
     /// The semaphore set, with an undo record of the maker's; negative if there is none.
     pub(crate) semaphores: i32,
+    /// A POSIX timer of the maker's that is never started; negative if there is none.
+    pub(crate) posix_timer: i32,
+    /// Microseconds that the CPU clock of the maker's process has shown.
+    pub(crate) cpu_time: i64,
     /// Where the maker's `errno` lies: its thread pointer, seen through libc.
     pub(crate) maker_errno: usize,
     /// The mask that the maker had when it made the child.
@@ -210,7 +218,7 @@ fn pipe() -> Pipe {
 extern "C" fn do_nothing(_: i32) {}
 
 impl Fixture {
-    /// Sets the scene in the calling process, which serves one experiment and then ends; the
+    /// Sets the fixture up in the calling process, which serves one experiment and then ends; the
     /// calling thread is the maker.
     pub(crate) fn set_up(plan: Plan) -> &'static Self {
         // Real-time signals that the experiment does not use as exit signal.
@@ -242,7 +250,7 @@ impl Fixture {
             let who = [1, 0, MAKER_IO_PRIORITY, 0, 0, 0];
             let _ = syscall::syscall(libc::SYS_ioprio_set, who);
         }
-        // Everything blocked, so that an exit signal kills nobody; except for one signal, so that
+        // Everything blocked, so that an exit signal kills no task; except for one signal, so that
         // the mask can be told from others, and for the two that glibc keeps for itself.
         let mask = !(1u64 << (hole - 1) | 0b11 << 31);
         let _ = syscall::set_mask(mask);
@@ -265,6 +273,8 @@ impl Fixture {
             proc,
             program: c"/proc/self/exe",
             semaphores: semaphore(),
+            posix_timer: posix_timer(),
+            cpu_time: use_cpu_time(),
             // SAFETY: computes an address.
             maker_errno: unsafe { libc::__errno_location() } as usize,
             mask,
@@ -291,6 +301,50 @@ fn semaphore() -> i32 {
             libc::semop(set, &mut up, 1);
         }
         set
+    }
+}
+
+/// A timer that is never started.
+fn posix_timer() -> i32 {
+    let mut timer = -1i32;
+    // SAFETY: the kernel writes one id; without `sigevent` the timer would send SIGALRM.
+    let made = unsafe {
+        syscall::syscall(
+            libc::SYS_timer_create,
+            [
+                libc::CLOCK_MONOTONIC as usize,
+                0,
+                (&raw mut timer) as usize,
+                0,
+                0,
+                0,
+            ],
+        )
+    };
+    made.map_or(-1, |_| timer)
+}
+
+/// Microseconds of the CPU clock of the calling task's process.
+pub(crate) fn cpu_time() -> i64 {
+    let mut time = [0i64; 2];
+    let at = (&raw mut time) as usize;
+    // SAFETY: the kernel writes seconds and nanoseconds.
+    let asked = unsafe {
+        syscall::syscall(
+            libc::SYS_clock_gettime,
+            [libc::CLOCK_PROCESS_CPUTIME_ID as usize, at, 0, 0, 0, 0],
+        )
+    };
+    asked.map_or(-1, |_| time[0] * 1_000_000 + time[1] / 1000)
+}
+
+/// Uses enough CPU time for a clock that begins anew to be told from one that goes on.
+fn use_cpu_time() -> i64 {
+    loop {
+        let time = cpu_time();
+        if !(0..5_000).contains(&time) {
+            return time;
+        }
     }
 }
 

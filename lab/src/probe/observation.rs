@@ -1,6 +1,7 @@
-//! What was seen, what was foretold, and how a report travels from the experiment's process.
+//! What was observed, what was predicted, and how a report travels from the experiment's process.
 
-use super::{Property, Refusal};
+use super::plan::Refusal;
+use super::property::Property;
 
 /// What was seen of one aspect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +29,8 @@ pub(crate) struct Comparison {
 }
 
 impl Comparison {
-    /// Whether what was seen is not what was foretold. What could not be seen differs from
-    /// nothing.
+    /// Whether the observation is not as predicted. What could not be observed is no
+    /// mismatch.
     pub(crate) fn is_mismatch(&self) -> bool {
         matches!(&self.observation.observed, Observed::Word(word) if *word != self.predicted)
     }

@@ -1,9 +1,10 @@
-//! What the flags foretell, in the words of the tables: from the library's `effects`, not from
+//! What the flags predict, in the words of the tables: from the library's `effects`, not from
 //! what was seen.
 
 use rawthread::flags::{CloneFlags, Effect, Resource};
 
-use super::{Plan, Property, signal_word};
+use super::plan::{Plan, signal_word};
+use super::property::Property;
 
 /// For tests: the id of an aspect whose predictions are turned into their opposite, so that one
 /// can see the lab notice.
@@ -40,6 +41,8 @@ fn resource(property: Property) -> Option<Resource> {
         Property::ClearedWord => Resource::ClearedWord,
         Property::DeathSignal => Resource::ParentDeathSignal,
         Property::Timer => Resource::IntervalTimers,
+        Property::PosixTimer => Resource::PosixTimers,
+        Property::CpuClock => Resource::CpuClock,
         Property::UserNs => Resource::UserNamespace,
         Property::PidNs => Resource::PidNamespace,
         Property::MountNs => Resource::MountNamespace,
@@ -72,7 +75,7 @@ fn word(plan: Plan, property: Property) -> String {
         (Property::Wait, _) if plan.leaves_no_zombie() => "nobody",
         (Property::Wait, Effect::New) if plan.exit_signal == libc::SIGCHLD as u32 => "wait",
         (Property::Wait, Effect::New) => "__WCLONE",
-        // A thread is nobody's child, a sibling not its maker's.
+        // No wait of the maker finds a thread, or a sibling.
         (Property::Wait, _) => "nobody",
         (Property::Group, Effect::Shared) => "joined",
         (Property::Parent, Effect::Shared) => "maker's",
@@ -81,7 +84,11 @@ fn word(plan: Plan, property: Property) -> String {
         (Property::ThreadPointer, _) => "maker's",
         (Property::ClearedWord, Effect::New) => "given",
         (
-            Property::RobustList | Property::ClearedWord | Property::DeathSignal | Property::Timer,
+            Property::RobustList
+            | Property::ClearedWord
+            | Property::DeathSignal
+            | Property::Timer
+            | Property::PosixTimer,
             Effect::Reset,
         ) => "none",
         (Property::AlternateStack, Effect::Copied) => "kept",

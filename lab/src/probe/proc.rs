@@ -14,7 +14,7 @@ pub(super) fn read(proc: RawFd, path: &str) -> Option<String> {
     if fd < 0 {
         return None;
     }
-    // SAFETY: just opened, owned by nobody else.
+    // SAFETY: just opened, owned here alone.
     let mut file = unsafe { File::from_raw_fd(fd) };
     let mut text = String::new();
     file.read_to_string(&mut text).ok()?;

@@ -25,6 +25,8 @@ pub(crate) enum Property {
     ClearedWord,
     DeathSignal,
     Timer,
+    PosixTimer,
+    CpuClock,
     Maker,
     End,
     UserNs,
@@ -38,7 +40,7 @@ pub(crate) enum Property {
 }
 
 impl Property {
-    pub(crate) const ALL: [Self; 32] = [
+    pub(crate) const ALL: [Self; 34] = [
         Self::Memory,
         Self::Descriptors,
         Self::Offset,
@@ -61,6 +63,8 @@ impl Property {
         Self::ClearedWord,
         Self::DeathSignal,
         Self::Timer,
+        Self::PosixTimer,
+        Self::CpuClock,
         Self::Maker,
         Self::End,
         Self::UserNs,
@@ -98,6 +102,8 @@ impl Property {
             Self::ClearedWord => "cleared-word",
             Self::DeathSignal => "death-signal",
             Self::Timer => "timer",
+            Self::PosixTimer => "posix-timer",
+            Self::CpuClock => "cpu-clock",
             Self::Maker => "maker",
             Self::End => "end",
             Self::UserNs => "user-ns",
@@ -136,6 +142,8 @@ impl Property {
             Self::ClearedWord => "word cleared at its end",
             Self::DeathSignal => "parent-death signal",
             Self::Timer => "interval timer",
+            Self::PosixTimer => "POSIX timer",
+            Self::CpuClock => "process CPU clock",
             Self::Maker => "its maker",
             Self::End => "its end",
             Self::UserNs => "user namespace",

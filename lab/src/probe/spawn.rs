@@ -8,7 +8,7 @@ use rawthread::process::{Builder, Child, Fork, fork};
 
 use super::child::child_main;
 use super::fixture::Fixture;
-use super::{Plan, Refusal, SpawnMethod};
+use super::plan::{Plan, Refusal, SpawnMethod};
 use crate::syscall;
 
 /// How a child ended: its wait status, or why its maker cannot know.
@@ -18,7 +18,7 @@ const A_THREAD: ExitInfo = Err("a thread leaves no exit status");
 const NO_ZOMBIE: ExitInfo = Err("it left no zombie: its end made its maker ignore SIGCHLD");
 const A_SIBLING: ExitInfo = Err("its status is for the maker's parent");
 
-/// Makes the child that the plan asks for, stays until the watcher has seen everything, and says
+/// Makes the child that the plan asks for, blocks until the observer has seen everything, and returns
 /// how the child ended.
 pub(super) fn spawn(fixture: &'static Fixture) -> Result<ExitInfo, Refusal> {
     match fixture.plan.method {
@@ -44,8 +44,8 @@ pub(super) fn spawn(fixture: &'static Fixture) -> Result<ExitInfo, Refusal> {
     }
 }
 
-/// The maker is back from the call, and sits still until the watcher is done: in one system call
-/// that does not fail, because the child may stand on the maker's thread pointer.
+/// The maker is back from the call, and stays until the observer is done in one system call
+/// that does not fail, because the child may use the maker's thread pointer.
 fn block_until_observed(fixture: &Fixture) {
     fixture.maker_returned.store(true, Ordering::Release);
     while syscall::read_byte(fixture.finished.0).is_err() {}
@@ -88,7 +88,7 @@ fn by_builder(fixture: &'static Fixture) -> Result<ExitInfo, Refusal> {
         .exit_signal(plan.exit_signal)
         .pidfd(plan.flags.contains(CloneFlags::PIDFD));
     // SAFETY: `child_main` makes raw system calls and touches memory that lives as long as the process;
-    // signals are blocked; the maker sits still in `block_until_observed` while the child stands on its thread
+    // signals are blocked; the maker stays in `block_until_observed` while the child uses its thread
     // pointer.
     let child = unsafe { builder.spawn(move || child_main(fixture)) }?;
     block_until_observed(fixture);
@@ -120,7 +120,7 @@ fn map(bytes: usize) -> Result<usize, Refusal> {
 }
 
 extern "C" fn enter(fixture: *mut libc::c_void) -> libc::c_int {
-    // SAFETY: the address of a scene that lives as long as the process.
+    // SAFETY: the address of a fixture that lives as long as the process.
     let status = child_main(unsafe { &*fixture.cast::<Fixture>() });
     syscall::exit(status)
 }
@@ -128,7 +128,7 @@ extern "C" fn enter(fixture: *mut libc::c_void) -> libc::c_int {
 /// A task without the help of any runtime, by libc's `clone()`.
 ///
 /// With `SETTLS` it gets a thread pointer of its own: zeroed storage whose first word points to
-/// itself, which is all that `errno` needs. Without it, it stands on the maker's, who sits still.
+/// itself, which is all that `errno` needs. Without it, it uses the maker's, and the maker stays in one system call.
 fn by_clone(fixture: &'static Fixture) -> Result<ExitInfo, Refusal> {
     let plan = fixture.plan;
     if !plan.flags.fits_legacy() {
@@ -144,7 +144,7 @@ fn by_clone(fixture: &'static Fixture) -> Result<ExitInfo, Refusal> {
     let word = plan.flags.bits() as i32 | plan.exit_signal as i32;
     // SAFETY: a fresh stack aligned to a page; `child_main` keeps to raw system calls on whatever the
     // flags share; the words and the thread pointer live as long as the process; signals are
-    // blocked, and the maker sits still in `block_until_observed`.
+    // blocked, and the maker stays in `block_until_observed`.
     let tid = unsafe {
         libc::clone(
             enter,

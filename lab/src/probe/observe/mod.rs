@@ -1,21 +1,17 @@
-//! The watcher: a thread beside the maker that looks at what the child changed, and at the child.
+//! The observer: a thread beside the maker that looks at what the child changed, and at the child.
 //!
 //! It is not the maker, because a maker that is suspended (`CLONE_VFORK`) cannot look.
+mod recorder;
 mod relations;
 mod sharing;
 
 use std::thread::sleep;
-use std::time::Duration;
 
 use super::fixture::Fixture;
+use super::observation::Observation;
 use super::proc;
-use super::property::Property;
-use super::{Observation, Observed};
 use crate::syscall;
-pub(crate) use relations::signal_word;
-
-/// Between two looks at something that is about to change.
-const NAP: Duration = Duration::from_micros(200);
+use recorder::{NAP, Recorder};
 
 /// What was seen of one child.
 pub(super) struct Observations {
@@ -24,7 +20,7 @@ pub(super) struct Observations {
     pub(super) buffer: String,
 }
 
-/// Watches one child from its report to its end, and says what was seen.
+/// Observes one child from its report to its end.
 pub(super) fn observe(fixture: &'static Fixture) -> Observations {
     let mut recorder = Recorder::default();
     let _ = syscall::read_byte(fixture.ready.0);
@@ -39,6 +35,7 @@ pub(super) fn observe(fixture: &'static Fixture) -> Observations {
     recorder.identity(fixture, tid);
     recorder.contexts(fixture, tid);
     recorder.registrations(fixture);
+    recorder.clocks(fixture);
     recorder.namespaces(fixture, tid);
     let _ = syscall::write_byte(fixture.go.1);
     if fixture.plan.root {
@@ -62,58 +59,6 @@ fn wait_for_the_end(fixture: &Fixture, tid: i32) {
         match proc::stat(fixture.proc, tid, 3).as_deref() {
             None | Some("Z" | "X") => return,
             Some(_) => sleep(NAP),
-        }
-    }
-}
-
-/// The findings so far.
-#[derive(Default)]
-struct Recorder {
-    observations: Vec<Observation>,
-    /// Asked while the child lives; the other witness speaks after its end.
-    same_undo_list: Option<bool>,
-}
-
-impl Recorder {
-    fn record(&mut self, property: Property, word: impl Into<String>, proof: impl Into<String>) {
-        self.observations.push(Observation {
-            property,
-            observed: Observed::Word(word.into()),
-            proof: proof.into(),
-        });
-    }
-
-    fn unavailable(&mut self, property: Property, why: impl Into<String>) {
-        self.observations.push(Observation {
-            property,
-            observed: Observed::Unavailable,
-            proof: why.into(),
-        });
-    }
-
-    /// Two witnesses: what became of the child's change, and kcmp. If they disagree, the word is
-    /// both of theirs, which no prediction fits.
-    fn shared_or_copied(
-        &mut self,
-        property: Property,
-        shared: bool,
-        kcmp: Option<bool>,
-        mut proof: String,
-    ) {
-        let word = |shared| if shared { "shared" } else { "copied" };
-        if let Some(same) = kcmp {
-            proof += if same {
-                "; kcmp: the same object"
-            } else {
-                "; kcmp: two objects"
-            };
-        }
-        match kcmp {
-            Some(same) if same != shared => {
-                let both = format!("{}, kcmp says {}", word(shared), word(same));
-                self.record(property, both, proof);
-            }
-            _ => self.record(property, word(shared), proof),
         }
     }
 }

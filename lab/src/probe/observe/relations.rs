@@ -4,12 +4,11 @@
 use std::sync::atomic::Ordering;
 use std::thread::sleep;
 
-use rawthread::flags::signal_name;
-
-use super::{NAP, Recorder};
+use super::recorder::{NAP, Recorder};
 use crate::probe::fixture::{ChildField, Fixture};
-use crate::probe::property::NAMESPACES;
-use crate::probe::{Property, SpawnMethod, proc};
+use crate::probe::plan::{SpawnMethod, signal_word};
+use crate::probe::proc;
+use crate::probe::property::{NAMESPACES, Property};
 use crate::syscall;
 
 impl Recorder {
@@ -66,7 +65,7 @@ impl Recorder {
             Some(parent) => {
                 self.record(Property::Parent, "another", format!("its PPid is {parent}"))
             }
-            None => self.unavailable(Property::Parent, "/proc does not tell it"),
+            None => self.unavailable(Property::Parent, "/proc does not show it"),
         }
 
         match proc::stat(fixture.proc, tid, 38).and_then(|text| text.parse::<i32>().ok()) {
@@ -74,7 +73,7 @@ impl Recorder {
                 let proof = format!("field 38 of its /proc/{tid}/stat is {signal}");
                 self.record(Property::ExitSignal, signal_word(signal), proof);
             }
-            None => self.unavailable(Property::ExitSignal, "/proc does not tell it"),
+            None => self.unavailable(Property::ExitSignal, "/proc does not show it"),
         }
     }
 
@@ -89,7 +88,7 @@ impl Recorder {
         });
         let inherited = fixture.fields.get(ChildField::Mask) as u64 == fixture.mask;
         let (word, proof) = match (inherited, masks) {
-            (_, None) => return self.unavailable(Property::Mask, "/proc does not tell it"),
+            (_, None) => return self.unavailable(Property::Mask, "/proc does not show it"),
             (true, Some(mask)) if mask == fixture.mask => (
                 "copied",
                 "the child began with the maker's, then filled its own; the maker's stayed".into(),
@@ -173,6 +172,33 @@ impl Recorder {
         }
     }
 
+    /// Timers and the CPU clock, which belong to the process.
+    pub(super) fn clocks(&mut self, fixture: &Fixture) {
+        match fixture.fields.get(ChildField::PosixTimer) {
+            _ if fixture.posix_timer < 0 => {
+                self.unavailable(Property::PosixTimer, "this kernel has no POSIX timers");
+            }
+            0 => {
+                let proof = "timer_getoverrun of the maker's timer succeeds in the child";
+                self.record(Property::PosixTimer, "shared", proof);
+            }
+            errno if errno == -i64::from(libc::EINVAL) => {
+                let proof = "the maker has one, which is EINVAL for the child";
+                self.record(Property::PosixTimer, "none", proof);
+            }
+            errno => self.unavailable(Property::PosixTimer, format!("errno {}", -errno)),
+        }
+        let (there, here) = (fixture.fields.get(ChildField::CpuClock), fixture.cpu_time);
+        if there < 0 || here < 0 {
+            self.unavailable(Property::CpuClock, "this kernel has no such clock");
+        } else {
+            // A clock of the child's own would have to show what only its maker has used.
+            let word = if there >= here { "shared" } else { "own" };
+            let proof = format!("it showed {here} µs to the maker, then {there} µs to the child");
+            self.record(Property::CpuClock, word, proof);
+        }
+    }
+
     pub(super) fn namespaces(&mut self, fixture: &Fixture, tid: i32) {
         for (property, name) in NAMESPACES {
             let there = proc::link(fixture.proc, &format!("{tid}/ns/{name}"));
@@ -184,7 +210,7 @@ impl Recorder {
                 (Some(there), Some(here)) => {
                     self.record(property, "new", format!("{there}, the maker's is {here}"));
                 }
-                _ => self.unavailable(property, "/proc does not tell it"),
+                _ => self.unavailable(property, "/proc does not show it"),
             }
         }
     }
@@ -213,16 +239,5 @@ impl Recorder {
             yes(all)
         );
         self.record(Property::Wait, word, proof);
-    }
-}
-
-/// "SIGCHLD", "none" for 0 and for a thread, else the number.
-pub(crate) fn signal_word(signal: i32) -> String {
-    match signal {
-        ..=0 => "none".into(),
-        signal => match signal_name(signal as u32) {
-            Some(name) => format!("SIG{name}"),
-            None => format!("signal {signal}"),
-        },
     }
 }

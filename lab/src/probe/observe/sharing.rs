@@ -6,12 +6,14 @@
 
 use rawthread::flags::CloneFlags;
 
-use super::Recorder;
+use super::recorder::Recorder;
 use crate::probe::fixture::{
     CHILD_IO_PRIORITY, CHILD_OFFSET, CHILD_UMASK, ChildField, Fixture, MAKER_IO_PRIORITY,
     MAKER_UMASK,
 };
-use crate::probe::{Property, SpawnMethod, proc};
+use crate::probe::plan::SpawnMethod;
+use crate::probe::proc;
+use crate::probe::property::Property;
 use crate::syscall;
 
 /// Whether two tasks have the same object of this kind: `kcmp(2)`. `None` where it may not be
@@ -98,7 +100,7 @@ impl Recorder {
                 let proof = format!("the child set {CHILD_UMASK:03o}, here it is {umask:03o}");
                 self.shared_or_copied(Property::Umask, umask == CHILD_UMASK, kcmp, proof);
             }
-            _ => self.unavailable(Property::Umask, "/proc does not tell it"),
+            _ => self.unavailable(Property::Umask, "/proc does not show it"),
         }
     }
 
@@ -196,7 +198,7 @@ impl Recorder {
         let proof = match (answer, value) {
             (0, 6) => "what the child added to a semaphore outlived it",
             (0, 1) => "what the child added to a semaphore was undone at its end",
-            (0, _) => "the semaphore has a value that nobody gave it",
+            (0, _) => "the semaphore has a value that no task gave it",
             _ if fixture.semaphores < 0 => {
                 return self
                     .unavailable(Property::Undo, "this kernel has no semaphores to look at");

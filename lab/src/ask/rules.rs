@@ -1,7 +1,6 @@
-//! Questions about the kernel's rules and limits.
+//! Questions about the kernel's rules.
 #![allow(unsafe_code, reason = "unshare, clone and limits")]
 
-use std::fs::read_to_string;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
@@ -97,7 +96,7 @@ pub(super) fn einval(log: &mut ExperimentLog) {
 /// Where `pause_then_leave` waits.
 static GO: AtomicI32 = AtomicI32::new(-1);
 
-/// A thread that ends when told to. It stands on its maker's thread pointer: neither of its two
+/// A thread that ends after one byte. It uses its maker's thread pointer: neither of its two
 /// system calls fails, so it writes no errno there.
 extern "C" fn pause_then_leave(_: *mut libc::c_void) -> i32 {
     let _ = syscall::read_byte(GO.load(Ordering::Acquire));
@@ -137,7 +136,7 @@ pub(super) fn cleartid(log: &mut ExperimentLog) {
         }
         let before = word.load(Ordering::Acquire);
         let _ = syscall::write_byte(writer);
-        // A join: asleep on the word until it is 0. Without the flag nobody would wake it, so it
+        // A join: asleep on the word until it is 0. Without the flag no wake would come, so it
         // looks for the thread instead.
         let mut wait = Ok(0);
         if flag != 0 {
@@ -169,73 +168,4 @@ pub(super) fn cleartid(log: &mut ExperimentLog) {
             ),
         );
     }
-}
-
-/// The first line of a file.
-fn first_line(path: &str) -> Option<String> {
-    let text = read_to_string(path).ok()?;
-    Some(text.lines().next()?.trim().to_owned())
-}
-
-/// `pids.max` of this process's version 2 cgroup.
-fn pids_max() -> Option<String> {
-    let text = read_to_string("/proc/self/cgroup").ok()?;
-    let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
-    first_line(&format!("/sys/fs/cgroup{path}/pids.max"))
-}
-
-pub(super) fn limits(log: &mut ExperimentLog) {
-    // SAFETY: `rlimit` is plain data, and the kernel fills it.
-    let processes = unsafe {
-        let mut limit: libc::rlimit = std::mem::zeroed();
-        libc::getrlimit(libc::RLIMIT_NPROC, &mut limit);
-        limit.rlim_cur
-    };
-    let unknown = || "none seen".to_owned();
-    log.note(format!(
-        "here: kernel.threads-max {}, kernel.pid_max {}, vm.max_map_count {}",
-        first_line("/proc/sys/kernel/threads-max").unwrap_or_else(unknown),
-        first_line("/proc/sys/kernel/pid_max").unwrap_or_else(unknown),
-        first_line("/proc/sys/vm/max_map_count").unwrap_or_else(unknown),
-    ));
-    log.note(format!(
-        "RLIMIT_NPROC {}, the cgroup's pids.max {}",
-        if processes == libc::RLIM_INFINITY {
-            "unlimited".into()
-        } else {
-            processes.to_string()
-        },
-        pids_max().unwrap_or_else(unknown)
-    ));
-    // One limit, lowered for this experiment alone: address space for some dozens of stacks.
-    let pages: u64 = first_line("/proc/self/statm")
-        .and_then(|line| line.split(' ').next()?.parse().ok())
-        .unwrap_or(0);
-    let limit = libc::rlimit {
-        rlim_cur: pages * 4096 + (96 << 20),
-        rlim_max: libc::RLIM_INFINITY,
-    };
-    // SAFETY: reads one `rlimit`.
-    if unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) } != 0 {
-        return log.skip("the address space cannot be limited");
-    }
-    let (reader, _writer) = support::pipe();
-    let mut count = 0;
-    let error = loop {
-        match rawthread::Builder::new().spawn(move || support::receive(reader)) {
-            Ok(_) => count += 1,
-            Err(error) => break error,
-        }
-        if count == 10_000 {
-            return log.check(false, "10,000 threads, and no limit in sight");
-        }
-    };
-    log.check(
-        count > 0 && error.limit().is_some(),
-        format!("under 96 MiB of address space: {count} threads, then: {error}"),
-    );
-    log.check(
-        support::threads_here() > count,
-        "the process lives on, and so do its threads",
-    );
 }
