@@ -61,13 +61,29 @@ The answer follows only if everything bears it out; else the exit status is 1.",
     },
     Help {
         name: "trace",
-        usage: "lab trace -- COMMAND [ARGUMENTS]",
+        usage: "lab trace [-o FILE] [--json] -- COMMAND [ARGUMENTS]\n\
+                lab trace [-o FILE] [--json] --attach PID",
         summary: "run a program and see every thread and process it makes",
         details: "\
-Runs the command under ptrace, follows what it makes, and writes to stderr every fork, vfork,
-clone and clone3: who asked, with which flags, who is known to ask so, what came of it, and how
-long that took. At the end: a tree of what became a thread and what a process. The exit status is
-the command's, or 128 and the number of the signal that ended it.",
+Runs the command under ptrace, or attaches to a process that runs, follows what it makes, and shows
+every fork, vfork, clone and clone3: the maker, the flags, the usual maker of such tasks, what came
+of it, and how long the call took. Calls of 32-bit programs and of x32 are decoded too. Equal lines
+in a row are counted (x 48 more). At the end: a tree of what became a thread and what a process, with
+names, command lines, and how each ended; and a count, which says how many tasks were made by calls
+that could not be seen.
+
+  -o FILE       write to FILE, not to stderr
+  --json        write one JSON document at the end: tasks (maker: its index), refused calls, counts
+  --attach PID  trace a process that runs; Ctrl-C detaches from it
+
+While a command is traced, Ctrl-C and Ctrl-\\ are left to it; stopping and continuing work as
+without the lab. A seccomp filter stops the program at those four calls alone: each stops its caller twice
+and the new task once, other system calls do not stop. With --attach, and where filters are refused,
+every system call stops twice, which slows down a program that makes many.
+
+The exit status is the program's, or 128 and the number of the signal that ended it; 127 for a
+command that is not there, 126 for one that cannot be run, 1 where tracing is not permitted, 0 after
+detaching.",
     },
     Help {
         name: "explore",
