@@ -96,12 +96,19 @@ works from disk and without a network, on a phone, and by keyboard.",
     },
     Help {
         name: "bench",
-        usage: "lab bench [--rounds N]",
-        summary: "what a thread costs: bare clone, rawthread::spawn, std::thread::spawn",
+        usage: "lab bench [--rounds N] [--size SIZES] [--json | --csv | --svg]",
+        summary: "what a task costs: threads of rawthread, std and pthreads, fork, vfork, clone",
         details: "\
-Times threads that do nothing: one by one on one processor, and 64 at once on all. The contenders
-take turns, so that what disturbs one disturbs all. bare clone is the floor: one clone and one
-wait, without result, guard or thread-locals. Numbers are worth as much as the machine is quiet.",
+Times tasks that do nothing. One at a time on one processor: a bare clone, rawthread::spawn,
+rawthread::warm, pthread_create, std::thread::spawn, fork, vfork (clone VM|VFORK on a stack of its
+own), clone VM, and posix_spawn of /bin/true, exec included. Then 64 threads at once on all
+processors. The contenders take turns, so that what disturbs one disturbs all. bare clone is the
+floor, the same as in `cargo bench`: one clone and one wait, without result, guard or thread-locals.
+Numbers are worth as much as the machine is quiet.
+
+  --rounds N    rounds of 64 threads or 8 processes of every contender, 1 to 10000 (100)
+  --size SIZES  bytes of memory that the parent has written to, such as 1M,1G: once for each (0)
+  --json, --csv, --svg  write that to standard output, in place of the plot",
     },
 ];
 
