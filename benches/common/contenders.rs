@@ -6,7 +6,7 @@ use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-use super::bare_clone_contender::BareClone;
+use super::bare_clone_threads::BareClone;
 
 /// A way to make threads. It keeps its handles, so that all ways fit one trait object.
 pub(crate) trait Contender {
@@ -33,6 +33,21 @@ pub(crate) fn spawning() -> Vec<Box<dyn Contender>> {
         Box::new(Pthread::default()),
         Box::new(Std::default()),
     ]
+}
+
+/// The floor. Its threads run nothing: `work` must have nothing to do.
+impl Contender for BareClone {
+    fn name(&self) -> &'static str {
+        "floor"
+    }
+
+    fn spawn(&mut self, _work: fn()) {
+        BareClone::spawn(self).expect("clone");
+    }
+
+    fn join(&mut self) {
+        BareClone::join(self);
+    }
 }
 
 /// This crate.

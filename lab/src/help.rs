@@ -83,13 +83,29 @@ of the claim, not that the claim is false.",
     },
     Help {
         name: "trace",
-        usage: "lab trace -- COMMAND [ARGUMENTS]",
+        usage: "lab trace [-o FILE] [--json] -- COMMAND [ARGUMENTS]\n\
+                lab trace [-o FILE] [--json] --attach PID",
         summary: "run a program and see every thread and process it makes",
         details: "\
-Runs the command under ptrace, follows what it makes, and writes to stderr every fork, vfork,
-clone and clone3: who asked, with which flags, who is known to ask so, what came of it, and how
-long that took. At the end: a tree of what became a thread and what a process. The exit status is
-the command's, or 128 and the number of the signal that ended it.",
+Runs the command under ptrace, or attaches to a process that runs, follows what it makes, and shows
+every fork, vfork, clone and clone3: the maker, the flags, the usual maker of such tasks, what came
+of it, and how long the call took. Calls of 32-bit programs and of x32 are decoded too. Equal lines
+in a row are counted (x 48 more). At the end: a tree of what became a thread and what a process, with
+names, command lines, and how each ended; and a count, which says how many tasks were made by calls
+that could not be seen.
+
+  -o FILE       write to FILE, not to stderr
+  --json        write one JSON document at the end: tasks (maker: its index), refused calls, counts
+  --attach PID  trace a process that runs; Ctrl-C detaches from it
+
+While a command is traced, Ctrl-C and Ctrl-\\ are left to it; stopping and continuing work as
+without the lab. A seccomp filter stops the program at those four calls alone: each stops its caller twice
+and the new task once, other system calls do not stop. With --attach, and where filters are refused,
+every system call stops twice, which slows down a program that makes many.
+
+The exit status is the program's, or 128 and the number of the signal that ended it; 127 for a
+command that is not there, 126 for one that cannot be run, 1 where tracing is not permitted, 0 after
+detaching.",
     },
     Help {
         name: "explore",
@@ -103,12 +119,19 @@ what was chosen. The page works from disk and without a network, on a phone, and
     },
     Help {
         name: "bench",
-        usage: "lab bench [--rounds N]",
-        summary: "what a thread costs: bare clone, rawthread::spawn, std::thread::spawn",
+        usage: "lab bench [--rounds N] [--size SIZES] [--json | --csv | --svg]",
+        summary: "what a task costs: threads of rawthread, std and pthreads, fork, vfork, clone",
         details: "\
-Times threads that do nothing: one by one on one processor, and 64 at once on all. The contenders
-take turns, so that what disturbs one disturbs all. bare clone is the floor: one clone and one
-wait, without result, guard or thread-locals. Numbers are worth as much as the machine is quiet.",
+Times tasks that do nothing. One at a time on one processor: a bare clone, rawthread::spawn,
+rawthread::warm, pthread_create, std::thread::spawn, fork, vfork (clone VM|VFORK on a stack of its
+own), clone VM, and posix_spawn of /bin/true, exec included. Then 64 threads at once on all
+processors. The contenders take turns, so that what disturbs one disturbs all. bare clone is the
+floor, the same as in `cargo bench`: one clone and one wait, without result, guard or thread-locals.
+Numbers are worth as much as the machine is quiet.
+
+  --rounds N    rounds of 64 threads or 8 processes of every contender, 1 to 10000 (100)
+  --size SIZES  bytes of memory that the parent has written to, such as 1M,1G: once for each (0)
+  --json, --csv, --svg  write that to standard output, in place of the plot",
     },
 ];
 

@@ -62,8 +62,7 @@ impl Styler {
         }
     }
 
-    /// Plain text.
-    #[cfg(test)]
+    /// Plain text, for a file.
     pub(crate) const fn plain() -> Self {
         Self {
             coloured: false,

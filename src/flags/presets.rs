@@ -90,7 +90,7 @@ impl Preset {
     /// ```
     pub const NPTL: Self = Self {
         id: "nptl",
-        name: "pthread_create",
+        name: "pthread_create (NPTL)",
         flags: POSIX_THREAD,
         exit_signal: 0,
         call: Call::Clone3,
@@ -125,7 +125,7 @@ impl Preset {
         flags: THREAD,
         exit_signal: 0,
         call: Call::Clone,
-        description: "A thread that runs goroutines: shares everything, is never joined, and sets its thread pointer itself.",
+        description: "A thread that runs goroutines: shares everything, is never joined, and sets its thread pointer itself (on amd64 by CLONE_SETTLS).",
         source: "Go src/runtime/os_linux.go, cloneFlags",
     };
 
@@ -284,18 +284,23 @@ impl Preset {
         Self::CLONE_VM,
     ];
 
-    /// Returns the preset with this id or name, in any case.
+    /// Returns the preset with this id or name, in any case; what a name has in parentheses may be
+    /// left out.
     ///
     /// ```
     /// use rawthread::flags::Preset;
     /// assert_eq!(Preset::by_id("go"), Some(&Preset::GO));
     /// assert_eq!(Preset::by_id("clone vm"), Some(&Preset::CLONE_VM));
+    /// assert_eq!(Preset::by_id("pthread_create"), Some(&Preset::NPTL));
     /// assert_eq!(Preset::by_id("solaris"), None);
     /// ```
     #[must_use]
     pub fn by_id(word: &str) -> Option<&'static Self> {
         Self::ALL.iter().find(|preset| {
-            preset.id.eq_ignore_ascii_case(word) || preset.name.eq_ignore_ascii_case(word)
+            let short = preset.name.split(" (").next().unwrap_or(preset.name);
+            [preset.id, preset.name, short]
+                .iter()
+                .any(|name| name.eq_ignore_ascii_case(word))
         })
     }
 

@@ -1,6 +1,6 @@
 //! Bars for the terminal.
 
-use super::contenders::Times;
+use super::rounds::Measured;
 use crate::style::{Style, Styler};
 
 /// Characters for the longest bar.
@@ -8,15 +8,15 @@ const WIDTH: usize = 50;
 
 /// One line for each contender: its bar up to the middle, a thin line on to the slowest tenth, and
 /// how it compares to the first.
-pub(super) fn draw(contenders: &[(String, Times)], styler: Styler) -> String {
+pub(super) fn draw(contenders: &[Measured], styler: Styler) -> String {
     let longest = contenders
         .iter()
-        .fold(0.0, |most: f64, (_, times)| most.max(times.slow));
-    let Some((_, first)) = contenders.first() else {
+        .fold(0.0, |most: f64, measured| most.max(measured.times.slow));
+    let Some(first) = contenders.first() else {
         return String::new();
     };
     let mut text = String::new();
-    for (name, times) in contenders {
+    for Measured { name, times } in contenders {
         let columns = |nanoseconds: f64| (nanoseconds / longest * WIDTH as f64).round() as usize;
         let bar = columns(times.middle).max(1);
         let tail = columns(times.slow).saturating_sub(bar);
@@ -31,7 +31,7 @@ pub(super) fn draw(contenders: &[(String, Times)], styler: Styler) -> String {
             styler.apply(Style::Quiet, &"─".repeat(tail)),
             "",
             times.middle / 1000.0,
-            times.middle / first.middle,
+            times.middle / first.times.middle,
             blanks = WIDTH.saturating_sub(bar + tail),
         );
     }
@@ -40,17 +40,21 @@ pub(super) fn draw(contenders: &[(String, Times)], styler: Styler) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rounds::Times;
     use super::*;
 
     #[test]
     fn bars_are_as_long_as_the_times() {
-        let times = |middle| Times {
-            middle,
-            slow: middle,
+        let measured = |name: &str, middle| Measured {
+            name: name.to_owned(),
+            times: Times {
+                middle,
+                slow: middle,
+            },
         };
         let contenders = [
-            ("bare clone".to_owned(), times(10_000.0)),
-            ("other".to_owned(), times(50_000.0)),
+            measured("bare clone", 10_000.0),
+            measured("other", 50_000.0),
         ];
         let text = draw(&contenders, Styler::plain());
         let bars: Vec<_> = text.lines().map(|line| line.matches('█').count()).collect();

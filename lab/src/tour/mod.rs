@@ -1,5 +1,6 @@
 //! `lab tour`: one row for each way to make a task, predicted beside observed.
 
+mod result;
 mod rows;
 mod table;
 
@@ -8,68 +9,10 @@ use std::process::ExitCode;
 
 use crate::cli::{Arguments, UsageError};
 use crate::json::Json;
-use crate::probe::{self, Comparison, Outcome, Property};
+use crate::probe::{self, Outcome};
 use crate::style::Styler;
-use rows::{ROWS, Row};
-
-/// The columns of the table: what is looked at in every row.
-const COLUMNS: [Property; 8] = [
-    Property::Memory,
-    Property::Descriptors,
-    Property::Directory,
-    Property::Handlers,
-    Property::Group,
-    Property::Undo,
-    Property::Wait,
-    Property::Maker,
-];
-
-/// One row, made and looked at; or one line why it was not.
-struct RowResult {
-    row: &'static Row,
-    outcome: Result<Outcome, String>,
-}
-
-impl RowResult {
-    fn of(row: &'static Row) -> Self {
-        Self {
-            row,
-            outcome: probe::run(row.plan()),
-        }
-    }
-
-    fn comparisons(&self) -> &[Comparison] {
-        match &self.outcome {
-            Ok(Outcome::Made { comparisons, .. }) => comparisons,
-            _ => &[],
-        }
-    }
-
-    fn comparison(&self, property: Property) -> Option<&Comparison> {
-        self.comparisons()
-            .iter()
-            .find(|comparison| comparison.observation.property == property)
-    }
-
-    /// Why the row was not made, if it was not.
-    fn failure(&self) -> Option<&str> {
-        match &self.outcome {
-            Ok(Outcome::Made { .. }) => None,
-            Ok(Outcome::Refused(refusal)) => Some(&refusal.why),
-            Err(why) => Some(why),
-        }
-    }
-
-    /// Whether the row is not as it should be: something was foretold wrongly, or it could not be
-    /// made though no right is missing.
-    fn is_wrong(&self) -> bool {
-        match &self.outcome {
-            Ok(Outcome::Refused(refusal)) => !refusal.is_environmental(),
-            Ok(outcome) => outcome.is_mismatch(),
-            Err(_) => true,
-        }
-    }
-}
+use result::RowResult;
+use rows::ROWS;
 
 pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, UsageError> {
     let mut json = false;

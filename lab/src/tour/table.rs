@@ -2,7 +2,7 @@
 
 use rawthread::flags::CloneFlags;
 
-use super::{COLUMNS, RowResult};
+use super::result::{COLUMNS, RowResult};
 use crate::probe::{Comparison, Observed, Outcome, signal_word};
 use crate::style::{Style, Styler, wrap};
 

@@ -1,190 +1,216 @@
 //! `lab trace`: which tasks a program makes, seen through ptrace.
-#![allow(unsafe_code, reason = "a child that asks to be traced")]
 
+mod classify;
+mod document;
+mod filter;
+mod interrupt;
+mod lines;
+mod machine;
+mod start;
+mod task;
 mod tracee;
 mod tracer;
 mod tree;
 
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
-use std::time::Duration;
-
-use rawthread::flags::{CloneFlags, Preset};
+use std::fs::File;
+use std::io::{self, Write};
+use std::process::ExitCode;
 
 use crate::cli::{Arguments, UsageError};
-use crate::probe::signal_word;
-use crate::style::{Style, Styler};
-use tracee::CloneRequest;
-use tracer::{TraceEvent, TraceLog};
+use crate::style::Styler;
+use lines::Lines;
+use start::StartError;
+use tracer::{Outcome, TraceLog};
+
+/// Exit statuses of a shell for a command that is there but cannot be run, or is not there.
+const CANNOT_RUN: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
+/// What the command line asks for.
+struct Options<'a> {
+    command: &'a [String],
+    attach: Option<i32>,
+    output: Option<&'a str>,
+    json: bool,
+}
+
+fn options<'a>(arguments: &mut Arguments<'a>) -> Result<Options<'a>, UsageError> {
+    let (mut attach, mut output, mut json) = (None, None, false);
+    let mut command = arguments.rest();
+    while let Some(argument) = arguments.next() {
+        match argument {
+            "--" => command = arguments.rest(),
+            "--json" => json = true,
+            "-o" => output = Some(arguments.value("-o", "a file")?),
+            "--attach" => {
+                let given = arguments.value("--attach", "the number of a process")?;
+                attach = match given.parse() {
+                    Ok(pid @ 1..) => Some(pid),
+                    _ => {
+                        return Err(UsageError(format!(
+                            "--attach {given}: expected the number of a process"
+                        )));
+                    }
+                };
+            }
+            option if option.starts_with('-') => return Err(arguments.unexpected(option)),
+            _ => {}
+        }
+        if argument == "--" || !argument.starts_with('-') {
+            break;
+        }
+        command = arguments.rest();
+    }
+    match (attach, command) {
+        (None, []) => Err(UsageError(
+            "a command is missing: lab trace -- COMMAND, or --attach PID".into(),
+        )),
+        (Some(_), [word, ..]) => Err(UsageError(format!(
+            "--attach traces a process that runs: \"{word}\" would start another"
+        ))),
+        _ => Ok(Options {
+            command,
+            attach,
+            output,
+            json,
+        }),
+    }
+}
+
+/// Where the trace is written: the traced program has stdout, so it is stderr or a file, as
+/// strace's.
+struct Sink {
+    file: Option<File>,
+    error: Option<io::Error>,
+}
+
+impl Sink {
+    fn write(&mut self, text: &str) {
+        match &mut self.file {
+            None => eprint!("{text}"),
+            Some(file) => {
+                if let Err(error) = file.write_all(text.as_bytes()) {
+                    self.error.get_or_insert(error);
+                }
+            }
+        }
+    }
+}
 
 pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, UsageError> {
-    let mut name = arguments.next();
-    if name == Some("--") {
-        name = arguments.next();
-    } else if let Some(option) = name.filter(|name| name.starts_with('-')) {
-        return Err(arguments.unexpected(option));
-    }
-    let name =
-        name.ok_or_else(|| UsageError("a command is missing: lab trace -- COMMAND".into()))?;
-    let mut command = Command::new(name);
-    command.args(arguments.rest());
-    // SAFETY: one system call.
-    unsafe { command.pre_exec(tracee::trace_me) };
-    let child = match command.spawn() {
-        Ok(child) => child,
-        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
-            eprintln!("lab: a sandbox does not let the lab trace {name}: {error}");
+    let options = options(&mut arguments)?;
+    let file = options
+        .output
+        .map(|name| File::create(name).map_err(|error| UsageError(format!("-o {name}: {error}"))));
+    let mut sink = Sink {
+        file: file.transpose()?,
+        error: None,
+    };
+    let styler = match sink.file {
+        Some(_) => Styler::plain(),
+        None => Styler::for_stderr(),
+    };
+    let followed = match follow(&options, styler, &mut sink) {
+        Ok(followed) => followed,
+        Err(why) => {
+            eprintln!("lab: {why}");
             return Ok(ExitCode::FAILURE);
         }
-        Err(error) => return Err(UsageError(format!("{name} cannot be run: {error}"))),
     };
-    // The traced program writes to stdout: as strace, the lab writes to stderr.
-    let styler = Styler::for_stderr();
-    // Its exec has stopped it; that report is the first.
-    while !matches!(
-        tracee::wait_event(),
-        Some((
-            _,
-            tracee::Report::Signal(libc::SIGTRAP) | tracee::Report::Ended(_)
-        )) | None
-    ) {}
-    match TraceLog::follow(child.id() as i32, |event| {
-        eprint!("{}", line(styler, &event))
-    }) {
-        Ok((log, status)) => {
-            eprint!("\n{}", tree::draw(&log.tasks, styler));
-            let code = if libc::WIFEXITED(status) {
-                libc::WEXITSTATUS(status)
-            } else {
-                128 + libc::WTERMSIG(status)
-            };
-            Ok(ExitCode::from(code as u8))
-        }
+    let (log, outcome) = match followed {
+        Ok(followed) => followed,
         Err(error) => {
             eprintln!("lab: ptrace failed ({error}): lab trace needs Linux 5.3");
-            Ok(ExitCode::FAILURE)
+            return Ok(ExitCode::FAILURE);
         }
+    };
+    if let Outcome::NotRun(errno) = outcome {
+        let error = io::Error::from_raw_os_error(errno);
+        eprintln!("lab: {} cannot be run: {error}", options.command[0]);
+        let status = if errno == libc::ENOENT {
+            NOT_FOUND
+        } else {
+            CANNOT_RUN
+        };
+        return Ok(ExitCode::from(status));
     }
-}
-
-/// Whether the flags make a thread or a process.
-fn kind(flags: CloneFlags) -> &'static str {
-    if flags.contains(CloneFlags::THREAD) {
-        "thread"
+    if options.json {
+        sink.write(&format!("{}\n", document::to_json(&log, outcome)));
     } else {
-        "process"
+        sink.write("\n");
+        sink.write(&tree::draw(&log.tasks, &log.refused, styler));
     }
+    if let Some(error) = sink.error {
+        let name = options.output.unwrap_or_default();
+        eprintln!("lab: -o {name}: {error}");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(exit_code(outcome))
 }
 
-/// The presets that a request fits best; or what can be said without.
-fn classify(request: CloneRequest) -> String {
-    let mut fits = Preset::matching(request.flags, request.exit_signal).peekable();
-    let best = fits.peek().map(|(_, fit)| *fit);
-    let names: Vec<_> = fits
-        .filter(|(preset, fit)| Some(*fit) == best && matches_preset(request, preset))
-        .map(|(preset, _)| preset.name)
-        .collect();
-    match names.as_slice() {
-        [] if request.flags.contains(CloneFlags::VM) => "shares memory".into(),
-        [] => "of its own kind".into(),
-        names => names.join(" or "),
-    }
-}
-
-/// Of presets with the same flags: whether it can be this one.
-fn matches_preset(request: CloneRequest, preset: &Preset) -> bool {
-    if preset.id == Preset::CLONE.id || preset.id == Preset::RAWTHREAD.id {
-        // Named for the tour; to a tracer they are fork and pthread_create.
-        return false;
-    }
-    // Where vfork is a system call, the call itself tells.
-    let has_vfork = cfg!(target_arch = "x86_64");
-    if preset.id == Preset::VFORK.id {
-        return !has_vfork || request.call == "vfork";
-    }
-    request.call != "vfork" || !has_vfork
-}
-
-/// The request in a few words.
-fn describe(request: CloneRequest) -> String {
-    let flags = match request.flags {
-        flags if flags.is_empty() => "no flags".to_owned(),
-        flags => flags.to_string().replace("CLONE_", ""),
+/// The trace; or one line why there is none. The inner error is the kernel's, while tracing.
+fn follow(
+    options: &Options<'_>,
+    styler: Styler,
+    sink: &mut Sink,
+) -> Result<io::Result<(TraceLog, Outcome)>, String> {
+    let mut lines = Lines::new(styler);
+    let mut is_first = true;
+    let mut on_event = |tasks: &[task::Task], event| {
+        if options.json {
+            return;
+        }
+        if std::mem::take(&mut is_first) {
+            sink.write(&lines.header());
+        }
+        let text = lines.event(tasks, event);
+        sink.write(&text);
     };
-    match request.exit_signal {
-        0 => flags,
-        signal => format!("{flags}, {}", signal_word(signal as i32)),
-    }
-}
-
-fn time(took: Duration) -> String {
-    format!("{} µs", took.as_micros())
-}
-
-fn line(styler: Styler, event: &TraceEvent<'_>) -> String {
-    let (maker, request) = match event {
-        TraceEvent::Made { maker, request, .. } | TraceEvent::Refused { maker, request, .. } => {
-            (maker, *request)
+    let followed = match options.attach {
+        Some(pid) => {
+            let attached = start::attach(pid).map_err(|error| match error {
+                StartError::Trace(error) => cannot_attach(pid, &error),
+                other => other.to_string(),
+            })?;
+            TraceLog::follow_attached(&attached, &mut on_event)
+        }
+        None => {
+            let mut started = start::command(options.command).map_err(|error| error.to_string())?;
+            TraceLog::follow_command(&mut started, &mut on_event)
         }
     };
-    let who = format!(
-        "{} {}",
-        maker.tid,
-        maker.programs.last().map_or("", String::as_str)
-    );
-    let outcome = match event {
-        TraceEvent::Made { task, took, .. } => {
-            let style = match kind(request.flags) {
-                "thread" => Style::Shared,
-                _ => Style::Own,
-            };
-            format!(
-                "{} {}, {}",
-                styler.apply(style, &format!("{} {}", kind(request.flags), task.tid)),
-                classify(request),
-                time(*took)
-            )
-        }
-        TraceEvent::Refused { errno, .. } => styler.apply(
-            Style::Bad,
-            &std::io::Error::from_raw_os_error(*errno).to_string(),
+    sink.write(&lines.flush());
+    Ok(followed)
+}
+
+fn cannot_attach(pid: i32, error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::ESRCH) => format!("--attach {pid}: there is no such process"),
+        Some(libc::EPERM) => format!(
+            "--attach {pid}: not permitted: it must be yours and traced by no other, and where \
+             /proc/sys/kernel/yama/ptrace_scope is not 0, this takes CAP_SYS_PTRACE"
         ),
-    };
-    format!(
-        "{}{}{outcome}\n    {}\n",
-        styler.pad(Style::Title, &who, 26),
-        styler.pad(Style::Plain, request.call, 8),
-        styler.apply(Style::Quiet, &describe(request)),
-    )
+        _ => format!("--attach {pid}: {error}"),
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn request(flags: u64, exit_signal: u32) -> CloneRequest {
-        CloneRequest {
-            call: "clone",
-            flags: CloneFlags::from_bits_retain(flags),
-            exit_signal,
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nul => f.write_str("the command holds a NUL byte"),
+            Self::Trace(error) => write!(f, "a sandbox does not let the lab trace: {error}"),
+            Self::Other(error) => f.write_str(error),
         }
     }
+}
 
-    #[test]
-    fn requests_are_classed_by_who_makes_such() {
-        assert_eq!(classify(request(0x3d_0f00, 0)), "pthread_create");
-        assert_eq!(classify(request(0x5_0f00, 0)), "Go runtime thread");
-        // glibc's fork stores the tid as well.
-        assert_eq!(classify(request(0x120_0000, 17)), "fork");
-        #[cfg(target_arch = "x86_64")]
-        assert_eq!(classify(request(0x4100, 17)), "posix_spawn");
-        assert_eq!(classify(request(0x300, 17)), "shares memory");
-        assert_eq!(classify(request(0x200, 17)), "of its own kind");
-    }
-
-    #[test]
-    fn requests_are_written_short() {
-        assert_eq!(describe(request(0x4100, 17)), "VM|VFORK, SIGCHLD");
-        assert_eq!(describe(request(0, 0)), "no flags");
+/// The program's exit status, or 128 and the number of the signal that ended it.
+fn exit_code(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Outcome::Ended(status) if libc::WIFEXITED(status) => {
+            ExitCode::from(libc::WEXITSTATUS(status) as u8)
+        }
+        Outcome::Ended(status) => ExitCode::from(128 + libc::WTERMSIG(status) as u8),
+        Outcome::NotRun(_) | Outcome::Detached => ExitCode::SUCCESS,
     }
 }

@@ -5,14 +5,8 @@ use std::io;
 
 use rawthread::flags::CloneFlags;
 
-/// How a task was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct CloneRequest {
-    /// "clone3", "clone", "fork" or "vfork".
-    pub(super) call: &'static str,
-    pub(super) flags: CloneFlags,
-    pub(super) exit_signal: u32,
-}
+use super::machine;
+use super::task::CloneRequest;
 
 /// Where a system call stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +19,32 @@ pub(super) enum SyscallStop {
     Other,
 }
 
-/// Asks to be traced; for the child, before its exec.
-pub(super) fn trace_me() -> io::Result<()> {
-    // SAFETY: PTRACE_TRACEME takes no arguments.
-    check(unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) })
+/// What `waitpid` reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Report {
+    /// A task stopped at the beginning or the end of a system call.
+    Syscall,
+    /// It made a task; `PTRACE_EVENT_FORK`, `_VFORK` or `_CLONE`.
+    Made(i32),
+    /// It executed a program.
+    Exec,
+    /// A signal is about to be delivered.
+    Signal(i32),
+    /// It and its process are stopped by a signal, until SIGCONT.
+    GroupStop,
+    /// It began, was interrupted by the lab, or goes on after a group stop.
+    Interrupted,
+    /// It ended; the raw status.
+    Ended(i32),
+}
+
+/// How far a stopped task may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// To the next event, or to a call that the filter names.
+    Event,
+    /// To the next beginning or end of a system call too.
+    Syscall,
 }
 
 fn check(returned: libc::c_long) -> io::Result<()> {
@@ -39,23 +55,53 @@ fn check(returned: libc::c_long) -> io::Result<()> {
     }
 }
 
-/// Follows what `tid` makes, and sees its system calls and its execs; it dies with the lab.
-pub(super) fn follow(tid: i32) -> io::Result<()> {
-    let options = libc::PTRACE_O_TRACESYSGOOD
+/// Becomes the tracer of `tid` and of what it will make.
+///
+/// With `kill_at_exit` it dies with the lab.
+///
+/// # Errors
+/// EPERM: a sandbox, Yama or another tracer forbids it. ESRCH: it has ended.
+pub(super) fn seize(tid: i32, kill_at_exit: bool) -> io::Result<()> {
+    let mut options = libc::PTRACE_O_TRACESYSGOOD
         | libc::PTRACE_O_TRACEFORK
         | libc::PTRACE_O_TRACEVFORK
         | libc::PTRACE_O_TRACECLONE
         | libc::PTRACE_O_TRACEEXEC
-        | libc::PTRACE_O_EXITKILL;
+        | libc::PTRACE_O_TRACESECCOMP;
+    if kill_at_exit {
+        options |= libc::PTRACE_O_EXITKILL;
+    }
     // SAFETY: numbers.
-    check(unsafe { libc::ptrace(libc::PTRACE_SETOPTIONS, tid, 0, options) })
+    check(unsafe { libc::ptrace(libc::PTRACE_SEIZE, tid, 0, options) })
 }
 
-/// Lets a stopped task run to its next system call, with `signal` if that is not 0. A task that
-/// was killed meanwhile is no error: its end will be reported.
-pub(super) fn resume(tid: i32, signal: i32) {
+/// Stops a running tracee; it reports [`Report::Interrupted`], or another stop that came first.
+pub(super) fn interrupt(tid: i32) {
+    // SAFETY: numbers. A task that has ended meanwhile is no error: its end will be reported.
+    unsafe { libc::ptrace(libc::PTRACE_INTERRUPT, tid, 0, 0) };
+}
+
+/// Lets a stopped task run, with `signal` if that is not 0. A task that was killed meanwhile is no
+/// error: its end will be reported.
+pub(super) fn resume(tid: i32, until: Until, signal: i32) {
+    let request = match until {
+        Until::Event => libc::PTRACE_CONT,
+        Until::Syscall => libc::PTRACE_SYSCALL,
+    };
     // SAFETY: numbers.
-    unsafe { libc::ptrace(libc::PTRACE_SYSCALL, tid, 0, signal) };
+    unsafe { libc::ptrace(request, tid, 0, signal) };
+}
+
+/// Leaves a task in its group stop; the next SIGCONT is reported.
+pub(super) fn listen(tid: i32) {
+    // SAFETY: numbers.
+    unsafe { libc::ptrace(libc::PTRACE_LISTEN, tid, 0, 0) };
+}
+
+/// Traces a stopped task no longer, and lets it run, with `signal` if that is not 0.
+pub(super) fn detach(tid: i32, signal: i32) {
+    // SAFETY: numbers.
+    unsafe { libc::ptrace(libc::PTRACE_DETACH, tid, 0, signal) };
 }
 
 /// The number that comes with an event: the new task, or an exec's former tid.
@@ -64,15 +110,6 @@ pub(super) fn event_number(tid: i32) -> Option<i32> {
     // SAFETY: the kernel writes one `unsigned long`.
     let asked = unsafe { libc::ptrace(libc::PTRACE_GETEVENTMSG, tid, 0, &raw mut number) };
     (asked >= 0).then_some(number as i32)
-}
-
-/// Whether a stop is a group's, not a signal's delivery.
-pub(super) fn is_group_stop(tid: i32) -> bool {
-    // SAFETY: the kernel writes one `siginfo_t`.
-    unsafe {
-        let mut info: libc::siginfo_t = std::mem::zeroed();
-        libc::ptrace(libc::PTRACE_GETSIGINFO, tid, 0, &raw mut info) < 0
-    }
 }
 
 /// `struct ptrace_syscall_info`, as far as it is read here (Linux 5.3).
@@ -91,112 +128,128 @@ struct SyscallInfo {
 const PTRACE_GET_SYSCALL_INFO: libc::c_uint = 0x420e;
 const ENTRY: u8 = 1;
 const EXIT: u8 = 2;
+const SECCOMP: u8 = 3;
 
-/// AUDIT_ARCH_*: the machine whose call numbers libc's constants are.
-#[cfg(target_arch = "x86_64")]
-const NATIVE: u32 = 0xc000_003e;
-#[cfg(target_arch = "aarch64")]
-const NATIVE: u32 = 0xc000_00b7;
-
-/// The call that a task is stopped at.
+/// The call that a task is stopped at; `None` if the task was killed meanwhile.
 ///
 /// # Errors
 /// The kernel cannot tell (before Linux 5.3).
-pub(super) fn call_of(tid: i32) -> io::Result<SyscallStop> {
+pub(super) fn call_of(tid: i32) -> io::Result<Option<SyscallStop>> {
     let mut info = SyscallInfo::default();
     let size = size_of::<SyscallInfo>();
     // SAFETY: the kernel writes at most as many bytes as it is told.
     let asked = unsafe { libc::ptrace(PTRACE_GET_SYSCALL_INFO, tid, size, &raw mut info) };
-    check(asked)?;
-    Ok(match info.op {
-        ENTRY if info.arch == NATIVE => decode_clone(tid, info.words),
+    match check(asked) {
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
+        result => result?,
+    }
+    Ok(Some(match info.op {
+        ENTRY | SECCOMP => decode_clone(tid, info.arch, info.words),
         EXIT => SyscallStop::Ended(info.words[0] as i64),
         _ => SyscallStop::Other,
-    })
+    }))
 }
 
 /// The request in a call's number and arguments.
-fn decode_clone(tid: i32, words: [u64; 8]) -> SyscallStop {
-    let [number, first, ..] = words;
-    let asked = |call, (flags, exit_signal)| {
-        SyscallStop::CloneEntry(CloneRequest {
-            call,
-            flags,
-            exit_signal,
-        })
+fn decode_clone(tid: i32, audit: u32, words: [u64; 8]) -> SyscallStop {
+    let [number, first, second, ..] = words;
+    let Some((call, machine)) = machine::find(audit, number) else {
+        return SyscallStop::Other;
     };
-    let child = libc::SIGCHLD as u32;
-    match number as libc::c_long {
-        libc::SYS_clone => asked("clone", CloneFlags::from_legacy(first)),
-        libc::SYS_clone3 => {
-            // flags is the first word of clone_args, exit_signal the fifth.
-            let flags = CloneFlags::from_bits_retain(read_word(tid, first).unwrap_or(0));
-            let exit_signal = read_word(tid, first + 32).unwrap_or(0) as u32;
-            asked("clone3", (flags, exit_signal))
+    let sigchld = libc::SIGCHLD as u32;
+    let mut request = CloneRequest {
+        call,
+        machine,
+        flags: CloneFlags::empty(),
+        exit_signal: sigchld,
+        own_stack: false,
+        readable: true,
+    };
+    match call {
+        "clone" => {
+            (request.flags, request.exit_signal) = CloneFlags::from_legacy(first);
+            request.own_stack = second != 0;
         }
-        #[cfg(target_arch = "x86_64")]
-        libc::SYS_fork => asked("fork", (CloneFlags::empty(), child)),
-        #[cfg(target_arch = "x86_64")]
-        libc::SYS_vfork => asked("vfork", (CloneFlags::VM | CloneFlags::VFORK, child)),
-        _ => {
-            let _ = child;
-            SyscallStop::Other
+        "clone3" => {
+            // Words of `struct clone_args`: flags, exit_signal, stack.
+            let read = |index: u64| read_word(tid, first + 8 * index);
+            if let (Some(flags), Some(signal), Some(stack)) = (read(0), read(4), read(5)) {
+                request.flags = CloneFlags::from_bits_retain(flags);
+                request.exit_signal = signal as u32;
+                request.own_stack = stack != 0;
+            } else {
+                request.readable = false;
+            }
         }
+        "vfork" => request.flags = CloneFlags::VM | CloneFlags::VFORK,
+        _ => {}
     }
+    SyscallStop::CloneEntry(request)
 }
 
 /// A word of the tracee's memory.
 fn read_word(tid: i32, address: u64) -> Option<u64> {
     let mut word = 0u64;
-    let here = libc::iovec {
-        iov_base: (&raw mut word).cast(),
-        iov_len: 8,
+    // Not libc's function: its result cannot be told from an error. Not process_vm_readv: it asks
+    // for rights that a tracer of a set-user-ID program lacks.
+    // SAFETY: the kernel writes one word into `word`.
+    let read = unsafe {
+        libc::syscall(
+            libc::SYS_ptrace,
+            libc::PTRACE_PEEKDATA as libc::c_long,
+            tid,
+            address,
+            &raw mut word,
+        )
     };
-    let there = libc::iovec {
-        iov_base: address as *mut libc::c_void,
-        iov_len: 8,
-    };
-    // SAFETY: the kernel writes at most eight bytes into `word`.
-    let read = unsafe { libc::process_vm_readv(tid, &here, 1, &there, 1, 0) };
-    (read == 8).then_some(word)
+    (read == 0).then_some(word)
 }
 
-/// What `waitpid` reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Report {
-    /// A task stopped at the beginning or the end of a system call.
-    Syscall,
-    /// It made a task.
-    Made,
-    /// It became another program.
-    Exec,
-    /// A signal is about to be delivered.
-    Signal(i32),
-    /// It ended; the raw status.
-    Ended(i32),
-}
-
-/// The next report of any tracee; `None` when there is none left.
-pub(super) fn wait_event() -> Option<(i32, Report)> {
-    let mut status = 0;
-    let tid = loop {
+/// The next report of any tracee.
+///
+/// `before_reaping` is called with the tid of a task that has ended, while /proc still has it.
+///
+/// # Errors
+/// ECHILD: there is no tracee left. EINTR: a handler ran.
+pub(super) fn wait_event(mut before_reaping: impl FnMut(i32)) -> io::Result<(i32, Report)> {
+    loop {
+        // SAFETY: plain data, which the kernel fills.
+        let mut info = unsafe { std::mem::zeroed::<libc::siginfo_t>() };
+        let options = libc::WEXITED | libc::WSTOPPED | libc::WNOWAIT | libc::__WALL;
+        // SAFETY: the kernel writes one `siginfo_t`.
+        let waited = unsafe { libc::waitid(libc::P_ALL, 0, &mut info, options) };
+        check(waited.into())?;
+        // SAFETY: filled for a child.
+        let tid = unsafe { info.si_pid() };
+        let ended = [libc::CLD_EXITED, libc::CLD_KILLED, libc::CLD_DUMPED].contains(&info.si_code);
+        if ended {
+            before_reaping(tid);
+        }
+        let mut status = 0;
+        // Not to wait: a stop may have been overtaken by SIGKILL.
+        let options = libc::__WALL | libc::WNOHANG;
         // SAFETY: the kernel writes one number.
-        let tid = unsafe { libc::waitpid(-1, &mut status, libc::__WALL) };
-        if tid >= 0 {
-            break tid;
+        if unsafe { libc::waitpid(tid, &mut status, options) } == tid {
+            return Ok((tid, report(status)));
         }
-        if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
-            return None;
-        }
-    };
-    if !libc::WIFSTOPPED(status) {
-        return Some((tid, Report::Ended(status)));
     }
-    let report = match (libc::WSTOPSIG(status), status >> 16) {
+}
+
+fn report(status: i32) -> Report {
+    if !libc::WIFSTOPPED(status) {
+        return Report::Ended(status);
+    }
+    match (libc::WSTOPSIG(status), status >> 16) {
         (signal, 0) if signal == libc::SIGTRAP | 0x80 => Report::Syscall,
         (signal, 0) => Report::Signal(signal),
         (_, libc::PTRACE_EVENT_EXEC) => Report::Exec,
-        (_, _) => Report::Made,
-    };
-    Some((tid, report))
+        (_, libc::PTRACE_EVENT_SECCOMP) => Report::Syscall,
+        (libc::SIGTRAP, libc::PTRACE_EVENT_STOP) => Report::Interrupted,
+        (signal, libc::PTRACE_EVENT_STOP) if STOPS.contains(&signal) => Report::GroupStop,
+        (_, libc::PTRACE_EVENT_STOP) => Report::Interrupted,
+        (_, event) => Report::Made(event),
+    }
 }
+
+/// The signals that stop a process.
+const STOPS: [i32; 4] = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];

@@ -5,34 +5,18 @@ use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::tracee::{self, CloneRequest, Report, SyscallStop};
+use rawthread::flags::CloneFlags;
 
-/// A task that was seen.
-#[derive(Clone, Debug)]
-pub(super) struct Task {
-    pub(super) tid: i32,
-    /// Its maker and how it was made; `None` for the command itself.
-    pub(super) made: Option<(usize, CloneRequest)>,
-    /// The programs it became, in order.
-    pub(super) programs: Vec<String>,
-}
+use super::interrupt;
+use super::start::{Attached, Started};
+use super::task::{CloneRequest, End, Origin, Program, Refusal, Task};
+use super::tracee::{self, Report, SyscallStop, Until};
 
-/// Something to tell while it happens.
-#[derive(Debug)]
-pub(super) enum TraceEvent<'a> {
-    /// A task was made, this long after the call began.
-    Made {
-        maker: &'a Task,
-        task: &'a Task,
-        request: CloneRequest,
-        took: Duration,
-    },
-    /// The kernel refused, with this errno.
-    Refused {
-        maker: &'a Task,
-        request: CloneRequest,
-        errno: i32,
-    },
+/// What is reported while it happens; numbers are indices of tasks.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum TraceEvent {
+    Made(usize),
+    Refused(Refusal),
 }
 
 /// A call that is under way.
@@ -46,79 +30,229 @@ struct Pending {
 /// Everything that was seen.
 pub(super) struct TraceLog {
     pub(super) tasks: Vec<Task>,
+    pub(super) refused: Vec<Refusal>,
     /// Which task has a tid now: tids are used again.
     alive: HashMap<i32, usize>,
-    /// Tasks that stopped before their maker's report came.
-    early: Vec<i32>,
-    /// Tasks whose first stop has not come yet.
-    unstopped: Vec<i32>,
+    /// First reports of tasks whose makers' events have not come yet. They are kept stopped.
+    early: HashMap<i32, Report>,
     pending: HashMap<i32, Pending>,
+    /// Makers that ended inside their calls, before the event, with what they asked for.
+    abandoned: Vec<(usize, CloneRequest)>,
+    /// Where tasks without a call under way stop next.
+    until: Until,
+    detaching: bool,
 }
 
-/// The name of the program that `tid` runs.
-fn program(tid: i32) -> String {
-    let name = fs::read_to_string(format!("/proc/{tid}/comm")).unwrap_or_default();
-    name.trim_end().to_owned()
+/// How the traced program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// With this status of `waitpid`.
+    Ended(i32),
+    /// The exec of the command failed with this errno.
+    NotRun(i32),
+    /// The lab detached from it.
+    Detached,
+}
+
+/// The name that the kernel shows for a task.
+fn comm(tid: i32) -> Option<String> {
+    let name = fs::read(format!("/proc/{tid}/comm")).ok()?;
+    Some(String::from_utf8_lossy(name.trim_ascii_end()).into_owned())
+}
+
+/// The program that `tid` executes.
+fn program(tid: i32) -> Program {
+    let vector = fs::read(format!("/proc/{tid}/cmdline")).unwrap_or_default();
+    let words = vector.strip_suffix(&[0]).unwrap_or(&vector);
+    let words: Vec<_> = words.split(|&byte| byte == 0).map(quoted).collect();
+    Program {
+        name: comm(tid).unwrap_or_default(),
+        command_line: words.join(" "),
+    }
+}
+
+/// A word as a shell would take it, on one line.
+fn quoted(word: &[u8]) -> String {
+    let word = String::from_utf8_lossy(word);
+    let plain = |character: char| character.is_alphanumeric() || "%+,-./:=@_".contains(character);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.into_owned();
+    }
+    if word.chars().any(char::is_control) {
+        let escaped = word.escape_debug().to_string().replace("\\'", "'");
+        return format!("$'{}'", escaped.replace('\'', "\\'"));
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 impl TraceLog {
-    /// Follows the traced program `root`, which is stopped after its exec, until the last of its
-    /// tasks has ended. Gives the story and the command's wait status.
+    /// Follows a command that was started, until the last of its tasks has ended.
     ///
     /// # Errors
-    /// The kernel cannot tell system calls (before Linux 5.3), or ptrace fails.
-    pub(super) fn follow(
-        root: i32,
-        mut on_event: impl FnMut(TraceEvent<'_>),
-    ) -> io::Result<(Self, i32)> {
-        let first = Task {
-            tid: root,
-            made: None,
-            programs: vec![program(root)],
-        };
-        let mut log = Self {
-            tasks: vec![first],
-            alive: HashMap::from([(root, 0)]),
-            early: Vec::new(),
-            unstopped: Vec::new(),
-            pending: HashMap::new(),
-        };
-        tracee::follow(root)?;
-        tracee::resume(root, 0);
-        let mut status = 0;
-        while let Some((tid, report)) = tracee::wait_event() {
-            match report {
-                Report::Syscall => {
-                    log.syscall(tid, tracee::call_of(tid)?, &mut on_event);
-                    tracee::resume(tid, 0);
-                }
-                Report::Made => {
-                    if let Some(new) = tracee::event_number(tid) {
-                        log.on_clone(tid, new, &mut on_event);
-                    }
-                    tracee::resume(tid, 0);
-                }
-                Report::Exec => {
-                    log.exec(tid);
-                    tracee::resume(tid, 0);
-                }
-                Report::Signal(signal) => {
-                    let signal = log.signal(tid, signal);
-                    tracee::resume(tid, signal);
-                }
-                Report::Ended(ended) => {
-                    if tid == root {
-                        status = ended;
-                    }
-                    log.alive.remove(&tid);
-                    log.pending.remove(&tid);
-                }
-            }
-        }
-        Ok((log, status))
+    /// The kernel cannot tell system calls (before Linux 5.3).
+    pub(super) fn follow_command(
+        started: &mut Started,
+        on_event: impl FnMut(&[Task], TraceEvent),
+    ) -> io::Result<(Self, Outcome)> {
+        let mut log = Self::new(Until::Event);
+        log.add(started.pid, None, Origin::Command, false);
+        let outcome = log.run(started.pid, Some(started), on_event)?;
+        Ok((log, outcome))
     }
 
-    fn syscall(&mut self, tid: i32, call: SyscallStop, on_event: &mut impl FnMut(TraceEvent<'_>)) {
+    /// Follows a process that ran before, until its tasks have ended or the lab is interrupted.
+    ///
+    /// # Errors
+    /// The kernel cannot tell system calls (before Linux 5.3).
+    pub(super) fn follow_attached(
+        attached: &Attached,
+        on_event: impl FnMut(&[Task], TraceEvent),
+    ) -> io::Result<(Self, Outcome)> {
+        let mut log = Self::new(Until::Syscall);
+        let leader = log.add(attached.pid, None, Origin::Attached, false);
+        log.tasks[leader].programs.push(program(attached.pid));
+        for &tid in attached.tids.iter().filter(|&&tid| tid != attached.pid) {
+            log.add(tid, Some(leader), Origin::Attached, true);
+        }
+        let outcome = log.run(attached.pid, None, on_event)?;
+        Ok((log, outcome))
+    }
+
+    fn new(until: Until) -> Self {
+        Self {
+            tasks: Vec::new(),
+            refused: Vec::new(),
+            alive: HashMap::new(),
+            early: HashMap::new(),
+            pending: HashMap::new(),
+            abandoned: Vec::new(),
+            until,
+            detaching: false,
+        }
+    }
+
+    fn add(&mut self, tid: i32, maker: Option<usize>, origin: Origin, is_thread: bool) -> usize {
+        let program = maker.and_then(|maker| self.tasks[maker].programs.last().cloned());
+        let index = self.tasks.len();
+        self.alive.insert(tid, index);
+        self.tasks.push(Task {
+            tid,
+            maker,
+            origin,
+            is_thread,
+            traced: true,
+            programs: program.into_iter().collect(),
+            name: None,
+            end: None,
+        });
+        index
+    }
+
+    /// `starting` is the command, until its exec has been seen.
+    fn run(
+        &mut self,
+        root: i32,
+        mut starting: Option<&mut Started>,
+        mut on_event: impl FnMut(&[Task], TraceEvent),
+    ) -> io::Result<Outcome> {
+        let mut outcome = Outcome::Detached;
+        loop {
+            if interrupt::was_requested() && !self.detaching {
+                self.detach_all();
+            }
+            if self.detaching && self.alive.is_empty() {
+                return Ok(outcome);
+            }
+            let mut name = None;
+            let (tid, report) = match tracee::wait_event(|tid| name = comm(tid)) {
+                Ok(event) => event,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return Ok(outcome),
+            };
+            if report == Report::Exec
+                && tid == root
+                && let Some(started) = starting.take()
+            {
+                self.until = started.stops();
+            }
+            if let (Report::Ended(status), true) = (report, tid == root) {
+                outcome = match starting.take().and_then(|started| started.failure()) {
+                    Some(errno) => Outcome::NotRun(errno),
+                    None => Outcome::Ended(status),
+                };
+            }
+            if !self.alive.contains_key(&tid) && !self.detaching {
+                // Its maker's event comes later, if any: until then it stays as it is.
+                self.early.insert(tid, report);
+                self.adopt_abandoned(&mut on_event);
+                continue;
+            }
+            self.handle(tid, report, name, &mut on_event)?;
+        }
+    }
+
+    fn handle(
+        &mut self,
+        tid: i32,
+        report: Report,
+        name: Option<String>,
+        on_event: &mut impl FnMut(&[Task], TraceEvent),
+    ) -> io::Result<()> {
+        let mut signal = 0;
+        match report {
+            Report::Syscall => {
+                if let Some(call) = tracee::call_of(tid)? {
+                    self.syscall(tid, call, on_event);
+                }
+            }
+            Report::Made(event) => {
+                if let Some(new) = tracee::event_number(tid) {
+                    self.on_clone(tid, new, event, on_event);
+                }
+            }
+            Report::Exec => self.exec(tid, on_event),
+            Report::Signal(delivered) => signal = delivered,
+            Report::Interrupted => {}
+            Report::GroupStop if !self.detaching => {
+                tracee::listen(tid);
+                return Ok(());
+            }
+            Report::GroupStop => {}
+            Report::Ended(status) => {
+                if let Some(index) = self.alive.remove(&tid) {
+                    self.tasks[index].end = Some(End::from_status(status));
+                    self.tasks[index].name = name;
+                    self.abandon(index, tid, on_event);
+                }
+                return Ok(());
+            }
+        }
+        if self.detaching {
+            tracee::detach(tid, signal);
+            if let Some(index) = self.alive.remove(&tid) {
+                self.tasks[index].name = comm(tid);
+                self.tasks[index].end = Some(End::Detached);
+            }
+        } else {
+            tracee::resume(tid, self.until_of(tid), signal);
+        }
+        Ok(())
+    }
+
+    /// Where a task stops next: the end of a call that may yet fail is of interest.
+    fn until_of(&self, tid: i32) -> Until {
+        match self.pending.get(&tid) {
+            Some(pending) if !pending.reported => Until::Syscall,
+            _ => self.until,
+        }
+    }
+
+    fn syscall(
+        &mut self,
+        tid: i32,
+        call: SyscallStop,
+        on_event: &mut impl FnMut(&[Task], TraceEvent),
+    ) {
         match call {
             SyscallStop::CloneEntry(request) => {
                 let pending = Pending {
@@ -129,98 +263,191 @@ impl TraceLog {
                 self.pending.insert(tid, pending);
             }
             SyscallStop::Ended(value) => {
-                let Some(pending) = self.pending.remove(&tid) else {
+                let (Some(pending), Some(&maker)) =
+                    (self.pending.remove(&tid), self.alive.get(&tid))
+                else {
                     return;
                 };
-                let Some(&maker) = self.alive.get(&tid) else {
-                    return;
-                };
-                if value < 0 {
-                    on_event(TraceEvent::Refused {
-                        maker: &self.tasks[maker],
-                        request: pending.request,
+                let Pending { request, since, .. } = pending;
+                if pending.reported || is_restart(value) {
+                    // Known already, or made again after a signal.
+                } else if value < 0 {
+                    let refusal = Refusal {
+                        maker,
+                        request,
                         errno: -value as i32,
-                    });
-                } else if !pending.reported {
-                    // CLONE_UNTRACED: it runs free, and is known by its number alone.
-                    let took = pending.since.elapsed();
-                    self.enter(maker, value as i32, pending.request, took, on_event);
+                    };
+                    self.refused.push(refusal);
+                    on_event(&self.tasks, TraceEvent::Refused(refusal));
+                } else {
+                    // CLONE_UNTRACED: known by its number alone.
+                    let index = self.made(
+                        maker,
+                        value as i32,
+                        request,
+                        Some(since.elapsed()),
+                        on_event,
+                    );
+                    self.tasks[index].traced = false;
                     self.alive.remove(&(value as i32));
                 }
+                self.adopt_abandoned(on_event);
             }
             SyscallStop::Other => {}
         }
     }
 
     /// The event of a fork, vfork or clone.
-    fn on_clone(&mut self, tid: i32, new: i32, on_event: &mut impl FnMut(TraceEvent<'_>)) {
-        let (Some(&maker), Some(pending)) = (self.alive.get(&tid), self.pending.get_mut(&tid))
-        else {
+    fn on_clone(
+        &mut self,
+        tid: i32,
+        new: i32,
+        event: i32,
+        on_event: &mut impl FnMut(&[Task], TraceEvent),
+    ) {
+        let Some(&maker) = self.alive.get(&tid) else {
             return;
         };
-        pending.reported = true;
-        let (request, took) = (pending.request, pending.since.elapsed());
-        self.enter(maker, new, request, took, on_event);
-        match self.early.iter().position(|&early| early == new) {
-            Some(index) => drop(self.early.swap_remove(index)),
-            None => self.unstopped.push(new),
+        match self.pending.get_mut(&tid) {
+            Some(pending) => {
+                pending.reported = true;
+                let took = Some(pending.since.elapsed());
+                let mut request = pending.request;
+                if !request.readable {
+                    (request.flags, request.exit_signal) = known_by_event(event);
+                }
+                if self.until == Until::Event {
+                    self.pending.remove(&tid);
+                }
+                self.made(maker, new, request, took, on_event);
+            }
+            None => self.unseen(maker, new, on_event),
         }
+        self.release_early(new, on_event);
+        self.adopt_abandoned(on_event);
     }
 
-    /// A new task enters the story.
-    fn enter(
+    /// A task is there that `request` made.
+    fn made(
         &mut self,
         maker: usize,
         tid: i32,
         request: CloneRequest,
-        took: Duration,
-        on_event: &mut impl FnMut(TraceEvent<'_>),
-    ) {
-        let name = self.tasks[maker].programs.last().cloned();
-        self.alive.insert(tid, self.tasks.len());
-        self.tasks.push(Task {
-            tid,
-            made: Some((maker, request)),
-            programs: name.into_iter().collect(),
-        });
-        if let [.., task] = &self.tasks[..] {
-            on_event(TraceEvent::Made {
-                maker: &self.tasks[maker],
-                task,
-                request,
-                took,
-            });
+        took: Option<Duration>,
+        on_event: &mut impl FnMut(&[Task], TraceEvent),
+    ) -> usize {
+        let is_thread = if request.readable {
+            request.flags.contains(CloneFlags::THREAD)
+        } else {
+            thread_group(tid).is_some_and(|group| group != tid)
+        };
+        let origin = Origin::Made { request, took };
+        let index = self.add(tid, Some(maker), origin, is_thread);
+        on_event(&self.tasks, TraceEvent::Made(index));
+        index
+    }
+
+    /// Handles what a task reported before its maker's event.
+    fn release_early(&mut self, tid: i32, on_event: &mut impl FnMut(&[Task], TraceEvent)) {
+        if let Some(report) = self.early.remove(&tid) {
+            // A first stop is no system call: nothing of it can fail.
+            let _ = self.handle(tid, report, None, on_event);
         }
+    }
+
+    /// `index` ended; if inside a call, the kernel will not say what the call made.
+    fn abandon(&mut self, index: usize, tid: i32, on_event: &mut impl FnMut(&[Task], TraceEvent)) {
+        match self.pending.remove(&tid) {
+            Some(pending) if !pending.reported => self.abandoned.push((index, pending.request)),
+            _ => {}
+        }
+        self.adopt_abandoned(on_event);
+    }
+
+    /// Once no call is under way that could announce the tasks that wait, they belong to makers that
+    /// were killed inside their calls; the last one first. A killed maker may have made none.
+    fn adopt_abandoned(&mut self, on_event: &mut impl FnMut(&[Task], TraceEvent)) {
+        if self.early.is_empty() || self.pending.values().any(|pending| !pending.reported) {
+            return;
+        }
+        let early: Vec<_> = self.early.keys().copied().collect();
+        for tid in early {
+            match self.abandoned.pop() {
+                Some((maker, request)) => {
+                    self.made(maker, tid, request, None, on_event);
+                }
+                None => self.unseen(0, tid, on_event),
+            }
+            self.release_early(tid, on_event);
+        }
+    }
+
+    /// A task is there, but its call was not seen.
+    fn unseen(&mut self, maker: usize, tid: i32, on_event: &mut impl FnMut(&[Task], TraceEvent)) {
+        let is_thread = thread_group(tid).is_some_and(|group| group != tid);
+        let index = self.add(tid, Some(maker), Origin::Unseen, is_thread);
+        on_event(&self.tasks, TraceEvent::Made(index));
     }
 
     /// After an exec the task has its group's pid, whichever thread it was.
-    fn exec(&mut self, tid: i32) {
-        if let Some(&index) = self.alive.get(&tid) {
-            self.tasks[index].programs.push(program(tid));
+    fn exec(&mut self, tid: i32, on_event: &mut impl FnMut(&[Task], TraceEvent)) {
+        let Some(&index) = self.alive.get(&tid) else {
+            return;
+        };
+        self.tasks[index].programs.push(program(tid));
+        self.abandon(index, tid, on_event);
+        let former = tracee::event_number(tid).unwrap_or(tid);
+        if former != tid
+            && let Some(thread) = self.alive.remove(&former)
+        {
+            self.tasks[thread].end = Some(End::Exec);
+            self.abandon(thread, former, on_event);
         }
-        self.pending.remove(&tid);
     }
 
-    /// The signal to deliver: not the stop with which every new tracee begins.
-    fn signal(&mut self, tid: i32, signal: i32) -> i32 {
-        if signal == libc::SIGSTOP {
-            if let Some(index) = self
-                .unstopped
-                .iter()
-                .position(|&unstopped| unstopped == tid)
-            {
-                self.unstopped.swap_remove(index);
-                return 0;
-            }
-            if !self.alive.contains_key(&tid) {
-                self.early.push(tid);
-                return 0;
-            }
+    /// Stops every task, so that it can be let run without a tracer.
+    fn detach_all(&mut self) {
+        self.detaching = true;
+        for &tid in self.alive.keys() {
+            tracee::interrupt(tid);
         }
-        let stops = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
-        if stops.contains(&signal) && tracee::is_group_stop(tid) {
-            return 0;
+        for tid in std::mem::take(&mut self.early).into_keys() {
+            tracee::detach(tid, 0);
         }
-        signal
+    }
+}
+
+/// Whether a call ended to be made again by the kernel, after a signal: `ERESTART*`.
+fn is_restart(value: i64) -> bool {
+    (-516..=-512).contains(&value)
+}
+
+/// What the kind of an event says of a request that could not be read.
+fn known_by_event(event: i32) -> (CloneFlags, u32) {
+    match event {
+        libc::PTRACE_EVENT_VFORK => (CloneFlags::VFORK, 0),
+        libc::PTRACE_EVENT_FORK => (CloneFlags::empty(), libc::SIGCHLD as u32),
+        _ => (CloneFlags::empty(), 0),
+    }
+}
+
+/// The thread group of a task.
+fn thread_group(tid: i32) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
+    line.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_needs_it() {
+        assert_eq!(quoted(b"--color=auto"), "--color=auto");
+        assert_eq!(quoted(b""), "''");
+        assert_eq!(quoted(b"a b"), "'a b'");
+        assert_eq!(quoted(b"it's"), "'it'\\''s'");
+        assert_eq!(quoted(b"a\nb"), "$'a\\nb'");
     }
 }

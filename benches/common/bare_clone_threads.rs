@@ -3,14 +3,16 @@
 //! One bare `clone` on a stack that was mapped before, without thread pointer; the thread's first
 //! and only act is `exit`; the joiner sleeps on the word that the kernel clears. No library that
 //! makes a kernel thread per spawn can be cheaper, except by not sleeping in the join.
+//!
+//! The benches and `lab bench` both include this file and `bare_clone.rs`.
 #![allow(unsafe_code, reason = "makes a thread by a bare system call")]
 
 use std::collections::VecDeque;
+use std::io;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::bare_clone::clone_and_exit;
-use super::contenders::Contender;
 
 /// Stacks that were used before, and those of running threads, oldest first.
 #[derive(Default)]
@@ -48,26 +50,31 @@ impl Prepared {
     }
 }
 
-impl Contender for BareClone {
-    fn name(&self) -> &'static str {
-        "floor"
-    }
-
-    /// The thread runs nothing: `work` must have nothing to do.
-    fn spawn(&mut self, _work: fn()) {
+impl BareClone {
+    /// Makes a thread that exits at once.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub(crate) fn spawn(&mut self) -> io::Result<()> {
         let prepared = self.idle.pop().unwrap_or_else(Prepared::new);
         prepared.word.store(1, Ordering::Relaxed);
-        // SAFETY: the stack is unused, the word lives for ever.
+        // SAFETY: the stack is unused, the word is never freed.
         let tid = unsafe { clone_and_exit(prepared.stack_top, prepared.word.as_ptr()) };
-        assert!(tid > 0, "clone: {tid}");
+        if tid < 0 {
+            prepared.word.store(0, Ordering::Relaxed);
+            self.idle.push(prepared);
+            return Err(io::Error::from_raw_os_error(-tid as i32));
+        }
         self.running.push_back(prepared);
+        Ok(())
     }
 
-    fn join(&mut self) {
+    /// Waits until the oldest thread has left its stack.
+    pub(crate) fn join(&mut self) {
         let prepared = self.running.pop_front().expect("a thread to join");
         while prepared.word.load(Ordering::Acquire) != 0 {
             // Not private: the kernel's own wake is a shared one.
-            // SAFETY: waits on a word that lives for ever.
+            // SAFETY: waits on a word that is never freed.
             unsafe {
                 libc::syscall(
                     libc::SYS_futex,

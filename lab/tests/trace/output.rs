@@ -1,0 +1,107 @@
+//! What is written, where, and with which exit status.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{LAB, story, trace, trace_with};
+
+#[test]
+fn the_columns_have_names_and_repeats_are_counted() {
+    let script = "for i in 1 2 3 4 5; do (exit 4); done";
+    let Some(output) = trace(&["sh", "-c", script]) else {
+        return;
+    };
+    let story = story(&output);
+    let header = story.lines().next().expect("a line");
+    assert!(
+        header.starts_with("maker") && header.ends_with("call took"),
+        "{story}"
+    );
+    assert!(story.contains("    x 4 more: "), "{story}");
+    assert!(story.contains(" x 5 fork; exit 4"), "{story}");
+    assert!(story.contains("0 threads and 5 processes made."), "{story}");
+}
+
+#[test]
+fn the_trace_can_go_to_a_file() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("trace.txt");
+    let name = file.to_str().expect("UTF-8");
+    let command = ["sh", "-c", "/bin/true; echo err >&2"];
+    let Some(output) = trace_with(&["-o", name], &command) else {
+        return;
+    };
+    assert_eq!(story(&output), "err\n", "stderr is the program's");
+    let written = std::fs::read_to_string(&file).expect("it was written");
+    assert!(written.contains("became /bin/true; exit 0"), "{written}");
+    assert!(!written.contains('\x1b'), "{written}");
+    let full = trace_with(&["-o", "/dev/full"], &command).expect("it traced before");
+    assert_eq!(full.status.code(), Some(1));
+    assert!(story(&full).contains("-o /dev/full: "), "{}", story(&full));
+}
+
+#[test]
+fn json_holds_what_the_tree_shows() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("trace.json");
+    let name = file.to_str().expect("UTF-8");
+    let command = ["sh", "-c", "/bin/echo 'a b' >&2; kill -9 $$"];
+    let Some(output) = trace_with(&["--json", "-o", name], &command) else {
+        return;
+    };
+    assert_eq!(output.status.code(), Some(128 + 9));
+    let text = std::fs::read_to_string(&file).expect("it was written");
+    let trace: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(trace["killed_by"], "SIGKILL");
+    assert_eq!(trace["threads"], 0);
+    assert_eq!(trace["processes"], 1);
+    assert_eq!(trace["calls_not_seen"], 0);
+    let tasks = trace["tasks"].as_array().expect("a list");
+    assert_eq!(tasks.len(), 2);
+    let child = &tasks[1];
+    assert_eq!(child["maker"], 0);
+    assert_eq!(child["kind"], "process");
+    assert_eq!(child["exit_status"], 0);
+    assert_eq!(child["exit_signal"], 17);
+    assert_eq!(child["programs"][1]["command_line"], "/bin/echo 'a b'");
+    assert!(child["took_us"].is_u64());
+    assert!(child["flags"].is_string());
+}
+
+#[test]
+fn what_cannot_be_run_has_the_status_that_a_shell_gives() {
+    for (program, status) in [
+        ("/no/such/program", 127),
+        ("no-such-program", 127),
+        ("/etc/passwd", 126),
+        ("/", 126),
+    ] {
+        let Some(output) = trace(&[program]) else {
+            return;
+        };
+        let story = story(&output);
+        assert_eq!(output.status.code(), Some(status), "{story}");
+        assert_eq!(story.lines().count(), 1, "{story}");
+        assert!(story.contains("cannot be run"), "{story}");
+    }
+}
+
+#[test]
+fn bad_input_gets_one_line_and_status_2() {
+    for arguments in [
+        &["trace"][..],
+        &["trace", "--"],
+        &["trace", "--fast", "sh"],
+        &["trace", "-o"],
+        &["trace", "-o", "/no/such/folder/file", "--", "true"],
+        &["trace", "--attach"],
+        &["trace", "--attach", "x"],
+        &["trace", "--attach", "0"],
+        &["trace", "--attach", "1", "--", "true"],
+        &["trace", "--json"],
+    ] {
+        let output = Command::new(LAB).args(arguments).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(story(&output).lines().count(), 1, "{}", story(&output));
+    }
+}
