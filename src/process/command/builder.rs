@@ -77,7 +77,10 @@ pub struct Command {
 
 /// See [`Command::parent_hook`].
 #[derive(Default)]
-pub(super) struct Hook(pub(super) Option<Box<dyn FnMut(i32) -> Result<(), Error> + Send + Sync>>);
+pub(super) struct Hook(pub(super) Option<Box<HookFn>>);
+
+/// A function of the parent that is called with the child's pid.
+type HookFn = dyn FnMut(i32) -> Result<(), Error> + Send + Sync;
 
 impl Command {
     /// A command for `program` without arguments, in the caller's environment and directory, with
