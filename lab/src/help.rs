@@ -1,6 +1,6 @@
 //! What each command is for, in the words of `lab help`.
 
-/// A command: its name, how it is called, one line, and the whole story.
+/// A command: its name, how it is called, a summary on one line, and the details.
 pub(crate) struct Help {
     pub(crate) name: &'static str,
     usage: &'static str,
@@ -16,7 +16,7 @@ pub(crate) const COMMANDS: &[Help] = &[
         summary: "every way to make a task, made for real: predicted beside observed",
         details: "\
 One row for each way to make a thread or a process. Each is made for real in this run, and tries
-to change what may be its maker's too; a watcher then looks at the maker through the kernel.
+to change what may be its maker's too; the lab then looks at the maker through the kernel.
 `predicted` follows from the flags alone, `observed` from what came of the changes.
 
   memory    the child writes into a buffer: does its maker read it there?
