@@ -171,7 +171,14 @@ impl TraceLog {
             let (tid, report) = match tracee::wait_event(|tid| name = comm(tid)) {
                 Ok(event) => event,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => return Ok(outcome),
+                // No tracee is left. A child that stopped before its maker's event was detached before
+                // it was known.
+                Err(_) => {
+                    for index in self.alive.drain().map(|(_, index)| index) {
+                        self.tasks[index].end.get_or_insert(End::Detached);
+                    }
+                    return Ok(outcome);
+                }
             };
             if report == Report::Exec
                 && tid == root
