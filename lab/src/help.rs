@@ -78,8 +78,9 @@ that could not be seen.
 
 While a command is traced, Ctrl-C and Ctrl-\\ are left to it; stopping and continuing work as
 without the lab. A seccomp filter stops the program at those four calls alone: each stops its caller twice
-and the new task once, other system calls do not stop. With --attach, and where filters are refused,
-every system call stops twice, which slows down a program that makes many.
+and the new task once, other system calls do not stop. A program of 5,000 threads took 0.4 s alone
+and 0.9 s under the lab, on two processors. With --attach, and where filters are refused, every
+system call stops twice, which slows down a program that makes many.
 
 The exit status is the program's, or 128 and the number of the signal that ended it; 127 for a
 command that is not there, 126 for one that cannot be run, 1 where tracing is not permitted, 0 after
