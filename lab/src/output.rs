@@ -1,5 +1,5 @@
-//! The lab's words on their way out: std's macros of these names, but for what happens where nobody
-//! can write them.
+//! Writes to standard output and standard error: std's macros of these names, which do not panic where
+//! a write fails.
 
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};
@@ -16,7 +16,7 @@ pub(crate) fn stdout(text: Arguments<'_>) {
     }
 }
 
-/// To standard error; where that fails, there is nobody to tell.
+/// To standard error; a failure to write there is ignored, as there is no place to report it.
 pub(crate) fn stderr(text: Arguments<'_>) {
     let _ = std::io::stderr().write_fmt(text);
 }

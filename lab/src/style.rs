@@ -37,9 +37,9 @@ pub(crate) enum Style {
     Shared,
     /// Each its own.
     Own,
-    /// As foretold.
+    /// As predicted.
     Good,
-    /// Not as foretold.
+    /// Not as predicted.
     Bad,
 }
 

@@ -51,7 +51,7 @@ impl RowResult {
         }
     }
 
-    /// Whether the row is not as it should be: something was foretold wrongly, or it could not be
+    /// Whether the row is not as it should be: something was predicted wrongly, or it could not be
     /// made though no right is missing.
     pub(super) fn is_wrong(&self) -> bool {
         match &self.outcome {

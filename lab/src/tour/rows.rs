@@ -1,4 +1,4 @@
-//! The rows of the tour: who makes tasks how.
+//! The rows of the tour: the ways to make a task.
 
 use rawthread::flags::{CloneFlags, Preset};
 

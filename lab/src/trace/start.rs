@@ -136,9 +136,19 @@ pub(super) fn attach(pid: i32) -> Result<Attached, StartError> {
     interrupt::detach_from(pid);
     tracee::interrupt(pid);
     let mut tids = BTreeSet::from([pid]);
+    seize_threads(pid, &mut tids)?;
+    Ok(Attached { pid, tids })
+}
+
+/// Attaches to the threads of a process that are not among `tids`, adds them, and returns them.
+///
+/// # Errors
+/// There is no list of threads.
+pub(super) fn seize_threads(pid: i32, tids: &mut BTreeSet<i32>) -> Result<Vec<i32>, StartError> {
+    let mut found = Vec::new();
     // Threads may make threads meanwhile: until a list holds nothing new.
     loop {
-        let mut found = false;
+        let before = found.len();
         let list = fs::read_dir(format!("/proc/{pid}/task"))
             .map_err(|error| StartError::Other(error.to_string()))?;
         for entry in list.flatten() {
@@ -149,11 +159,11 @@ pub(super) fn attach(pid: i32) -> Result<Attached, StartError> {
             if !tids.contains(&tid) && tracee::seize(tid, false).is_ok() {
                 tracee::interrupt(tid);
                 tids.insert(tid);
-                found = true;
+                found.push(tid);
             }
         }
-        if !found {
-            return Ok(Attached { pid, tids });
+        if found.len() == before {
+            return Ok(found);
         }
     }
 }

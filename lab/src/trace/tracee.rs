@@ -8,7 +8,7 @@ use rawthread::flags::CloneFlags;
 use super::machine;
 use super::task::CloneRequest;
 
-/// Where a system call stands.
+/// What a stop inside a system call means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SyscallStop {
     /// It begins, and would make a task.
@@ -133,11 +133,11 @@ const SECCOMP: u8 = 3;
 /// The call that a task is stopped at; `None` if the task was killed meanwhile.
 ///
 /// # Errors
-/// The kernel cannot tell (before Linux 5.3).
+/// The kernel does not describe system calls (before Linux 5.3).
 pub(super) fn call_of(tid: i32) -> io::Result<Option<SyscallStop>> {
     let mut info = SyscallInfo::default();
     let size = size_of::<SyscallInfo>();
-    // SAFETY: the kernel writes at most as many bytes as it is told.
+    // SAFETY: the kernel writes at most `size` bytes.
     let asked = unsafe { libc::ptrace(PTRACE_GET_SYSCALL_INFO, tid, size, &raw mut info) };
     match check(asked) {
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),

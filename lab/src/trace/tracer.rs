@@ -1,6 +1,6 @@
 //! Follows a program and everything it makes, to the end.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rawthread::flags::CloneFlags;
 
 use super::interrupt;
-use super::start::{Attached, Started};
+use super::start::{self, Attached, Started};
 use super::task::{CloneRequest, End, Origin, Program, Refusal, Task};
 use super::tracee::{self, Report, SyscallStop, Until};
 
@@ -38,6 +38,8 @@ pub(super) struct TraceLog {
     pending: HashMap<i32, Pending>,
     /// Makers that ended inside their calls, before the event, with what they asked for.
     abandoned: Vec<(usize, CloneRequest)>,
+    /// Threads that the lab attached to and that have not stopped yet.
+    attaching: BTreeSet<i32>,
     /// Where tasks without a call under way stop next.
     until: Until,
     detaching: bool,
@@ -89,7 +91,7 @@ impl TraceLog {
     /// Follows a command that was started, until the last of its tasks has ended.
     ///
     /// # Errors
-    /// The kernel cannot tell system calls (before Linux 5.3).
+    /// The kernel does not describe system calls (before Linux 5.3).
     pub(super) fn follow_command(
         started: &mut Started,
         on_event: impl FnMut(&[Task], TraceEvent),
@@ -103,7 +105,7 @@ impl TraceLog {
     /// Follows a process that ran before, until its tasks have ended or the lab is interrupted.
     ///
     /// # Errors
-    /// The kernel cannot tell system calls (before Linux 5.3).
+    /// The kernel does not describe system calls (before Linux 5.3).
     pub(super) fn follow_attached(
         attached: &Attached,
         on_event: impl FnMut(&[Task], TraceEvent),
@@ -114,6 +116,7 @@ impl TraceLog {
         for &tid in attached.tids.iter().filter(|&&tid| tid != attached.pid) {
             log.add(tid, Some(leader), Origin::Attached, true);
         }
+        log.attaching.clone_from(&attached.tids);
         let outcome = log.run(attached.pid, None, on_event)?;
         Ok((log, outcome))
     }
@@ -126,6 +129,7 @@ impl TraceLog {
             early: HashMap::new(),
             pending: HashMap::new(),
             abandoned: Vec::new(),
+            attaching: BTreeSet::new(),
             until,
             detaching: false,
         }
@@ -167,7 +171,14 @@ impl TraceLog {
             let (tid, report) = match tracee::wait_event(|tid| name = comm(tid)) {
                 Ok(event) => event,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => return Ok(outcome),
+                // No tracee is left. A child that stopped before its maker's event was detached before
+                // it was known.
+                Err(_) => {
+                    for index in self.alive.drain().map(|(_, index)| index) {
+                        self.tasks[index].end.get_or_insert(End::Detached);
+                    }
+                    return Ok(outcome);
+                }
             };
             if report == Report::Exec
                 && tid == root
@@ -188,6 +199,9 @@ impl TraceLog {
                 continue;
             }
             self.handle(tid, report, name, &mut on_event)?;
+            if self.attaching.remove(&tid) && self.attaching.is_empty() {
+                self.attach_to_late(root);
+            }
         }
     }
 
@@ -382,6 +396,19 @@ impl TraceLog {
         }
     }
 
+    /// Attaches to threads whose makers were inside the call when the lab attached to them: such a
+    /// thread is not traced, and there was no later list to find it in.
+    fn attach_to_late(&mut self, pid: i32) {
+        let mut tids: BTreeSet<i32> = self.alive.keys().copied().collect();
+        let Ok(late) = start::seize_threads(pid, &mut tids) else {
+            return;
+        };
+        let leader = self.alive.get(&pid).copied();
+        for tid in late {
+            self.add(tid, leader, Origin::Attached, true);
+        }
+    }
+
     /// A task is there, but its call was not seen.
     fn unseen(&mut self, maker: usize, tid: i32, on_event: &mut impl FnMut(&[Task], TraceEvent)) {
         let is_thread = thread_group(tid).is_some_and(|group| group != tid);
@@ -405,7 +432,7 @@ impl TraceLog {
         }
     }
 
-    /// Stops every task, so that it can be let run without a tracer.
+    /// Interrupts every task: the tracer can detach only from a stopped one.
     fn detach_all(&mut self) {
         self.detaching = true;
         for &tid in self.alive.keys() {

@@ -131,8 +131,8 @@ impl<'a> Forest<'a> {
 
     fn draw(&self, styler: Styler) -> String {
         let mut text = String::new();
-        // What is still to be drawn, the next last: the task, how many equal ones, its joint, and
-        // what stands before its children.
+        // What is still to be drawn, the next last: the task, the equal ones, the text before it,
+        // the text before its children, and the depth.
         let mut stack: Vec<(usize, &[usize], String, String, usize)> = Vec::new();
         if !self.tasks.is_empty() {
             stack.push((0, &[], String::new(), String::new(), 0));
@@ -175,7 +175,7 @@ impl<'a> Forest<'a> {
     }
 }
 
-/// What is told of a task beside its number.
+/// A task's line, after its number.
 fn label(task: &Task) -> String {
     let mut text = classify::origin(task);
     if !task.traced {

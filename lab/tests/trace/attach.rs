@@ -118,13 +118,16 @@ fn what_an_attached_process_makes_is_seen() {
     }
     drop(server.stdin.take());
     let status = lab.wait().expect("it ends");
-    let story = rest(lab);
-    assert_eq!(server.wait().expect("it ends").code(), Some(9), "{story}");
-    assert_eq!(status.code(), Some(9), "{story}");
-    assert!(story.contains("was there before: "), "{story}");
-    assert!(story.contains("3 threads and 3 processes made."), "{story}");
-    assert!(story.contains("fork; exit 4"), "{story}");
-    assert!(!story.contains("not seen"), "{story}");
+    let report = rest(lab);
+    assert_eq!(server.wait().expect("it ends").code(), Some(9), "{report}");
+    assert_eq!(status.code(), Some(9), "{report}");
+    assert!(report.contains("was there before: "), "{report}");
+    assert!(
+        report.contains("3 threads and 3 processes made."),
+        "{report}"
+    );
+    assert!(report.contains("fork; exit 4"), "{report}");
+    assert!(!report.contains("not seen"), "{report}");
 }
 
 #[test]
@@ -140,10 +143,10 @@ fn interrupted_the_lab_detaches_and_the_process_goes_on() {
     // SAFETY: sends a signal to a child.
     assert_eq!(unsafe { libc::kill(lab.id() as i32, libc::SIGINT) }, 0);
     let status = lab.wait().expect("it ends");
-    let story = rest(lab);
-    assert_eq!(status.code(), Some(0), "{story}");
-    assert!(story.contains("; still running"), "{story}");
-    assert!(story.contains("1 thread and 1 process made."), "{story}");
+    let report = rest(lab);
+    assert_eq!(status.code(), Some(0), "{report}");
+    assert!(report.contains("; still running"), "{report}");
+    assert!(report.contains("1 thread and 1 process made."), "{report}");
     feed(&mut server);
     expect_line(&mut output, "done\n");
     drop(server.stdin.take());

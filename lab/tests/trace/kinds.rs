@@ -3,24 +3,24 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{LAB, story, trace, trace_c, tree};
+use crate::support::{LAB, report, trace, trace_c, tree};
 
 #[test]
 fn a_shell_makes_a_child_that_becomes_a_program() {
     let Some(output) = trace(&["sh", "-c", "/bin/true; echo hello; exit 3"]) else {
         return;
     };
-    let story = story(&output);
-    assert_eq!(output.status.code(), Some(3), "{story}");
+    let report = report(&output);
+    assert_eq!(output.status.code(), Some(3), "{report}");
     assert_eq!(output.stdout, b"hello\n", "the program's output is its own");
-    let tree = tree(&story);
+    let tree = tree(&report);
     assert!(
         tree[0].contains("the command: sh -c '/bin/true;"),
-        "{story}"
+        "{report}"
     );
-    assert!(tree[1].starts_with("└─ process"), "{story}");
-    assert!(tree[1].ends_with("became /bin/true; exit 0"), "{story}");
-    assert!(story.contains("0 threads and 1 process made"), "{story}");
+    assert!(tree[1].starts_with("└─ process"), "{report}");
+    assert!(tree[1].ends_with("became /bin/true; exit 0"), "{report}");
+    assert!(report.contains("0 threads and 1 process made"), "{report}");
 }
 
 /// The tour makes a task of every kind: the tracer must tell them apart from outside.
@@ -29,21 +29,21 @@ fn every_kind_of_task_is_recognised() {
     let Some(output) = trace(&[LAB, "tour"]) else {
         return;
     };
-    let story = story(&output);
-    assert!(output.status.success(), "{story}");
-    let told = |kind: &str, class: &str| {
-        let found = story.lines().any(|line| {
+    let report = report(&output);
+    assert!(output.status.success(), "{report}");
+    let expect = |kind: &str, class: &str| {
+        let found = report.lines().any(|line| {
             line.contains(&format!(" {kind} ")) && line.contains(&format!(", {class}"))
         });
-        assert!(found, "{kind} by {class}: {story}");
+        assert!(found, "{kind} by {class}: {report}");
     };
-    told("process", "fork");
-    told("process", "clone vm");
-    told("process", "Go exec.Command");
-    told("process", "LinuxThreads (1996)");
-    told("thread", "pthread_create (NPTL)");
-    told("thread", "Go runtime thread");
-    assert!(story.contains("VM|FS|FILES|SIGHAND, SIGUSR2"), "{story}");
+    expect("process", "fork");
+    expect("process", "clone vm");
+    expect("process", "Go exec.Command");
+    expect("process", "LinuxThreads (1996)");
+    expect("thread", "pthread_create (NPTL)");
+    expect("thread", "Go runtime thread");
+    assert!(report.contains("VM|FS|FILES|SIGHAND, SIGUSR2"), "{report}");
 }
 
 /// Without libc, so that any gcc for x86 builds it: a fork, and a clone that shares memory.
@@ -82,15 +82,18 @@ fn calls_of_a_bare_32_bit_program_are_decoded() {
     let Some(output) = trace_c("bare_32", &flags, BARE_32, &[]) else {
         return;
     };
-    let story = story(&output);
+    let report = report(&output);
     if output.status.code() == Some(126) {
-        return println!("SKIP: the kernel runs no 32-bit programs: {story}");
+        return println!("SKIP: the kernel runs no 32-bit programs: {report}");
     }
-    assert_eq!(output.status.code(), Some(9), "{story}");
-    assert!(story.contains("fork (i386)"), "{story}");
-    assert!(story.contains("clone (i386)"), "{story}");
-    assert!(story.contains("clone vm"), "{story}");
-    assert!(story.contains("0 threads and 2 processes made."), "{story}");
+    assert_eq!(output.status.code(), Some(9), "{report}");
+    assert!(report.contains("fork (i386)"), "{report}");
+    assert!(report.contains("clone (i386)"), "{report}");
+    assert!(report.contains("clone vm"), "{report}");
+    assert!(
+        report.contains("0 threads and 2 processes made."),
+        "{report}"
+    );
 }
 
 #[test]
@@ -101,11 +104,14 @@ fn calls_of_a_32_bit_program_of_glibc_are_decoded() {
     let Some(output) = trace_c("makers_32", &["-m32", "-pthread"], MAKERS, &[]) else {
         return;
     };
-    let story = story(&output);
-    assert_eq!(output.status.code(), Some(0), "{story}");
-    makers_are_named(&story);
-    assert!(story.contains(" (i386)"), "{story}");
-    assert!(story.contains("1 thread and 3 processes made."), "{story}");
+    let report = report(&output);
+    assert_eq!(output.status.code(), Some(0), "{report}");
+    makers_are_named(&report);
+    assert!(report.contains(" (i386)"), "{report}");
+    assert!(
+        report.contains("1 thread and 3 processes made."),
+        "{report}"
+    );
 }
 
 /// fork, vfork, posix_spawn and pthread_create of the C library.
@@ -134,8 +140,8 @@ int main(void) {
 }
 "#;
 
-fn makers_are_named(story: &str) {
-    let tree = tree(story);
+fn makers_are_named(report: &str) {
+    let tree = tree(report);
     assert_eq!(tree[0].matches("the command").count(), 1);
     let vfork = if std::env::consts::ARCH == "x86_64" {
         "vfork; exit 6"
@@ -150,7 +156,7 @@ fn makers_are_named(story: &str) {
     ] {
         assert!(
             tree.iter().any(|line| line.ends_with(wanted)),
-            "{wanted}: {story}"
+            "{wanted}: {report}"
         );
     }
 }
@@ -158,10 +164,13 @@ fn makers_are_named(story: &str) {
 #[test]
 fn what_the_c_library_makes_is_named() {
     if let Some(output) = trace_c("makers", &["-pthread"], MAKERS, &[]) {
-        let story = story(&output);
-        assert_eq!(output.status.code(), Some(0), "{story}");
-        makers_are_named(&story);
-        assert!(story.contains("1 thread and 3 processes made."), "{story}");
+        let report = report(&output);
+        assert_eq!(output.status.code(), Some(0), "{report}");
+        makers_are_named(&report);
+        assert!(
+            report.contains("1 thread and 3 processes made."),
+            "{report}"
+        );
     }
 }
 
@@ -207,18 +216,18 @@ fn what_go_makes_is_named() {
     let Some(output) = trace(&[program.to_str().expect("UTF-8")]) else {
         return;
     };
-    let story = story(&output);
-    assert!(output.status.success(), "{story}");
-    let tree = tree(&story);
+    let report = report(&output);
+    assert!(output.status.success(), "{report}");
+    let tree = tree(&report);
     for line in tree.iter().filter(|line| line.contains("─ thread")) {
-        assert!(line.contains("Go runtime thread"), "{line}: {story}");
+        assert!(line.contains("Go runtime thread"), "{line}: {report}");
     }
     let command = tree.iter().find(|line| line.contains("became /bin/true"));
     assert!(
         command.expect("it is there").contains("Go exec.Command"),
-        "{story}"
+        "{report}"
     );
-    assert!(!story.contains("NPTL"), "{story}");
+    assert!(!report.contains("NPTL"), "{report}");
 }
 
 #[test]
@@ -226,10 +235,10 @@ fn a_refused_clone_is_shown_with_its_errno() {
     let Some(output) = trace(&[LAB, "probe", "sighand"]) else {
         return;
     };
-    let story = story(&output);
-    assert!(output.status.success(), "{story}");
-    assert!(story.contains("Invalid argument"), "{story}");
-    assert!(story.contains("refused"), "{story}");
+    let report = report(&output);
+    assert!(output.status.success(), "{report}");
+    assert!(report.contains("Invalid argument"), "{report}");
+    assert!(report.contains("refused"), "{report}");
 }
 
 /// clone3 with a bad address, and a fork that asks not to be traced.
@@ -254,14 +263,17 @@ fn what_cannot_be_seen_is_said() {
     let Some(output) = trace_c("hidden", &[], HIDDEN, &[]) else {
         return;
     };
-    let story = story(&output);
-    assert_eq!(output.status.code(), Some(0), "{story}");
-    assert!(story.contains("Bad address"), "{story}");
-    assert!(story.contains("the arguments could not be read"), "{story}");
-    assert!(story.contains("fork, not traced"), "{story}");
+    let report = report(&output);
+    assert_eq!(output.status.code(), Some(0), "{report}");
+    assert!(report.contains("Bad address"), "{report}");
     assert!(
-        story.contains("1 task was made with CLONE_UNTRACED"),
-        "{story}"
+        report.contains("the arguments could not be read"),
+        "{report}"
+    );
+    assert!(report.contains("fork, not traced"), "{report}");
+    assert!(
+        report.contains("1 task was made with CLONE_UNTRACED"),
+        "{report}"
     );
 }
 
@@ -286,8 +298,8 @@ int main(void) {
 }
 "#;
     if let Some(output) = trace_c("own_filter", &[], SOURCE, &[]) {
-        let story = story(&output);
-        assert_eq!(output.status.code(), Some(0), "{story}");
-        assert!(story.contains("fork; exit 3"), "{story}");
+        let report = report(&output);
+        assert_eq!(output.status.code(), Some(0), "{report}");
+        assert!(report.contains("fork; exit 3"), "{report}");
     }
 }

@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::thread;
 
-use crate::support::{c_program, story, trace, trace_c, trace_with, tree};
+use crate::support::{c_program, report, trace, trace_c, trace_with, tree};
 
 /// How many runs each test of races makes: more with `LAB_TRACE_RUNS`.
 fn runs() -> usize {
@@ -31,15 +31,15 @@ fn no_execution_is_lost_under_load() {
             let Some(output) = trace_with(&[], command) else {
                 return;
             };
-            let story = story(&output);
-            assert!(output.status.success(), "{story}");
+            let report = report(&output);
+            assert!(output.status.success(), "{report}");
             let became: Vec<_> = (1..=20)
                 .filter(|number| {
                     let wanted = format!("became /bin/echo {number}; exit 0");
-                    tree(&story).iter().any(|line| line.ends_with(&wanted))
+                    tree(&report).iter().any(|line| line.ends_with(&wanted))
                 })
                 .collect();
-            assert_eq!(became, (1..=20).collect::<Vec<_>>(), "{story}");
+            assert_eq!(became, (1..=20).collect::<Vec<_>>(), "{report}");
         }
     };
     thread::scope(|scope| {
@@ -87,10 +87,10 @@ fn tasks_that_die_between_event_and_question_are_no_error() {
         let Some(output) = trace(&[program]) else {
             return;
         };
-        let story = story(&output);
-        assert_eq!(output.status.code(), Some(5), "{story}");
-        assert!(!story.contains("ptrace failed"), "{story}");
-        assert!(story.contains("killed by SIGKILL"), "{story}");
+        let report = report(&output);
+        assert_eq!(output.status.code(), Some(5), "{report}");
+        assert!(!report.contains("ptrace failed"), "{report}");
+        assert!(report.contains("killed by SIGKILL"), "{report}");
     }
 }
 
@@ -119,21 +119,21 @@ fn ten_thousand_threads_at_once_are_counted_and_folded() {
     let Some(output) = trace_c("many", &["-pthread"], MANY, &["10000"]) else {
         return;
     };
-    let story = story(&output);
+    let report = report(&output);
     if output.status.code() == Some(77) {
         return println!("SKIP: the machine has no room for 10,000 threads");
     }
-    assert_eq!(output.status.code(), Some(0), "{story}");
+    assert_eq!(output.status.code(), Some(0), "{report}");
     assert!(
-        story.contains("10000 threads and 0 processes made."),
-        "{story}"
+        report.contains("10000 threads and 0 processes made."),
+        "{report}"
     );
     assert!(
-        story.contains(" x 10000 pthread_create (NPTL); exit 0"),
-        "{story}"
+        report.contains(" x 10000 pthread_create (NPTL); exit 0"),
+        "{report}"
     );
-    assert!(story.contains("    x 9999 more: "), "{story}");
-    assert!(story.lines().count() < 12, "{story}");
+    assert!(report.contains("    x 9999 more: "), "{report}");
+    assert!(report.lines().count() < 12, "{report}");
 }
 
 /// A thread executes a program: its process goes on with the process's number.
@@ -153,15 +153,15 @@ fn an_exec_by_a_thread_is_its_process_s() {
     let Some(output) = trace_c("exec_in_thread", &["-pthread"], EXEC_IN_THREAD, &[]) else {
         return;
     };
-    let story = story(&output);
-    assert_eq!(output.status.code(), Some(0), "{story}");
-    let tree = tree(&story);
+    let report = report(&output);
+    assert_eq!(output.status.code(), Some(0), "{report}");
+    let tree = tree(&report);
     assert!(
         tree[0].ends_with(", then true from thread; exit 0"),
-        "{story}"
+        "{report}"
     );
     assert!(
         tree[1].contains("went on as its process, by exec"),
-        "{story}"
+        "{report}"
     );
 }

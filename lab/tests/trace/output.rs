@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{LAB, story, trace, trace_with};
+use crate::support::{LAB, report, trace, trace_with};
 
 #[test]
 fn the_columns_have_names_and_repeats_are_counted() {
@@ -13,15 +13,18 @@ fn the_columns_have_names_and_repeats_are_counted() {
     let Some(output) = trace(&["sh", "-c", script]) else {
         return;
     };
-    let story = story(&output);
-    let header = story.lines().next().expect("a line");
+    let report = report(&output);
+    let header = report.lines().next().expect("a line");
     assert!(
         header.starts_with("maker") && header.ends_with("call took"),
-        "{story}"
+        "{report}"
     );
-    assert!(story.contains("    x 4 more: "), "{story}");
-    assert!(story.contains(" x 5 fork; exit 4"), "{story}");
-    assert!(story.contains("0 threads and 5 processes made."), "{story}");
+    assert!(report.contains("    x 4 more: "), "{report}");
+    assert!(report.contains(" x 5 fork; exit 4"), "{report}");
+    assert!(
+        report.contains("0 threads and 5 processes made."),
+        "{report}"
+    );
 }
 
 #[test]
@@ -32,13 +35,17 @@ fn the_trace_can_go_to_a_file() {
     let Some(output) = trace_with(&["-o", name], &command) else {
         return;
     };
-    assert_eq!(story(&output), "err\n", "stderr is the program's");
+    assert_eq!(report(&output), "err\n", "stderr is the program's");
     let written = std::fs::read_to_string(&file).expect("it was written");
     assert!(written.contains("became /bin/true; exit 0"), "{written}");
     assert!(!written.contains('\x1b'), "{written}");
     let full = trace_with(&["-o", "/dev/full"], &command).expect("it traced before");
     assert_eq!(full.status.code(), Some(1));
-    assert!(story(&full).contains("-o /dev/full: "), "{}", story(&full));
+    assert!(
+        report(&full).contains("-o /dev/full: "),
+        "{}",
+        report(&full)
+    );
 }
 
 #[test]
@@ -79,10 +86,10 @@ fn what_cannot_be_run_has_the_status_that_a_shell_gives() {
         let Some(output) = trace(&[program]) else {
             return;
         };
-        let story = story(&output);
-        assert_eq!(output.status.code(), Some(status), "{story}");
-        assert_eq!(story.lines().count(), 1, "{story}");
-        assert!(story.contains("cannot be run"), "{story}");
+        let report = report(&output);
+        assert_eq!(output.status.code(), Some(status), "{report}");
+        assert_eq!(report.lines().count(), 1, "{report}");
+        assert!(report.contains("cannot be run"), "{report}");
     }
 }
 
@@ -102,6 +109,6 @@ fn bad_input_gets_one_line_and_status_2() {
     ] {
         let output = Command::new(LAB).args(arguments).output().expect("it runs");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        assert_eq!(story(&output).lines().count(), 1, "{}", story(&output));
+        assert_eq!(report(&output).lines().count(), 1, "{}", report(&output));
     }
 }

@@ -7,13 +7,13 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use crate::support::{LAB, story, trace, trace_c};
+use crate::support::{LAB, report, trace, trace_c};
 
 #[test]
 fn the_end_of_the_command_is_the_end_of_the_trace() {
     if let Some(output) = trace(&["sh", "-c", "kill -TERM $$"]) {
-        assert_eq!(output.status.code(), Some(128 + 15), "{}", story(&output));
-        assert!(story(&output).contains("killed by SIGTERM"));
+        assert_eq!(output.status.code(), Some(128 + 15), "{}", report(&output));
+        assert!(report(&output).contains("killed by SIGTERM"));
     }
 }
 
@@ -158,9 +158,9 @@ int main(void) {
 #[test]
 fn sigstop_and_sigcont_work_as_without_the_lab() {
     if let Some(output) = trace_c("stopped", &["-pthread"], STOPPED, &[]) {
-        let story = story(&output);
-        assert_eq!(output.status.code(), Some(0), "{story}");
-        assert!(story.contains("killed by SIGKILL"), "{story}");
-        assert!(story.contains("1 thread and 1 process made."), "{story}");
+        let report = report(&output);
+        assert_eq!(output.status.code(), Some(0), "{report}");
+        assert!(report.contains("killed by SIGKILL"), "{report}");
+        assert!(report.contains("1 thread and 1 process made."), "{report}");
     }
 }

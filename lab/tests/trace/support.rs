@@ -19,21 +19,21 @@ pub(crate) fn trace_with(options: &[&str], command: &[&str]) -> Option<Output> {
         .args(command)
         .output()
         .expect("it runs");
-    if story(&output).contains("does not let the lab trace") {
-        println!("SKIP: {}", story(&output));
+    if report(&output).contains("does not let the lab trace") {
+        println!("SKIP: {}", report(&output));
         return None;
     }
     Some(output)
 }
 
 /// What the lab wrote.
-pub(crate) fn story(output: &Output) -> String {
+pub(crate) fn report(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// The lines of the tree at the end.
-pub(crate) fn tree(story: &str) -> Vec<&str> {
-    story
+pub(crate) fn tree(report: &str) -> Vec<&str> {
+    report
         .lines()
         .skip_while(|line| !line.contains("the command"))
         .collect()
