@@ -31,6 +31,13 @@ impl OwnedFd {
     }
 }
 
+#[cfg(feature = "std")]
+impl From<std::os::fd::OwnedFd> for OwnedFd {
+    fn from(fd: std::os::fd::OwnedFd) -> Self {
+        Self(std::os::fd::IntoRawFd::into_raw_fd(fd))
+    }
+}
+
 impl Drop for OwnedFd {
     fn drop(&mut self) {
         // SAFETY: this value owns the number.
