@@ -11,6 +11,8 @@
 #[cfg(feature = "alloc")]
 mod before_exec;
 mod builder;
+#[cfg(feature = "alloc")]
+mod capabilities;
 mod child;
 mod child_entry;
 mod child_stack;
@@ -21,6 +23,8 @@ mod fork;
 mod guarded_stack;
 #[cfg(feature = "alloc")]
 mod kernel_str;
+#[cfg(feature = "alloc")]
+mod landlock;
 mod namespaces;
 mod pipe;
 mod reaper;
@@ -34,12 +38,16 @@ mod waitid;
 #[cfg(feature = "alloc")]
 pub use before_exec::BeforeExec;
 pub use builder::Builder;
+#[cfg(feature = "alloc")]
+pub use capabilities::Capabilities;
 pub use child::Child;
 #[cfg(feature = "alloc")]
 pub use command::{Command, Output, Stdio};
 pub use fork::{Fork, fork};
 #[cfg(feature = "alloc")]
 pub use kernel_str::KernelStr;
+#[cfg(feature = "alloc")]
+pub use landlock::Landlock;
 pub use namespaces::Namespaces;
 pub use pipe::Pipe;
 #[cfg(feature = "alloc")]

@@ -69,6 +69,17 @@ impl Pipe {
         }
     }
 
+    /// As [`read_some`](Self::read_some), to the end of `text`, as much as its capacity holds.
+    #[cfg(feature = "alloc")]
+    pub(super) fn read_to_spare(&mut self, text: &mut alloc::vec::Vec<u8>) -> Result<usize, Error> {
+        loop {
+            match file::read_to_spare(self.0.as_raw(), text) {
+                Err(Errno::EINTR) => {}
+                other => return other.map_err(|errno| Error::from_operation(&READ, errno)),
+            }
+        }
+    }
+
     /// Writes what fits, waiting until something does.
     ///
     /// # Errors
@@ -140,5 +151,21 @@ impl std::io::Write for Pipe {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(feature = "std")]
+impl std::os::fd::AsFd for Pipe {
+    #[allow(unsafe_code, reason = "lends the descriptor")]
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        // SAFETY: the descriptor stays open as long as `self` is borrowed.
+        unsafe { std::os::fd::BorrowedFd::borrow_raw(self.raw_fd()) }
+    }
+}
+
+#[cfg(feature = "std")]
+impl std::os::fd::AsRawFd for Pipe {
+    fn as_raw_fd(&self) -> i32 {
+        self.raw_fd()
     }
 }

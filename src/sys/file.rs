@@ -31,6 +31,13 @@ impl OwnedFd {
     }
 }
 
+#[cfg(feature = "std")]
+impl From<std::os::fd::OwnedFd> for OwnedFd {
+    fn from(fd: std::os::fd::OwnedFd) -> Self {
+        Self(std::os::fd::IntoRawFd::into_raw_fd(fd))
+    }
+}
+
 impl Drop for OwnedFd {
     fn drop(&mut self) {
         // SAFETY: this value owns the number.
@@ -50,6 +57,25 @@ pub(crate) fn read(fd: i32, buffer: &mut [u8]) -> Result<usize, Errno> {
         )
     };
     Errno::check(returned)
+}
+
+/// Reads once to the end of `text`, as much as its capacity holds; returns how many bytes.
+#[cfg(feature = "alloc")]
+pub(crate) fn read_to_spare(fd: i32, text: &mut alloc::vec::Vec<u8>) -> Result<usize, Errno> {
+    let spare = text.spare_capacity_mut();
+    // SAFETY: the kernel writes at most that many bytes into memory of the vector's.
+    let returned = unsafe {
+        syscall3(
+            libc::SYS_read,
+            fd as usize,
+            spare.as_mut_ptr() as usize,
+            spare.len(),
+        )
+    };
+    let read = Errno::check(returned)?;
+    // SAFETY: the kernel has written that many bytes after the old ones.
+    unsafe { text.set_len(text.len() + read) };
+    Ok(read)
 }
 
 /// Writes once from `bytes`; returns how many were written.

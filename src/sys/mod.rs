@@ -6,6 +6,8 @@
 
 pub(crate) mod arch;
 pub(crate) mod clone;
+#[cfg(feature = "alloc")]
+pub(crate) mod confine;
 pub(crate) mod credentials;
 mod errno;
 pub(crate) mod file;
@@ -16,6 +18,8 @@ pub(crate) mod memory;
 #[cfg(feature = "alloc")]
 pub(crate) mod process;
 pub(crate) mod sched;
+#[cfg(feature = "alloc")]
+pub(crate) mod setup;
 pub(crate) mod signal;
 pub(crate) mod task;
 pub(crate) mod wait;

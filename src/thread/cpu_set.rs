@@ -130,7 +130,7 @@ impl CpuSet {
     }
 
     /// What `sched_setaffinity(2)` takes.
-    pub(super) fn words(&self) -> &[u64] {
+    pub(crate) fn words(&self) -> &[u64] {
         &self.words
     }
 }

@@ -55,7 +55,7 @@ pub enum Scheduling {
 }
 
 impl Scheduling {
-    pub(super) fn attributes(self) -> SchedAttr {
+    pub(crate) fn attributes(self) -> SchedAttr {
         // More nanoseconds than fit are more than the kernel takes: it says EINVAL.
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         const SCHED_DEADLINE: u32 = 6;

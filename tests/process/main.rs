@@ -7,6 +7,7 @@ mod child;
 mod command;
 #[path = "../common/mod.rs"]
 mod common;
+mod container;
 mod debug;
 mod environment;
 mod exhaustion;

@@ -294,7 +294,7 @@ impl Command {
         &mut self,
         hook: impl FnMut(i32) -> Result<(), Error> + Send + Sync + 'static,
     ) -> &mut Self {
-        self.hook.0 = Some(Box::new(hook));
+        self.hook = Some(Box::new(hook));
         self
     }
 }

@@ -72,15 +72,11 @@ pub struct Command {
     pub(super) settings: Settings,
     /// A string with a NUL in it was given.
     pub(super) has_nul: bool,
-    pub(super) hook: Hook,
+    pub(super) hook: Option<Box<Hook>>,
 }
 
 /// See [`Command::parent_hook`].
-#[derive(Default)]
-pub(super) struct Hook(pub(super) Option<Box<HookFn>>);
-
-/// A function of the parent that is called with the child's pid.
-type HookFn = dyn FnMut(i32) -> Result<(), Error> + Send + Sync;
+pub(super) type Hook = dyn FnMut(i32) -> Result<(), Error> + Send + Sync;
 
 impl Command {
     /// A command for `program` without arguments, in the caller's environment and directory, with
@@ -100,7 +96,7 @@ impl Command {
             descriptors: Descriptors::default(),
             settings: Settings::default(),
             has_nul: false,
-            hook: Hook::default(),
+            hook: None,
         };
         command.program = command.checked_cstring(&program);
         command.arguments.push(command.program.clone());

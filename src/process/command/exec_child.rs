@@ -15,7 +15,7 @@ use crate::error::{Error, Operation};
 use crate::process::before_exec::BeforeExec;
 use crate::process::start_pipe::StartPipeChild;
 use crate::sys::signal::{self, SigSet};
-use crate::sys::{Errno, process, task};
+use crate::sys::{Errno, confine, process, task};
 
 /// The exit code of a child that could not become the program: what shells say for "not found".
 /// The caller of `spawn` gets the error instead and never sees it.
@@ -235,7 +235,7 @@ fn prepare(plan: &ExecPlan<'_>) -> Result<(), Failed> {
     if let Some(fd) = plan.controlling_terminal {
         process::set_controlling_terminal(fd).map_err(at(&TERMINAL))?;
     }
-    for step in plan.before_exec {
+    for step in plan.before_exec.iter().filter(|step| !step.is_last()) {
         step.run()?;
     }
     if let Some(path) = plan.root {
@@ -260,6 +260,10 @@ fn prepare(plan: &ExecPlan<'_>) -> Result<(), Failed> {
             Err(errno) => return Err((&GROUPS, errno)),
         },
     }
+    let keeps = plan.before_exec.iter().any(BeforeExec::keeps_capabilities);
+    if keeps && plan.uid.is_some() {
+        confine::keep_capabilities().map_err(at(&UID))?;
+    }
     if let Some(gid) = plan.gid {
         process::set_gid(gid).map_err(at(&GID))?;
     }
@@ -277,6 +281,9 @@ fn prepare(plan: &ExecPlan<'_>) -> Result<(), Failed> {
     }
     if let Some(mask) = plan.mask {
         signal::set_mask(mask);
+    }
+    for step in plan.before_exec.iter().filter(|step| step.is_last()) {
+        step.run()?;
     }
     Ok(())
 }

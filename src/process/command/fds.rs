@@ -70,6 +70,11 @@ impl FdSetup {
         Ok(())
     }
 
+    /// Whether the child's descriptor of this number is connected.
+    pub(super) fn has_target(&self, number: i32) -> bool {
+        self.fd_mappings.iter().any(|mapping| mapping.to == number)
+    }
+
     fn add_child_end(&mut self, fd: OwnedFd) -> i32 {
         let number = fd.as_raw();
         self.child_ends.push(fd);

@@ -52,7 +52,7 @@ impl Child {
         let mut texts = [Vec::new(), Vec::new()];
         // The two pipes are read in turns: a child that waits for one to be emptied must not wait
         // for a reader of the other.
-        while pipes.iter().any(Option::is_some) {
+        while pipes.iter().flatten().count() == 2 {
             // ppoll skips entries whose descriptor is negative.
             let mut fds = [0, 1].map(|index: usize| libc::pollfd {
                 fd: pipes[index].as_ref().map_or(-1, Pipe::raw_fd),
@@ -73,6 +73,12 @@ impl Child {
                 }
             }
         }
+        // One is left, and needs no poll.
+        for (pipe, text) in pipes.iter_mut().zip(&mut texts) {
+            if let Some(pipe) = pipe {
+                while read_into(pipe, text)? {}
+            }
+        }
         let status = self.wait()?;
         let [stdout, stderr] = texts;
         Ok(Output {
@@ -85,10 +91,11 @@ impl Child {
 
 /// Reads once; `false` at the end.
 fn read_into(pipe: &mut Pipe, text: &mut Vec<u8>) -> Result<bool, Error> {
-    const CHUNK: usize = 16 * 1024;
-    let old = text.len();
-    text.resize(old + CHUNK, 0);
-    let read = pipe.read_some(&mut text[old..]);
-    text.truncate(old + *read.as_ref().unwrap_or(&0));
-    read.map(|len| len > 0)
+    /// What a pipe holds, unless its size was set.
+    const PIPE_SIZE: usize = 64 * 1024;
+    if text.capacity() - text.len() < PIPE_SIZE / 2 {
+        // At least doubles.
+        text.reserve(PIPE_SIZE);
+    }
+    pipe.read_to_spare(text).map(|len| len > 0)
 }

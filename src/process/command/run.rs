@@ -11,6 +11,7 @@ use super::output::Output;
 use super::spawn::{self, SpawnOptions};
 use super::stdio::{Source, Stdio};
 use crate::error::Error;
+use crate::process::before_exec::BeforeExec;
 use crate::process::child::Child;
 use crate::process::kernel_str::{NUL_IN_STRING, pointers};
 use crate::process::status::ExitStatus;
@@ -73,6 +74,17 @@ impl Command {
         }
         self.settings.check()?;
         let fds = self.connect(defaults)?;
+        let mut used = self
+            .settings
+            .before_exec
+            .iter()
+            .filter_map(BeforeExec::descriptor);
+        if used.any(|fd| fds.has_target(fd)) {
+            return Err(Error::invalid_input(
+                "a descriptor of the child takes the number that its Landlock rules have",
+                "Connect another number, or make the rules first.",
+            ));
+        }
         let environment = self.environment.build()?;
         let search_paths = environment::search_paths(&self.program, &environment)?;
         let paths = pointers(&search_paths);
@@ -114,7 +126,7 @@ impl Command {
             cgroup: settings.cgroup,
             drop_groups: settings.must_drop_groups_before(),
         };
-        let hook = self.hook.0.as_deref_mut();
+        let hook = self.hook.as_deref_mut();
         let mut child = spawn::spawn(&mut plan, &options, hook)?;
         [child.stdin, child.stdout, child.stderr] = fds.parent_ends;
         Ok(child)

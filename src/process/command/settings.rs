@@ -78,6 +78,12 @@ impl Settings {
                 "Give an id, or leave it unset to keep the caller's.",
             ));
         }
+        if !self.before_exec.iter().all(BeforeExec::is_valid) {
+            return Err(Error::invalid_input(
+                "a seccomp filter whose length is no multiple of 8",
+                "Give the bytes of whole instructions, struct sock_filter.",
+            ));
+        }
         self.maps.check(self.namespaces.flags())
     }
 

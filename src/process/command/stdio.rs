@@ -104,11 +104,8 @@ impl From<Pipe> for Stdio {
 
 #[cfg(feature = "std")]
 impl From<std::os::fd::OwnedFd> for Stdio {
-    #[allow(unsafe_code, reason = "takes a descriptor over")]
     fn from(fd: std::os::fd::OwnedFd) -> Self {
-        let number = std::os::fd::IntoRawFd::into_raw_fd(fd);
-        // SAFETY: the number was owned by `fd`, which gave it up.
-        Self(Source::Owned(unsafe { OwnedFd::from_raw(number) }))
+        Self(Source::Owned(fd.into()))
     }
 }
 

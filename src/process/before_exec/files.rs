@@ -1,0 +1,158 @@
+//! Steps that change what a program finds in its file system and namespaces.
+
+use alloc::vec::Vec;
+
+use super::action::{Action, BeforeExec};
+use crate::process::kernel_str::{KernelStr, cstring};
+
+impl BeforeExec {
+    /// Sets the host name of the UTS namespace: `sethostname(2)`.
+    ///
+    /// ```
+    /// let step = rawthread::process::BeforeExec::host_name("inside");
+    /// # let _ = step;
+    /// ```
+    #[must_use]
+    pub fn host_name(name: impl KernelStr) -> Self {
+        Self(cstring(&name).map_or(Action::HasNul, Action::HostName))
+    }
+
+    /// `mount(2)`, with `libc::MS_*` as flags; an empty `source`, `kind` or `data` is left out.
+    ///
+    /// ```
+    /// use rawthread::process::BeforeExec;
+    /// // What a container starts with: its mounts do not spread to the host, and its own /proc.
+    /// let apart = BeforeExec::mount("", "/", "", libc::MS_REC | libc::MS_PRIVATE, "");
+    /// let proc = BeforeExec::mount("proc", "/proc", "proc", 0, "");
+    /// # let _ = (apart, proc);
+    /// ```
+    #[must_use]
+    pub fn mount(
+        source: impl KernelStr,
+        target: impl KernelStr,
+        kind: impl KernelStr,
+        flags: u64,
+        data: impl KernelStr,
+    ) -> Self {
+        let optional = |given: &dyn KernelStr| match cstring(given) {
+            Some(text) if text.is_empty() => Some(None),
+            other => other.map(Some),
+        };
+        let mount = || {
+            Some(Action::Mount {
+                source: optional(&source)?,
+                target: cstring(&target)?,
+                kind: optional(&kind)?,
+                flags,
+                data: optional(&data)?,
+            })
+        };
+        Self(mount().unwrap_or(Action::HasNul))
+    }
+
+    /// Unmounts what is mounted at `target`: `umount2(2)`, with `libc::MNT_*` as flags.
+    ///
+    /// ```
+    /// let step = rawthread::process::BeforeExec::unmount("/mnt", libc::MNT_DETACH);
+    /// # let _ = step;
+    /// ```
+    #[must_use]
+    pub fn unmount(target: impl KernelStr, flags: i32) -> Self {
+        Self(cstring(&target).map_or(Action::HasNul, |target| Action::Unmount(target, flags)))
+    }
+
+    /// Makes the mount at `new_root` the root of the mount namespace, and unmounts the old root with all
+    /// below it: `pivot_root(2)`. Unlike [`chroot`](crate::process::Command::chroot) it leaves no way out.
+    ///
+    /// ```
+    /// use rawthread::process::BeforeExec;
+    ///
+    /// let bind = libc::MS_BIND | libc::MS_REC;
+    /// let steps = [
+    ///     // Or the new mounts would show outside.
+    ///     BeforeExec::mount("", "/", "", libc::MS_REC | libc::MS_PRIVATE, ""),
+    ///     // A directory becomes a mount point by being bound to itself.
+    ///     BeforeExec::mount("/srv/root", "/srv/root", "", bind, ""),
+    ///     BeforeExec::pivot_root("/srv/root"),
+    /// ];
+    /// # let _ = steps;
+    /// ```
+    #[must_use]
+    pub fn pivot_root(new_root: impl KernelStr) -> Self {
+        Self(cstring(&new_root).map_or(Action::HasNul, Action::PivotRoot))
+    }
+
+    /// Makes a directory: `mkdir(2)`.
+    ///
+    /// ```
+    /// let step = rawthread::process::BeforeExec::make_dir("/run/mine", 0o755);
+    /// # let _ = step;
+    /// ```
+    #[must_use]
+    pub fn make_dir(path: impl KernelStr, mode: u32) -> Self {
+        Self(cstring(&path).map_or(Action::HasNul, |path| Action::MakeDir(path, mode)))
+    }
+
+    /// Makes `path` a symbolic link to `target`: `symlink(2)`.
+    ///
+    /// ```
+    /// let step = rawthread::process::BeforeExec::symlink("/proc/self/fd", "/dev/fd");
+    /// # let _ = step;
+    /// ```
+    #[must_use]
+    pub fn symlink(target: impl KernelStr, path: impl KernelStr) -> Self {
+        let link = || Some(Action::Symlink(cstring(&target)?, cstring(&path)?));
+        Self(link().unwrap_or(Action::HasNul))
+    }
+
+    /// Writes `bytes` to an existing file, such as one of `/proc` or of a control group; with a `mode`,
+    /// to a new one.
+    ///
+    /// ```
+    /// # use rawthread::process::{BeforeExec, Command};
+    /// let output = Command::new("cat")
+    ///     .arg("/proc/self/comm")
+    ///     .before_exec(BeforeExec::write_file("/proc/self/comm", b"before", None))
+    ///     .output()?;
+    /// assert_eq!(output.stdout, b"cat\n"); // execve sets it again
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    #[must_use]
+    pub fn write_file(path: impl KernelStr, bytes: impl AsRef<[u8]>, mode: Option<u32>) -> Self {
+        let bytes = Vec::from(bytes.as_ref());
+        Self(cstring(&path).map_or(Action::HasNul, |path| Action::WriteFile(path, bytes, mode)))
+    }
+
+    /// Sets the loopback device of the network namespace up: in a new one it is down.
+    ///
+    /// ```
+    /// let step = rawthread::process::BeforeExec::loopback_up();
+    /// # let _ = step;
+    /// ```
+    #[must_use]
+    pub fn loopback_up() -> Self {
+        Self(Action::LoopbackUp)
+    }
+
+    /// Joins namespaces of another process: those `kinds` that `fd` has, a pidfd (Linux 5.8) or an open
+    /// file of `/proc/PID/ns`: `setns(2)`. A pid namespace is joined by the program's children, a user
+    /// namespace by none that shares memory: a command's child does. Feature `std`.
+    ///
+    /// ```
+    /// # use rawthread::process::{BeforeExec, Command, Namespaces};
+    /// let own = std::fs::File::open("/proc/self/ns/uts").unwrap();
+    /// let step = BeforeExec::join_namespaces(own, Namespaces::UTS);
+    /// if let Err(error) = Command::new("true").before_exec(step).status() {
+    ///     assert_eq!(error.operation(), Some("setns")); // not root
+    /// }
+    /// ```
+    #[cfg(feature = "std")]
+    #[must_use]
+    pub fn join_namespaces(
+        fd: impl Into<std::os::fd::OwnedFd>,
+        kinds: crate::process::namespaces::Namespaces,
+    ) -> Self {
+        let fd = crate::sys::file::OwnedFd::from(fd.into());
+        Self(Action::JoinNamespaces(alloc::sync::Arc::new(fd), kinds))
+    }
+}

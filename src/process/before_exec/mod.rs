@@ -1,0 +1,14 @@
+//! What a child can do to itself before it becomes another program, or runs its closure.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `mod.rs` | [`BeforeExec`] |
+//! | `action.rs` | the steps as data, and taking them in the child |
+//! | `files.rs`, `attributes.rs`, `rights.rs` | the constructors, by subject |
+
+mod action;
+mod attributes;
+mod files;
+mod rights;
+
+pub use action::BeforeExec;

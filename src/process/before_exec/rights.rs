@@ -1,0 +1,100 @@
+//! Steps that give up rights.
+//!
+//! What confines the program itself is taken last, after all other steps and the change of ids.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::action::{Action, BeforeExec};
+use crate::process::capabilities::Capabilities;
+use crate::process::landlock::Landlock;
+
+impl BeforeExec {
+    /// Gives up, for good and for all descendants, gaining privileges by executing a file:
+    /// `PR_SET_NO_NEW_PRIVS(2const)`.
+    ///
+    /// ```
+    /// # use rawthread::process::{BeforeExec, Command};
+    /// Command::new("true").before_exec(BeforeExec::no_new_privileges()).status()?;
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    #[must_use]
+    pub fn no_new_privileges() -> Self {
+        Self(Action::NoNewPrivileges)
+    }
+
+    /// Sets the securebits, `libc::SECBIT_*`: `PR_SET_SECUREBITS(2const)`.
+    ///
+    /// ```
+    /// // A program that root executes gets no capabilities by that.
+    /// let step = rawthread::process::BeforeExec::securebits(libc::SECBIT_NOROOT as u32);
+    /// # let _ = step;
+    /// ```
+    #[must_use]
+    pub fn securebits(bits: u32) -> Self {
+        Self(Action::SecureBits(bits))
+    }
+
+    /// Gives up all capabilities but `kept`, for good and for all descendants: the program has those of
+    /// `kept` that the child had, whatever its user id, and no program gets others. Needs `CAP_SETPCAP`,
+    /// which a child has in a user namespace of its own. Taken last.
+    ///
+    /// ```no_run
+    /// # use rawthread::process::{BeforeExec, Capabilities, Command};
+    /// // A web server that opens port 80 and may do nothing else of root's.
+    /// Command::new("server")
+    ///     .uid(33)
+    ///     .before_exec(BeforeExec::keep_capabilities(Capabilities::NET_BIND_SERVICE))
+    ///     .spawn()?;
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    #[must_use]
+    pub fn keep_capabilities(kept: Capabilities) -> Self {
+        Self(Action::KeepCapabilities(kept))
+    }
+
+    /// Binds the program and its descendants to Landlock rules. Needs
+    /// [`no_new_privileges`](Self::no_new_privileges) or `CAP_SYS_ADMIN`. Taken last.
+    ///
+    /// ```no_run
+    /// # use rawthread::process::{BeforeExec, Command, Landlock};
+    /// let mut rules = Landlock::new()?;
+    /// rules.allow_read("/usr")?.allow_all("/tmp")?;
+    /// Command::new("/usr/bin/editor")
+    ///     .before_exec(BeforeExec::no_new_privileges())
+    ///     .before_exec(BeforeExec::landlock(rules))
+    ///     .status()?;
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    #[must_use]
+    pub fn landlock(rules: Landlock) -> Self {
+        Self(Action::Landlock(Arc::new(rules)))
+    }
+
+    /// Installs a seccomp filter, `seccomp(2)`: the bytes of its `struct sock_filter`s, as libseccomp
+    /// exports and seccompiler compiles them. Needs [`no_new_privileges`](Self::no_new_privileges) or
+    /// `CAP_SYS_ADMIN`. Taken last: the filter must allow `execve`, and what steps given after it do.
+    ///
+    /// ```
+    /// # use rawthread::process::{BeforeExec, Command};
+    /// // One instruction: BPF_RET | BPF_K, SECCOMP_RET_ALLOW.
+    /// let allow_all = [0x06, 0, 0, 0, 0, 0, 0xff, 0x7f];
+    /// let status = Command::new("true")
+    ///     .before_exec(BeforeExec::no_new_privileges())
+    ///     .before_exec(BeforeExec::seccomp(allow_all))
+    ///     .status()?;
+    /// assert!(status.success());
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    #[must_use]
+    pub fn seccomp(filter: impl AsRef<[u8]>) -> Self {
+        let instructions = filter.as_ref().chunks_exact(8);
+        if !instructions.remainder().is_empty() {
+            return Self(Action::BadFilter);
+        }
+        let words: Vec<u64> = instructions
+            .filter_map(|one| one.try_into().ok().map(u64::from_ne_bytes))
+            .collect();
+        Self(Action::Seccomp(words))
+    }
+}
