@@ -2,7 +2,7 @@
 # Installs what tests can use beyond rustup and gcc, where that is possible. Tests that miss a tool
 # print a line that starts with SKIP and say which.
 set -euo pipefail
-wanted=(strace musl-tools)
+wanted=(strace musl-tools patchelf)
 missing=()
 for package in "${wanted[@]}"; do
     dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
