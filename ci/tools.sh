@@ -2,7 +2,7 @@
 # Installs what tests can use beyond rustup and gcc, where that is possible. Tests that miss a tool
 # print a line that starts with SKIP and say which.
 set -euo pipefail
-wanted=(strace musl-tools golang-go)
+wanted=(strace musl-tools golang-go patchelf)
 # 32-bit programs, for `lab trace`.
 [ "$(uname -m)" = x86_64 ] && wanted+=(gcc-multilib)
 missing=()
