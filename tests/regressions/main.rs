@@ -6,8 +6,10 @@
     reason = "libc calls that touch nothing but what stands beside them"
 )]
 
+#[macro_use]
 #[path = "../common/mod.rs"]
 mod common;
+mod attack_unload;
 mod counts;
 mod destructors;
 mod ending;

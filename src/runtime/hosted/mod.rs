@@ -18,7 +18,7 @@
 //! * [`libc_state`]: what of libc's own a program can see.
 //! * [`tls_images`]: what they are at first, so that no thread asks the loader at its end.
 //! * [`tls_snapshot`]: the same in static programs; [`unreported_tls`]: in libraries that came later.
-//! * [`stack_words`]: what libc tells of a thread's stack.
+//! * [`stack_words`]: what libc tells of a thread's stack; [`pin`]: a plugin stays loaded.
 //! * [`overflow`]: the report of a stack overflow; [`destroy`]: the end of a TCB.
 #![allow(unsafe_code, reason = "stands between the kernel and libc")]
 
@@ -30,6 +30,7 @@ pub(crate) mod libc_layout;
 mod libc_state;
 mod modules;
 pub(crate) mod overflow;
+mod pin;
 pub(crate) mod pthread_keys;
 mod stack_words;
 mod symbols;
