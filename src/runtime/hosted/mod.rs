@@ -12,7 +12,7 @@
 //!   how much of a slot they take.
 //! * [`exit`]: the way out, and in, that setuid and its family can live with.
 //! * [`fork`]: what a forked child makes its own of all this.
-//! * [`modules`]: asking for the loaded modules beside forks.
+//! * [`modules`]: asking for the loaded modules beside forks; [`loader_lock`]: and after one.
 //! * [`tls_reset`]: thread-locals fresh for the next thread; [`pthread_keys`]: pthread keys'
 //!   destructors.
 //! * [`libc_state`]: what of libc's own a program can see.
@@ -28,6 +28,7 @@ mod exit;
 pub(crate) mod fork;
 pub(crate) mod libc_layout;
 mod libc_state;
+mod loader_lock;
 mod modules;
 pub(crate) mod overflow;
 mod pin;

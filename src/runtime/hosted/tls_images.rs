@@ -37,7 +37,7 @@ use core::sync::atomic::{
     AtomicBool, AtomicIsize, AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence,
 };
 
-use super::{modules, symbols, thread_pointer, tls_reset, unreported_tls};
+use super::{loader_lock, modules, symbols, thread_pointer, tls_reset, unreported_tls};
 use crate::runtime::Slot;
 use crate::sys::{arch, memory};
 
@@ -129,6 +129,7 @@ pub(super) fn look_up() {
     };
     LOADER[0].store(address as usize, Ordering::Relaxed);
     LOADER[1].store(len as usize, Ordering::Relaxed);
+    loader_lock::find(address as usize..address as usize + len as usize);
 }
 
 /// Whether ending threads use what donors keep; else they ask the loader themselves.
