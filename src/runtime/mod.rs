@@ -184,10 +184,11 @@ pub(crate) trait Runtime {
     unsafe fn run_destructors(slot: Slot);
 
     /// Ends the process in libc's way if the calling thread is its last and libc would not see that.
+    /// `end_idle` tells threads to end that only wait for work.
     ///
     /// # Safety
     /// As `on_thread_start`; the destructors have run.
-    unsafe fn exit_if_last(_slot: Slot) {}
+    unsafe fn exit_if_last(_slot: Slot, _end_idle: fn()) {}
 
     /// Makes the TCB fit for its next thread. After it no code but this crate's last few
     /// instructions may run on the thread.

@@ -214,9 +214,9 @@ impl Runtime for Hosted {
         }
     }
 
-    unsafe fn exit_if_last(slot: Slot) {
+    unsafe fn exit_if_last(slot: Slot, end_idle: fn()) {
         // SAFETY: passed on.
-        unsafe { fork::exit_if_last(slot) };
+        unsafe { fork::exit_if_last(slot, end_idle) };
     }
 
     unsafe fn on_thread_exit(slot: Slot) {

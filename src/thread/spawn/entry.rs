@@ -100,7 +100,7 @@ unsafe fn run_thread(head: *mut PacketHeader) -> ! {
     // SAFETY: the closure has ended; the destructors have run before `leave`.
     unsafe {
         Rt::run_destructors(slot);
-        Rt::exit_if_last(slot);
+        Rt::exit_if_last(slot, crate::thread::pool::shutdown_idle);
         Rt::on_thread_exit(slot);
     }
     core::mem::forget(guard);
