@@ -122,10 +122,11 @@ pub(crate) trait Runtime {
     unsafe fn run_destructors(slot: SlotRef<Self::Tcb>);
 
     /// Ends the process in libc's way if the calling thread is its last and libc would not see that.
+    /// `end_idle` has threads exit that only wait for work.
     ///
     /// # Safety
     /// As `on_thread_start`; the destructors have run.
-    unsafe fn exit_if_last(_slot: SlotRef<Self::Tcb>) {}
+    unsafe fn exit_if_last(_slot: SlotRef<Self::Tcb>, _end_idle: fn()) {}
 
     /// Makes the TCB fit for its next thread. After it no code but this crate's last few
     /// instructions may run on the thread.

@@ -72,7 +72,7 @@ impl Region {
     ///
     /// # Safety
     /// That part must hold nothing of value.
-        pub(crate) unsafe fn discard_stack_below(&self, end: usize) {
+    pub(crate) unsafe fn discard_stack_below(&self, end: usize) {
         let (base, len) = self.stack();
         let below = end.saturating_sub(base as usize).min(len);
         let len = below & !(memory::page_size() - 1);

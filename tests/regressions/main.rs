@@ -6,8 +6,12 @@
     reason = "libc calls that touch nothing but what stands beside them"
 )]
 
+#[macro_use]
 #[path = "../common/mod.rs"]
 mod common;
+mod attack_idle_in_child;
+mod attack_loader_lock;
+mod attack_unload;
 mod counts;
 mod destructors;
 mod ending;

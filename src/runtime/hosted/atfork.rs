@@ -1,7 +1,7 @@
 //! The handlers that libc's `fork` calls.
 #![allow(unsafe_code, reason = "registers handlers with libc")]
 
-use super::{fork, modules, tls_images};
+use super::{fork, loader_lock, modules, tls_images};
 use crate::error::{Error, Operation};
 use crate::sys::Errno;
 
@@ -33,6 +33,7 @@ unsafe extern "C" fn in_parent() {
 
 unsafe extern "C" fn in_child() {
     modules::reset_in_child();
+    loader_lock::after_fork();
     tls_images::after_fork();
     fork::in_child();
 }

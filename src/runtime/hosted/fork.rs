@@ -174,31 +174,37 @@ fn own_slot() -> Option<Slot> {
 
 /// Ends the process as libc does when its last thread returns, by `exit(0)`, if the calling thread
 /// is the last of a process that it forked. libc would do so itself, but it believes the parked
-/// TCBs to be threads.
+/// TCBs to be threads. Threads that wait for tasks are none of the program's: `end_idle` ends them.
 ///
 /// Of such a process's other threads libc's count is wrong in the same way; the README names that
 /// limit.
 ///
 /// # Safety
 /// The calling thread runs on `slot`, and its destructors have run.
-pub(super) unsafe fn exit_if_last(slot: Slot) {
+pub(super) unsafe fn exit_if_last(slot: Slot, end_idle: fn()) {
     if FORKER.load(Ordering::Relaxed) != ptr::from_ref(slot).cast_mut().cast() {
         return;
     }
-    // A thread that was joined may leave the kernel's count a moment later.
-    for _ in 0..100 {
+    // A thread that was joined may leave the kernel's count a moment later, and one that did a task
+    // is idle a moment later.
+    for turn in 0..100 {
         if task::is_only_thread() {
             // SAFETY: the calling thread is the last one, and may call libc until it leaves.
             unsafe { libc::exit(0) }
         }
+        end_idle();
         let is_other = |other: &Slot| !ptr::eq(*other, slot) && CACHE.owns(other);
-        if CACHE
-            .iter()
-            .filter(is_other)
-            .any(|other| !other.has_exited())
+        if turn >= TURNS_BESIDE_OTHERS
+            && CACHE
+                .iter()
+                .filter(is_other)
+                .any(|other| !other.has_exited())
         {
             return;
         }
         sched::sleep_nanos(200_000);
     }
 }
+
+/// How often it is looked whether a thread that is there was about to end: 4 ms, once in a process.
+const TURNS_BESIDE_OTHERS: u32 = 20;

@@ -15,13 +15,13 @@
 //!   happen before the first thread.
 //! * [`exit`]: thread exit and start, synchronised with setuid and its family.
 //! * [`fork`]: what a forked child does with all this; [`atfork`]: the handlers in libc's fork.
-//! * [`modules`]: the loaded modules, read beside forks.
+//! * [`modules`]: the loaded modules, read beside forks; [`loader_lock`]: and after one.
 //! * [`tls_reset`]: thread-locals fresh for the next thread; [`pthread_keys`]: pthread keys'
 //!   destructors.
 //! * [`libc_state`]: libc's own thread-locals, as far as a program can see them.
 //! * [`tls_images`]: what they are at first, so that no thread asks the loader at its end.
 //! * [`tls_snapshot`]: the same in static programs; [`unreported_tls`]: in libraries that came later.
-//! * [`stack_words`]: what libc reports as a thread's stack.
+//! * [`stack_words`]: what libc reports as a thread's stack; [`pin`]: keeps a plugin loaded.
 //! * [`overflow`]: the report of a stack overflow; [`destroy`]: the end of a TCB.
 #![allow(unsafe_code, reason = "stands between the kernel and libc")]
 
@@ -34,8 +34,10 @@ mod init;
 mod key_table;
 pub(crate) mod libc_layout;
 mod libc_state;
+mod loader_lock;
 mod modules;
 mod overflow;
+mod pin;
 mod probe;
 mod pthread;
 mod pthread_create;
@@ -171,9 +173,9 @@ impl Runtime for Hosted {
         }
     }
 
-    unsafe fn exit_if_last(slot: Slot) {
+    unsafe fn exit_if_last(slot: Slot, end_idle: fn()) {
         // SAFETY: passed on.
-        unsafe { fork::exit_if_last(slot) };
+        unsafe { fork::exit_if_last(slot, end_idle) };
     }
 
     unsafe fn on_thread_exit(slot: Slot) {

@@ -14,7 +14,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
-use super::symbols;
+use super::{loader_lock, symbols};
 use crate::sys::futex::{self, Deadline, Sharing};
 
 /// How many threads are inside [`for_each_module`]: fewer than the kernel has tasks, 2^22.
@@ -32,8 +32,11 @@ pub(super) type Visitor =
     unsafe extern "C" fn(*mut libc::dl_phdr_info, libc::size_t, *mut c_void) -> i32;
 
 /// Calls `visit` for each module until it returns something else than 0; no module comes or goes
-/// meanwhile.
+/// meanwhile. For none in a forked child that cannot ask ([`loader_lock`]).
 pub(super) fn for_each_module(visit: Visitor, data: *mut c_void) {
+    if loader_lock::is_lost() {
+        return;
+    }
     if !read_lock() {
         await_none(&FORKING);
         // If a fork is still under way, it waits for user code: go on beside it.
@@ -44,9 +47,10 @@ pub(super) fn for_each_module(visit: Visitor, data: *mut c_void) {
     read_unlock();
 }
 
-/// As [`for_each_module`], but false, and nothing called, where a fork is under way.
+/// As [`for_each_module`], but false, and nothing called, where a fork is under way, or was and left
+/// the loader's lock to nobody.
 pub(super) fn try_each_module(visit: Visitor, data: *mut c_void) -> bool {
-    let entered = read_lock();
+    let entered = !loader_lock::is_lost() && read_lock();
     if entered {
         // SAFETY: as above.
         unsafe { libc::dl_iterate_phdr(Some(visit), data) };

@@ -7,7 +7,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::key_table::KeyTable;
-use super::libc_layout;
+use super::{libc_layout, pin};
 use crate::error::{Error, Operation};
 use crate::runtime::record::{self, RecordPtr};
 use crate::sys::Errno;
@@ -85,6 +85,8 @@ pub(super) fn create_record_key() -> Result<(), Error> {
     if RECORD_KEY.load(Ordering::Acquire) != NO_KEY {
         return Ok(());
     }
+    // libc keeps the address of the destructor.
+    pin::pin_library();
     let mut key: libc::pthread_key_t = 0;
     // SAFETY: the destructor takes what `set_current` stores.
     let made = unsafe { libc::pthread_key_create(&mut key, Some(native_thread_dtor)) };

@@ -38,7 +38,7 @@ use core::sync::atomic::{
 };
 
 use super::tcb::Slot;
-use super::{modules, symbols, unreported_tls};
+use super::{loader_lock, modules, symbols, unreported_tls};
 use crate::sys::arch::thread_pointer;
 use crate::sys::{arch, memory};
 
@@ -130,6 +130,7 @@ pub(super) fn look_up() {
     };
     LOADER[0].store(address as usize, Ordering::Relaxed);
     LOADER[1].store(len as usize, Ordering::Relaxed);
+    loader_lock::find(address as usize..address as usize + len as usize);
 }
 
 /// Whether ending threads use what donors keep; else they ask the loader themselves.

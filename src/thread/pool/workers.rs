@@ -24,6 +24,7 @@ use crate::sys::{arch, signal, task};
 use crate::thread::builder::Builder;
 use crate::thread::join::handle::JoinHandle;
 use crate::thread::spawn::finish::finish_task;
+use crate::thread::spawn::last_thread;
 use crate::thread::spawn::packet::{Packet, PacketHeader, PacketOps};
 use crate::thread::spawn::prepare::may_be_unshared;
 use crate::thread::spawn::raw_handle::RawHandle;
@@ -268,6 +269,7 @@ fn worker_main(first: NonNull<PacketHeader>) {
     let Some(slot) = (unsafe { occupant::slot_of(&own) }) else {
         unreachable!("a worker runs on a slot");
     };
+    last_thread::register(shutdown_idle);
     let thread = running::running();
     let initial = InheritedAttrs::current();
     let process = Rt::fork_generation();

@@ -8,7 +8,7 @@ use super::finish::finish_thread;
 use super::packet::PacketHeader;
 use super::setup::StartupHandshake;
 use super::unwind::AbortOnUnwind;
-use super::{dedicated, running};
+use super::{dedicated, last_thread, running};
 use crate::runtime::state::ResultOwner;
 use crate::runtime::{Rt, Runtime, current};
 use crate::sys::signal::{self, SigSet};
@@ -104,7 +104,7 @@ unsafe fn run_thread(head: NonNull<PacketHeader>) -> ! {
     // SAFETY: the closure has ended; the destructors have run before `on_thread_exit`.
     unsafe {
         Rt::run_destructors(slot);
-        Rt::exit_if_last(slot);
+        Rt::exit_if_last(slot, last_thread::end_idle_workers);
         Rt::on_thread_exit(slot);
     }
     mem::forget(guard);

@@ -7,6 +7,7 @@
 //! * [`raw_handle`]: what is needed to join a thread.
 //! * [`dedicated`]: waiting for a thread, and its slot's way back to the cache.
 //! * [`running`]: which packet's closure runs on the calling thread.
+//! * [`last_thread`]: what must end before the last thread of a forked process.
 //! * [`finish`]: the end of a thread and of a task.
 //! * `panic_handler`: how a thread ends by a panic where nothing unwinds.
 //! * [`entry`]: what the thread does, from its first instruction to its last.
@@ -18,6 +19,7 @@ pub(super) mod config;
 mod dedicated;
 pub(super) mod entry;
 pub(super) mod finish;
+pub(super) mod last_thread;
 pub(super) mod packet;
 #[cfg(feature = "panic-thread")]
 mod panic_handler;
