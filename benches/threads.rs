@@ -17,7 +17,8 @@ mod common;
 use std::process::Command;
 use std::time::Duration;
 
-use common::contenders::{self, Contender};
+use common::all;
+use common::contender::Contender;
 use common::rounds::{self, Workload};
 use common::{machine, syscalls};
 use criterion::Criterion;
@@ -98,7 +99,7 @@ fn statistics() {
         .configure_from_args();
     for (name, workload) in WARM {
         let mut group = criterion.benchmark_group(format!("{name}, batch of {}", workload.batch()));
-        for mut contender in contenders::all() {
+        for mut contender in all::all() {
             group.bench_function(contender.name(), |bencher| {
                 bencher.iter(|| workload.run(&mut *contender));
             });
@@ -132,7 +133,7 @@ fn table(effort: Effort) {
     println!("|---|---|---|---|---|---|---|---|---|");
     rows.iter().for_each(Row::print);
     println!("\nSystem calls of a warm spawn and join, both sides together:\n");
-    for contender in contenders::all() {
+    for contender in all::all() {
         match syscalls::per_thread(&["child", "count", contender.name()]) {
             Some(calls) => println!("* {}: {calls:.1}", contender.name()),
             None => {
@@ -195,7 +196,7 @@ fn cold(effort: Effort) -> Row {
     let count = effort.cold_threads().to_string();
     let mut times: [Vec<f64>; 5] = Default::default();
     for _ in 0..effort.rounds() {
-        for (contender, times) in contenders::spawning().iter().zip(&mut times[1..]) {
+        for (contender, times) in all::spawning().iter().zip(&mut times[1..]) {
             let output = child(&["cold", contender.name(), &count]);
             times.push(output.trim().parse().expect("a time"));
         }
@@ -222,7 +223,7 @@ fn warm_child(processors: &str, effort: Effort) {
     if processors == "one" {
         machine::use_one_processor();
     }
-    let mut contenders = contenders::all();
+    let mut contenders = all::all();
     for (name, workload) in WARM {
         let times = workload.measure(&mut contenders, effort.rounds(), effort.turns());
         let times = times.iter().map(|times| {
@@ -248,7 +249,7 @@ fn count_child(name: &str, count: u32) {
 }
 
 fn by_name(name: &str) -> Box<dyn Contender> {
-    let mut all = contenders::all().into_iter();
+    let mut all = all::all().into_iter();
     all.find(|contender| contender.name() == name)
         .expect("a contender of that name")
 }
