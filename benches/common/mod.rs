@@ -5,5 +5,6 @@ pub(crate) mod bare_clone;
 pub(crate) mod bare_clone_contender;
 pub(crate) mod contender;
 pub(crate) mod machine;
+pub(crate) mod report;
 pub(crate) mod rounds;
 pub(crate) mod syscalls;
