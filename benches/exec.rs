@@ -5,11 +5,11 @@
 //! cargo bench --bench exec -- --quick    # only shows that it runs
 //! ```
 //!
-//! One turn runs `/bin/true` and waits for it. This crate meets each rival in pairs of turns in one
-//! process, first one and then the other going first; a ratio is the median of the pairs' ratios,
-//! so whatever else the machine does meets both alike. A turn is preceded by an untimed one of the
-//! same kind: after a fork, the next to run pays for the pages that it left write-protected.
-//! The memory is touched, in ordinary pages: what fork must copy is a table entry for each.
+//! One turn runs `/bin/true` and waits for it. This crate and a rival take turns in pairs in one
+//! process, and alternate in going first; a ratio is the median of the pairs' ratios, so that other load
+//! slows both alike. Before each timed turn there is an untimed one of the same kind, because the first
+//! turn after a fork pays for the pages that the fork write-protected. The memory is touched and made of
+//! 4 KiB pages: fork copies a table entry for each.
 #![allow(
     unsafe_code,
     reason = "forks, and maps the memory that makes fork dear"

@@ -1,23 +1,26 @@
-//! Making and joining threads: the floor, this crate, the C library, the standard library, and
-//! this crate's warm threads.
+//! Spawning and joining threads: the bare clone (the floor), this crate, `pthread_create`, std, and this
+//! crate's warm threads.
 //!
 //! ```sh
 //! cargo bench --bench threads              # criterion's statistics, then the table of ratios
-//! cargo bench --bench threads -- table     # the table alone
+//! cargo bench --bench threads -- table     # the table, and JSON and SVG files (--output DIR: there)
 //! cargo bench --bench threads -- --quick   # only shows that everything runs
 //! ```
 //!
-//! Times on a busy machine mean little alone. The table has ratios of contenders that take turns
-//! in one process; a ratio is the median of the ratios of the rounds. One child process measures
-//! on one processor, one on all; of threads that have never been before, one round is one process
-//! per contender, and they take turns too.
+//! A time measured on a busy machine means little alone. The table has ratios of contenders that take
+//! turns in one process; a ratio is the median of the rounds' ratios. One child process measures on one
+//! processor, another on all. For first spawns each contender has a process of its own in each round,
+//! and these processes take turns.
 
+#[allow(dead_code, reason = "the other benches use the rest")]
 mod common;
 
 use std::process::Command;
 use std::time::Duration;
 
-use common::contenders::{self, Contender};
+use common::all;
+use common::contender::Contender;
+use common::report::{self, Measured, Report};
 use common::rounds::{self, Workload};
 use common::{machine, syscalls};
 use criterion::Criterion;
@@ -37,7 +40,7 @@ fn main() {
             if !words.contains(&"table") {
                 statistics();
             }
-            table(effort);
+            table(effort, &words);
         }
     }
 }
@@ -46,7 +49,7 @@ fn main() {
 #[derive(Clone, Copy)]
 enum Effort {
     Full,
-    /// Too little to mean anything: shows that it runs.
+    /// Only shows that everything runs: the figures mean nothing.
     Quick,
 }
 
@@ -90,7 +93,7 @@ impl From<&str> for Effort {
     }
 }
 
-/// Criterion's view: each contender alone, with its history from run to run.
+/// Criterion's statistics of each contender alone, compared with the previous run.
 fn statistics() {
     let mut criterion = Criterion::default()
         .warm_up_time(Duration::from_millis(300))
@@ -98,7 +101,7 @@ fn statistics() {
         .configure_from_args();
     for (name, workload) in WARM {
         let mut group = criterion.benchmark_group(format!("{name}, batch of {}", workload.batch()));
-        for mut contender in contenders::all() {
+        for mut contender in all::all() {
             group.bench_function(contender.name(), |bencher| {
                 bencher.iter(|| workload.run(&mut *contender));
             });
@@ -113,7 +116,7 @@ const WARM: [(&str, Workload); 2] = [
 ];
 
 /// The table of ratios.
-fn table(effort: Effort) {
+fn table(effort: Effort, words: &[&str]) {
     let mut rows = Vec::new();
     for (processors, label) in [("one", "one CPU"), ("all", "all CPUs")] {
         let output = child(&["warm", processors, effort.flag()]);
@@ -132,7 +135,7 @@ fn table(effort: Effort) {
     println!("|---|---|---|---|---|---|---|---|---|");
     rows.iter().for_each(Row::print);
     println!("\nSystem calls of a warm spawn and join, both sides together:\n");
-    for contender in contenders::all() {
+    for contender in all::all() {
         match syscalls::per_thread(&["child", "count", contender.name()]) {
             Some(calls) => println!("* {}: {calls:.1}", contender.name()),
             None => {
@@ -141,9 +144,16 @@ fn table(effort: Effort) {
             }
         }
     }
+    println!();
+    let report = Report {
+        bench: "threads",
+        reference: "std",
+        rows: rows.into_iter().map(Row::into_report).collect(),
+    };
+    report.write(words);
 }
 
-/// One line of the table: each contender's times, by round.
+/// One row of the table: each contender's times, by round.
 struct Row {
     work: String,
     /// Floor, rawthread, pthread, std, warm; the first and the last may be empty.
@@ -162,6 +172,22 @@ impl Row {
         Self {
             work: format!("{work}, {processors}"),
             times: std::array::from_fn(|_| times.next().expect("five contenders")),
+        }
+    }
+
+    fn into_report(self) -> report::Row {
+        let names = ["bare clone", "rawthread", "pthread", "std", "warm"];
+        let measured = self.times.into_iter().zip(names);
+        let measured = measured.filter(|(times, _)| !times.is_empty());
+        report::Row {
+            work: self.work,
+            contenders: measured
+                .map(|(wall, name)| Measured {
+                    name: name.to_owned(),
+                    wall,
+                    ..Measured::default()
+                })
+                .collect(),
         }
     }
 
@@ -190,12 +216,12 @@ impl Row {
     }
 }
 
-/// Threads that have never been: a process for each contender and round.
+/// First spawns: a process for each contender and round.
 fn cold(effort: Effort) -> Row {
     let count = effort.cold_threads().to_string();
     let mut times: [Vec<f64>; 5] = Default::default();
     for _ in 0..effort.rounds() {
-        for (contender, times) in contenders::spawning().iter().zip(&mut times[1..]) {
+        for (contender, times) in all::spawning().iter().zip(&mut times[1..]) {
             let output = child(&["cold", contender.name(), &count]);
             times.push(output.trim().parse().expect("a time"));
         }
@@ -222,7 +248,7 @@ fn warm_child(processors: &str, effort: Effort) {
     if processors == "one" {
         machine::use_one_processor();
     }
-    let mut contenders = contenders::all();
+    let mut contenders = all::all();
     for (name, workload) in WARM {
         let times = workload.measure(&mut contenders, effort.rounds(), effort.turns());
         let times = times.iter().map(|times| {
@@ -237,7 +263,7 @@ fn cold_child(name: &str, count: u32) {
     println!("{}", rounds::cold(&mut *by_name(name), count));
 }
 
-/// What strace looks at.
+/// Spawns and joins `count` threads; strace counts the system calls.
 fn count_child(name: &str, count: u32) {
     machine::use_one_processor();
     let mut contender = by_name(name);
@@ -248,7 +274,7 @@ fn count_child(name: &str, count: u32) {
 }
 
 fn by_name(name: &str) -> Box<dyn Contender> {
-    let mut all = contenders::all().into_iter();
+    let mut all = all::all().into_iter();
     all.find(|contender| contender.name() == name)
         .expect("a contender of that name")
 }

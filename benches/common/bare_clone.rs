@@ -16,7 +16,7 @@ const FLAGS: i32 = libc::CLONE_VM
 /// Makes a thread that exits at once; returns its tid or an error number below 0.
 ///
 /// # Safety
-/// Nobody uses the stack; `word` lives until the kernel has cleared it.
+/// No thread uses the stack; `word` lives until the kernel has cleared it.
 #[cfg(target_arch = "x86_64")]
 pub(crate) unsafe fn clone_and_exit(stack_top: *mut u8, word: *mut u32) -> isize {
     let returned;
@@ -47,7 +47,7 @@ pub(crate) unsafe fn clone_and_exit(stack_top: *mut u8, word: *mut u32) -> isize
 /// Makes a thread that exits at once; returns its tid or an error number below 0.
 ///
 /// # Safety
-/// Nobody uses the stack; `word` lives until the kernel has cleared it.
+/// No thread uses the stack; `word` lives until the kernel has cleared it.
 #[cfg(target_arch = "aarch64")]
 pub(crate) unsafe fn clone_and_exit(stack_top: *mut u8, word: *mut u32) -> isize {
     let returned;

@@ -1,8 +1,8 @@
-//! The floor: the least that a kernel thread can cost.
+//! Threads by a bare clone: the least that a kernel thread can cost.
 //!
-//! One bare `clone` on a stack that was mapped before, without thread pointer; the thread's first
-//! and only act is `exit`; the joiner sleeps on the word that the kernel clears. No library that
-//! makes a kernel thread per spawn can be cheaper, except by not sleeping in the join.
+//! One `clone` onto a stack that is already mapped, without a thread pointer. The thread calls `exit`
+//! at once, and the joiner sleeps on the word that the kernel clears. A library that makes a kernel
+//! thread per spawn can be cheaper only by not sleeping in the join.
 //!
 //! The benches and `lab bench` both include this file and `bare_clone.rs`.
 #![allow(unsafe_code, reason = "makes a thread by a bare system call")]
@@ -14,14 +14,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::bare_clone::clone_and_exit;
 
-/// Stacks that were used before, and those of running threads, oldest first.
+/// Stacks without a thread, and those of running threads, oldest first.
 #[derive(Default)]
 pub(crate) struct BareClone {
     idle: Vec<Prepared>,
     running: VecDeque<Prepared>,
 }
 
-/// A stack and the word that the kernel clears; both are left behind at the end.
+/// A stack and the word that the kernel clears. Both are leaked.
 struct Prepared {
     stack_top: *mut u8,
     word: &'static AtomicU32,
@@ -58,7 +58,7 @@ impl BareClone {
     pub(crate) fn spawn(&mut self) -> io::Result<()> {
         let prepared = self.idle.pop().unwrap_or_else(Prepared::new);
         prepared.word.store(1, Ordering::Relaxed);
-        // SAFETY: the stack is unused, the word is never freed.
+        // SAFETY: a stack of `idle` has no thread; the word is leaked, so it outlives the thread.
         let tid = unsafe { clone_and_exit(prepared.stack_top, prepared.word.as_ptr()) };
         if tid < 0 {
             prepared.word.store(0, Ordering::Relaxed);
@@ -74,7 +74,7 @@ impl BareClone {
         let prepared = self.running.pop_front().expect("a thread to join");
         while prepared.word.load(Ordering::Acquire) != 0 {
             // Not private: the kernel's own wake is a shared one.
-            // SAFETY: waits on a word that is never freed.
+            // SAFETY: the word is leaked, so it is valid.
             unsafe {
                 libc::syscall(
                     libc::SYS_futex,

@@ -1,17 +1,20 @@
-//! Where and when something was measured; which processors it may use.
+//! Describes the machine that measures; restricts the process to one CPU.
 #![allow(unsafe_code, reason = "asks libc")]
 
 use std::fs;
 
-/// One line: date, processor, how many, kernel, libc.
+/// One line: date, processor, number of CPUs, kernel, libc, and the load average, which says whether the
+/// machine was idle.
 pub(crate) fn describe() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let libc = rawthread::host().map_or_else(
         |error| error.to_string(),
         |host| format!("{} {}", host.libc(), host.version().unwrap_or("?")),
     );
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or("?");
     format!(
-        "{}, {}, {} CPUs, Linux {}, {libc}",
+        "{}, {}, {} CPUs, Linux {}, {libc}, load average {load}",
         today(),
         processor(),
         processors(),
@@ -45,7 +48,7 @@ pub(crate) fn processors() -> usize {
 /// Restricts the process, of which no other thread may exist yet, to one of its processors.
 pub(crate) fn use_one_processor() {
     let size = size_of::<libc::cpu_set_t>();
-    // SAFETY: the sets are plain bits of the size that is told.
+    // SAFETY: the sets are plain bits, and `size` is their size.
     unsafe {
         let mut allowed = std::mem::zeroed::<libc::cpu_set_t>();
         assert_eq!(libc::sched_getaffinity(0, size, &mut allowed), 0);

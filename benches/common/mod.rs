@@ -1,8 +1,10 @@
-//! What the benches share: who competes, how they take turns, what is printed.
+//! What the benches share: contenders, rounds in which they take turns, descriptions of the machine.
 
+pub(crate) mod all;
 pub(crate) mod bare_clone;
 pub(crate) mod bare_clone_threads;
-pub(crate) mod contenders;
+pub(crate) mod contender;
 pub(crate) mod machine;
+pub(crate) mod report;
 pub(crate) mod rounds;
 pub(crate) mod syscalls;

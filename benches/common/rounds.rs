@@ -1,10 +1,10 @@
-//! Rounds: contenders take turns, so that whatever else the machine does meets them all alike.
+//! Rounds: contenders take turns, so that other load on the machine slows all of them alike.
 #![allow(unsafe_code, reason = "sleeps on a futex")]
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::contenders::Contender;
+use super::contender::Contender;
 
 /// What contenders do; a *batch* is one measured piece of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

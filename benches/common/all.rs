@@ -1,4 +1,4 @@
-//! Who competes, behind one trait.
+//! The contenders that make and join threads.
 #![allow(unsafe_code, reason = "calls pthread functions")]
 
 use std::collections::VecDeque;
@@ -7,18 +7,9 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 use super::bare_clone_threads::BareClone;
+use super::contender::Contender;
 
-/// A way to make threads. It keeps its handles, so that all ways fit one trait object.
-pub(crate) trait Contender {
-    /// As printed and as given on the command line of a child process.
-    fn name(&self) -> &'static str;
-    /// Makes a thread that calls `work`.
-    fn spawn(&mut self, work: fn());
-    /// Joins the oldest thread that is not joined yet.
-    fn join(&mut self);
-}
-
-/// All contenders, the floor first and warm threads last.
+/// All contenders: the bare clone first, warm threads last.
 pub(crate) fn all() -> Vec<Box<dyn Contender>> {
     let mut all: Vec<Box<dyn Contender>> = vec![Box::new(BareClone::default())];
     all.extend(spawning());
@@ -26,7 +17,8 @@ pub(crate) fn all() -> Vec<Box<dyn Contender>> {
     all
 }
 
-/// The contenders that make each thread anew and can keep it alive, which the floor cannot.
+/// The contenders that make a kernel thread per spawn and run a closure on it, which a bare clone does
+/// not.
 pub(crate) fn spawning() -> Vec<Box<dyn Contender>> {
     vec![
         Box::new(Rawthread::default()),
@@ -69,7 +61,7 @@ impl Contender for Rawthread {
     }
 }
 
-/// This crate's idle kernel threads, used again.
+/// This crate's `warm::spawn`, which reuses idle kernel threads.
 #[derive(Default)]
 struct Warm(VecDeque<rawthread::JoinHandle<()>>);
 
@@ -107,7 +99,7 @@ impl Contender for Std {
     }
 }
 
-/// The C library, asked directly, with std's stack size.
+/// `pthread_create` with std's stack size.
 #[derive(Default)]
 struct Pthread(VecDeque<libc::pthread_t>);
 
@@ -143,7 +135,7 @@ impl Contender for Pthread {
 
     fn join(&mut self) {
         let handle = self.0.pop_front().expect("a thread to join");
-        // SAFETY: a handle of ours, joined once.
+        // SAFETY: `spawn` made the handle; it left the queue, so it is joined once.
         assert_eq!(unsafe { libc::pthread_join(handle, ptr::null_mut()) }, 0);
     }
 }
