@@ -238,7 +238,12 @@ fn apply(actions: &mut StartupActions, mask: Option<SigSet>) -> Result<(), Error
     }
     #[cfg(feature = "alloc")]
     if let Some(before_start) = actions.before_start.take() {
-        super::packet::catch(before_start).map_err(|_panic| {
+        super::packet::catch(before_start).map_err(|panic| {
+            // A payload whose drop panics, too: what that leaves is not looked at.
+            let _ = super::packet::catch(move || {
+                let _dropped = panic;
+            })
+            .map_err(core::mem::forget);
             Error::from_operation(&BEFORE_START, Errno::new(libc::ECANCELED))
         })??;
     }
