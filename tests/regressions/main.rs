@@ -9,6 +9,7 @@
 #[macro_use]
 #[path = "../common/mod.rs"]
 mod common;
+mod attack_before_start;
 mod attack_idle_in_child;
 mod attack_loader_lock;
 mod attack_unload;

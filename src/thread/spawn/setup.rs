@@ -248,8 +248,11 @@ fn apply(actions: &mut StartupActions, mask: Option<SigSet>) -> Result<(), Error
 
 #[cfg(feature = "alloc")]
 fn run_before_start(before_start: BeforeStart) -> Result<(), Error> {
-    unwind::catch(before_start)
-        .map_err(|_panic| Error::from_operation(&BEFORE_START, Errno::new(libc::ECANCELED)))?
+    unwind::catch(before_start).map_err(|panic| {
+        // A payload whose drop panics, too: what that leaves is forgotten.
+        let _ = unwind::catch(move || drop(panic)).map_err(core::mem::forget);
+        Error::from_operation(&BEFORE_START, Errno::new(libc::ECANCELED))
+    })?
 }
 
 #[cfg(not(feature = "alloc"))]
