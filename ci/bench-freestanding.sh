@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Spawn and join without libc, on one CPU: this crate, origin 0.26.2 and the bare
-# clone that neither can beat, taking turns.
+# clone, which bounds both, taking turns.
 # Needs crates.io, so it is not one of CI's steps. `ci/bench-freestanding.sh [ROUNDS [THREADS]]`
 set -euo pipefail
 cd "$(dirname "$0")/../benches/freestanding"
@@ -25,8 +25,8 @@ column() { cut -d' ' -f"$1" <<<"$results" | median; }
 results=$(for ((round = 0; round < rounds; round++)); do
     # Each goes first in every third round.
     order=(bench_bare_clone bench_rawthread bench_origin bench_bare_clone bench_rawthread)
-    for who in "${order[@]:round % 3:3}"; do
-        printf -v "$who" '%s' "$(once "$who")"
+    for program in "${order[@]:round % 3:3}"; do
+        printf -v "$program" '%s' "$(once "$program")"
     done
     echo "$bench_bare_clone $bench_rawthread $bench_origin" |
         awk '{ printf "%s %.2f %.2f %.2f\n", $0, $3 / $2, $2 / $1, $3 / $1 }'

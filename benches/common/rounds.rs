@@ -81,18 +81,18 @@ impl Workload {
 /// run. They stay alive meanwhile.
 pub(crate) fn cold(contender: &mut dyn Contender, count: u32) -> f64 {
     static ARRIVED: AtomicU32 = AtomicU32::new(0);
-    static GATE: AtomicU32 = AtomicU32::new(0);
+    static RELEASED: AtomicU32 = AtomicU32::new(0);
 
-    /// What each thread does: says that it runs, and sleeps until the gate opens.
+    /// What each thread does: counts itself, and sleeps until it is released.
     fn arrive() {
         ARRIVED.fetch_add(1, Ordering::Relaxed);
-        while GATE.load(Ordering::Acquire) == 0 {
+        while RELEASED.load(Ordering::Acquire) == 0 {
             futex(libc::FUTEX_WAIT, 0);
         }
     }
 
     fn futex(operation: i32, value: i32) {
-        let word = GATE.as_ptr();
+        let word = RELEASED.as_ptr();
         let forever = std::ptr::null::<libc::timespec>();
         // SAFETY: the word is static.
         unsafe {
@@ -114,7 +114,7 @@ pub(crate) fn cold(contender: &mut dyn Contender, count: u32) -> f64 {
         std::thread::yield_now();
     }
     let elapsed = start.elapsed();
-    GATE.store(1, Ordering::Release);
+    RELEASED.store(1, Ordering::Release);
     futex(libc::FUTEX_WAKE, i32::MAX);
     for _ in 0..count {
         contender.join();

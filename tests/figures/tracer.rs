@@ -45,7 +45,7 @@ struct SyscallInfo {
     rest: [u64; 4],
 }
 
-const PTRACE_GET_SYSCALL_INFO: libc::c_uint = 0x420e;
+const PTRACE_GET_SYSCALL_INFO: i32 = 0x420e;
 const SYSCALL_STOP: i32 = libc::SIGTRAP | 0x80;
 
 /// What a traced thread does.
@@ -86,7 +86,7 @@ pub(crate) fn count(scenario: &str) -> Result<Counts, String> {
     assert_eq!(stopped, main);
     let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_EXITKILL;
     let set = request(
-        libc::PTRACE_SETOPTIONS,
+        libc::PTRACE_SETOPTIONS as i32,
         main,
         ptr::null_mut(),
         options as usize,
@@ -119,7 +119,7 @@ impl Tracer {
             } else if status >> 16 != 0 {
                 let mut new: libc::c_ulong = 0;
                 request(
-                    libc::PTRACE_GETEVENTMSG,
+                    libc::PTRACE_GETEVENTMSG as i32,
                     tid,
                     ptr::null_mut(),
                     (&raw mut new) as usize,
@@ -202,12 +202,18 @@ fn wait(of: i32) -> (i32, i32) {
     (tid, status)
 }
 
-fn request(request: libc::c_uint, tid: i32, address: *mut u8, data: usize) -> i64 {
+fn request(request: i32, tid: i32, address: *mut u8, data: usize) -> i64 {
+    // The request's type differs between libcs.
     // SAFETY: each caller passes what its request reads or writes: a number, or a local variable.
-    unsafe { libc::ptrace(request, tid, address, data) }
+    unsafe { libc::ptrace(request as _, tid, address, data) }
 }
 
 /// Lets a stopped thread run until its next system call. A thread that was killed meanwhile is gone.
 fn resume(tid: i32, signal: i32) {
-    request(libc::PTRACE_SYSCALL, tid, ptr::null_mut(), signal as usize);
+    request(
+        libc::PTRACE_SYSCALL as i32,
+        tid,
+        ptr::null_mut(),
+        signal as usize,
+    );
 }
