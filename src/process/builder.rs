@@ -1,6 +1,9 @@
 //! A closure in a process of its own, made with any legal set of clone flags.
 
+#[cfg(feature = "alloc")]
+use super::before_exec::BeforeExec;
 use super::namespaces::{IdMaps, Namespaces};
+use super::step_report::Steps;
 use crate::flags::CloneFlags;
 
 /// The kernel's bound on the length of the `set_tid` array (nested pid namespaces).
@@ -44,6 +47,7 @@ pub struct Builder {
     pub(super) stack_size: usize,
     /// With `VM` only.
     pub(super) own_tls: bool,
+    pub(super) steps: Steps,
 }
 
 impl Builder {
@@ -64,6 +68,7 @@ impl Builder {
             maps: IdMaps::default(),
             stack_size: DEFAULT_STACK,
             own_tls: true,
+            steps: Steps::default(),
         }
     }
 
@@ -230,6 +235,32 @@ impl Builder {
     /// ```
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = bytes;
+        self
+    }
+
+    /// Adds a step that the child takes before its closure begins, in the order given; after the id maps
+    /// and the hook of [`spawn_with_hook`](Self::spawn_with_hook). The error of a step is `spawn`'s, and
+    /// the closure does not run then. Feature `alloc`.
+    ///
+    /// ```
+    /// use rawthread::process::{BeforeExec, Builder};
+    ///
+    /// # fn main() -> Result<(), rawthread::Error> {
+    /// let niced = Builder::new().before_start(BeforeExec::nice(7));
+    /// // SAFETY: the child shares nothing and makes a system call.
+    /// let mut child = unsafe { niced.spawn(|| libc::getpriority(libc::PRIO_PROCESS, 0)) }?;
+    /// assert_eq!(child.wait()?.code(), Some(7));
+    ///
+    /// let refused = Builder::new().before_start(BeforeExec::unmount("/no/such", 0));
+    /// // SAFETY: the child does not come to its closure.
+    /// let error = unsafe { refused.spawn(|| 0) }.unwrap_err();
+    /// assert_eq!(error.operation(), Some("umount2"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "alloc")]
+    pub fn before_start(mut self, step: BeforeExec) -> Self {
+        self.steps.push(step);
         self
     }
 

@@ -33,6 +33,15 @@ static KILL: Operation = Operation {
         _ => "See kill(2).",
     },
 };
+static KILL_GROUP: Operation = Operation {
+    name: "kill",
+    purpose: "signal the child's process group",
+    hint: |errno| match errno {
+        Errno::ESRCH => "It was waited for, or leads no process group.",
+        Errno::EPERM => "Each process of it changed its user id.",
+        _ => "See kill(2).",
+    },
+};
 static PIDFD_OPEN: Operation = Operation {
     name: "pidfd_open",
     purpose: "open a pidfd to wait with a timeout",
@@ -234,22 +243,13 @@ impl Child {
         if let Some(status) = self.try_wait()? {
             return Ok(Some(status));
         }
-        let pidfd = match &self.pidfd {
-            Some(pidfd) => pidfd,
-            None => {
-                // The child is not reaped, so its number is still its own.
-                let opened = wait::pidfd_open(self.pid, 0)
-                    .map_err(|errno| Error::from_operation(&PIDFD_OPEN, errno))?;
-                // SAFETY: the call opened it for this caller.
-                self.pidfd.insert(unsafe { OwnedFd::from_raw(opened) })
-            }
-        };
+        let pidfd = self.open_pidfd()?;
         let mut left = libc::timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(timeout.subsec_nanos()),
         };
         let mut fds = [libc::pollfd {
-            fd: pidfd.as_raw(),
+            fd: pidfd,
             events: libc::POLLIN,
             revents: 0,
         }];
@@ -261,6 +261,21 @@ impl Child {
                 Err(errno) => return Err(Error::from_operation(&POLL, errno)),
             }
         }
+    }
+
+    /// The number of the pidfd, which is opened if there is none yet. The child must not be reaped.
+    pub(super) fn open_pidfd(&mut self) -> Result<i32, Error> {
+        if let Some(pidfd) = &self.pidfd {
+            return Ok(pidfd.as_raw());
+        }
+        // The child is not reaped, so its number is still its own.
+        let opened = wait::pidfd_open(self.pid, 0)
+            .map_err(|errno| Error::from_operation(&PIDFD_OPEN, errno))?;
+        // SAFETY: the call opened it for this caller.
+        Ok(self
+            .pidfd
+            .insert(unsafe { OwnedFd::from_raw(opened) })
+            .as_raw())
     }
 
     /// Sends SIGKILL. `Ok` too if the child has ended already.
@@ -312,6 +327,30 @@ impl Child {
             (None, None) => signal::send_to_process(self.pid, signal),
         };
         sent.map_err(|errno| Error::from_operation(&KILL, errno))
+    }
+
+    /// Sends a signal to the process group that the child leads: to it and to those of its descendants that
+    /// have not left the group. See `Command::process_group`.
+    ///
+    /// # Errors
+    /// `ESRCH` if the child was waited for, for then the number may belong to another group; or if it
+    /// leads no group.
+    ///
+    /// ```
+    /// # #[cfg(feature = "alloc")] {
+    /// # use rawthread::process::Command;
+    /// let mut shell = Command::new("sh").args(["-c", "sleep 60; true"]).process_group(0).spawn()?;
+    /// shell.signal_group(libc::SIGTERM)?;
+    /// assert_eq!(shell.wait()?.signal(), Some(libc::SIGTERM));
+    /// # }
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn signal_group(&self, signal: i32) -> Result<(), Error> {
+        let sent = match self.status {
+            Some(_) => Err(Errno::ESRCH),
+            None => signal::send_to_process(-self.pid, signal),
+        };
+        sent.map_err(|errno| Error::from_operation(&KILL_GROUP, errno))
     }
 
     fn reap(&mut self, options: i32) -> Result<Option<ExitStatus>, Error> {

@@ -4,6 +4,7 @@
 use super::child_stack::{ChildStack, ChildTcb};
 use super::fork;
 use super::start_pipe::{ABORTED_STATUS, StartPipeChild};
+use super::step_report::ReportChild;
 use crate::error::Error;
 use crate::stack::layout;
 use crate::sys::{Errno, clone, task};
@@ -11,10 +12,29 @@ use crate::sys::{Errno, clone, task};
 /// The exit code of a child whose closure panicked, as of a Rust program whose main panicked.
 const PANICKED: i32 = 101;
 
+/// What comes before the closure.
+#[derive(Clone, Copy)]
+pub(super) struct Start {
+    pub(super) pipe: Option<StartPipeChild>,
+    pub(super) report: Option<ReportChild>,
+}
+
+impl Start {
+    /// Waits for the parent and takes the steps; whether to go on.
+    ///
+    /// # Safety
+    /// The caller is the child.
+    unsafe fn run(self) -> bool {
+        self.pipe.is_none_or(StartPipeChild::wait)
+            // SAFETY: passed on.
+            && self.report.is_none_or(|report| unsafe { report.run() })
+    }
+}
+
 /// What a child that shares memory finds at the top of its stack.
 pub(super) struct ChildArgs<F> {
     f: F,
-    start_pipe: Option<StartPipeChild>,
+    start: Start,
     child_tcb: Option<ChildTcb>,
     /// Where `CHILD_SETTID` and `CHILD_CLEARTID` point, if no TCB stack has a word for them.
     tid: u32,
@@ -23,11 +43,7 @@ pub(super) struct ChildArgs<F> {
 /// How the child gets to its closure, which stays where the caller has it.
 pub(super) enum Launch<F> {
     /// It runs on from the caller's frame, in a copy of it.
-    Fork {
-        f: *const F,
-        start_pipe: Option<StartPipeChild>,
-        tid: u32,
-    },
+    Fork { f: *const F, start: Start, tid: u32 },
     /// It starts on its own stack, with arguments at its top that hold a copy of the closure.
     OwnStack {
         args: *mut ChildArgs<F>,
@@ -52,12 +68,8 @@ const fn align<F>() -> usize {
 
 impl<F: FnOnce() -> i32> Launch<F> {
     /// For a child with a memory of its own.
-    pub(super) fn fork(f: *const F, start_pipe: Option<StartPipeChild>) -> Self {
-        Self::Fork {
-            f,
-            start_pipe,
-            tid: 0,
-        }
+    pub(super) fn fork(f: *const F, start: Start) -> Self {
+        Self::Fork { f, start, tid: 0 }
     }
 
     /// For a child on `stack`, which has [`args_size`] for it.
@@ -67,7 +79,7 @@ impl<F: FnOnce() -> i32> Launch<F> {
     /// child does.
     pub(super) unsafe fn own_stack(
         f: *const F,
-        start_pipe: Option<StartPipeChild>,
+        start: Start,
         stack: ChildStack,
     ) -> Result<Self, Error> {
         let (bottom, top) = stack.bounds();
@@ -83,7 +95,7 @@ impl<F: FnOnce() -> i32> Launch<F> {
         // SAFETY: inside the fresh stack, aligned; `f` by contract.
         unsafe {
             (&raw mut (*args).f).copy_from_nonoverlapping(f, 1);
-            (&raw mut (*args).start_pipe).write(start_pipe);
+            (&raw mut (*args).start).write(start);
             (&raw mut (*args).child_tcb).write(stack.child_tcb());
             (&raw mut (*args).tid).write(0);
         }
@@ -122,12 +134,13 @@ impl<F: FnOnce() -> i32> Launch<F> {
                 }
                 made
             }
-            Self::Fork { f, start_pipe, .. } => {
+            Self::Fork { f, start, .. } => {
                 // SAFETY: no VM, so the child has its own copy of this stack.
                 match unsafe { clone::clone_fork(request) }? {
                     0 => {
                         fork::after_fork_in_child();
-                        if !start_pipe.is_none_or(StartPipeChild::wait) {
+                        // SAFETY: this is the child.
+                        if !unsafe { start.run() } {
                             task::exit_group(ABORTED_STATUS);
                         }
                         let f = *f;
@@ -157,12 +170,13 @@ unsafe extern "C" fn child_main<F: FnOnce() -> i32>(args: *mut u8) -> ! {
     let args = args.cast::<ChildArgs<F>>();
     // SAFETY: `own_stack` wrote the arguments for this child alone. The fields are read one by one
     // because the kernel may still write `tid`, and the closure stays where it is until it is called.
-    let (start_pipe, child_tcb) = unsafe { ((*args).start_pipe, (*args).child_tcb) };
+    let (start, child_tcb) = unsafe { ((*args).start, (*args).child_tcb) };
     if let Some(child_tcb) = child_tcb {
         // SAFETY: this is the child's first step, on its TCB stack.
         unsafe { child_tcb.enter() };
     }
-    let code = if start_pipe.is_none_or(StartPipeChild::wait) {
+    // SAFETY: this is the child.
+    let code = if unsafe { start.run() } {
         run(|| {
             // SAFETY: the parent drops its copy only if no child was released, so this one takes it,
             // once. It is read where it is called: a closure may fill much of the stack.

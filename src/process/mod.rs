@@ -33,6 +33,11 @@ mod rlimit;
 mod spawn;
 mod start_pipe;
 mod status;
+#[cfg(feature = "alloc")]
+mod step_report;
+#[cfg(not(feature = "alloc"))]
+#[path = "no_steps.rs"]
+mod step_report;
 mod waitid;
 
 #[cfg(feature = "alloc")]

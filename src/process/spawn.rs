@@ -5,11 +5,12 @@ use core::mem::ManuallyDrop;
 
 use super::builder::{Builder, MAX_SET_TID};
 use super::child::Child;
-use super::child_entry::{self, Launch};
+use super::child_entry::{self, Launch, Start};
 use super::child_stack::{ChildStack, TcbStack};
 use super::clone_error;
 use super::guarded_stack::GuardedStack;
 use super::start_pipe::StartPipe;
+use super::step_report::Report;
 use crate::error::Error;
 use crate::flags::CloneFlags;
 use crate::sys::file::OwnedFd;
@@ -51,6 +52,7 @@ impl<F> Drop for Captured<F> {
 /// without taking its closure.
 struct HeldChild<F: FnOnce() -> i32> {
     start_pipe: Option<StartPipe>,
+    report: Option<Report>,
     launch: Option<Launch<F>>,
     child: Option<Child>,
 }
@@ -59,6 +61,10 @@ impl<F: FnOnce() -> i32> HeldChild<F> {
     fn release(&mut self) -> Result<Child, Error> {
         if let Some(start_pipe) = self.start_pipe.take() {
             start_pipe.release();
+        }
+        if let (Some(report), Some(child)) = (self.report.take(), &self.child) {
+            // An error drops this: the child has ended, or is about to.
+            report.wait(child)?;
         }
         match (self.child.take(), self.launch.take()) {
             (Some(child), Some(launch)) => Ok(child.with_stack(launch.into_stack())),
@@ -189,7 +195,12 @@ impl Builder {
         } else {
             None
         };
-        let child_start_pipe = start_pipe.as_ref().map(StartPipe::child_side);
+        self.steps.check()?;
+        let report = self.steps.report(flags)?;
+        let start = Start {
+            pipe: start_pipe.as_ref().map(StartPipe::child_side),
+            report: report.as_ref().map(|report| report.child_side(&self.steps)),
+        };
         let mut launch = if flags.contains(CloneFlags::VM) {
             let size = self
                 .stack_size
@@ -200,9 +211,9 @@ impl Builder {
                 ChildStack::Plain(GuardedStack::new(size)?)
             };
             // SAFETY: passed on.
-            unsafe { Launch::own_stack(f, child_start_pipe, stack) }?
+            unsafe { Launch::own_stack(f, start, stack) }?
         } else {
-            Launch::fork(f, child_start_pipe)
+            Launch::fork(f, start)
         };
         let (mut pidfd, mut tid) = (-1i32, 0u32);
         let mut request = self.request(flags);
@@ -249,6 +260,7 @@ impl Builder {
         }
         let mut held = HeldChild {
             start_pipe,
+            report,
             launch: Some(launch),
             child: Some(child),
         };

@@ -138,6 +138,39 @@ pub(crate) fn open(path: &CStr, flags: i32) -> Result<OwnedFd, Errno> {
     Errno::check(returned).map(|fd| OwnedFd(fd as i32))
 }
 
+/// A file in memory with these contents, its position at the start.
+#[cfg(feature = "alloc")]
+pub(crate) fn with_contents(bytes: &[u8]) -> Result<OwnedFd, Errno> {
+    // SAFETY: the name ends in NUL.
+    let returned = unsafe {
+        syscall2(
+            libc::SYS_memfd_create,
+            c"bytes".as_ptr() as usize,
+            libc::MFD_CLOEXEC as usize,
+        )
+    };
+    let file = Errno::check(returned).map(|fd| OwnedFd(fd as i32))?;
+    let mut at = 0;
+    while let Some(rest @ [_, ..]) = bytes.get(at..) {
+        // SAFETY: the kernel reads at most that many bytes.
+        let returned = unsafe {
+            syscall4(
+                libc::SYS_pwrite64,
+                file.as_raw() as usize,
+                rest.as_ptr() as usize,
+                rest.len(),
+                at,
+            )
+        };
+        match Errno::check(returned) {
+            Ok(count) => at += count,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(file)
+}
+
 /// Occupies those of the descriptors 0, 1 and 2 that are closed: with `/dev/null`, or else with what
 /// can be neither read nor written. Else the next file that the program opens would get such a
 /// number, and what is printed would go there.

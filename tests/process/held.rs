@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::process::Stdio;
 
 use rawthread::flags::CloneFlags;
-use rawthread::process::{Builder, Command, Namespaces};
+use rawthread::process::{BeforeExec, Builder, Command, Namespaces};
 use rawthread::{Error, Signal};
 
 use crate::common::{in_subprocess, is_child, poll_until, rerun_self};
@@ -203,4 +203,135 @@ fn a_closure_whose_child_is_refused_is_dropped() {
     assert_eq!(open(), before.0, "descriptors leaked");
     let grown = pages() - before.1;
     assert!(grown < 100, "{grown} pages of address space");
+}
+
+const SHARINGS: [CloneFlags; 5] = [
+    CloneFlags::empty(),
+    CloneFlags::FILES,
+    CloneFlags::VM,
+    CloneFlags::VM.union(CloneFlags::FILES),
+    CloneFlags::VM.union(CloneFlags::VFORK),
+];
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Steps come before the closure, and the one that fails is spawn's error, whatever is shared.
+#[test]
+fn a_closure_begins_after_its_steps() {
+    let test = "held::a_closure_begins_after_its_steps";
+    if !in_subprocess(test) {
+        return;
+    }
+    for flags in SHARINGS {
+        let before = descriptors();
+        let builder = Builder::new()
+            .flags(flags)
+            .before_start(BeforeExec::nice(3))
+            .before_start(BeforeExec::oom_score_adj(77));
+        // SAFETY: the child makes a system call.
+        let spawned = unsafe { builder.spawn(|| libc::getpriority(libc::PRIO_PROCESS, 0)) };
+        let mut child = spawned.unwrap_or_else(|error| panic!("{flags:?}: {error}"));
+        assert_eq!(child.wait().unwrap().code(), Some(3), "{flags:?}");
+        drop(child);
+
+        let failing = builder.before_start(BeforeExec::unmount("/no/such", 0));
+        let held = std::sync::Arc::new(());
+        let kept = held.clone();
+        // SAFETY: the child does not come to its closure.
+        let error = unsafe {
+            failing.spawn(move || {
+                drop(kept);
+                0
+            })
+        };
+        assert_eq!(error.unwrap_err().operation(), Some("umount2"), "{flags:?}");
+        assert_eq!(
+            std::sync::Arc::strong_count(&held),
+            1,
+            "{flags:?}: a closure is lost"
+        );
+        assert_eq!(descriptors(), before, "{flags:?}: descriptors leak");
+    }
+}
+
+/// A child that dies amid its steps does not keep its parent waiting, even in one table.
+#[test]
+fn a_child_that_dies_amid_its_steps_is_an_error() {
+    let test = "held::a_child_that_dies_amid_its_steps_is_an_error";
+    if !in_subprocess(test) {
+        return;
+    }
+    // ld nr; jeq umount2; kill; allow.
+    let filter: Vec<u8> = [
+        (0x20u16, 0u8, 0u8, 0u32),
+        (0x15, 0, 1, libc::SYS_umount2 as u32),
+        (0x06, 0, 0, libc::SECCOMP_RET_KILL_PROCESS),
+        (0x06, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ]
+    .iter()
+    .flat_map(|(code, yes, no, value)| {
+        let mut bytes = code.to_ne_bytes().to_vec();
+        bytes.extend([*yes, *no]);
+        bytes.extend(value.to_ne_bytes());
+        bytes
+    })
+    .collect();
+    for flags in SHARINGS {
+        if flags.contains(CloneFlags::VFORK) {
+            continue;
+        }
+        // The filter binds what is made by a thread that has it.
+        let filter = filter.clone();
+        let thread = std::thread::spawn(move || {
+            let program = libc::sock_fprog {
+                len: 4,
+                filter: filter.as_ptr().cast_mut().cast(),
+            };
+            // SAFETY: a valid filter, for this thread alone.
+            unsafe {
+                libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+                libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program);
+            }
+            let builder = Builder::new()
+                .flags(flags)
+                .before_start(BeforeExec::unmount("/no/such", 0));
+            // SAFETY: the child dies before its closure.
+            unsafe { builder.spawn(|| 0) }.unwrap_err()
+        });
+        let error = thread.join().unwrap();
+        assert_eq!(error.operation(), Some("clone3"), "{flags:?}: {error}");
+    }
+}
+
+#[test]
+fn a_process_becomes_a_program() {
+    let test = "held::a_process_becomes_a_program";
+    const ROLE: &str = "RAWTHREAD_TEST_EXEC";
+    if is_child(test) {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo $$ $PPID; umask; exit 7"]);
+        command.before_exec(BeforeExec::umask(0o071));
+        if std::env::var_os(ROLE).is_some() {
+            panic!("{}", command.exec());
+        }
+        let missing = Command::new("/no/such").exec();
+        assert_eq!(missing.raw_os_error(), Some(libc::ENOENT));
+        let refused = Command::new("true").namespaces(Namespaces::UTS).exec();
+        assert_eq!(refused.kind(), rawthread::ErrorKind::InvalidInput);
+        return;
+    }
+    assert!(rerun_self(test).output().unwrap().status.success());
+    let child = rerun_self(test)
+        .env(ROLE, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = child.id();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(7));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let expected = format!("{pid} {}\n0071\n", std::process::id());
+    assert!(text.ends_with(&expected), "{text}");
 }

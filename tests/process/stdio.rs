@@ -1,5 +1,7 @@
 //! How the child's standard streams are opened.
 
+use std::time::Duration;
+
 use rawthread::process::{Command, Stdio};
 
 /// As std opens it: a sandbox may allow no more.
@@ -50,4 +52,67 @@ fn a_pipe_lends_its_descriptor() {
     let pipe = child.stdout.as_ref().unwrap();
     assert_eq!(pipe.as_fd().as_raw_fd(), pipe.as_raw_fd());
     assert_eq!(pipe.as_raw_fd(), pipe.raw_fd());
+}
+
+/// A grandchild that keeps the pipe open is not waited for; a child that runs too long is killed.
+#[test]
+fn output_with_a_limit_waits_for_the_child_alone() {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "echo said; sleep 600 & exit 4"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    let child = command.spawn().unwrap();
+    let group = child.pid();
+    let output = child
+        .wait_with_output_timeout(Duration::from_secs(300))
+        .unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    assert_eq!(output.stdout, b"said\n");
+    // SAFETY: the group of the sleeping grandchild, which is not gone.
+    assert_eq!(unsafe { libc::kill(-group, libc::SIGKILL) }, 0);
+
+    let mut command = Command::new("sleep");
+    let child = command.arg("600").stdout(Stdio::piped()).spawn().unwrap();
+    let output = child
+        .wait_with_output_timeout(Duration::from_millis(20))
+        .unwrap();
+    assert_eq!(output.status.signal(), Some(libc::SIGKILL));
+
+    let mut command = Command::new("head");
+    command
+        .args(["-c", "3000000", "/dev/zero"])
+        .stdout(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let output = child
+        .wait_with_output_timeout(Duration::from_secs(300))
+        .unwrap();
+    assert_eq!(
+        (output.stdout.len(), output.status.code()),
+        (3_000_000, Some(0))
+    );
+}
+
+#[test]
+fn bytes_are_what_the_child_reads() {
+    let large = vec![b'x'; 1 << 20];
+    let counted = Command::new("wc")
+        .arg("-c")
+        .stdin(Stdio::bytes(&large).unwrap())
+        .output();
+    assert_eq!(counted.unwrap().stdout, b"1048576\n");
+}
+
+#[test]
+fn a_group_is_signalled_until_its_leader_is_reaped() {
+    let mut shell = Command::new("sh")
+        .args(["-c", "sleep 600 & wait"])
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    shell.signal_group(libc::SIGKILL).unwrap();
+    assert_eq!(shell.wait().unwrap().signal(), Some(libc::SIGKILL));
+    let error = shell.signal_group(libc::SIGKILL).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ESRCH));
 }

@@ -5,8 +5,9 @@ use alloc::ffi::CString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::error::Operation;
+use crate::error::{Error, Operation};
 use crate::process::capabilities::Capabilities;
+use crate::process::kernel_str::NUL_IN_STRING;
 use crate::process::landlock::Landlock;
 use crate::process::namespaces::Namespaces;
 use crate::sys::file::OwnedFd;
@@ -212,12 +213,16 @@ static SECCOMP: Operation = Operation {
 type Failed = (&'static Operation, Errno);
 
 impl BeforeExec {
-    pub(in crate::process) fn is_nul_free(&self) -> bool {
-        !matches!(self.0, Action::HasNul)
-    }
-
-    pub(in crate::process) fn is_valid(&self) -> bool {
-        !matches!(self.0, Action::BadFilter)
+    /// Whether the step can be taken at all.
+    pub(in crate::process) fn check(&self) -> Result<(), Error> {
+        match self.0 {
+            Action::HasNul => Err(NUL_IN_STRING),
+            Action::BadFilter => Err(Error::invalid_input(
+                "a seccomp filter whose length is no multiple of 8",
+                "Give the bytes of whole instructions, struct sock_filter.",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the step gives up rights that other steps may need: it is taken last.

@@ -214,6 +214,15 @@ pub(super) unsafe extern "C" fn child_main(plan: *mut u8) -> ! {
     task::exit_group(EXEC_FAILED)
 }
 
+/// Does to the calling process what a child does, up to `execve`; returns why that failed.
+pub(super) fn run_in_place(plan: &ExecPlan<'_>) -> Error {
+    let (step, errno) = match prepare(plan) {
+        Ok(()) => exec_failure(execute(plan)),
+        Err(failed) => failed,
+    };
+    Error::from_operation(step, errno)
+}
+
 type Failed = (&'static Operation, Errno);
 
 /// The steps, in an order that each can rely on: what needs rights comes before giving them up,

@@ -25,7 +25,7 @@ static NULL: Operation = Operation {
 pub(super) struct FdSetup {
     pub(super) fd_mappings: Vec<FdMapping>,
     /// Closed in the parent once the child has its copies.
-    child_ends: Vec<OwnedFd>,
+    pub(super) child_ends: Vec<OwnedFd>,
     pub(super) parent_ends: [Option<Pipe>; 3],
 }
 

@@ -5,17 +5,25 @@ use core::cell::Cell;
 
 use super::builder::Command;
 use super::environment;
-use super::exec_child::{ErrorReport, ExecPlan};
+use super::exec_child::{self, ErrorReport, ExecPlan};
 use super::fds::FdSetup;
 use super::output::Output;
+use super::settings::Settings;
 use super::spawn::{self, SpawnOptions};
 use super::stdio::{Source, Stdio};
 use crate::error::Error;
 use crate::process::before_exec::BeforeExec;
 use crate::process::child::Child;
 use crate::process::kernel_str::{NUL_IN_STRING, pointers};
+use crate::process::pipe::Pipe;
 use crate::process::status::ExitStatus;
 use crate::sys::task;
+
+/// What of a command is no part of the plan.
+struct Rest<'a> {
+    settings: &'a Settings,
+    hook: spawn::Hook<'a>,
+}
 
 impl Command {
     /// Runs the program, and returns once it runs.
@@ -67,9 +75,59 @@ impl Command {
         self.run(Some(defaults), Some(false))?.wait_with_output()
     }
 
+    /// Replaces this process's program by the command's, as the child of [`spawn`](Self::spawn) would;
+    /// returns only if that failed. All threads of the process end.
+    ///
+    /// Steps that were taken before the one that failed stay: descriptors are moved, ids changed.
+    /// What only a new process can have is refused: namespaces, a cgroup, a hook.
+    ///
+    /// ```no_run
+    /// # use rawthread::process::Command;
+    /// let error = Command::new("true").exec();
+    /// panic!("{error}");
+    /// ```
+    #[must_use = "it returns only if it failed"]
+    pub fn exec(&mut self) -> Error {
+        let settings = &self.settings;
+        if !settings.namespaces.is_empty() || settings.cgroup.is_some() || self.hook.is_some() {
+            return Error::invalid_input(
+                "namespaces, a cgroup or a hook for a process that exists",
+                "Spawn the command, or join namespaces by a step.",
+            );
+        }
+        let failed = self.with_plan(None, |plan, _, _| {
+            plan.death = plan.death.map(|(signal, _)| (signal, task::parent_pid()));
+            Ok(exec_child::run_in_place(plan))
+        });
+        match failed {
+            Ok(error) | Err(error) => error,
+        }
+    }
+
     /// `defaults`: what 0, 1 and 2 are if nothing was said of them; `pidfd` likewise.
     fn run(&mut self, defaults: Option<[Source; 3]>, pidfd: Option<bool>) -> Result<Child, Error> {
-        if self.has_nul || !self.settings.is_nul_free() {
+        self.with_plan(defaults, |plan, parent_ends, command| {
+            let settings = &command.settings;
+            let options = SpawnOptions {
+                namespaces: settings.namespaces.flags(),
+                maps: &settings.maps,
+                pidfd: settings.pidfd.or(pidfd),
+                cgroup: settings.cgroup,
+                drop_groups: settings.must_drop_groups_before(),
+            };
+            let mut child = spawn::spawn(plan, &options, command.hook)?;
+            [child.stdin, child.stdout, child.stderr] = parent_ends;
+            Ok(child)
+        })
+    }
+
+    /// Makes the plan of a child and hands it to `act`.
+    fn with_plan<R>(
+        &mut self,
+        defaults: Option<[Source; 3]>,
+        act: impl FnOnce(&mut ExecPlan<'_>, [Option<Pipe>; 3], Rest<'_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        if self.has_nul {
             return Err(NUL_IN_STRING);
         }
         self.settings.check()?;
@@ -85,6 +143,11 @@ impl Command {
                 "Connect another number, or make the rules first.",
             ));
         }
+        let FdSetup {
+            fd_mappings,
+            child_ends,
+            parent_ends,
+        } = fds;
         let environment = self.environment.build()?;
         let search_paths = environment::search_paths(&self.program, &environment)?;
         let paths = pointers(&search_paths);
@@ -104,7 +167,7 @@ impl Command {
             before_exec: &settings.before_exec,
             root: settings.root.as_deref(),
             directory: settings.directory.as_deref(),
-            fd_mappings: &fds.fd_mappings,
+            fd_mappings: &fd_mappings,
             close_from: settings.close_others.then_some(3),
             limits: &settings.limits,
             groups: settings.groups_to_set(),
@@ -119,17 +182,14 @@ impl Command {
             start_pipe: None,
             report: ErrorReport::default(),
         };
-        let options = SpawnOptions {
-            namespaces: settings.namespaces.flags(),
-            maps: &settings.maps,
-            pidfd: settings.pidfd.or(pidfd),
-            cgroup: settings.cgroup,
-            drop_groups: settings.must_drop_groups_before(),
+        let rest = Rest {
+            settings,
+            hook: self.hook.as_deref_mut(),
         };
-        let hook = self.hook.as_deref_mut();
-        let mut child = spawn::spawn(&mut plan, &options, hook)?;
-        [child.stdin, child.stdout, child.stderr] = fds.parent_ends;
-        Ok(child)
+        let acted = act(&mut plan, parent_ends, rest);
+        // The child has its copies.
+        drop(child_ends);
+        acted
     }
 
     /// Opens what the child's descriptors are to be connected to.

@@ -59,10 +59,6 @@ impl Default for Settings {
 }
 
 impl Settings {
-    pub(super) fn is_nul_free(&self) -> bool {
-        self.before_exec.iter().all(BeforeExec::is_nul_free)
-    }
-
     pub(super) fn check(&self) -> Result<(), Error> {
         if self.cgroup.is_some_and(|fd| fd < 0) {
             return Err(Error::invalid_input(
@@ -78,12 +74,7 @@ impl Settings {
                 "Give an id, or leave it unset to keep the caller's.",
             ));
         }
-        if !self.before_exec.iter().all(BeforeExec::is_valid) {
-            return Err(Error::invalid_input(
-                "a seccomp filter whose length is no multiple of 8",
-                "Give the bytes of whole instructions, struct sock_filter.",
-            ));
-        }
+        self.before_exec.iter().try_for_each(BeforeExec::check)?;
         self.maps.check(self.namespaces.flags())
     }
 

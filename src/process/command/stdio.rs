@@ -1,7 +1,14 @@
 //! What a descriptor of the child is connected to.
 
+use crate::error::{Error, Operation};
 use crate::process::pipe::Pipe;
-use crate::sys::file::OwnedFd;
+use crate::sys::file::{self, OwnedFd};
+
+static MEMFD: Operation = Operation {
+    name: "memfd_create",
+    purpose: "make a file in memory for the child to read",
+    hint: |_| "Close descriptors, or raise RLIMIT_NOFILE; free some memory.",
+};
 
 /// What a descriptor of the child is connected to.
 ///
@@ -61,6 +68,24 @@ impl Stdio {
     #[must_use]
     pub fn piped() -> Self {
         Self(Source::Piped)
+    }
+
+    /// `bytes` to read: a file in memory (`memfd_create(2)`), which no thread has to feed as a pipe must
+    /// be. For one spawn, which reads it to the end.
+    ///
+    /// # Errors
+    /// A limit of descriptors or memory.
+    ///
+    /// ```
+    /// # use rawthread::process::{Command, Stdio};
+    /// let output = Command::new("sort").stdin(Stdio::bytes("b\na\n")?).output()?;
+    /// assert_eq!(output.stdout, b"a\nb\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn bytes(bytes: impl AsRef<[u8]>) -> Result<Self, Error> {
+        file::with_contents(bytes.as_ref())
+            .map(|file| Self(Source::Owned(file)))
+            .map_err(|errno| Error::from_operation(&MEMFD, errno))
     }
 
     /// A descriptor of the parent, by number. It stays the parent's.
