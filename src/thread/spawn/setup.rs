@@ -250,7 +250,10 @@ fn apply(actions: &mut StartupActions, mask: Option<SigSet>) -> Result<(), Error
 fn run_before_start(before_start: BeforeStart) -> Result<(), Error> {
     unwind::catch(before_start).map_err(|panic| {
         // A payload whose drop panics, too: what that leaves is forgotten.
-        let _ = unwind::catch(move || drop(panic)).map_err(core::mem::forget);
+        let _ = unwind::catch(move || {
+            let _dropped = panic;
+        })
+        .map_err(core::mem::forget);
         Error::from_operation(&BEFORE_START, Errno::new(libc::ECANCELED))
     })?
 }
