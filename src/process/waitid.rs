@@ -49,16 +49,22 @@ pub(super) fn wait_for_status(
     if errno.number() != libc::ECHILD {
         return Err(errno);
     }
+    /// A waiter is woken a few instructions before the pidfd has the status.
+    const TRIES: usize = 100;
+    let tries = if options & libc::WNOHANG == 0 {
+        TRIES
+    } else {
+        1
+    };
     let mut pauses = Pauses::new();
-    // The waiter may be woken just before the pidfd has it.
-    while has_ended(pidfd) {
+    for _ in 0..tries {
         match wait::pidfd_exit_status(pidfd.as_raw()) {
             Ok(Some(status)) => return Ok(Some(ExitStatus::from_raw(status))),
-            Ok(None) => pauses.pause(),
-            Err(_) => break,
+            Ok(None) if has_ended(pidfd) => pauses.pause(),
+            Ok(None) | Err(_) => break,
         }
     }
-    // Before Linux 6.15; or it runs, and is no child of this process.
+    // Before Linux 6.15; or it is no child of this process, but of one that has not reaped it.
     Err(errno)
 }
 
