@@ -43,6 +43,7 @@ use crate::process::kernel_str::{KernelStr, cstring};
 /// | output within a time | no | `WaitDelay` | [`Child::wait_with_output_timeout`] |
 /// | bytes as stdin | no | `Stdin`, by a goroutine | [`Stdio::bytes`], no thread |
 /// | the child's group | no | no | [`Child::signal_group`] |
+/// | what the child used | no | `SysUsage` | [`Child::usage`] |
 /// | replace this process | `exec` | `syscall.Exec`, without any of this | [`exec`](Self::exec) |
 /// | other steps | `pre_exec`, any closure, unsafe, slow | no | [`BeforeExec`], a fixed set, safe |
 /// | zombie when the handle is dropped | yes | yes, without `Wait` | no |
@@ -68,6 +69,7 @@ use crate::process::kernel_str::{KernelStr, cstring};
 /// [`BeforeExec::seccomp`]: crate::process::BeforeExec::seccomp
 /// [`Child::wait_with_output_timeout`]: crate::process::Child::wait_with_output_timeout
 /// [`Child::signal_group`]: crate::process::Child::signal_group
+/// [`Child::usage`]: crate::process::Child::usage
 ///
 /// ```
 /// use rawthread::process::Command;
