@@ -7,7 +7,8 @@ use crate::sys::Errno;
 /// The error for a thread or process that could not be created, prepared, or waited for.
 ///
 /// Its message names the limit that was reached, the rule that was violated or the system call
-/// that failed, and says what to do. It converts into `std::io::Error` with the errno kept.
+/// that failed, and says what to do. It converts into a `std::io::Error` of the errno's kind that holds
+/// it.
 ///
 /// ```
 /// use rawthread::{Error, ErrorKind};
@@ -16,7 +17,7 @@ use crate::sys::Errno;
 /// assert_eq!(error.kind(), ErrorKind::Os);
 /// assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
 /// # #[cfg(feature = "std")]
-/// assert_eq!(std::io::Error::from(error).raw_os_error(), Some(libc::ENOENT));
+/// assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::NotFound);
 /// ```
 #[derive(Clone)]
 pub struct Error {
@@ -381,12 +382,13 @@ impl fmt::Debug for Error {
 
 impl core::error::Error for Error {}
 
-/// Keeps the errno, which is what most callers match on; an error without one keeps its message.
+/// Keeps the message, and the kind that the errno has there. The errno itself is the inner error's:
+/// `std::io::Error` holds a number or an error.
 #[cfg(feature = "std")]
 impl From<Error> for std::io::Error {
     fn from(error: Error) -> Self {
         match error.raw_os_error() {
-            Some(errno) => Self::from_raw_os_error(errno),
+            Some(errno) => Self::new(Self::from_raw_os_error(errno).kind(), error),
             None => Self::new(std::io::ErrorKind::Unsupported, error),
         }
     }

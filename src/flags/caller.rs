@@ -84,6 +84,8 @@ facts! {
     ExecInProgress,
     /// A seccomp filter answers clone3 with ENOSYS, as those of container runtimes do.
     Clone3Filtered,
+    /// A seccomp filter answers clone3 with EPERM, as those of older container runtimes do.
+    Clone3Forbidden,
     /// A seccomp filter answers namespace flags with EPERM, as those of container runtimes do.
     NamespacesFiltered,
 

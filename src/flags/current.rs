@@ -10,7 +10,8 @@ impl Caller {
     /// root directory, namespaces, scheduling, and limits of 0.
     ///
     /// Not seen, and taken for absent: limits that other tasks use up as well (processes, threads,
-    /// tids, cgroup), seccomp filters and security modules, a chroot to a mount point, and the
+    /// tids, cgroup, namespaces), how deep namespaces are nested, whether the init of a pid namespace
+    /// lives, seccomp filters and security modules, a chroot to a mount point, and the
     /// contents of `/proc` where it is not mounted.
     ///
     /// ```

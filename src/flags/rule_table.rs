@@ -142,9 +142,11 @@ impl Rule {
 }
 
 #[rustfmt::skip]
-pub(super) static RULES: [Rule; 67] = [
+pub(super) static RULES: [Rule; 68] = [
     rule("S1", ENOSYS, (3, 5, 0), CLONE3.when(Fact::Clone3Filtered),
         "a sandbox answers that there is no clone3: use clone"),
+    rule("S1b", EPERM, (3, 5, 0), CLONE3.when(Fact::Clone3Forbidden),
+        "a sandbox refuses clone3: use clone"),
     rule("S2", EPERM, (3, 5, 0), ALWAYS.requires_any(F::NAMESPACES).when(Fact::NamespacesFiltered),
         "a sandbox refuses new namespaces"),
 

@@ -107,7 +107,7 @@ impl Builder {
     /// The signal that the parent gets at the child's end; 0 for none.
     ///
     /// A child whose exit signal is not `SIGCHLD` is invisible to a plain `waitpid`
-    /// (`wait(2)`, `__WALL`); [`Child::wait`] finds it.
+    /// (`wait(2)`, `__WALL`); [`Child::wait`](super::Child::wait) finds it.
     ///
     /// ```
     /// # fn main() -> Result<(), rawthread::Error> {

@@ -8,6 +8,7 @@ use super::child_stack::ChildStack;
 use super::pipe::Pipe;
 use super::reaper;
 use super::status::ExitStatus;
+use super::usage::Usage;
 use super::waitid::{has_ended, wait_for_status};
 use crate::error::{Error, Operation};
 use crate::sys::file::OwnedFd;
@@ -89,6 +90,7 @@ pub struct Child {
     /// The child's stack, if it shares this process's memory and may still run.
     stack: Option<ChildStack>,
     status: Option<ExitStatus>,
+    usage: Option<Usage>,
     /// Whether this process is the parent: not for `CLONE_PARENT`.
     is_our_child: bool,
 }
@@ -103,6 +105,7 @@ impl Child {
             pidfd,
             stack: None,
             status: None,
+            usage: None,
             is_our_child: true,
         }
     }
@@ -278,6 +281,22 @@ impl Child {
             .as_raw())
     }
 
+    /// What the child used, once it was waited for; `None` too where its status came from the pidfd.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), rawthread::Error> {
+    /// // SAFETY: the child shares nothing and only computes.
+    /// let mut child = unsafe { rawthread::process::Builder::new().spawn(|| 0) }?;
+    /// child.wait()?;
+    /// assert!(child.usage().is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
     /// Sends SIGKILL. `Ok` too if the child has ended already.
     ///
     /// # Errors
@@ -365,7 +384,7 @@ impl Child {
                 Errno::new(libc::ECHILD),
             ));
         }
-        self.status = wait_for_status(self.pid, self.pidfd.as_ref(), options)
+        self.status = wait_for_status(self.pid, self.pidfd.as_ref(), options, &mut self.usage)
             .map_err(|errno| Error::from_operation(&WAIT, errno))?;
         if self.status.is_some() {
             self.stack = None;

@@ -143,9 +143,8 @@ impl<F: FnOnce() -> i32> Launch<F> {
                         if !unsafe { start.run() } {
                             task::exit_group(ABORTED_STATUS);
                         }
-                        let f = *f;
                         // SAFETY: the child's copy, taken once: this branch does not return.
-                        task::exit_group(run(|| unsafe { f.read()() }))
+                        task::exit_group(unsafe { run(*f) })
                     }
                     pid => Ok(pid),
                 }
@@ -177,11 +176,8 @@ unsafe extern "C" fn child_main<F: FnOnce() -> i32>(args: *mut u8) -> ! {
     }
     // SAFETY: this is the child.
     let code = if unsafe { start.run() } {
-        run(|| {
-            // SAFETY: the parent drops its copy only if no child was released, so this one takes it,
-            // once. It is read where it is called: a closure may fill much of the stack.
-            unsafe { (&raw const (*args).f).read()() }
-        })
+        // SAFETY: the parent drops its copy only if no child was released, so this one takes it, once.
+        unsafe { run(&raw const (*args).f) }
     } else {
         ABORTED_STATUS
     };
@@ -193,7 +189,10 @@ unsafe extern "C" fn child_main<F: FnOnce() -> i32>(args: *mut u8) -> ! {
 }
 
 /// Runs the closure; 101 if it panics.
-fn run<F: FnOnce() -> i32>(f: F) -> i32 {
+///
+/// # Safety
+/// `f` points to a closure, which is taken.
+unsafe fn run<F: FnOnce() -> i32>(f: *const F) -> i32 {
     /// Unwinding must not reach the frames below, which belong to the parent.
     struct Panicked;
     impl Drop for Panicked {
@@ -202,22 +201,33 @@ fn run<F: FnOnce() -> i32>(f: F) -> i32 {
         }
     }
     let guard = Panicked;
-    let code = catch(f);
+    // SAFETY: passed on.
+    let code = unsafe { catch(f) };
     core::mem::forget(guard);
     code
 }
 
+/// Calls the closure, which is read where it is called: it may fill much of the stack.
+///
+/// # Safety
+/// As [`run`].
 #[cfg(feature = "std")]
-fn catch<F: FnOnce() -> i32>(f: F) -> i32 {
+unsafe fn catch<F: FnOnce() -> i32>(f: *const F) -> i32 {
     // What the closure leaves half done no code of this process sees again; in shared
     // memory the contract of `spawn` covers it.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        crate::thread::__rust_begin_short_backtrace(f)
+        // SAFETY: passed on.
+        crate::thread::__rust_begin_short_backtrace(unsafe { f.read() })
     }))
     .unwrap_or(PANICKED)
 }
 
+/// Calls the closure.
+///
+/// # Safety
+/// As [`run`].
 #[cfg(not(feature = "std"))]
-fn catch<F: FnOnce() -> i32>(f: F) -> i32 {
-    f()
+unsafe fn catch<F: FnOnce() -> i32>(f: *const F) -> i32 {
+    // SAFETY: passed on.
+    unsafe { f.read()() }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Limit, Operation};
 use crate::flags::{Call, Caller, CloneFlags};
-use crate::sys::{Errno, limits};
+use crate::sys::{Errno, credentials, limits};
 
 static CLONE: Operation = Operation {
     name: "clone3",
@@ -82,6 +82,11 @@ pub(super) fn clone_failed(attempt: CloneAttempt, errno: Errno) -> Error {
             let value = limits::rlimit(libc::RLIMIT_NOFILE as u32);
             Error::at_limit(Limit::OpenFiles, value, errno)
         }
+        libc::ENOMEM if joins_dead_namespace(attempt.flags) => Error::refused(
+            "the init of the pid namespace that this process's children belong to is dead",
+            "Join another by setns, or make one with the child: CLONE_NEWPID.",
+            errno,
+        ),
         libc::EAGAIN | libc::ENOMEM => crate::diagnosis::clone_error(errno),
         _ => match violated_rule(attempt, errno) {
             Some(rule) if errno == Errno::EPERM => Error::refused(rule, RIGHTS_HINT, errno),
@@ -91,6 +96,16 @@ pub(super) fn clone_failed(attempt: CloneAttempt, errno: Errno) -> Error {
             None => Error::from_operation(&CLONE, errno),
         },
     }
+}
+
+/// Whether a child would enter another pid namespace than the caller's, one that has had an init: memory
+/// is hardly ever so short that clone has none, and a namespace whose init is dead answers the same.
+fn joins_dead_namespace(flags: CloneFlags) -> bool {
+    let own = credentials::readlink(c"/proc/thread-self/ns/pid");
+    // Unreadable while it waits for its first process.
+    let childrens = credentials::readlink(c"/proc/thread-self/ns/pid_for_children");
+    !flags.contains(CloneFlags::NEWPID)
+        && matches!((own, childrens), (Ok(own), Ok(childrens)) if own != childrens)
 }
 
 /// The rule by which the kernel answers this errno to what was asked, if the table knows one.

@@ -38,6 +38,7 @@ mod step_report;
 #[cfg(not(feature = "alloc"))]
 #[path = "no_steps.rs"]
 mod step_report;
+mod usage;
 mod waitid;
 
 #[cfg(feature = "alloc")]
@@ -58,3 +59,4 @@ pub use pipe::Pipe;
 #[cfg(feature = "alloc")]
 pub use rlimit::Rlimit;
 pub use status::ExitStatus;
+pub use usage::Usage;

@@ -36,7 +36,7 @@ pub(super) fn reap_in_background(
     let task = ManuallyDrop::new(Task { pid, pidfd, stack });
     let reap = move || {
         let Task { pid, pidfd, stack } = ManuallyDrop::into_inner(task);
-        let _ = waitid_once(pid, pidfd.as_ref(), 0);
+        let _ = waitid_once(pid, pidfd.as_ref(), 0, &mut None);
         // The child has left its stack for good: the kernel drops a task's memory before it
         // reports the end. Where it cannot be waited for, another thread has reaped it.
         drop(stack);

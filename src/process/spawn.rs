@@ -123,7 +123,8 @@ impl Builder {
     /// `Command` does all this safely for the case that ends in `execve`.
     ///
     /// Without `FILES`, descriptors in the child are copies: dropping an `OwnedFd` there or here
-    /// closes one of two. With `FILES` and without `VM`, both copies of a captured `OwnedFd` would
+    /// closes one of two. With `VM` the child alone has the closure, and closes its copy of a captured
+    /// `OwnedFd`: this process's stays open, so capture the number and drop the `OwnedFd` here. With `FILES` and without `VM`, both copies of a captured `OwnedFd` would
     /// close the same number: capture numbers.
     ///
     /// ```

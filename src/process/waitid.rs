@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "reads the union in siginfo_t")]
 
 use super::status::ExitStatus;
+use super::usage::Usage;
 use crate::sys::file::OwnedFd;
 use crate::sys::sched::Pauses;
 use crate::sys::{Errno, wait};
@@ -14,17 +15,23 @@ pub(super) fn waitid_once(
     pid: i32,
     pidfd: Option<&OwnedFd>,
     options: i32,
+    usage: &mut Option<Usage>,
 ) -> Result<Option<ExitStatus>, Errno> {
+    // SAFETY: all zero bytes are a valid rusage.
+    let mut used: libc::rusage = unsafe { core::mem::zeroed() };
     let options = libc::WEXITED | libc::__WALL | options;
     let mut target = match pidfd {
         Some(pidfd) => (libc::P_PIDFD, pidfd.as_raw() as u32),
         None => (libc::P_PID, pid as u32),
     };
     loop {
-        match wait::waitid(target.0, target.1, options, None) {
+        match wait::waitid(target.0, target.1, options, Some(&mut used)) {
             Ok(info) => {
                 // SAFETY: waitid filled the fields of a child's end, or left them zero.
                 let (child, status) = unsafe { (info.si_pid(), info.si_status()) };
+                if child != 0 {
+                    *usage = Some(Usage::from_kernel(&used));
+                }
                 return Ok((child != 0).then(|| ExitStatus::from_waitid(info.si_code, status)));
             }
             Err(Errno::EINTR) => {}
@@ -41,24 +48,31 @@ pub(super) fn wait_for_status(
     pid: i32,
     pidfd: Option<&OwnedFd>,
     options: i32,
+    usage: &mut Option<Usage>,
 ) -> Result<Option<ExitStatus>, Errno> {
-    let waited = waitid_once(pid, pidfd, options);
+    let waited = waitid_once(pid, pidfd, options, usage);
     let (Err(errno), Some(pidfd)) = (waited, pidfd) else {
         return waited;
     };
     if errno.number() != libc::ECHILD {
         return Err(errno);
     }
+    /// A waiter is woken a few instructions before the pidfd has the status.
+    const TRIES: usize = 100;
+    let tries = if options & libc::WNOHANG == 0 {
+        TRIES
+    } else {
+        1
+    };
     let mut pauses = Pauses::new();
-    // The waiter may be woken just before the pidfd has it.
-    while has_ended(pidfd) {
+    for _ in 0..tries {
         match wait::pidfd_exit_status(pidfd.as_raw()) {
             Ok(Some(status)) => return Ok(Some(ExitStatus::from_raw(status))),
-            Ok(None) => pauses.pause(),
-            Err(_) => break,
+            Ok(None) if has_ended(pidfd) => pauses.pause(),
+            Ok(None) | Err(_) => break,
         }
     }
-    // Before Linux 6.15; or it runs, and is no child of this process.
+    // Before Linux 6.15; or it is no child of this process, but of one that has not reaped it.
     Err(errno)
 }
 

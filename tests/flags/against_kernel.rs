@@ -268,6 +268,7 @@ fn draws_of_anything_in_any_state_are_answered_as_foretold() {
             (State::NoDescriptors, 1500),
             (State::CgroupFull, 1500),
             (State::Sandboxed, 1500),
+            (State::Clone3Forbidden, 1500),
         ]
     } else {
         println!("SKIP: without root, only this user's own state is tried");

@@ -47,6 +47,8 @@ pub(crate) enum State {
     CgroupFull,
     /// Behind a seccomp filter as container runtimes set it, without rights.
     Sandboxed,
+    /// The same, with EPERM for clone3.
+    Clone3Forbidden,
 }
 
 impl State {
@@ -54,7 +56,11 @@ impl State {
     pub(crate) fn is_rightless(self) -> bool {
         matches!(
             self,
-            Self::Unprivileged | Self::ChrootedUnprivileged | Self::NoProcesses | Self::Sandboxed
+            Self::Unprivileged
+                | Self::ChrootedUnprivileged
+                | Self::NoProcesses
+                | Self::Sandboxed
+                | Self::Clone3Forbidden
         )
     }
 
@@ -74,6 +80,7 @@ impl State {
             Self::NoDescriptors => &["H4"],
             Self::CgroupFull => &["I2"],
             Self::Sandboxed => &["S1", "S2"],
+            Self::Clone3Forbidden => &["S1b", "S2"],
         }
     }
 }
@@ -206,7 +213,7 @@ fn supervise(worker: impl FnOnce()) -> ! {
 }
 
 /// The filter that a container runtime sets: no clone3, no namespaces by clone.
-fn sandbox() -> Result<(), Obstacle> {
+fn sandbox(clone3_errno: i32) -> Result<(), Obstacle> {
     const NAMESPACES: u32 = 0x7e02_0000;
     const DENY: u32 = libc::SECCOMP_RET_ERRNO;
     const fn step(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
@@ -228,7 +235,7 @@ fn sandbox() -> Result<(), Obstacle> {
         step(IF_EQUAL, 0, 4, libc::SYS_clone as u32),
         step(LOAD, 0, 0, 16),
         step(IF_ANY_BIT, 1, 2, NAMESPACES),
-        step(RETURN, 0, 0, DENY | libc::ENOSYS as u32),
+        step(RETURN, 0, 0, DENY | clone3_errno as u32),
         step(RETURN, 0, 0, DENY | libc::EPERM as u32),
         step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
     ];
@@ -400,9 +407,16 @@ fn enter(state: State, places: &Places) -> Result<Caller, Obstacle> {
             }
             State::Sandboxed => {
                 drop_rights()?;
-                sandbox()?;
+                sandbox(libc::ENOSYS)?;
                 return Ok(Caller::current()
                     .with_fact(Fact::Clone3Filtered)
+                    .with_fact(Fact::NamespacesFiltered));
+            }
+            State::Clone3Forbidden => {
+                drop_rights()?;
+                sandbox(libc::EPERM)?;
+                return Ok(Caller::current()
+                    .with_fact(Fact::Clone3Forbidden)
                     .with_fact(Fact::NamespacesFiltered));
             }
         }
@@ -431,6 +445,7 @@ pub(crate) fn to_be_seen(state: State) -> (&'static [Fact], CloneFlags) {
         | State::Unprivileged
         | State::NoDescriptors
         | State::CgroupFull
-        | State::Sandboxed => (&[], none),
+        | State::Sandboxed
+        | State::Clone3Forbidden => (&[], none),
     }
 }

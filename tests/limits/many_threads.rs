@@ -98,7 +98,9 @@ impl Expected {
         let named = format!("{} ({})", self.limit.name(), self.value);
         assert!(text.contains(&named), "{named}: {text}");
         let io = std::io::Error::from(error);
-        assert_eq!(io.raw_os_error(), Some(self.errno), "{text}");
+        assert_eq!(io.to_string(), text);
+        let kind = std::io::Error::from_raw_os_error(self.errno).kind();
+        assert_eq!(io.kind(), kind, "{text}");
     }
 }
 

@@ -141,3 +141,23 @@ fn many_dropped_children_leave_no_task_and_no_mapping() {
     });
     assert_eq!(count("fds"), fds);
 }
+
+/// What one child used is told of that one.
+#[test]
+fn a_waited_child_tells_what_it_used() {
+    let mut spender = rawthread::process::Command::new("sh")
+        .args(["-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"])
+        .spawn()
+        .unwrap();
+    assert_eq!(spender.usage(), None);
+    assert!(spender.wait().unwrap().success());
+    let spent = spender.usage().unwrap();
+    let mut idle = rawthread::process::Command::new("true").spawn().unwrap();
+    idle.wait().unwrap();
+    let saved = idle.usage().unwrap();
+    assert!(
+        spent.user_time + spent.system_time > saved.user_time,
+        "{spent:?} {saved:?}"
+    );
+    assert!(spent.max_resident_kib > 100, "{spent:?}");
+}

@@ -112,7 +112,14 @@ fn a_failure_names_its_step_and_leaves_no_child() {
         let error = found.unwrap_err();
         assert_eq!(error.operation(), Some("execve"), "{program}");
         assert_eq!(error.raw_os_error(), Some(errno), "{program}");
-        assert_eq!(std::io::Error::from(error).raw_os_error(), Some(errno));
+        let text = error.to_string();
+        let io = std::io::Error::from(error);
+        assert_eq!(io.to_string(), text);
+        assert_eq!(io.kind(), std::io::Error::from_raw_os_error(errno).kind());
+        let inner = io
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rawthread::Error>());
+        assert_eq!(inner.and_then(rawthread::Error::raw_os_error), Some(errno));
     }
 }
 

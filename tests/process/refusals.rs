@@ -186,3 +186,30 @@ fn the_signal_mask_is_inherited() {
         .output();
     assert_eq!(none.unwrap().stdout, b"SigBlk:\t0000000000000000\n");
 }
+
+/// The kernel says ENOMEM, and memory has nothing to do with it.
+#[test]
+fn a_pid_namespace_without_init_is_named() {
+    let test = "refusals::a_pid_namespace_without_init_is_named";
+    if !crate::settings::is_root() {
+        println!("SKIP: needs root, for a pid namespace");
+        return;
+    }
+    if !crate::common::in_subprocess(test) {
+        return;
+    }
+    // SAFETY: this thread's children belong to a new namespace from here on.
+    if unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0 {
+        println!("SKIP: no pid namespace here");
+        return;
+    }
+    // SAFETY: the children compute.
+    let mut init = unsafe { Builder::new().spawn(|| 0) }.unwrap();
+    init.wait().unwrap();
+    // SAFETY: as above.
+    let error = unsafe { Builder::new().spawn(|| 0) }.unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
+    assert!(error.violated_rule().unwrap().contains("init"), "{error}");
+    let error = Command::new("true").spawn().unwrap_err();
+    assert!(error.to_string().contains("init"), "{error}");
+}

@@ -116,3 +116,23 @@ fn a_group_is_signalled_until_its_leader_is_reaped() {
     let error = shell.signal_group(libc::SIGKILL).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::ESRCH));
 }
+
+#[test]
+fn three_commands_make_a_pipeline() {
+    let mut first = Command::new("printf")
+        .arg("b\\na\\nb\\n")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut second = Command::new("sort")
+        .stdin(first.stdout.take().unwrap())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let last = Command::new("uniq")
+        .stdin(second.stdout.take().unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(last.stdout, b"a\nb\n");
+    assert!(first.wait().unwrap().success() && second.wait().unwrap().success());
+}

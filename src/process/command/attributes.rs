@@ -84,7 +84,8 @@ impl Command {
 
     /// Sets the child's real, effective and saved user id. The child also gives up its supplementary
     /// groups, unless [`groups`](Self::groups) says otherwise, or it may not (`EPERM`): that takes
-    /// `CAP_SETGID` and a user namespace that does not deny it.
+    /// `CAP_SETGID`, and a user namespace that does not deny it: in one without a group map the caller's
+    /// right counts.
     ///
     /// ```no_run
     /// # use rawthread::process::Command;
@@ -257,8 +258,9 @@ impl Command {
         self
     }
 
-    /// Adds a step that the child takes before `execve`, with the rights it was made with. Steps
-    /// are taken in the order given.
+    /// Adds a step that the child takes before `execve`, with the rights it was made with. Steps are
+    /// taken in the order given; those that confine the program (capabilities, Landlock, seccomp) after
+    /// everything else, right before `execve`.
     ///
     /// ```
     /// # use rawthread::process::{BeforeExec, Command};

@@ -35,7 +35,17 @@ use crate::process::kernel_str::{KernelStr, cstring};
 /// | namespaces, id maps | no | `Cloneflags`, `UidMappings` | [`namespaces`](Self::namespaces), [`uid_map`](Self::uid_map) |
 /// | cgroup at birth | no | `UseCgroupFD` | [`cgroup`](Self::cgroup) |
 /// | pidfd | unstable | `PidFD` | [`pidfd`](Self::pidfd), on by default |
-/// | other steps | `pre_exec`, any closure, unsafe, slow | no | [`before_exec`](Self::before_exec), a fixed set, safe |
+/// | own root, mounts, loopback, joined namespaces | no | no | [`before_exec`](Self::before_exec) |
+/// | capabilities | no | `AmbientCaps` | all but a set given up: [`BeforeExec::keep_capabilities`] |
+/// | Landlock, seccomp | no | no | [`BeforeExec::landlock`], [`BeforeExec::seccomp`] |
+/// | scheduler, affinity, OOM score, tracing, foreground | no | `Ptrace`, `Foreground` | [`before_exec`](Self::before_exec) |
+/// | work in the parent while the child waits | no | no | [`parent_hook`](Self::parent_hook) |
+/// | output within a time | no | `WaitDelay` | [`Child::wait_with_output_timeout`] |
+/// | bytes as stdin | no | `Stdin`, by a goroutine | [`Stdio::bytes`], no thread |
+/// | the child's group | no | no | [`Child::signal_group`] |
+/// | what the child used | no | `SysUsage` | [`Child::usage`] |
+/// | replace this process | `exec` | `syscall.Exec`, without any of this | [`exec`](Self::exec) |
+/// | other steps | `pre_exec`, any closure, unsafe, slow | no | [`BeforeExec`], a fixed set, safe |
 /// | zombie when the handle is dropped | yes | yes, without `Wait` | no |
 ///
 /// # Where the program is looked for
@@ -48,9 +58,18 @@ use crate::process::kernel_str::{KernelStr, cstring};
 ///
 /// # The order of steps
 ///
-/// Id maps; signal handlers to the default; session, process group, terminal;
+/// Id maps and the parent's hook; signal handlers to the default; session, process group, terminal;
 /// [`before_exec`](Self::before_exec); root, working directory; descriptors; limits; groups, group
-/// id, user id; parent-death signal; signal mask; `execve`.
+/// id, user id; parent-death signal; signal mask; those steps of [`before_exec`](Self::before_exec) that
+/// confine the program (capabilities, Landlock, seccomp); `execve`.
+///
+/// [`BeforeExec`]: crate::process::BeforeExec
+/// [`BeforeExec::keep_capabilities`]: crate::process::BeforeExec::keep_capabilities
+/// [`BeforeExec::landlock`]: crate::process::BeforeExec::landlock
+/// [`BeforeExec::seccomp`]: crate::process::BeforeExec::seccomp
+/// [`Child::wait_with_output_timeout`]: crate::process::Child::wait_with_output_timeout
+/// [`Child::signal_group`]: crate::process::Child::signal_group
+/// [`Child::usage`]: crate::process::Child::usage
 ///
 /// ```
 /// use rawthread::process::Command;

@@ -39,6 +39,13 @@ impl Environment {
         self.changes.clear();
     }
 
+    /// Names with their values, or `None` where removed, in the order of names.
+    pub(super) fn changes(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.changes
+            .iter()
+            .map(|(name, value)| (&**name, value.as_deref()))
+    }
+
     /// The changes as a shell takes them before a command.
     pub(super) fn write_changes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.cleared {

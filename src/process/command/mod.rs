@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `builder.rs` | [`Command`]: program, arguments, environment, descriptors |
 //! | `attributes.rs`, `settings.rs` | what else it can set: ids, limits, signals, namespaces |
+//! | `getters.rs`, `debug.rs` | what was set |
 //! | `run.rs` | `spawn`, `status`, `output`: the plan of the child |
 //! | `fds.rs`, `environment.rs` | what the plan takes of descriptors and variables |
 //! | `spawn.rs` | in the parent: clone, and how it went |
@@ -21,6 +22,7 @@ mod environment;
 mod exec_child;
 mod exec_stack;
 mod fds;
+mod getters;
 mod output;
 mod run;
 mod settings;

@@ -103,9 +103,8 @@ impl Child {
     ///
     /// use rawthread::process::{Command, Stdio};
     ///
-    /// let mut command = Command::new("sh");
-    /// command.args(["-c", "echo ready; sleep 600"]).stdout(Stdio::piped());
-    /// let output = command.spawn()?.wait_with_output_timeout(Duration::from_millis(300))?;
+    /// let child = Command::new("sleep").arg("600").stdout(Stdio::piped()).spawn()?;
+    /// let output = child.wait_with_output_timeout(Duration::from_millis(300))?;
     /// assert_eq!(output.status.signal(), Some(libc::SIGKILL));
     /// # Ok::<(), rawthread::Error>(())
     /// ```
