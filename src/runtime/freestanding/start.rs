@@ -14,8 +14,7 @@
 //! | the end of [`process::Builder`](crate::process::Builder)'s closure, in its child | not dropped | not called |
 //!
 //! SIGPIPE is ignored as in a program with std: a write to a pipe without a reader is an error, not
-//! the end of the process. [`process::Command`](crate::process::Command) gives its children the
-//! default again.
+//! the end of the process. `process::Command` gives its children the default again.
 //!
 //! C objects may be linked in, but for those with an `ifunc` (or `target_clones`): no resolver is
 //! called, and a program that has one ends at its start.
