@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Words that look like labels and are none.
-const NOT_LABELS: [&str; 2] = ["UTF-8", "ISO-8859"];
+const NOT_LABELS: [&str; 3] = ["UTF-8", "ISO-8859", "AVX-512"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -1,6 +1,6 @@
 //! Memory that is never freed, so that late readers are safe.
 //!
-//! A waker, the kernel clearing a tid word, or a list walker that lost a race may use an address
+//! (But for [`block_alloc`]'s large blocks, which have mappings of their own.) A waker, the kernel clearing a tid word, or a list walker that lost a race may use an address
 //! after its user is gone: it finds an entry there, possibly of another user.
 //!
 //! * [`arena`]: permanent entries of one type; [`free_list`]: lock-free lists of them.

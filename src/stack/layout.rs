@@ -13,9 +13,9 @@ pub(crate) const DEFAULT_STACK: usize = 2 * 1024 * 1024;
 /// below; the *guard* stops the stack itself.
 ///
 /// Invariants, for every value of this type:
-/// * LAYOUT-1: every field is a multiple of the page size it was made for.
+/// * LAYOUT-1: Every field is a multiple of the page size it was made for.
 /// * LAYOUT-2: `total()` does not overflow and is at most `isize::MAX`.
-/// * LAYOUT-3: the guard is at least one page. Below it lies memory of others: the signal stack, or the
+/// * LAYOUT-3: The guard is at least one page. Below it lies memory of others: the signal stack, or the
 ///   stack of another thread. Safe code that recurses must fault before it writes there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {

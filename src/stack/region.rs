@@ -9,7 +9,7 @@ use crate::sys::{Errno, memory};
 ///
 /// Invariants of a region that [`map`] made:
 /// * REGION-1: `[base, base + layout.total())` is mapped, private, anonymous, and no other region's.
-/// * REGION-2: it stays mapped until its holder gives it back with `unmap`.
+/// * REGION-2: It stays mapped until its holder gives it back with `unmap`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Region {
     base: *mut u8,

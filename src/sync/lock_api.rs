@@ -77,8 +77,8 @@ impl fmt::Debug for RawRwLock {
     }
 }
 
-// SAFETY: by RAWRWLOCK-1 in raw/rwlock.rs there is one writer or readers, and only their unlocks end that;
-// Acquire and Release order a writer's accesses before and after everybody else's.
+// SAFETY: by RAWRWLOCK-1 in raw/rwlock.rs there is one writer or readers, and only their unlocks
+// end that; Acquire and Release order a writer's accesses before and after those of all others.
 unsafe impl lock_api::RawRwLock for RawRwLock {
     #[allow(
         clippy::declare_interior_mutable_const,

@@ -191,8 +191,8 @@ impl<T> OnceLock<T> {
 
     /// Only for the closure of `once`.
     fn write(&self, value: T) {
-        // SAFETY: by ONCELOCK-1 nobody else writes now, and by ONCELOCK-2 nobody reads before that closure has
-        // returned.
+        // SAFETY: by ONCELOCK-1 no other thread writes now, and by ONCELOCK-2 none reads before that
+        // closure has returned.
         unsafe { *self.value.get() = Some(value) };
     }
 

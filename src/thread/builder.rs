@@ -107,7 +107,7 @@ impl Builder {
     /// let standard = std::panic::take_hook();
     /// std::panic::set_hook(Box::new(move |info| {
     ///     if let Some(name) = rawthread::current().name() {
-    ///         eprintln!("in rawthread '{name}':");
+    ///         eprintln!("in thread '{name}':");
     ///     }
     ///     standard(info);
     /// }));

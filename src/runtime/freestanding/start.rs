@@ -349,7 +349,7 @@ pub fn auxv(key: u64) -> Option<usize> {
 #[derive(Clone, Debug)]
 pub struct CStrIter(*const *const c_char);
 
-// SAFETY: the strings stay for good, and nothing writes to them.
+// SAFETY: the strings are never unmapped, and nothing writes to them.
 unsafe impl Send for CStrIter {}
 // SAFETY: as above.
 unsafe impl Sync for CStrIter {}
@@ -367,7 +367,7 @@ impl Iterator for CStrIter {
 
     fn next(&mut self) -> Option<&'static CStr> {
         // SAFETY: the array ends in a null pointer, at which this stops; what it points at are
-        // strings that end in a NUL and stay for good.
+        // strings that end in a NUL and are never unmapped.
         unsafe {
             let text = *self.0;
             if text.is_null() {

@@ -23,7 +23,7 @@ pub(super) type Slot = SlotRef<Tcb>;
 ///
 /// Invariants of such a TCB:
 /// * OWNTCB-1: `thread_pointer` and the TLS block around it lie at the top of the slot's stack.
-/// * OWNTCB-2: nothing above `stack_top` is used by frames.
+/// * OWNTCB-2: Nothing above `stack_top` is used by frames.
 #[derive(Debug)]
 pub(crate) struct Tcb {
     pub(super) thread_pointer: *mut u8,

@@ -19,7 +19,7 @@
 //! * [`tls_reset`]: thread-locals fresh for the next thread; [`pthread_keys`]: pthread keys'
 //!   destructors.
 //! * [`libc_state`]: libc's own thread-locals, as far as a program can see them.
-//! * [`tls_images`]: what they are at first, so that no thread asks the loader at its end.
+//! * [`tls_images`]: the initial images of static TLS, so that no thread asks the loader at its end.
 //! * [`tls_snapshot`]: the same in static programs; [`unreported_tls`]: in libraries that came later.
 //! * [`stack_words`]: what libc reports as a thread's stack.
 //! * [`overflow`]: the report of a stack overflow; [`destroy`]: the end of a TCB.

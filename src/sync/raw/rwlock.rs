@@ -323,7 +323,7 @@ impl RawRwLock {
 mod tests {
     use super::*;
 
-    /// One more reader is an error and changes nothing, whoever sleeps.
+    /// One more reader is an error and changes nothing, whether readers or writers sleep.
     #[test]
     fn the_greatest_number_of_readers_is_kept() {
         for sleepers in [

@@ -9,9 +9,9 @@
 //! | `WAITING` | the same, and the owner sleeps or is about to |
 //! | `n` | id `n` was pushed last and heads a list linked by `next`, last to first; the owner is awake, or the thread that replaced `WAITING` is about to wake it |
 //!
-//! * QUEUE-1: only the thread that replaces `WAITING` wakes the owner, so the owner is woken once for
+//! * QUEUE-1: Only the thread that replaces `WAITING` wakes the owner, so the owner is woken once for
 //!   each sleep, however many threads push.
-//! * QUEUE-2: the owner takes the whole list at once, so no id in it can be removed and pushed again
+//! * QUEUE-2: The owner takes the whole list at once, so no id in it can be removed and pushed again
 //!   meanwhile (no ABA problem).
 //!
 //! Orderings: a push is Release and a collection Acquire. All changes of a list's head are

@@ -1,9 +1,9 @@
 //! The handle: joins a thread or detaches it.
 //!
 //! Invariants:
-//! * HANDLE-1: the handle holds the packet, and with it the slot (SLOT-1), until it is joined or
-//!   dropped, so the result's memory stays.
-//! * HANDLE-2: only the handle takes or drops a result once `COMPLETE` was set without `DETACHED`.
+//! * HANDLE-1: The handle keeps the packet, and with it the slot of a thread that has one of its own
+//!   (SLOT-1), until it is joined or dropped, so the result's memory stays.
+//! * HANDLE-2: Only the handle takes or drops a result once `COMPLETE` was set without `DETACHED`.
 #![allow(unsafe_code, reason = "takes results out of slots")]
 
 use core::fmt;

@@ -36,8 +36,8 @@ struct PooledPacket<F, T> {
     storage: block_alloc::Storage,
 }
 
-/// Moves a packet into memory that [`dealloc`] frees: an entry of the arena of blocks, or pages of its own if it is
-/// large.
+/// Moves a packet into memory that [`dealloc`] frees: an entry of the arena of blocks, or pages of
+/// its own if it is large.
 ///
 /// # Errors
 /// There is no memory for it; the closure is dropped.

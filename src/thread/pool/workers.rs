@@ -33,9 +33,9 @@ use crate::thread::spawn::unwind::AbortOnUnwind;
 /// One worker that waits for a task.
 ///
 /// Invariants:
-/// * WORKER-1: an entry is on `FREE`, or on `IDLE_STACK`, or held by one spawner that popped it, or
+/// * WORKER-1: An entry is on `FREE`, or on `IDLE_STACK`, or held by one spawner that popped it, or
 ///   by its own worker.
-/// * WORKER-2: while an entry is on `IDLE_STACK` or popped from it, its plain fields are not written.
+/// * WORKER-2: While an entry is on `IDLE_STACK` or popped from it, its plain fields are not written.
 struct IdleWorker {
     /// The thread's slot, where its stack is.
     slot: AtomicPtr<()>,
