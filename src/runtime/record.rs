@@ -175,7 +175,7 @@ impl ThreadRef {
             Some(entry) => entry,
             None => RECORDS.alloc().map_err(alloc_error)?,
         };
-        // SAFETY: RECORD-2: the record is on no list and has no reference.
+        // SAFETY: RECORD-2: the record is on no list and, by RECORD-1, has no reference.
         unsafe { *entry.name.get() = name };
         entry.id.store(next_id(), Ordering::Relaxed);
         entry.tid.store(0, Ordering::Relaxed);

@@ -175,7 +175,7 @@ impl<T> OnceLock<T> {
         if self.get().is_none() {
             self.once.call_once_force(|_| self.write(f()));
         }
-        // SAFETY: a closure of `once` has run to its end.
+        // SAFETY: a closure of `once` has run to its end, which is final (ONCE-2).
         unsafe { self.value() }
     }
 
@@ -185,7 +185,7 @@ impl<T> OnceLock<T> {
         if self.get().is_none() && !self.once.call_once_unless_poisoned(|| self.write(f())) {
             return None;
         }
-        // SAFETY: a closure of `once` has run to its end.
+        // SAFETY: a closure of `once` has run to its end, which is final (ONCE-2).
         Some(unsafe { self.value() })
     }
 
@@ -211,7 +211,7 @@ impl<T> OnceLock<T> {
     /// ```
     pub fn wait(&self) -> &T {
         self.once.wait_force();
-        // SAFETY: a closure of `once` has run to its end.
+        // SAFETY: a closure of `once` has run to its end, which is final (ONCE-2).
         unsafe { self.value() }
     }
 

@@ -93,7 +93,8 @@ impl Runtime for Freestanding {
         // SAFETY: the slot is the caller's alone (SLOT-1) and has a TCB.
         let tcb = unsafe { &*slot.tcb() };
         if let Some(image) = tls_image::get() {
-            // SAFETY: OWNTCB-1: the block lies in the slot, on which no thread runs.
+            // SAFETY: OWNTCB-1 and OWNTCB-2: the block lies in the slot, on which no thread runs, and
+            // above the frames of the next one.
             unsafe { tcb::write(tcb.thread_pointer, &image) };
         }
         // SAFETY: written just now, or when the TCB was created (OWNTCB-1).

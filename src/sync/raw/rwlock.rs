@@ -189,6 +189,7 @@ impl RawRwLock {
                     "RwLock: too many readers: the limit is 2^30 - 2 at a time; were guards forgotten?"
                 );
                 if self.set_waiting(seen, READERS_SLEEP) {
+                    // RAWRWLOCK-3.
                     futex::wait(&self.state, seen.0 | READERS_SLEEP);
                     seen = self.spin(|seen| !seen.is_written());
                     continue;

@@ -60,6 +60,7 @@ impl CompletionQueue {
                 Err(now) => head = now,
             }
         }
+        // QUEUE-1.
         if head == WAITING {
             futex::wake_one(&raw const self.word);
         }
@@ -67,6 +68,7 @@ impl CompletionQueue {
 
     /// Owner: takes the list; returns the id that was pushed last, or 0.
     pub(crate) fn take_all(&self) -> u32 {
+        // QUEUE-2.
         self.word.swap(EMPTY, Acquire)
     }
 

@@ -232,6 +232,7 @@ fn is_here(idle: &IdleWorker) -> bool {
 
 /// Sends a message to an idle worker; false if it has timed out and will not take it.
 fn send(idle: &'static ArenaEntry<IdleWorker>, message: Message<PacketHeader>) -> bool {
+    // HANDOFF-2: the caller popped it; after `false` the entry is the caller's to free.
     let taken = idle.handoff.send(message);
     if !taken {
         FREE.push(idle);
@@ -356,6 +357,7 @@ fn wait_for_task(slot: Slot, attrs: Option<InheritedAttrs>) -> Option<NonNull<Pa
         .store(Rt::fork_generation(), Ordering::Relaxed);
     // SAFETY: WORKER-1: the entry is this worker's until it is pushed.
     unsafe { *idle.attrs.get() = attrs };
+    // HANDOFF-1: `reset`, then the list, from which one spawner pops it, then `wait`.
     idle.handoff.reset();
     let time = Duration::from_nanos(IDLE_TIME.load(Ordering::Relaxed));
     IDLE_STACK.push(idle);
