@@ -7,7 +7,7 @@
 //!
 //! One turn runs `/bin/true` and waits for it. This crate meets each rival in pairs of turns in one
 //! process, first one and then the other going first; a ratio is the median of the pairs' ratios,
-//! so whatever else the machine does meets both alike. A turn is preceded by an untimed one of the
+//! so the machine's other load meets both alike. A turn is preceded by an untimed one of the
 //! same kind: after a fork, the next to run pays for the pages that it left write-protected.
 //! The memory is touched, in ordinary pages: what fork must copy is a table entry for each.
 #![allow(

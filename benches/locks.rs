@@ -74,7 +74,7 @@ fn work(steps: u32) {
     }
 }
 
-/// Locks and unlocks with nobody else about.
+/// Locks and unlocks without contention.
 fn alone<C: Contender>(times: u64) -> Duration {
     let lock = C::default();
     let start = Instant::now();

@@ -1,5 +1,5 @@
-//! Making and joining threads: the floor, this crate, the C library, the standard library, and
-//! this crate's warm threads.
+//! Spawning and joining threads: a bare clone, this crate, the C library, the standard library, and
+//! this crate's pool (`warm`).
 //!
 //! ```sh
 //! cargo bench --bench threads              # criterion's statistics, then the table of ratios
@@ -9,8 +9,8 @@
 //!
 //! Times on a busy machine mean little alone. The table has ratios of contenders that take turns
 //! in one process; a ratio is the median of the ratios of the rounds. One child process measures
-//! on one processor, one on all; of threads that have never been before, one round is one process
-//! per contender, and they take turns too.
+//! on one processor, one on all; for first spawns, one round is one process per contender, and
+//! they take turns too.
 
 mod common;
 

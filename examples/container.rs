@@ -42,7 +42,7 @@ fn contain(
                 | Namespaces::IPC
                 | Namespaces::NET,
         )
-        // The caller, and nobody else, is root inside.
+        // The caller, and no other user, is root inside.
         .uid_map(0, uid, 1)
         .gid_map(0, gid, 1)
         // Mounts made inside must not show outside; then /proc can tell of these processes alone.

@@ -1,5 +1,5 @@
-//! The least that a kernel thread can be: one `clone` onto memory that is there, and an exit at once.
-//! Without std, for the floors of programs with libc and without.
+//! A bare clone: one `clone` onto memory that is mapped already, and an exit at once. Without std, for
+//! the benches of programs with libc and without.
 
 #![allow(unsafe_code, reason = "a bare clone")]
 
@@ -16,7 +16,7 @@ const FLAGS: i32 = libc::CLONE_VM
 /// Makes a thread that exits at once; returns its tid or an error number below 0.
 ///
 /// # Safety
-/// Nobody uses the stack; `word` lives until the kernel has cleared it.
+/// No thread uses the stack; `word` lives until the kernel has cleared it.
 #[cfg(target_arch = "x86_64")]
 pub(crate) unsafe fn clone_and_exit(stack_top: *mut u8, word: *mut u32) -> isize {
     let returned;
@@ -47,7 +47,7 @@ pub(crate) unsafe fn clone_and_exit(stack_top: *mut u8, word: *mut u32) -> isize
 /// Makes a thread that exits at once; returns its tid or an error number below 0.
 ///
 /// # Safety
-/// Nobody uses the stack; `word` lives until the kernel has cleared it.
+/// No thread uses the stack; `word` lives until the kernel has cleared it.
 #[cfg(target_arch = "aarch64")]
 pub(crate) unsafe fn clone_and_exit(stack_top: *mut u8, word: *mut u32) -> isize {
     let returned;

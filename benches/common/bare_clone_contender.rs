@@ -1,4 +1,4 @@
-//! The floor: the least that a kernel thread can cost.
+//! The bare clone, a lower bound: the least that a kernel thread can cost.
 //!
 //! One bare `clone` on a stack that was mapped before, without thread pointer; the thread's first
 //! and only act is `exit`; the joiner sleeps on the word that the kernel clears. No library that
@@ -57,7 +57,7 @@ impl Contender for BareClone {
     fn spawn(&mut self, _work: fn()) {
         let prepared = self.idle.pop().unwrap_or_else(Prepared::new);
         prepared.word.store(1, Ordering::Relaxed);
-        // SAFETY: the stack is unused, the word lives for ever.
+        // SAFETY: the stack is unused, the word is never freed.
         let tid = unsafe { clone_and_exit(prepared.stack_top, prepared.word.as_ptr()) };
         assert!(tid > 0, "clone: {tid}");
         self.running.push_back(prepared);
@@ -67,7 +67,7 @@ impl Contender for BareClone {
         let prepared = self.running.pop_front().expect("a thread to join");
         while prepared.word.load(Ordering::Acquire) != 0 {
             // Not private: the kernel's own wake is a shared one.
-            // SAFETY: waits on a word that lives for ever.
+            // SAFETY: waits on a word that is never freed.
             unsafe {
                 libc::syscall(
                     libc::SYS_futex,

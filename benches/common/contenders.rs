@@ -1,4 +1,4 @@
-//! Who competes, behind one trait.
+//! The contenders, behind one trait.
 #![allow(unsafe_code, reason = "calls pthread functions")]
 
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ pub(crate) trait Contender {
     fn join(&mut self);
 }
 
-/// All contenders, the floor first and warm threads last.
+/// All contenders, the bare clone first and `warm` last.
 pub(crate) fn all() -> Vec<Box<dyn Contender>> {
     let mut all: Vec<Box<dyn Contender>> = vec![Box::new(BareClone::default())];
     all.extend(spawning());

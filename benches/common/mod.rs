@@ -1,4 +1,4 @@
-//! What the benches share: who competes, how they take turns, what is printed.
+//! What the benches share: the contenders, how they take turns, what is printed.
 
 pub(crate) mod bare_clone;
 pub(crate) mod bare_clone_contender;

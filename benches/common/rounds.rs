@@ -1,4 +1,4 @@
-//! Rounds: contenders take turns, so that whatever else the machine does meets them all alike.
+//! Rounds: contenders take turns, so that the machine's other load meets them all alike.
 #![allow(unsafe_code, reason = "sleeps on a futex")]
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -37,7 +37,7 @@ impl Packet {
         self.slot.set(1);
     }
 
-    /// What `entry` does after the closure.
+    /// What `spawn::entry` and `spawn::finish` do after the closure.
     fn thread(&self) {
         self.result.set(1);
         match self.state.set_complete() {

@@ -198,7 +198,7 @@ pub(crate) fn after_fork() {
     }
     let thread_pointer = arch::thread_pointer();
     let slot = CACHE.iter().find(|slot| {
-        // SAFETY: the field of a permanent cell; this process has no other thread that writes it.
+        // SAFETY: the field of a permanent entry; this process has no other thread that writes it.
         unsafe { (&raw const (*slot.tcb()).thread_pointer).read() == thread_pointer }
     });
     if let Some(slot) = slot {

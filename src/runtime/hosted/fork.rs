@@ -167,7 +167,7 @@ fn become_own_process(word: &ForkWord) {
 fn own_slot() -> Option<Slot> {
     let own = arch::thread_pointer();
     CACHE.iter().find(|slot| {
-        // SAFETY: the field of a permanent cell; this process has no other thread that writes it.
+        // SAFETY: the field of a permanent entry; this process has no other thread that writes it.
         unsafe { (&raw const (*slot.tcb()).thread_pointer).read() == own }
     })
 }

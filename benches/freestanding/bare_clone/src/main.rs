@@ -1,6 +1,7 @@
-//! As `rawthread`, by the least that a kernel thread can cost: one bare `clone` onto memory that is
-//! there, an exit at once, and a futex wait for the word that the kernel clears. No thread-locals,
-//! no closure, no result, nothing that would stop a second thread from using the same stack.
+//! As the program `rawthread`, by the least that a kernel thread can cost: one bare `clone` onto
+//! memory that is mapped already, an exit at once, and a futex wait for the word that the kernel
+//! clears. No thread-locals, no closure, no result, nothing that would stop a second thread from
+//! using the same stack.
 #![no_std]
 #![no_main]
 
@@ -32,7 +33,7 @@ fn make_and_join() -> bool {
     static mut STACK: [u128; 64] = [0; 64];
     WORD.store(1, Ordering::Relaxed);
     let top = (&raw mut STACK).cast::<u8>().wrapping_add(64 * 16);
-    // SAFETY: the thread before this one is gone, so nobody uses the stack.
+    // SAFETY: the thread before this one is gone, so no thread uses the stack.
     if unsafe { clone_and_exit(top, WORD.as_ptr()) } <= 0 {
         return false;
     }
