@@ -1,7 +1,7 @@
 //! Spawning, joining, and what a thread knows of itself. From the bottom up:
 //!
 //! * [`signals`], [`cpu_set`], [`scheduling`]: values that a builder takes; `backoff`: pauses.
-//! * [`current`], [`park`], [`local`]: the calling thread.
+//! * [`current`](mod@current), [`park`](mod@park), [`local`]: the calling thread.
 //! * [`spawn`](mod@spawn): from a builder's settings to a running thread. Its packet names what
 //!   [`join`] notifies of the thread's end.
 //! * [`join`]: waiting for a thread's end. [`join::handle`] lies above `spawn`'s packet.
