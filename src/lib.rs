@@ -23,9 +23,9 @@
 //! # When to use it
 //!
 //! For programs that create many threads, that must handle a refused thread, that need a thread's
-//! affinity, scheduling or signal mask set before it runs, or that have no std. For a few threads that
-//! live as long as the program, [`std::thread`](https://doc.rust-lang.org/std/thread/) is the better
-//! choice: it is portable, and its `unsafe` code has many more users.
+//! affinity, scheduling or signal mask set before it runs, or that have no std. For a few threads
+//! that live as long as the program, [`std::thread`](https://doc.rust-lang.org/std/thread/) is the
+//! better choice: it is portable, and its `unsafe` code has many more users.
 //!
 //! # Platforms
 //!
@@ -37,12 +37,12 @@
 //!
 //! A program has one of two runtimes:
 //!
-//! * With a C library (feature `hosted`, part of `std`). The library lays out each thread control block,
-//!   so `malloc`, `errno`, thread-locals, `fork`, `dlopen` and the like work in every thread.
-//!   `host()` says which library was found and whether support is full (glibc 2.17 to 2.33 and 2.36
-//!   to 2.42) or partial.
-//! * Without one: the crate lays out the control blocks itself. The feature `start` brings the program's
-//!   entry. In a process that a C library started, [`spawn`] then returns an error.
+//! * With a C library (feature `hosted`, part of `std`). The library lays out each thread control
+//!   block, so `malloc`, `errno`, thread-locals, `fork`, `dlopen` and the like work in every
+//!   thread. `host()` says which library was found and whether support is full (glibc 2.17 to 2.33
+//!   and 2.36 to 2.42) or partial.
+//! * Without one: the crate lays out the control blocks itself. The feature `start` brings the
+//!   program's entry. In a process that a C library started, [`spawn`] then returns an error.
 //!
 //! # Features
 //!
@@ -59,18 +59,18 @@
 //! | `start` | without libc: the program's start (`entry!`, `start`) |
 //! | `panic-thread` | without libc: a panic ends its thread and no other |
 //!
-//! An item that needs a feature says so. The documentation of a build without `hosted` shows what only
-//! programs without a C library have.
+//! An item that needs a feature says so. The documentation of a build without `hosted` shows what
+//! only programs without a C library have.
 //!
 //! # Minimum Rust version
 //!
-//! Rust 1.88, on stable. Only a new minor version of the crate requires a newer Rust, and the changelog
-//! says so.
+//! Rust 1.88, on stable. Only a new minor version of the crate requires a newer Rust, and the
+//! changelog says so.
 //!
 //! # What is refused
 //!
-//! No function of the safe API aborts because a limit was met: [`Builder::spawn`], `Command::spawn` and
-//! their kin return an [`Error`], with the limit's name and value where `diagnosis` is enabled.
+//! No function of the safe API aborts because a limit was met: [`Builder::spawn`], `Command::spawn`
+//! and their kin return an [`Error`], with the limit's name and value where `diagnosis` is enabled.
 //! [`spawn`] panics where [`Builder::spawn`] returns an error, as std's does. `Unsupported` is the error
 //! of what the process cannot have: threads with a C library that does not run a thread on the stack
 //! that it was given, stacks of the caller's own that the C library cannot be made to report, threads
@@ -79,14 +79,14 @@
 //!
 //! # Unsafe code
 //!
-//! The safe API is sound in every feature set. Functions that trust their caller are `unsafe` and say
-//! in `# Safety` what the caller must ensure; for example [`Builder::spawn_unchecked`] trusts that what
-//! the closure borrows outlives the thread, and `Builder::stack` that the memory does.
+//! The safe API is sound in every feature set. Functions that trust their caller are `unsafe` and
+//! say in `# Safety` what the caller must ensure; for example [`Builder::spawn_unchecked`] trusts
+//! that what the closure borrows outlives the thread, and `Builder::stack` that the memory does.
 //!
-//! Inside, `unsafe` is what the crate is for: system calls, thread control blocks, closures and results
-//! in raw memory. Each block has a note that says why it is sound, and names the invariant that it
-//! relies on; `docs/invariants.md` lists these, and `docs/lifecycle.md` follows a thread through the
-//! source.
+//! Inside, `unsafe` is what the crate is for: system calls, thread control blocks, closures and
+//! results in raw memory. Each block has a note that says why it is sound, and names the invariant
+//! that it relies on; `docs/invariants.md` lists these, and `docs/lifecycle.md` follows a thread
+//! through the source.
 
 #![no_std]
 

@@ -1,4 +1,5 @@
-//! Models of `thread`: which thread frees a slot and a result, the end of a scope, the queue of a set.
+//! Models of `thread`: which thread frees a slot and a result, the end of a scope, the queue of a
+//! set.
 
 use super::explore::{RaceCell, explore};
 use crate::runtime::state::{DetachOutcome, LastUser, ResultOwner, State};

@@ -225,9 +225,10 @@ impl ThreadRef {
     }
 }
 
-/// Releases the record of a thread that this crate did not make, at the thread's end; null if it has
-/// none. Its thread-locals are dropped first; while they are, `set_current` has the runtime return the
-/// record, for their destructors may ask for the current thread and for other thread-locals.
+/// Releases the record of a thread that this crate did not make, at the thread's end; null if it
+/// has none. Its thread-locals are dropped first; while they are, `set_current` has the runtime
+/// return the record, for their destructors may ask for the current thread and for other
+/// thread-locals.
 ///
 /// # Safety
 /// `raw` is null or the calling thread's record, whose reference the runtime gives up.

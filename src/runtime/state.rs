@@ -10,7 +10,8 @@
 //! | all three | neither uses the slot, which is in the cache | none | was dropped |
 //! | `DONE` | a startup action failed and the closure did not run | the spawner, in the place of the handle | there is none |
 //!
-//! A join ends with `COMPLETE`, `DONE`: it takes the result, gives the slot back, and leaves the word.
+//! A join ends with `COMPLETE`, `DONE`: it takes the result, gives the slot back, and leaves the
+//! word.
 //!
 //! Two bits are for the thread pool, whose threads outlive their tasks: `WAITING`, a joiner sleeps
 //! on this word and must be woken; `EXIT_AFTER_TASK`, the kernel thread must end after this task.
@@ -177,7 +178,8 @@ impl State {
         }
     }
 
-    /// Pool thread, where [`TaskDone::wake`] says so: wakes the joiner that sleeps in [`State::wait`].
+    /// Pool thread, where [`TaskDone::wake`] says so: wakes the joiner that sleeps in
+    /// [`State::wait`].
     pub(crate) fn wake_joiner(&self) {
         futex::wake_one(&self.0);
     }
@@ -201,8 +203,9 @@ impl State {
         pinned.is_ok().then(|| TidPin(self))
     }
 
-    /// Thread: returns when its tid is not in use any more. After [`State::set_done`]: one word holds both DONE and
-    /// the count, so every pin came before DONE and is seen here, and none comes after.
+    /// Thread: returns when its tid is not in use any more. After [`State::set_done`]: one word
+    /// holds both DONE and the count, so every pin came before DONE and is seen here, and none
+    /// comes after.
     pub(crate) fn wait_for_unpin(&self) {
         let mut pauses = Pauses::new();
         while self.0.load(Ordering::Acquire) >= PIN {

@@ -56,8 +56,8 @@ pub(crate) enum Lookup<T> {
 
 /// The values of one thread; zero bytes are an empty list.
 ///
-/// The pointer is an atomic for the sake of `Sync` alone: by LOCALS-1 every access is the thread's own,
-/// so Relaxed.
+/// The pointer is an atomic for the sake of `Sync` alone: by LOCALS-1 every access is the thread's
+/// own, so Relaxed.
 pub(crate) struct LocalList(AtomicPtr<EntryHeader>);
 
 impl LocalList {

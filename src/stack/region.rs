@@ -91,8 +91,8 @@ impl Region {
     /// The region is not in use any more, by the kernel for an ending thread's stack either; unless
     /// this returns false.
     pub(crate) unsafe fn unmap(self) -> bool {
-        // SAFETY: by REGION-1 the range is a mapping of ours, of whole pages by LAYOUT-1, and the caller
-        // ends REGION-2.
+        // SAFETY: by REGION-1 the range is a mapping of ours, of whole pages by LAYOUT-1, and the
+        // caller ends REGION-2.
         unsafe { memory::unmap(self.base, self.layout.total()) }.is_ok()
     }
 }

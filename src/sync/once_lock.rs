@@ -107,8 +107,8 @@ impl<T> OnceLock<T> {
     /// The Once is completed, and the calling thread has seen it.
     #[inline]
     unsafe fn value(&self) -> &T {
-        // SAFETY: by ONCELOCK-2 there is a value, and by ONCELOCK-1 no writer as long as `self` is borrowed; the
-        // Once made the write visible.
+        // SAFETY: by ONCELOCK-2 there is a value, and by ONCELOCK-1 no writer as long as `self` is
+        // borrowed; the Once made the write visible.
         unsafe { (*self.value.get()).as_ref().unwrap_unchecked() }
     }
 

@@ -167,8 +167,8 @@ impl<T: 'static> Local<T> {
     #[track_caller]
     pub fn try_with<R>(&'static self, f: impl FnOnce(&T) -> R) -> Result<R, AccessError> {
         let value = self.get_or_init(None)?;
-        // SAFETY: the value stays until the thread's end (LOCALS-2 of `runtime::tls_values`), and is not
-        // moved; the reference ends with this call.
+        // SAFETY: the value stays until the thread's end (LOCALS-2 of `runtime::tls_values`), and
+        // is not moved; the reference ends with this call.
         Ok(f(unsafe { value.as_ref() }))
     }
 

@@ -85,8 +85,8 @@ fn thread_data(pointer: *mut u8) -> *mut ThreadData {
 /// The control words of the thread with this thread pointer.
 ///
 /// # Safety
-/// `pointer` came from [`layout_tcb`] and [`write`](fn@write) was called for it; the reference is not used once
-/// the slot is unmapped.
+/// `pointer` came from [`layout_tcb`] and [`write`](fn@write) was called for it; the reference is
+/// not used once the slot is unmapped.
 pub(super) unsafe fn data_of(pointer: *mut u8) -> &'static ThreadData {
     // SAFETY: as the caller vouches; the words are atomics.
     unsafe { &*thread_data(pointer) }

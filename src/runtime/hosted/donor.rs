@@ -71,8 +71,8 @@ pub(super) unsafe fn create_and_run(
         pthread_create_on(slot)?;
     }
     // The donor may not have run yet, but libc has the kernel store its tid before it exists.
-    // SAFETY: with full support the handle is the address of libc's description of the thread, which lies
-    // in the slot; the caller wrote the handle just now.
+    // SAFETY: with full support the handle is the address of libc's description of the thread,
+    // which lies in the slot; the caller wrote the handle just now.
     let tid = unsafe {
         let tid_field = libc_layout::tid_field_of((&raw const (*tcb).pthread).read());
         (*tid_field).load(Ordering::Relaxed)

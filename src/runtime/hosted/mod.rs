@@ -7,7 +7,8 @@
 //! takes the TCB over. Where libc is known well enough, the donor itself is the slot's first
 //! thread, and a first spawn costs one kernel thread, not two.
 //!
-//! * [`tcb`]: what is kept on each slot; [`registration`]: what each thread registers with the kernel.
+//! * [`tcb`]: what is kept on each slot; [`registration`]: what each thread registers with the
+//!   kernel.
 //! * [`symbols`], [`pthread`], [`pthread_create`]: what is called of libc.
 //! * [`libc_layout`]: which libc this is and where its private words lie; [`probe`] finds that out,
 //!   with [`tid_field`] and [`key_table`].

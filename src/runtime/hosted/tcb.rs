@@ -50,8 +50,9 @@ pub(crate) struct Tcb {
     pub(super) on_donor: Option<(ChildEntry, *mut u8)>,
     /// Where a donor that runs no thread says why there is no TCB; its creator waits.
     pub(super) refusal: *mut Option<Error>,
-    /// Whether the slot is not to be used again (see [`Runtime::is_lost`](crate::runtime::Runtime::is_lost)). Written before a
-    /// thread on the donor runs.
+    /// Whether the slot is not to be used again (see
+    /// [`Runtime::is_lost`](crate::runtime::Runtime::is_lost)). Written before a thread on the
+    /// donor runs.
     pub(super) lost: bool,
 }
 

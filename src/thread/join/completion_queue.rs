@@ -1,5 +1,6 @@
 //! A queue of threads that are done: each thread pushes itself, and one owner collects them and
-//! sleeps while there are none. The protocol of [`JoinSet`](crate::thread::JoinSet), without its memory.
+//! sleeps while there are none. The protocol of [`JoinSet`](crate::thread::JoinSet), without its
+//! memory.
 //!
 //! One word, which is also the futex:
 //!

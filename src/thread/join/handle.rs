@@ -257,7 +257,8 @@ impl<T> JoinHandle<T> {
     /// `DONE` was seen.
     unsafe fn into_result(self) -> Result<T> {
         let this = ManuallyDrop::new(self);
-        // SAFETY: by HANDLE-1 and HANDLE-2 the result is there, and taken once, for `this` is not dropped.
+        // SAFETY: by HANDLE-1 and HANDLE-2 the result is there, and taken once, for `this` is not
+        // dropped.
         let result = unsafe { this.result.read() };
         // SAFETY: the thread is done, so the handle is the last; it does not use the packet again.
         unsafe { PacketHeader::release(this.head) };

@@ -34,8 +34,9 @@ use crate::thread::backoff::SpinWait;
 #[derive(Debug)]
 pub(crate) struct ScopeData {
     running: AtomicU32,
-    /// The process, by [`Runtime::fork_generation`], whose threads `running` counts; `CHANGING` while
-    /// a thread of a forked child starts the count anew. Not among what the models run: there is no fork.
+    /// The process, by [`Runtime::fork_generation`], whose threads `running` counts; `CHANGING`
+    /// while a thread of a forked child starts the count anew. Not among what the models run: there
+    /// is no fork.
     process: core::sync::atomic::AtomicU32,
     /// Panics whose payload no join has taken.
     unhandled_panics: AtomicU32,
