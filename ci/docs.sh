@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The documentation builds without warnings, private items' links included.
+# The public documentation builds without warnings, and links to no private item.
 set -euo pipefail
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --features rawthread/lock_api
 RUSTDOCFLAGS="-D warnings" cargo doc -p rawthread --no-deps --no-default-features --features alloc

@@ -21,6 +21,6 @@ export RAWTHREAD_TARGET=$triple
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="timeout 60 qemu-aarch64"
 # Not here: qemu-user makes a fork without shared memory out of vfork (`children`, `command`) and has
-# no room for itself under a limit of the address space (`limit`).
+# no space for itself under a limit of the address space (`limit`).
 cargo test --locked --test freestanding -- --skip processes_fork_and_share \
     --skip commands_run_with_an_allocator --skip a_limit_is_an_error

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Raw threads in a C program, with a no_std static library of ours: as full citizens of the glibc
-# here, dynamic, and as guests of musl, static.
+# Threads of this crate in a C program, from a no_std static library: with full support in the glibc
+# here, dynamic, and with partial support in musl, static.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source=tests/hosted/c_program

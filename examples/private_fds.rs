@@ -2,8 +2,8 @@
 //! `cargo run --release --example private_fds [THREADS]...`
 //!
 //! A process has one descriptor table, which its threads share (`CLONE_FILES`): each `open`,
-//! `accept` and `close` takes the table's lock, and whenever the table must grow, who opens waits
-//! until every processor has passed through the scheduler (an RCU grace period, some
+//! `accept` and `close` takes the table's lock, and whenever the table must grow, the opening thread
+//! waits until every processor has passed through the scheduler (an RCU grace period, some
 //! milliseconds). [`Builder::private_fds`] gives a thread a table of its own, which grows without
 //! that wait.
 //!

@@ -1,4 +1,4 @@
-//! rayon on rawthreads: a pool whose threads this crate makes.
+//! A rayon pool whose threads this crate makes.
 //!
 //! `cargo run --release --example rayon`
 

@@ -1,8 +1,10 @@
-//! Threads and processes for Linux on the raw `clone(2)` and `clone3(2)` system calls.
+//! Threads and processes for Linux, created by the `clone(2)` and `clone3(2)` system calls.
 //!
-//! The crate root is `std::thread` again, and more: [`spawn`], [`scope`], [`Builder`] with what is in
-//! force before a closure begins, [`JoinHandle`] with time limits, [`JoinSet`], and an [`Error`] that
-//! names the limit where a thread cannot be made.
+//! The crate root has the names of `std::thread`: [`spawn`], [`scope`], [`Builder`], [`JoinHandle`],
+//! [`park`] and the rest, so that `use rawthread as thread;` compiles code written for std. Beyond
+//! std, a [`Builder`] sets what is in force before the closure begins, joins have time limits,
+//! [`JoinSet`] joins threads as they end, [`warm`] is a thread pool, and an [`Error`] names the limit
+//! that kept a thread from being created.
 //!
 //! ```
 //! # #[cfg(feature = "std")] {
@@ -14,10 +16,38 @@
 //! # Ok::<(), rawthread::Error>(())
 //! ```
 //!
-//! [`process`] creates child processes by the same system call; [`flags`] describes each clone flag.
-//! [`sync`] has the locks of `std::sync` for programs without std: futexes and nothing else.
+//! [`process`] creates child processes by the same system calls; [`flags`] describes each clone flag
+//! and predicts what the kernel refuses. [`sync`] has the locks of `std::sync` for programs without
+//! std.
+//!
+//! # When to use it
+//!
+//! For programs that create many threads, that must handle a refused thread, that need a thread's
+//! affinity, scheduling or signal mask set before it runs, or that have no std. For a few threads
+//! that live as long as the program, [`std::thread`](https://doc.rust-lang.org/std/thread/) is the
+//! better choice: it is portable, and its `unsafe` code has many more users.
+//!
+//! # Platforms
+//!
+//! Linux on x86-64 and AArch64, 64-bit, is supported; other targets do not compile. The oldest
+//! kernel on which the tests run is 6.1 (x86-64, emulated). Where the kernel lacks a newer call, or a
+//! sandbox refuses it, the crate uses the older one: `clone` without `clone3` (Linux 5.3), `mprotect`
+//! without `MADV_GUARD_INSTALL` (6.13). A method that has no older way is an error there, such as
+//! `JoinHandle::pidfd` before 6.9.
+//!
+//! A program has one of two runtimes:
+//!
+//! * With a C library (feature `hosted`, part of `std`). The library lays out each thread control
+//!   block, so `malloc`, `errno`, thread-locals, `fork`, `dlopen` and the like work in every
+//!   thread. `host()` says which library was found and whether support is full (glibc 2.17 to 2.33
+//!   and 2.36 to 2.42) or partial.
+//! * Without one: the crate lays out the control blocks itself. The feature `start` brings the
+//!   program's entry. In a process that a C library started, [`spawn`] then returns an error.
 //!
 //! # Features
+//!
+//! `start` and `panic-thread` exclude `hosted`. With `alloc`, `Builder::name` takes a `String`; with
+//! `std`, [`Result`], `JoinHandle::pidfd` and [`available_parallelism`] have std's types.
 //!
 //! | feature | brings |
 //! |---|---|
@@ -29,8 +59,34 @@
 //! | `start` | without libc: the program's start (`entry!`, `start`) |
 //! | `panic-thread` | without libc: a panic ends its thread and no other |
 //!
-//! What needs a feature says which. What only a program without libc has is shown where the
-//! documentation is built without `hosted`.
+//! An item that needs a feature says so. The documentation of a build without `hosted` shows what
+//! only programs without a C library have.
+//!
+//! # Minimum Rust version
+//!
+//! Rust 1.88, on stable. Only a new minor version of the crate requires a newer Rust, and the
+//! changelog says so.
+//!
+//! # What is refused
+//!
+//! No function of the safe API aborts because a limit was met: [`Builder::spawn`], `Command::spawn`
+//! and their kin return an [`Error`], with the limit's name and value where `diagnosis` is enabled.
+//! [`spawn`] panics where [`Builder::spawn`] returns an error, as std's does. `Unsupported` is the error
+//! of what the process cannot have: threads with a C library that does not run a thread on the stack
+//! that it was given, stacks of the caller's own that the C library cannot be made to report, threads
+//! without a C library before the main thread is initialized. A thread of this crate must not be
+//! passed to `pthread_exit`, `pthread_cancel`, `pthread_detach` or `pthread_join`.
+//!
+//! # Unsafe code
+//!
+//! The safe API is sound in every feature set. Functions that trust their caller are `unsafe` and
+//! say in `# Safety` what the caller must ensure; for example [`Builder::spawn_unchecked`] trusts
+//! that what the closure borrows outlives the thread, and `Builder::stack` that the memory does.
+//!
+//! Inside, `unsafe` is what the crate is for: system calls, thread control blocks, closures and
+//! results in raw memory. Each block has a note that says why it is sound, and names the invariant
+//! that it relies on; `docs/invariants.md` lists these, and `docs/lifecycle.md` follows a thread
+//! through the source.
 
 #![no_std]
 
@@ -75,7 +131,10 @@ mod sys;
 
 mod arena;
 
+#[cfg(not(feature = "hosted"))]
 pub mod runtime;
+#[cfg(feature = "hosted")]
+mod runtime;
 
 mod stack;
 mod thread;

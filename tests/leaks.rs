@@ -20,7 +20,7 @@ impl Drop for Counted {
 }
 
 /// The race between a thread's end and what becomes of its handle, at many timings: each result
-/// and each closure is dropped once, by whoever comes last.
+/// and each closure is dropped once, by its last owner.
 #[test]
 fn results_are_dropped_exactly_once() {
     const ROUNDS: usize = 20_000;

@@ -1,5 +1,5 @@
-//! The least that a kernel thread can be: one `clone` onto memory that is there, and an exit at once.
-//! Without std, for the floors of programs with libc and without.
+//! A bare clone: one `clone` onto memory that is mapped already, and an exit at once. Without std, for
+//! the benches of programs with libc and without.
 
 #![allow(unsafe_code, reason = "a bare clone")]
 

@@ -9,7 +9,7 @@ fn main() -> io::Result<()> {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
     // The libraries that the crate `libc` asks for, without anything in them: a call of a C function
-    // would else be linked to a libc that nobody loads or starts, and crash.
+    // would else be linked to a libc that is neither loaded nor initialised, and crash.
     let empty = env::var("OUT_DIR").unwrap();
     for name in ["c", "dl", "m", "pthread", "rt", "util"] {
         fs::write(format!("{empty}/lib{name}.a"), "!<arch>\n")?;

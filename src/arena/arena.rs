@@ -17,13 +17,13 @@ const FIRST_CHUNK: usize = 64;
 /// 64 << 24 entries: far more than the kernel has thread ids (4,194,304).
 const CHUNKS: usize = 25;
 
-/// What the arena can hold: something that can start its life as zero bytes.
+/// What an arena can hold: a type of which zero bytes are a value.
 ///
 /// # Safety
 /// All-zero bytes must be a valid value, and shared references to it must be enough to use it.
 pub(crate) unsafe trait Zeroable: Sync + 'static {
-    /// Of a runtime's TCBs: whether [`Cache::put_used`](super::Cache::put_used) is called,
-    /// so that slots are counted for it.
+    /// Of a runtime's TCBs: whether the slots' cache bounds what idle stacks keep resident
+    /// (`Cache::put_used` of `stack`), for which it counts them.
     const BOUNDS_IDLE_MEMORY: bool = false;
 }
 

@@ -67,7 +67,7 @@ fn map(size: usize, align: usize) -> Result<(NonNull<u8>, Storage), Errno> {
 /// Takes the memory of this storage back.
 ///
 /// # Safety
-/// It came from [`alloc`], and the value is not in use any more.
+/// It came from [`alloc`](fn@alloc), and the value is not in use any more.
 pub(crate) unsafe fn dealloc(storage: Storage) {
     match storage {
         Storage::Pooled(entry) => FREE.push(entry),

@@ -1,7 +1,8 @@
 //! Memory that is never freed, so that late readers are safe.
 //!
 //! A waker, the kernel clearing a tid word, or a list walker that lost a race may use an address
-//! after its user is gone: it finds an entry there, possibly of another user.
+//! after its user is gone: it finds an entry there, possibly of another user. The exception is a
+//! block too large for an entry, which has a mapping of its own.
 //!
 //! * [`arena`]: permanent entries of one type; [`free_list`]: lock-free lists of them.
 //! * [`block_alloc`]: memory for one value of any type, without an allocator.

@@ -44,7 +44,7 @@ pub(crate) fn map_error(errno: Errno, bytes: usize) -> Error {
 }
 
 /// For a thread of these flags that clone refused for another reason than a limit: the rule, if
-/// the table of rules knows one. `None` where nobody looks.
+/// the table of rules knows one. `None` without the feature `diagnosis`.
 pub(crate) fn refused(flags: CloneFlags, errno: Errno) -> Option<Error> {
     looks_refused(flags, errno)
 }

@@ -10,7 +10,7 @@ use loom::sync::atomic::AtomicU32;
 use loom::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use loom::thread;
 
-/// A handoff, and the cell that it is a part of.
+/// A handoff, and the entry that it is a part of.
 struct IdleWorker {
     handoff: FutexHandoff<IdleWorker>,
     /// 1: on the list of idle threads.
@@ -36,7 +36,7 @@ impl IdleWorker {
         })
     }
 
-    /// Spawner: takes the cell off the list; false if it is not there.
+    /// Spawner: takes the entry off the list; false if it is not there.
     fn pop(&self) -> bool {
         self.listed.compare_exchange(1, 0, Acquire, Relaxed).is_ok()
     }

@@ -1,4 +1,5 @@
-//! Models of `thread`: which thread frees a slot and a result, the end of a scope, the queue of a set.
+//! Models of `thread`: which thread frees a slot and a result, the end of a scope, the queue of a
+//! set.
 
 use super::explore::{RaceCell, explore};
 use crate::runtime::state::{DetachOutcome, LastUser, ResultOwner, State};
@@ -37,7 +38,7 @@ impl Packet {
         self.slot.set(1);
     }
 
-    /// What `entry` does after the closure.
+    /// What `spawn::entry` and `spawn::finish` do after the closure.
     fn thread(&self) {
         self.result.set(1);
         match self.state.set_complete() {

@@ -59,11 +59,11 @@ fn create_tcb(slot: Slot) -> Result<Slot, Error> {
     }
 }
 
-/// A vacant slot with at least these sizes; see [`Cache::acquire`]. Where memory, address space or map
-/// entries are short, idle slots of all sizes are unmapped, and it is tried once more.
+/// A vacant slot with at least these sizes; see [`cache::Cache::acquire`]. Where memory, address
+/// space or map entries are short, idle slots of all sizes are unmapped, and it is tried once more.
 ///
 /// # Errors
-/// As [`Cache::acquire`].
+/// As [`cache::Cache::acquire`].
 fn find_slot(stack: usize, guard: usize) -> Result<Acquired<Tcb>, Errno> {
     let mut released = false;
     loop {

@@ -1,12 +1,14 @@
-//! RUNTIME: what makes a kernel thread a thread to the code that runs on it.
+//! What makes a kernel thread a thread to the code that runs on it.
 //!
-//! A *runtime* gives each slot a TCB (thread control block, static TLS, thread pointer) and
-//! knows what a thread must do with it at its start and end. There are two, of which the features
-//! choose one; the layers above see only the [`Runtime`] trait.
-//!
-//! * [`state`], [`tls_values`], [`record`]: what is known of one thread, in permanent memory.
-//! * [`api`]: the trait; `hosted` and `freestanding` implement it.
-//! * [`chosen`]: the runtime of this build; [`acquire`], [`current`]: what is written for that one.
+//! A *runtime* gives each slot a TCB (thread control block, static TLS, thread pointer) and knows
+//! what a thread must do at its start and end. The features choose one of the two: with a C library,
+//! or without one. A program without a C library that does not use the feature `start` calls
+//! `init_main_thread` once, before its first thread.
+
+// From the bottom up: `state`, `name`, `tls_values` and `record` hold what is known of one thread, in
+// permanent memory; `occupant` relates slots and records; `api` has the trait, which `hosted` and
+// `freestanding` implement (`setxid` is a part of the first that a loom model runs); `chosen` names
+// the runtime of this build; `acquire` and `current` are written for that one.
 
 pub(crate) mod acquire;
 mod api;

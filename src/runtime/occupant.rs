@@ -1,10 +1,10 @@
 //! Which record belongs to the thread on a slot, and which slot to the thread of a record.
 //!
-//! A slot lies in a layer below records, and a record does not know the type of the runtime's TCB: each
-//! has the other's address without its type. This file alone writes and reads those two.
+//! A slot lies in a layer below records, and a record does not know the type of the runtime's TCB:
+//! each has the other's address without its type. This file alone writes and reads those two.
 //!
-//! * OCCUPANT-1: a slot's address of a record is null or a record's, which is permanent memory.
-//! * OCCUPANT-2: a record's address of a slot is null or a slot's of the cache that the process's one
+//! * OCCUPANT-1: A slot's address of a record is null or a record's, which is permanent memory.
+//! * OCCUPANT-2: A record's address of a slot is null or a slot's of the cache that the process's one
 //!   runtime has, whose control words are permanent memory.
 #![allow(unsafe_code, reason = "gives two erased addresses their types back")]
 

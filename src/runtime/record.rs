@@ -24,7 +24,7 @@ use crate::sys::{Errno, task};
 /// * RECORD-1: `refs` counts the [`ThreadRef`] values of this record; at 0 it is on the free list.
 /// * RECORD-2: `id` and `name` are written only by the caller that took the record from the free
 ///   list, before another thread can reach it.
-/// * RECORD-3: a runtime holds one reference to the record whose address its `current` returns, for
+/// * RECORD-3: A runtime holds one reference to the record whose address its `current` returns, for
 ///   as long as it returns it.
 pub(crate) struct ThreadInner {
     refs: AtomicUsize,
@@ -175,7 +175,7 @@ impl ThreadRef {
             Some(entry) => entry,
             None => RECORDS.alloc().map_err(alloc_error)?,
         };
-        // SAFETY: RECORD-2: the record is on no list and has no reference.
+        // SAFETY: RECORD-2: the record is on no list and, by RECORD-1, has no reference.
         unsafe { *entry.name.get() = name };
         entry.id.store(next_id(), Ordering::Relaxed);
         entry.tid.store(0, Ordering::Relaxed);
@@ -225,9 +225,10 @@ impl ThreadRef {
     }
 }
 
-/// Releases the record of a thread that this crate did not make, at the thread's end; null if it has
-/// none. Its thread-locals are dropped first; while they are, `set_current` has the runtime return the
-/// record, for their destructors may ask for the current thread and for other thread-locals.
+/// Releases the record of a thread that this crate did not make, at the thread's end; null if it
+/// has none. Its thread-locals are dropped first; while they are, `set_current` has the runtime
+/// return the record, for their destructors may ask for the current thread and for other
+/// thread-locals.
 ///
 /// # Safety
 /// `raw` is null or the calling thread's record, whose reference the runtime gives up.
@@ -265,7 +266,7 @@ impl Clone for ThreadRef {
 
 impl Drop for ThreadRef {
     fn drop(&mut self) {
-        // Release: our uses before the count; Acquire by the last: everybody's uses before reuse.
+        // Release: our uses before the count; Acquire by the last: every user's uses before reuse.
         if self.0.refs.fetch_sub(1, Ordering::AcqRel) == 1 {
             // The next taker of the record drops the name: the last reference may be dropped by a
             // thread whose allocator state is already gone.

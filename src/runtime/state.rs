@@ -5,14 +5,18 @@
 //! | none | the closure runs, a handle exists | thread and handle | not decided |
 //! | `DETACHED` | the closure runs, no handle | thread | thread |
 //! | `COMPLETE` | the closure ended with a handle; destructors run | thread and handle | handle |
-//! | `COMPLETE`, `DETACHED` | the handle was dropped meanwhile | thread | was dropped by the handle |
+//! | `COMPLETE`, `DETACHED` | the closure ended and the handle was dropped; destructors run | thread | the thread if `DETACHED` came first, else the handle |
 //! | `COMPLETE`, `DONE` | the thread will touch nothing but its stack | handle | handle |
 //! | all three | neither uses the slot, which is in the cache | none | was dropped |
+//! | `DONE` | a startup action failed and the closure did not run | the spawner, in the place of the handle | there is none |
+//!
+//! A join ends with `COMPLETE`, `DONE`: it takes the result, gives the slot back, and leaves the
+//! word.
 //!
 //! Two bits are for the thread pool, whose threads outlive their tasks: `WAITING`, a joiner sleeps
 //! on this word and must be woken; `EXIT_AFTER_TASK`, the kernel thread must end after this task.
 //!
-//! Each of these bits is set once and never cleared. The bits above them count *pins*: calls that
+//! None of these bits is ever cleared. The bits above them count *pins*: calls that
 //! are using the thread's tid, for which the thread stays in the kernel a moment longer. Only a
 //! handle that is borrowed can pin, so a handle that is dropped finds no pins.
 //!
@@ -174,7 +178,8 @@ impl State {
         }
     }
 
-    /// Pool thread, where [`TaskDone::wake`] says so: wakes the joiner that sleeps in [`State::wait`].
+    /// Pool thread, where [`TaskDone::wake`] says so: wakes the joiner that sleeps in
+    /// [`State::wait`].
     pub(crate) fn wake_joiner(&self) {
         futex::wake_one(&self.0);
     }
@@ -198,8 +203,9 @@ impl State {
         pinned.is_ok().then(|| TidPin(self))
     }
 
-    /// Thread: returns when its tid is not in use any more. After [`State::set_done`]: one word holds both DONE and
-    /// the count, so every pin came before DONE and is seen here, and none comes after.
+    /// Thread: returns when its tid is not in use any more. After [`State::set_done`]: one word
+    /// holds both DONE and the count, so every pin came before DONE and is seen here, and none
+    /// comes after.
     pub(crate) fn wait_for_unpin(&self) {
         let mut pauses = Pauses::new();
         while self.0.load(Ordering::Acquire) >= PIN {

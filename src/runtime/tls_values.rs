@@ -16,9 +16,9 @@
 //! destructor that asks for an earlier destroyed value learns that instead of getting a new one.
 //!
 //! Invariants:
-//! * LOCALS-1: only its own thread touches a thread's list. A signal handler may interrupt it
+//! * LOCALS-1: Only its own thread touches a thread's list. A signal handler may interrupt it
 //!   anywhere: an entry is complete before one store puts it on the list.
-//! * LOCALS-2: an entry lives until [`LocalList::run_dtors`] has returned, which is called when
+//! * LOCALS-2: An entry lives until [`LocalList::run_dtors`] has returned, which is called when
 //!   the thread's closure has ended: no reference to a value that outlives one call is given out.
 #![allow(unsafe_code, reason = "keeps values of any type in raw memory")]
 
@@ -56,8 +56,8 @@ pub(crate) enum Lookup<T> {
 
 /// The values of one thread; zero bytes are an empty list.
 ///
-/// The pointer is an atomic for the sake of `Sync` alone: by LOCALS-1 every access is the thread's own,
-/// so Relaxed.
+/// The pointer is an atomic for the sake of `Sync` alone: by LOCALS-1 every access is the thread's
+/// own, so Relaxed.
 pub(crate) struct LocalList(AtomicPtr<EntryHeader>);
 
 impl LocalList {

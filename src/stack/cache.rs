@@ -69,7 +69,7 @@ impl<T: Zeroable> Cache<T> {
         self.process.load(Ordering::Relaxed)
     }
 
-    /// Whether the slot belongs to this process (SLOT-4). If not, no thread of this process ever stood
+    /// Whether the slot belongs to this process (SLOT-4). If not, no thread of this process ever ran
     /// on it.
     pub(crate) fn owns(&self, slot: SlotRef<T>) -> bool {
         slot.process.load(Ordering::Relaxed) == self.process()
@@ -194,8 +194,8 @@ impl<T: Zeroable> Cache<T> {
         self.list_for(&self.idle, layout).push(slot);
     }
 
-    /// As [`Cache::release`], of a slot that a thread has used. Where idle stacks would come to more than
-    /// [`MOST_UNDISCARDED`] with it, what threads left in them goes back to the system first, but for
+    /// As [`Cache::release`], of a slot that a thread has used. Where idle stacks would come to more
+    /// than [`MOST_UNDISCARDED`] with it, what threads left in them is discarded first, but for
     /// [`SHALLOW`] bytes below the address that `stack_top` returns, and what lies above it.
     #[cfg(feature = "hosted")]
     pub(crate) fn put_used(&self, slot: SlotRef<T>, stack_top: unsafe fn(SlotRef<T>) -> usize) {
@@ -362,7 +362,7 @@ impl<T: Zeroable> Cache<T> {
             .for_each(FreeList::clear);
     }
 
-    /// In a forked child: the slot on which its only thread stands is this process's (SLOT-4).
+    /// In a forked child: the slot on which its only thread runs is this process's (SLOT-4).
     pub(crate) fn adopt(&self, slot: SlotRef<T>) {
         slot.process.store(self.process(), Ordering::Relaxed);
     }

@@ -13,10 +13,10 @@ pub(crate) const DEFAULT_STACK: usize = 2 * 1024 * 1024;
 /// below; the *guard* stops the stack itself.
 ///
 /// Invariants, for every value of this type:
-/// * LAYOUT-1: every field is a multiple of the page size it was made for.
+/// * LAYOUT-1: Every field is a multiple of the page size it was made for.
 /// * LAYOUT-2: `total()` does not overflow and is at most `isize::MAX`.
-/// * LAYOUT-3: the guard is at least one page. Below it lies memory of others: the signal stack, or the
-///   stack of another thread. Safe code that recurses must fault before it writes there.
+/// * LAYOUT-3: The guard is at least one page. Below it lies memory of others: the signal stack, or
+///   the stack of another thread. Safe code that recurses must fault before it writes there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     lower_guard: usize,
@@ -104,8 +104,8 @@ pub(crate) fn class_index(class: usize) -> usize {
 /// More than the index of the largest class.
 pub(crate) const SIZE_CLASSES: usize = (usize::BITS as usize - 16) * 4;
 
-/// Rounds a guard size up to its class: a power of two of pages, at least one (LAYOUT-3). Few sizes, so
-/// that idle slots find their next thread; guards take no memory.
+/// Rounds a guard size up to its class: a power of two of pages, at least one (LAYOUT-3). Few
+/// sizes, so that idle slots find their next thread; guards take no memory.
 pub(crate) fn guard_class(guard: usize, page: usize) -> Option<usize> {
     let pages = guard.div_ceil(page).max(1);
     pages.checked_next_power_of_two()?.checked_mul(page)

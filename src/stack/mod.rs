@@ -1,5 +1,4 @@
-//! STACK: the memory of threads.
-//!
+//! The memory of threads.
 //!
 //! * [`layout`]: pure arithmetic, no memory touched.
 //! * [`guard`]: a range that faults, the cheapest way this kernel really has.

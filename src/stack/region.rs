@@ -9,7 +9,7 @@ use crate::sys::{Errno, memory};
 ///
 /// Invariants of a region that [`map`] made:
 /// * REGION-1: `[base, base + layout.total())` is mapped, private, anonymous, and no other region's.
-/// * REGION-2: it stays mapped until its holder gives it back with `unmap`.
+/// * REGION-2: It stays mapped until its holder gives it back with `unmap`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Region {
     base: *mut u8,
@@ -51,7 +51,7 @@ impl Region {
     pub(crate) unsafe fn install_guards(&self) -> Result<(), Errno> {
         let (lower_guard, lower_guard_len) = self.part(self.layout.lower_guard());
         let (guard, guard_len) = self.guard();
-        // SAFETY: both ranges are inside the region by REGION-1.
+        // SAFETY: both ranges are inside the region by REGION-1, and whole pages by LAYOUT-1.
         unsafe {
             guard::install(lower_guard, lower_guard_len)?;
             guard::install(guard, guard_len)
@@ -90,7 +90,8 @@ impl Region {
     /// The region is not in use any more, by the kernel for an ending thread's stack either; unless
     /// this returns false.
     pub(crate) unsafe fn unmap(self) -> bool {
-        // SAFETY: by REGION-1 the range is a mapping of ours, and the caller ends REGION-2.
+        // SAFETY: by REGION-1 the range is a mapping of ours, of whole pages by LAYOUT-1, and the
+        // caller ends REGION-2.
         unsafe { memory::unmap(self.base, self.layout.total()) }.is_ok()
     }
 }
@@ -107,6 +108,7 @@ pub(crate) fn map(
     count: usize,
     mut on_region: impl FnMut(Region) -> Result<(), Errno>,
 ) -> Result<(), Errno> {
+    // LAYOUT-2: one region is never too large for `map`.
     let total = layout.total();
     let several = total
         .checked_mul(count)

@@ -3,16 +3,18 @@
 //! # Holders
 //!
 //! Invariants, cited elsewhere:
-//! * SLOT-1: a slot is on one list of the cache, or held by one spawner, or in use by one thread and
-//!   its handle. Its plain fields are written only while one party holds it.
-//! * SLOT-2: a slot in use goes back to the cache once, by the last of thread and handle to use it
-//!   (`runtime::state` knows which). The thread may then still be on its way out.
-//! * SLOT-3: the cache gives a slot out, and touches its memory, only when its `clear_tid` word is 0:
-//!   until then the ending thread still runs on it. The kernel clears the
-//!   word as the last thing it does with that memory (kernel/fork.c, `mm_release`), by a plain
+//! * SLOT-1: A slot is on one list of the cache, or held by one spawner, or in use by one thread and
+//!   its handle, or abandoned: no later thread runs on it. Its plain fields are written only while
+//!   one party holds it.
+//! * SLOT-2: A slot in use goes back to the cache at most once, by the last of thread and handle to
+//!   use it (`runtime::state` knows which). The thread may then still be on its way out.
+//! * SLOT-3: The cache gives a slot out, and touches its memory, only when its `clear_tid` word is 0:
+//!   until then the ending thread still runs on it. The kernel clears the word as the last thing it
+//!   does with that memory (kernel/fork.c, `mm_release`), by a plain
 //!   store, but after an atomic with the order of a full barrier (kernel/exit.c, `do_exit`:
-//!   `signal->live`): a thread that loads the 0 with Acquire sees all that the thread wrote, also on AArch64.
-//! * SLOT-4: a slot belongs to one process of a line of forks: the one that mapped it, or the child
+//!   `signal->live`): a thread that loads the 0 with Acquire sees all that the ended one wrote, also
+//!   on AArch64.
+//! * SLOT-4: A slot belongs to one process of a line of forks: the one that mapped it, or the child
 //!   whose only thread ran on it at the fork. The cache never offers another process's slot: in
 //!   the child of a fork its thread does not exist, and libc does not know its TCB.
 #![allow(unsafe_code, reason = "shares plain fields under the invariants above")]

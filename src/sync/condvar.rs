@@ -15,8 +15,8 @@ use crate::sys::futex::{Deadline, TimedOut};
 /// A notification without waiters costs one load and no system call.
 ///
 /// Use it with one mutex at a time: a notification is certain to reach a waiter only if the
-/// notifier has held the waiter's mutex since the wait began. Nothing is unsound otherwise, but wakes may
-/// be missed.
+/// notifier has held the waiter's mutex since the wait began. Nothing is unsound otherwise, but
+/// wakes may be missed.
 ///
 /// # Examples
 ///

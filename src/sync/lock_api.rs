@@ -26,8 +26,8 @@ impl fmt::Debug for RawMutex {
     }
 }
 
-// SAFETY: by RAWMUTEX-1 in raw/mutex.rs there is one holder at a time, and only the holder's unlock ends
-// that; Acquire and Release order one holder's accesses before the next one's.
+// SAFETY: by RAWMUTEX-1 in raw/mutex.rs there is one holder at a time, and only the holder's unlock
+// ends that; Acquire and Release order one holder's accesses before the next one's.
 unsafe impl lock_api::RawMutex for RawMutex {
     #[allow(
         clippy::declare_interior_mutable_const,
@@ -77,8 +77,8 @@ impl fmt::Debug for RawRwLock {
     }
 }
 
-// SAFETY: by RAWRWLOCK-1 in raw/rwlock.rs there is one writer or readers, and only their unlocks end that;
-// Acquire and Release order a writer's accesses before and after everybody else's.
+// SAFETY: by RAWRWLOCK-1 in raw/rwlock.rs there is one writer or readers, and only their unlocks
+// end that; Acquire and Release order a writer's accesses before and after those of all others.
 unsafe impl lock_api::RawRwLock for RawRwLock {
     #[allow(
         clippy::declare_interior_mutable_const,
@@ -129,7 +129,8 @@ unsafe impl lock_api::RawRwLock for RawRwLock {
     }
 }
 
-// SAFETY: the writer turns into one reader in one step, so no other writer comes between (RAWRWLOCK-1).
+// SAFETY: the writer turns into one reader in one step, so no other writer comes between
+// (RAWRWLOCK-1).
 unsafe impl lock_api::RawRwLockDowngrade for RawRwLock {
     #[inline]
     unsafe fn downgrade(&self) {

@@ -31,8 +31,9 @@
 //! for them block forever. The same holds for a thread that calls `exit(2)` itself.
 //!
 //! For the same reason a closure that is given to `catch_unwind` may hold a `&Mutex` or a `&RwLock`
-//! only in an `AssertUnwindSafe`: neither is `RefUnwindSafe`, which std's are because they poison (its
-//! unstable `std::sync::nonpoison` is not). All other types here are unwind safe where std's are.
+//! only in an `AssertUnwindSafe`: neither is `RefUnwindSafe`, which std's are because they poison
+//! (its unstable `std::sync::nonpoison` is not). All other types here are unwind safe where std's
+//! are.
 //!
 //! [`Once`] and [`LazyLock`] detect that their closure unwinds, and are poisoned as std's are:
 //! later uses panic. [`OnceLock`] stays empty, also as std's does.

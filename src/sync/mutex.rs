@@ -37,9 +37,9 @@ pub struct Mutex<T: ?Sized> {
 
 // SAFETY: sending the mutex sends the data and nothing else.
 unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
-// SAFETY: a shared mutex hands the data from thread to thread as `&mut T`, one at a time (RAWMUTEX-1 in
-// raw/mutex.rs), which is sending it: T: Send. It never gives two threads a `&T` at once (a guard
-// that is shared does, and has its own bound), so T: Sync is not needed.
+// SAFETY: a shared mutex hands the data from thread to thread as `&mut T`, one at a time
+// (RAWMUTEX-1 in raw/mutex.rs), which is sending it: T: Send. It never gives two threads a `&T` at
+// once (a guard that is shared does, and has its own bound), so T: Sync is not needed.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 
 impl<T> Mutex<T> {

@@ -107,8 +107,8 @@ impl<T> OnceLock<T> {
     /// The Once is completed, and the calling thread has seen it.
     #[inline]
     unsafe fn value(&self) -> &T {
-        // SAFETY: by ONCELOCK-2 there is a value, and by ONCELOCK-1 no writer as long as `self` is borrowed; the
-        // Once made the write visible.
+        // SAFETY: by ONCELOCK-2 there is a value, and by ONCELOCK-1 no writer as long as `self` is
+        // borrowed; the Once made the write visible.
         unsafe { (*self.value.get()).as_ref().unwrap_unchecked() }
     }
 
@@ -175,7 +175,7 @@ impl<T> OnceLock<T> {
         if self.get().is_none() {
             self.once.call_once_force(|_| self.write(f()));
         }
-        // SAFETY: a closure of `once` has run to its end.
+        // SAFETY: a closure of `once` has run to its end, which is final (ONCE-2).
         unsafe { self.value() }
     }
 
@@ -185,14 +185,14 @@ impl<T> OnceLock<T> {
         if self.get().is_none() && !self.once.call_once_unless_poisoned(|| self.write(f())) {
             return None;
         }
-        // SAFETY: a closure of `once` has run to its end.
+        // SAFETY: a closure of `once` has run to its end, which is final (ONCE-2).
         Some(unsafe { self.value() })
     }
 
     /// Only for the closure of `once`.
     fn write(&self, value: T) {
-        // SAFETY: by ONCELOCK-1 nobody else writes now, and by ONCELOCK-2 nobody reads before that closure has
-        // returned.
+        // SAFETY: by ONCELOCK-1 no other thread writes now, and by ONCELOCK-2 none reads before that
+        // closure has returned.
         unsafe { *self.value.get() = Some(value) };
     }
 
@@ -211,7 +211,7 @@ impl<T> OnceLock<T> {
     /// ```
     pub fn wait(&self) -> &T {
         self.once.wait_force();
-        // SAFETY: a closure of `once` has run to its end.
+        // SAFETY: a closure of `once` has run to its end, which is final (ONCE-2).
         unsafe { self.value() }
     }
 

@@ -264,8 +264,8 @@ impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: this guard is counted as a reader, so by RAWRWLOCK-1 there is no writer; the lock is
-        // borrowed as long as the guard lives.
+        // SAFETY: this guard is counted as a reader, so by RAWRWLOCK-1 there is no writer; the lock
+        // is borrowed as long as the guard lives.
         unsafe { self.data.as_ref() }
     }
 }
@@ -380,7 +380,8 @@ impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
 
 impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: this guard is the writer, so by RAWRWLOCK-1 the only guard, and exclusively borrowed.
+        // SAFETY: this guard is the writer, so by RAWRWLOCK-1 the only guard, and exclusively
+        // borrowed.
         unsafe { &mut *self.lock.data.get() }
     }
 }

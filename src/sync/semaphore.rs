@@ -10,9 +10,9 @@ use crate::sys::futex::Deadline;
 
 /// A counting semaphore: a number of permits, for which threads wait while there are none.
 ///
-/// Permits have no owner: [`release`](Semaphore::release) may add permits that were never acquired, and a
-/// [`SemaphorePermit`] may be sent to another thread or [forgotten](SemaphorePermit::forget). What
-/// a thread did before it released a permit is visible to the thread that acquires it.
+/// Permits have no owner: [`release`](Semaphore::release) may add permits that were never acquired,
+/// and a [`SemaphorePermit`] may be sent to another thread or [forgotten](SemaphorePermit::forget).
+/// What a thread did before it released a permit is visible to the thread that acquires it.
 ///
 /// # Examples
 ///

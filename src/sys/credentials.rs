@@ -1,4 +1,4 @@
-//! The caller's credentials, as the kernel has them: ids, capabilities, namespaces; and its release.
+//! The caller's credentials (ids, capabilities, namespaces), and the kernel's release.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
 use core::ffi::CStr;

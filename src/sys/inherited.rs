@@ -116,7 +116,7 @@ fn ids(three: i64, filesystem: i64) -> Option<[u32; 4]> {
         )
     };
     Errno::check(returned).ok()?;
-    // SAFETY: -1 is nobody's id: the call changes nothing and answers with the present one.
+    // SAFETY: no user has the id -1: the call changes nothing and returns the present one.
     ids[3] = unsafe { syscall1(filesystem, u32::MAX as usize) } as u32;
     Some(ids)
 }

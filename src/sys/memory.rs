@@ -1,4 +1,5 @@
-//! `mmap(2)`, `munmap(2)`, `mprotect(2)`, `madvise(2)` and `mincore(2)`, for private anonymous memory.
+//! `mmap(2)`, `munmap(2)`, `mprotect(2)`, `madvise(2)` and `mincore(2)`, for private anonymous
+//! memory.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
 use core::ptr::NonNull;

@@ -1,8 +1,8 @@
 //! The kernel's ABI, and every difference between the architectures.
 //!
-//! Every system call of the crate is made by this layer, and every raw integer of the kernel ends
-//! in it: the layers above see types and [`Errno`]. Nothing here accesses libc's `errno`,
-//! allocates, interprets the text of `/proc`, or chooses a policy.
+//! Every system call that the crate makes itself is made here (libc and std make others), and every
+//! raw integer of the kernel ends here: the layers above see types and [`Errno`]. Nothing here
+//! accesses libc's `errno`, allocates, interprets the text of `/proc`, or chooses a policy.
 
 pub(crate) mod arch;
 pub(crate) mod clone;

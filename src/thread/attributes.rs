@@ -64,7 +64,8 @@ impl Builder {
     /// Runs `f` in the new thread before the closure, after the other attributes are in force.
     ///
     /// `spawn` returns when `f` has. It returns the error of `f`, and for a panic in `f` an error
-    /// too (operation `before_start`, ECANCELED). Of a `std::io::Error` only the errno is kept, EIO if it has none.
+    /// too (operation `before_start`, ECANCELED). Of a `std::io::Error` only the errno is kept, EIO
+    /// if it has none.
     ///
     /// Called more than once, the functions run in that order until one fails.
     ///

@@ -94,8 +94,9 @@ impl Builder {
     ///
     /// [`Thread::name`](super::Thread::name) returns the whole name; the kernel keeps the first 15
     /// bytes (`/proc/self/task/TID/comm`, `prctl(2)` PR_SET_NAME). The name must not contain a NUL
-    /// byte: [`spawn`](Builder::spawn) panics then, as std's does. Without the feature `alloc` it takes a `&'static str` of at most 63 bytes, and `spawn` refuses longer ones;
-    /// `"io".into()` is either.
+    /// byte: [`spawn`](Builder::spawn) panics then, as std's does. Without the feature `alloc` it
+    /// takes a `&'static str` of at most 63 bytes, and `spawn` refuses longer ones; `"io".into()`
+    /// is either.
     ///
     /// std's panic message says `<unnamed>` and the thread's id: std offers no way to name a thread
     /// that it did not make, and a library cannot put a panic hook in front of the program's without
@@ -107,7 +108,7 @@ impl Builder {
     /// let standard = std::panic::take_hook();
     /// std::panic::set_hook(Box::new(move |info| {
     ///     if let Some(name) = rawthread::current().name() {
-    ///         eprintln!("in rawthread '{name}':");
+    ///         eprintln!("in thread '{name}':");
     ///     }
     ///     standard(info);
     /// }));

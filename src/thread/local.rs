@@ -4,9 +4,10 @@
 //! made when its thread first uses it and dropped when the thread ends, the newest first. No
 //! allocator is needed, and no support of the linker or a libc.
 //!
-//! Every thread of the process has them, also those that this crate did not make. The values of the main thread are dropped at the end of a
-//! program that started by the feature `start`, and not in a process with a libc. In a process
-//! with a libc, values of threads that the libc made are dropped by way of a pthread key.
+//! Every thread of the process has them, also those that this crate did not make. The values of
+//! the main thread are dropped at the end of a program that started by the feature `start`, and not
+//! in a process with a libc. In a process with a libc, values of threads that the libc made are
+//! dropped by way of a pthread key.
 //!
 //! A destructor that panics ends the process, as with std. A thread whose panic does not
 //! unwind (feature `panic-thread`) drops none of its values.
@@ -166,8 +167,8 @@ impl<T: 'static> Local<T> {
     #[track_caller]
     pub fn try_with<R>(&'static self, f: impl FnOnce(&T) -> R) -> Result<R, AccessError> {
         let value = self.get_or_init(None)?;
-        // SAFETY: the value stays until the thread's end (LOCALS-2 of `runtime::tls_values`), and is not
-        // moved; the reference ends with this call.
+        // SAFETY: the value stays until the thread's end (LOCALS-2 of `runtime::tls_values`), and
+        // is not moved; the reference ends with this call.
         Ok(f(unsafe { value.as_ref() }))
     }
 

@@ -1,9 +1,10 @@
-//! THREADS: spawning, joining, and what a thread knows of itself. From the bottom up:
+//! Spawning, joining, and what a thread knows of itself. From the bottom up:
 //!
-//! * [`signals`], [`cpu_set`], [`scheduling`]: values that a builder takes.
-//! * [`current`], [`park`], [`local`]: the calling thread.
-//! * [`join`]: waiting for a thread's end, up to [`join::handle`].
-//! * [`spawn`](mod@spawn): from a builder's settings to a running thread.
+//! * [`signals`], [`cpu_set`], [`scheduling`]: values that a builder takes; `backoff`: pauses.
+//! * [`current`](mod@current), [`park`](mod@park), [`local`]: the calling thread.
+//! * [`spawn`](mod@spawn): from a builder's settings to a running thread. Its packet names what
+//!   [`join`] notifies of the thread's end.
+//! * [`join`]: waiting for a thread's end. [`join::handle`] lies above `spawn`'s packet.
 //! * [`builder`], [`attributes`], [`inspect`]: what a program asks of a thread.
 //! * [`scope`](mod@scope), [`set`]: many threads.
 //! * [`pool`], [`warm`]: kernel threads that run one task after another.

@@ -11,8 +11,9 @@ use crate::stack::cache;
 /// Preallocates stacks, thread control blocks and records for `n` threads of the default size.
 ///
 /// The next `n` spawns then neither map memory (`mmap(2)`) nor have libc lay out a thread control
-/// block, and can fail only in `clone(2)`. Resources that are idle already count. Each costs what a thread on a new stack costs, and keeps some 8 KiB
-/// of memory and the stack's address space.
+/// block, and can fail only in `clone(2)`. Resources that are idle already
+/// count. Each costs what a thread on a new stack costs, and keeps some 8 KiB of memory and the
+/// stack's address space.
 ///
 /// # Errors
 /// As [`Builder::spawn`](crate::Builder::spawn); what was prepared until then stays prepared.

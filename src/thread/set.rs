@@ -179,8 +179,8 @@ impl<T> JoinSet<T> {
     /// most, and not while there are such threads.
     ///
     /// # Panics
-    /// In the child of a `fork(2)`, if all threads of the set are the parent's and had not ended at the
-    /// fork: they do not exist in the child.
+    /// In the child of a `fork(2)`, if all threads of the set are the parent's and had not ended at
+    /// the fork: they do not exist in the child.
     ///
     /// ```
     /// let mut set = rawthread::JoinSet::new();

@@ -121,7 +121,7 @@ fn the_mask_is_in_force_from_the_first_instruction() {
     let usr1 = Signal::new(libc::SIGUSR1).unwrap();
     // SAFETY: the handler touches a thread-local without destructor.
     unsafe { libc::signal(libc::SIGUSR1, count as *const () as libc::sighandler_t) };
-    // A storm of process-directed signals while threads that mask them are born.
+    // A storm of process-directed signals while threads that mask them are spawned.
     let stop = Arc::new(AtomicU32::new(0));
     let storm = {
         let stop = stop.clone();

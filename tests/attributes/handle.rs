@@ -159,7 +159,7 @@ fn a_stack_of_the_callers_own_is_used_and_free_when_the_join_returns() {
         let (low, len) = (memory.as_mut_ptr(), memory.len());
         let range = low as usize..low as usize + len;
         let builder = Builder::new();
-        // SAFETY: nobody else uses the vector until the join.
+        // SAFETY: no other code uses the vector until the join.
         let thread = unsafe { builder.stack(low, len) }
             .spawn(move || {
                 let local = std::hint::black_box(0u8);

@@ -88,7 +88,7 @@ fn a_socket_made_before_works_on_both_sides() {
     // SAFETY: the thread takes its own copy by number; `there` stays the spawner's.
     let thread = unsafe { builder.private_fds() }
         .spawn(move || {
-            // SAFETY: the copy that the clone made, owned by nobody in this table.
+            // SAFETY: the copy that the clone made, which no value owns in this table.
             let mut copy = unsafe { std::os::unix::net::UnixStream::from_raw_fd(number) };
             copy.write_all(b"from the other table").unwrap();
         })

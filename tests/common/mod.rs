@@ -1,4 +1,4 @@
-//! What suites share: a test in a process of its own, and patience.
+//! What suites share: a test in a process of its own, and bounded waits.
 //!
 //! A test that changes its process, counts what it holds, or is to die runs this binary once more
 //! and names itself in the environment; the copy does the work, the original judges its end.
@@ -87,7 +87,7 @@ pub(crate) fn watchdog(seconds: u32) {
     }
 }
 
-/// Whether warm threads may serve a second task in this process: not where a thread could confine
+/// Whether workers of `warm` may run a second task in this process: not where a thread could confine
 /// itself without a trace (see the table of `rawthread::warm`).
 pub(crate) fn warm_threads_are_kept() -> bool {
     const CAP_SYS_ADMIN: libc::c_ulong = 21;

@@ -1,4 +1,4 @@
-//! Every verdict against the running kernel: each call is foretold, then made.
+//! Every verdict against the running kernel: each call is predicted, then made.
 
 use rawthread::flags::{Call, Caller, CloneFlags, Fact, KernelVersion, Rule};
 
@@ -286,7 +286,7 @@ fn draws_of_anything_in_any_state_are_answered_as_foretold() {
             without |= restricted;
         }
         if *state == State::CgroupFull {
-            // Another cgroup may have room.
+            // Another cgroup may have capacity.
             without |= CloneFlags::INTO_CGROUP;
         }
         let plan = Draws {

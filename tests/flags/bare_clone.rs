@@ -1,13 +1,14 @@
 //! A bare clone whose child leaves at once.
 //!
-//! The child may share its maker's memory and stand on the very same stack, at the same time: it
+//! The child may share its caller's memory and run on the very same stack, at the same time: it
 //! must not touch the stack, not even to return. No compiled function can promise that, so these
-//! few instructions are written down; they are the only assembly outside of `src/sys/arch`.
+//! few instructions are written down. Beside the bare clones of the benches they are the only
+//! assembly outside of `src/sys/arch`.
 #![allow(unsafe_code, reason = "a bare system call")]
 
 use core::arch::asm;
 
-/// Makes the system call `number` (`clone` or `clone3`); the child exits with status 0, the maker
+/// Makes the system call `number` (`clone` or `clone3`); the child exits with status 0, the caller
 /// gets the kernel's raw answer.
 ///
 /// # Safety
@@ -16,7 +17,7 @@ use core::arch::asm;
 pub(crate) unsafe fn clone_and_leave(number: i64, arguments: [usize; 5]) -> isize {
     let [a, b, c, d, e] = arguments;
     let answer: isize;
-    // SAFETY: the child runs four instructions on registers and is gone; the maker goes on behind
+    // SAFETY: the child runs four instructions on registers and is gone; the caller goes on behind
     // the label with all but rax, rcx and r11 as they were.
     unsafe {
         asm!(
@@ -42,7 +43,7 @@ pub(crate) unsafe fn clone_and_leave(number: i64, arguments: [usize; 5]) -> isiz
     answer
 }
 
-/// Makes the system call `number` (`clone` or `clone3`); the child exits with status 0, the maker
+/// Makes the system call `number` (`clone` or `clone3`); the child exits with status 0, the caller
 /// gets the kernel's raw answer.
 ///
 /// # Safety
@@ -52,7 +53,7 @@ pub(crate) unsafe fn clone_and_leave(number: i64, arguments: [usize; 5]) -> isiz
     let [a, b, c, d, e] = arguments;
     let answer: isize;
     // SAFETY: the child runs three instructions on registers and is gone, with 0 in x0 for its
-    // status; the maker goes on behind the label.
+    // status; the caller goes on behind the label.
     unsafe {
         asm!(
             "svc 0",

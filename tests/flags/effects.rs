@@ -1,4 +1,4 @@
-//! What the effects table says of a child, against a child that lives.
+//! What the effects table says of a child, against a running child.
 #![allow(unsafe_code, reason = "clone, kcmp and kill")]
 
 use std::ffi::c_void;
@@ -59,7 +59,7 @@ impl Child {
         let mut stack = vec![0u128; 4096];
         let word = (flags.bits() as u32 | exit_signal) as i32;
         // SAFETY: the stack's end is aligned to 16, and it lives until the child is gone; the child
-        // uses nothing that its maker uses, save for the word that lets it go.
+        // uses nothing that its caller uses, save for the word that releases it.
         let tid = unsafe {
             let top = stack.as_mut_ptr().add(stack.len());
             libc::clone(wait_to_leave, top.cast(), word, std::ptr::null_mut())

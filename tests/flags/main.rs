@@ -1,4 +1,4 @@
-//! The room `flags`: its tables, and its verdicts against the running kernel.
+//! The module `flags`: its tables, and its verdicts against the running kernel.
 
 mod against_kernel;
 mod bare_clone;

@@ -1,4 +1,4 @@
-//! One call to the kernel, and what was foretold of it.
+//! One call to the kernel, and what was predicted for it.
 #![allow(unsafe_code, reason = "bare system calls")]
 
 use rawthread::flags::{Call, Caller, CloneFlags, Fact, Rule};
@@ -13,7 +13,7 @@ pub(crate) struct Trial {
     pub(crate) call: Call,
     pub(crate) flags: CloneFlags,
     pub(crate) exit_signal: u32,
-    /// Who asks, and what is wrong with the arguments.
+    /// The caller, and what is wrong with the arguments.
     pub(crate) caller: Caller,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Props {
 }
 
 impl Props {
-    /// A tid that nobody has.
+    /// A tid that no task has.
     fn free_tid(&mut self) -> i32 {
         loop {
             self.next_tid += 1;
@@ -43,7 +43,7 @@ impl Props {
     }
 }
 
-/// `struct clone_args` with room behind it for what future kernels may read.
+/// `struct clone_args` with space behind it for what future kernels may read.
 #[repr(C, align(64))]
 #[derive(Default)]
 struct Arguments {
@@ -62,7 +62,7 @@ struct Arguments {
 }
 
 const SIZE: usize = 88;
-/// An address that nobody maps.
+/// An address that is not mapped.
 const NOWHERE: usize = 8;
 
 impl Trial {
@@ -203,7 +203,7 @@ impl Trial {
             .rule()
     }
 
-    /// What would be foretold if the deciding rule were unknown.
+    /// What would be predicted if the deciding rule were unknown.
     pub(crate) fn foretold_without(&self, rule: &Rule) -> i32 {
         self.flags
             .violated_rules(self.call, self.exit_signal, &self.caller)

@@ -1,5 +1,5 @@
 //! Processes in which trials may be made: single-threaded, bounded in time, in a given state, and
-//! below somebody who reaps what `CLONE_PARENT` leaves behind.
+//! below a process that reaps what `CLONE_PARENT` leaves behind.
 #![allow(unsafe_code, reason = "fork and the calls that set a process's state")]
 
 use std::ffi::CStr;
@@ -279,7 +279,7 @@ fn write_file(path: &CStr, text: &[u8]) -> Result<(), Obstacle> {
     Ok(())
 }
 
-/// Gives up every right, for good.
+/// Gives up every right, irrevocably.
 fn drop_rights() -> Result<(), Obstacle> {
     const NOBODY_IN_PARTICULAR: u32 = 54_321;
     // SAFETY: plain calls.
@@ -299,7 +299,7 @@ fn drop_rights() -> Result<(), Obstacle> {
     Ok(())
 }
 
-/// Brings the calling process into the state; says who it is then.
+/// Brings the calling process into the state; returns what it is then.
 fn enter(state: State, places: &Places) -> Result<Caller, Obstacle> {
     let (jail, proc) = (&places.jail, &places.jail_proc);
     // SAFETY: the calls change this process only, which is single-threaded and made for that.

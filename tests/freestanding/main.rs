@@ -108,7 +108,7 @@ fn assert_built(output: &Output) {
     assert!(output.status.success(), "{errors}");
 }
 
-/// Where the programs are; built by the first who asks.
+/// Where the programs are; built by the first test that asks.
 fn directory(build: Build) -> &'static Path {
     static FIXED_DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| make(FIXED));
     static PIE_DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| make(PIE));
@@ -188,7 +188,7 @@ fn the_programs_are_static_and_hold_no_libc() {
     }
 }
 
-/// As README says to build it; the bound leaves room for other compilers.
+/// As README says to build it; the bound allows for other compilers.
 #[test]
 fn the_example_is_small_and_says_hello() {
     let target = target().join("example");
@@ -404,7 +404,7 @@ fn signals_reach_their_thread_unless_masked() {
 #[test]
 fn arguments_environment_and_memory_functions() {
     for build in [FIXED, PIE] {
-        // Without a limit nobody knows where the main thread's stack ends.
+        // Without a limit it is not known where the main thread's stack ends.
         let mut command = under("ulimit -s 8192;", &directory(build).join("start"));
         command.args(["one", ""]).env("RAWTHREAD", "is=here");
         assert_eq!(run(&mut command, 3), "3\n");

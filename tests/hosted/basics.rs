@@ -104,7 +104,7 @@ fn lines_of_stdio_are_whole() {
     threads
         .into_iter()
         .for_each(|thread| thread.join().unwrap());
-    // SAFETY: nobody uses it any more.
+    // SAFETY: no code uses it any more.
     unsafe { libc::fclose(file.get()) };
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::remove_file(&path).unwrap();

@@ -1,4 +1,4 @@
-//! Libraries with thread-locals of both models, loaded while identities live and idle.
+//! Libraries with thread-locals of both models, loaded while slots with TCBs are in use and idle.
 
 use std::sync::{Arc, Barrier};
 
@@ -25,7 +25,7 @@ int take(void) {
 type Take = extern "C" fn() -> i32;
 
 /// `descriptors` is not a model, but one way to have "global-dynamic": by TLS descriptors, which
-/// glibc makes static while there is room.
+/// glibc makes static while there is space.
 fn with_tls(dir: &Directory, model: &str) -> Option<(Library, Take)> {
     let by = match model {
         "descriptors" => "global-dynamic",
@@ -45,7 +45,7 @@ fn with_tls(dir: &Directory, model: &str) -> Option<(Library, Take)> {
 /// The same for every thread: those alive at the load, those idle, those of later.
 fn serves_all(model: &str) {
     let dir = Directory::new(model);
-    // Idle identities.
+    // Idle slots with TCBs.
     let burst: Vec<_> = (0..16)
         .map(|_| rawthread::spawn(rawthread::yield_now))
         .collect();
@@ -87,7 +87,7 @@ fn serves_all(model: &str) {
             );
         }
         assert_eq!(std::thread::spawn(take_of(take)).join().unwrap(), 1234);
-        // Closed while identities that used it are idle; the next round opens it anew.
+        // Closed while slots whose threads used it are idle; the next round opens it anew.
         drop(library);
         on_raw(|| ());
     }

@@ -1,4 +1,4 @@
-//! fork beside and from raw threads; threads in the child.
+//! fork beside and from threads of this crate; threads in the child.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,7 +78,7 @@ fn from_a_raw_thread() {
     for _ in 0..20 {
         assert_exit(on_raw(|| in_child(live_on)), 17);
     }
-    // And of a child's raw thread again.
+    // And from a thread of this crate in a child again.
     assert_exit(
         on_raw(|| in_child(|| libc::WEXITSTATUS(on_raw(|| in_child(live_on))))),
         17,
@@ -143,7 +143,7 @@ fn while_raw_threads_start_and_end() {
         })
         .collect();
     // Whatever lock of libc or the loader a thread holds at that instant, the child must not
-    // find it locked for ever: its watchdog would end it.
+    // find it locked and never unlocked: its watchdog would end it.
     for _ in 0..1000 {
         assert_exit(in_child(|| on_raw(|| 23)), 23);
     }

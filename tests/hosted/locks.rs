@@ -1,4 +1,5 @@
-//! libc's locks between raw threads and pthreads: their owners are known by tid and robust list.
+//! libc's locks between threads of this crate and pthreads: their owners are known by tid and robust
+//! list.
 
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -85,7 +86,7 @@ fn all_kinds_exclude() {
 fn recursive_and_checking_mutexes_know_their_owner() {
     let recursive = mutex(libc::PTHREAD_MUTEX_RECURSIVE, 0, 0);
     let checking = mutex(libc::PTHREAD_MUTEX_ERRORCHECK, 0, 0);
-    // An identity that serves many threads must not let one own what another locked.
+    // A TCB that many threads run on must not make one the owner of what another locked.
     for _ in 0..20 {
         on_raw(move || {
             assert_eq!(
@@ -170,7 +171,7 @@ fn a_robust_list_is_not_inherited() {
             };
             let own = Shared(page.cast::<libc::pthread_mutex_t>());
             let made = mutex(0, libc::PTHREAD_MUTEX_ROBUST, 0);
-            // SAFETY: nobody has locked the original; the copy is a mutex as good.
+            // SAFETY: no thread has locked the original; the copy is a mutex as good.
             unsafe { own.get().copy_from_nonoverlapping(made.get(), 1) };
             assert_eq!(lock(own), 0);
             page as usize
@@ -243,7 +244,7 @@ fn barriers_let_all_through_and_pick_one() {
 fn read_write_locks_know_their_writer() {
     // SAFETY: zero is PTHREAD_RWLOCK_INITIALIZER.
     let lock = Shared::new(unsafe { std::mem::zeroed::<libc::pthread_rwlock_t>() });
-    // SAFETY: made above; each is unlocked by who locked it.
+    // SAFETY: made above; each is unlocked by the thread that locked it.
     on_raw(move || unsafe {
         assert_eq!(libc::pthread_rwlock_wrlock(lock.get()), 0);
         assert_eq!(libc::pthread_rwlock_rdlock(lock.get()), libc::EDEADLK);

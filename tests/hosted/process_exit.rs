@@ -1,4 +1,4 @@
-//! How a process ends from a raw thread, and what it says before.
+//! How a process ends from a thread of this crate, and what it prints before.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Output;

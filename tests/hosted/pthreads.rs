@@ -1,4 +1,5 @@
-//! `pthread_self()` of a raw thread is a thread to libc, and the kernel knows what libc relies on.
+//! `pthread_self()` of a thread of this crate is a thread to libc, and the kernel knows what libc
+//! relies on.
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
@@ -128,7 +129,7 @@ fn getattr_tells_the_bounds_of_the_stack() {
                 here - base
             );
             // All of it is there to be used.
-            // SAFETY: far below this frame, above the guard, used by nobody.
+            // SAFETY: far below this frame, above the guard, used by no code.
             unsafe { (base as *mut u8).write_volatile(1) };
         });
         thread.unwrap().join().unwrap();

@@ -128,7 +128,7 @@ impl Ids {
         drop(one);
     }
 
-    /// Waits until somebody has looked at the last change, or `stop`.
+    /// Waits until the other thread has looked at the last change, or `stop`.
     fn await_check(&self, stop: &AtomicBool) {
         let before = self.checked.load(Ordering::Relaxed);
         while self.checked.load(Ordering::Relaxed) == before && !stop.load(Ordering::Relaxed) {
@@ -151,7 +151,7 @@ impl Ids {
 }
 
 /// Changes against thousands of starts and exits. A thread that libc signals and that ends
-/// without answering hangs the caller for ever: then the watchdog ends this process.
+/// without answering hangs the caller: then the watchdog ends this process.
 #[test]
 fn race_against_starts_and_exits() {
     if !root() || !full() || !in_subprocess("setuid::race_against_starts_and_exits") {
@@ -228,7 +228,7 @@ fn race_against_cold_starts() {
             gid
         })
     };
-    // Each wave needs more identities than the one before: seeds start and leave.
+    // Each wave needs more TCBs than the one before: donors start and exit.
     for wave in 1..=20 {
         let threads: Vec<_> = (0..wave * 10)
             .map(|_| {

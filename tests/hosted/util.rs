@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier};
 
 use crate::common::{Directory, stdout_stderr};
 
-/// Whether raw threads are full citizens; says so where they are not.
+/// Whether support is full; says so where it is not.
 pub(crate) fn full() -> bool {
     let host = rawthread::host().unwrap();
     let full = host.support() == rawthread::Support::Full;
@@ -91,12 +91,12 @@ impl Drop for Library {
     }
 }
 
-/// Runs `closure` on a raw thread to its end.
+/// Runs `closure` on a thread of this crate to its end.
 pub(crate) fn on_raw<T: Send + 'static>(closure: impl FnOnce() -> T + Send + 'static) -> T {
     rawthread::spawn(closure).join().unwrap()
 }
 
-/// What `tell` says in each of `count` raw threads that live at the same time.
+/// What `tell` returns in each of `count` threads of this crate that run at the same time.
 pub(crate) fn told_by_live_threads<T>(count: usize, tell: fn() -> T) -> HashSet<T>
 where
     T: Eq + std::hash::Hash + Send + 'static,

@@ -103,7 +103,7 @@ pub(crate) fn panics() {
 pub(crate) fn detached() {
     use std::sync::atomic::{AtomicUsize, Ordering};
     static ENDED: AtomicUsize = AtomicUsize::new(0);
-    /// A result that counts its end: whoever drops it.
+    /// A result that counts its end: in whichever thread that is.
     struct Result(#[allow(dead_code, reason = "freed with it")] Vec<usize>);
     impl Drop for Result {
         fn drop(&mut self) {

@@ -1,4 +1,4 @@
-//! Threads that stay until they are let go, and the one story that every limit must tell.
+//! Threads that stay until they are released, and what each limit's error must say.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ struct Census {
     began: AtomicUsize,
 }
 
-/// Threads asleep until they are let go.
+/// Threads asleep until they are released.
 pub(crate) struct Crowd {
     census: Arc<Census>,
     handles: Vec<JoinHandle<usize>>,

@@ -16,7 +16,7 @@ fn use_up_map_entries(max: usize) -> (*mut libc::c_void, usize) {
     const PAGE: usize = 65536;
     let len = 2 * max * PAGE;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    // SAFETY: a fresh mapping that nobody touches, changed inside its bounds.
+    // SAFETY: a fresh mapping that no other code touches, changed inside its bounds.
     unsafe {
         let base = libc::mmap(std::ptr::null_mut(), len, libc::PROT_NONE, flags, -1, 0);
         assert_ne!(base, libc::MAP_FAILED);

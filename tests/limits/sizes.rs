@@ -1,4 +1,4 @@
-//! Sizes that nobody means: an error or a thread that works, never a crash or a stall.
+//! Sizes that no program means: an error or a thread that works, never a crash or a stall.
 
 use rawthread::{Builder, ErrorKind, Limit};
 

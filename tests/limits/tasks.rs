@@ -13,7 +13,7 @@ use crate::many_threads::{self, Crowd, Expected};
 use crate::util;
 
 /// Whether the caller is the process of this test, whose user has no other task: nobody else is
-/// that user, who has no rights.
+/// that user, which has no rights.
 fn alone_as_a_nobody(test: &str) -> bool {
     if !common::in_subprocess(test) {
         return false;
@@ -165,7 +165,7 @@ fn cgroup_pids() {
     common::assert_output(TEST, &output.unwrap());
 }
 
-/// In a pid namespace with a `pid_max` of its own (Linux 6.14), so that nobody else meets it.
+/// In a pid namespace with a `pid_max` of its own (Linux 6.14), so that no other process meets it.
 #[test]
 fn pid_max() {
     const TEST: &str = "tasks::pid_max";
@@ -229,7 +229,7 @@ fn enter_pid_namespace() -> std::io::Result<()> {
             -1 => Err(std::io::Error::last_os_error()),
             0 => Ok(()),
             child => {
-                // Whoever reads these pipes waits for the child, not for this process.
+                // The reader of these pipes waits for the child, not for this process.
                 libc::syscall(libc::SYS_close_range, 1, u32::MAX, 0);
                 let mut status = 0;
                 libc::waitpid(child, &mut status, 0);
@@ -243,7 +243,7 @@ fn enter_pid_namespace() -> std::io::Result<()> {
     }
 }
 
-/// The real thing would starve everybody on the machine: so a filter refuses clone, and the
+/// The real thing would starve all other users of the machine: so a filter refuses clone, and the
 /// process sees a `/proc` in which `threads-max` tasks exist.
 #[test]
 fn threads_max() {

@@ -1,4 +1,4 @@
-//! `local!` in a process with a libc: the same on threads of every making.
+//! `local!` in a process with a libc: the same on threads of this crate, of std and of libc.
 
 mod aligned;
 

@@ -251,7 +251,7 @@ fn a_refused_id_map_is_spawns_error_and_leaves_no_child() {
             Builder::new()
                 .flags(shared)
                 .namespaces(Namespaces::USER)
-                // Overlapping lines: EINVAL for everybody.
+                // Overlapping lines: EINVAL for every caller.
                 .uid_map(0, 0, 2)
                 .uid_map(1, 5, 2)
                 .spawn(|| 0)

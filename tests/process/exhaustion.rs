@@ -1,4 +1,4 @@
-//! Where something has run out, or somebody else has a hand in it.
+//! Where a resource has run out, or other code interferes.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -19,7 +19,7 @@ fn limit_open_files(soft: u64) {
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
 }
 
-/// A pidfd is a descriptor. Who did not ask for one must not fail for want of it.
+/// A pidfd is a descriptor. A call that did not ask for one must not fail for want of it.
 #[test]
 fn a_full_descriptor_table_hinders_nobody_who_asked_for_none() {
     if !common::in_subprocess(
@@ -92,7 +92,7 @@ fn children_with_other_ids_leave_the_parent_dumpable_even_many_at_once() {
 }
 
 /// With SIGCHLD ignored the kernel reaps, and waiting says ECHILD; but the child is gone, and what
-/// it stood on is free.
+/// it ran on is free.
 #[test]
 fn stacks_are_freed_where_sigchld_is_ignored() {
     if !common::in_subprocess("exhaustion::stacks_are_freed_where_sigchld_is_ignored") {
@@ -133,7 +133,7 @@ fn stacks_are_freed_where_sigchld_is_ignored() {
 }
 
 /// The child waits on a descriptor of the shared table. When its maps are refused, that number must
-/// stay the gate's until the child is gone, or the child reads what is not for it, and goes on.
+/// stay the start pipe's until the child is gone, or the child reads what is not for it, and goes on.
 #[test]
 fn a_refused_child_never_passes_a_gate_in_a_shared_table() {
     if !util::user_namespaces()

@@ -1,5 +1,5 @@
 //! `process::Builder` with `VM`: the child has `errno`, thread-locals and an allocator of its own,
-//! though it has its maker's memory.
+//! though it has its caller's memory.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Mutex;
@@ -103,7 +103,7 @@ fn a_panic_in_shared_memory_is_exit_status_101_and_harms_nobody() {
         return;
     }
     for shape in SHAPES {
-        // SAFETY: panics within an identity of its own.
+        // SAFETY: panics on a TCB of its own.
         let mut child =
             unsafe { Builder::new().flags(shape).spawn(|| panic!("on purpose")) }.unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(101));

@@ -33,7 +33,7 @@ fn waitpid_answers_echild_without_wall() {
     assert_eq!(waitpid(child.pid(), 0), Ok(child.pid()));
 }
 
-/// A child made with CLONE_PARENT is a sibling: its maker cannot wait for it, its maker's parent can.
+/// A child made with CLONE_PARENT is a sibling: its caller cannot wait for it, its caller's parent can.
 #[test]
 fn clone_parent_makes_a_sibling() {
     if !common::in_subprocess("pitfalls::clone_parent_makes_a_sibling") {
@@ -59,7 +59,7 @@ fn clone_parent_makes_a_sibling() {
     assert_eq!(waitpid(sibling, libc::__WALL), Ok(sibling));
 }
 
-/// An ended child stays in the process table until somebody asks how it ended.
+/// An ended child stays in the process table until its parent asks how it ended.
 #[test]
 fn an_ended_child_is_a_zombie_until_waited_for() {
     // SAFETY: the child only exits.
@@ -144,7 +144,7 @@ fn exec_in_a_thread_ends_all_threads_and_keeps_the_pid() {
     }
 }
 
-/// A command that is spawned from one thread among many replaces nobody: the program runs in a
+/// A command that is spawned from one thread among many replaces no thread: the program runs in a
 /// process of its own.
 #[test]
 fn spawning_from_a_thread_leaves_the_process_alone() {

@@ -109,7 +109,7 @@ fn processes_are_made_where_clone3_says_eperm() {
     }
 }
 
-/// What was learnt of clone3 before the sandbox closed must not be believed for ever.
+/// What was learnt of clone3 before the sandbox closed must not be believed later.
 #[test]
 fn processes_are_made_after_clone3_went_away() {
     if common::in_subprocess("sandbox::processes_are_made_after_clone3_went_away") {
@@ -120,7 +120,7 @@ fn processes_are_made_after_clone3_went_away() {
 }
 
 /// Without clone3 there is no CLEAR_SIGHAND: signals must be blocked until the child itself has
-/// reset its maker's handlers.
+/// reset its caller's handlers.
 #[test]
 fn no_handler_of_the_parent_runs_in_the_child_without_clone3() {
     if common::in_subprocess("sandbox::no_handler_of_the_parent_runs_in_the_child_without_clone3") {

@@ -36,7 +36,7 @@ fn signals_start_as_documented() {
     extern "C" fn handler(_: i32) {
         RAN.fetch_add(1, Ordering::SeqCst);
     }
-    // SAFETY: a handler that only counts; SIGUSR2 ignored; nobody else lives in this process.
+    // SAFETY: a handler that only counts; SIGUSR2 ignored; no other test runs in this process.
     unsafe {
         libc::signal(libc::SIGUSR1, handler as extern "C" fn(i32) as usize);
         libc::signal(libc::SIGUSR2, libc::SIG_IGN);
@@ -51,7 +51,7 @@ fn signals_start_as_documented() {
         command.arg("/proc/self/status");
         configure(&mut command);
         let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
-        // Whoever started the tests may ignore other signals: they stay ignored.
+        // The parent of the tests may ignore other signals: they stay ignored.
         let ours = bit(libc::SIGUSR1) | bit(libc::SIGUSR2) | bit(libc::SIGPIPE);
         let set = |name: &str| {
             let line = text.lines().find(|line| line.starts_with(name)).unwrap();
@@ -242,7 +242,7 @@ fn a_container_is_set_up_before_the_program_runs() {
     );
     let lines: Vec<_> = inside.lines().collect();
     assert_eq!(lines[..4], ["1", "0", "0", "inside"]);
-    // The shell and its pipeline, and nobody of the host.
+    // The shell and its pipeline, and no process of the host.
     assert!(lines[4].parse::<u32>().unwrap() <= 4, "{inside}");
     // A step that fails under id maps is reported the same way.
     let error = Command::new("true")

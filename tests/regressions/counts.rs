@@ -1,6 +1,6 @@
 //! What counts threads counts right where a spawn fails and its closure panics when it is dropped.
 //!
-//! The count of a scope stayed one too high, and the scope waited for ever; a place in a `JoinSet`,
+//! The count of a scope stayed one too high, and the scope never ended; a place in a `JoinSet`,
 //! and with it the set's memory, was never given back.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

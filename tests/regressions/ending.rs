@@ -1,7 +1,8 @@
 //! A thread's end waits for nothing that user code may hold.
 //!
 //! Threads asked the loader for its modules at their end, under the loader's lock, and forks kept
-//! them from it. A thread joined by who held either was waited for, and waited, for ever.
+//! them from it. A thread that was joined by the holder of either waited for the joiner, and the
+//! joiner for it.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 

@@ -1,4 +1,4 @@
-//! The first thread of a process, from which the host is examined.
+//! The first thread of a process, on which libc is probed.
 
 use std::process::Command;
 use std::sync::Barrier;
@@ -17,8 +17,8 @@ unsafe extern "C" fn destroy<const N: usize>(value: *mut libc::c_void) {
     }
 }
 
-/// What a child does: many threads make the process's first rawthread at once, then one checks that
-/// each key's value went to its own destructor.
+/// What a child does: many threads make the process's first thread of this crate at once, then one
+/// checks that each key's value went to its own destructor.
 fn examine_from_many_threads() {
     let keys = [
         destroy::<0>,
@@ -71,7 +71,7 @@ fn first_threads_made_at_once_find_the_destructors_of_keys() {
     }
 }
 
-/// dlsym(3) in the seed waited for the loader's lock, which is held while constructors run.
+/// dlsym(3) in the donor waited for the loader's lock, which is held while constructors run.
 ///
 /// The library is this test program's own shape: a C one whose constructor calls back into the
 /// program, as a plugin's does that registers itself.

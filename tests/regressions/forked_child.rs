@@ -74,7 +74,7 @@ fn finished<T>(handle: JoinHandle<T>) -> JoinHandle<T> {
     handle
 }
 
-/// The slot of a thread of the parent's went to the child's cache, with an identity that the
+/// The slot of a thread of the parent's went to the child's cache, with a TCB that the
 /// child's libc does not know.
 #[test]
 fn a_handle_of_an_ended_thread_gives_the_child_its_result_and_nothing_else() {
@@ -102,7 +102,7 @@ fn a_handle_of_an_ended_thread_gives_the_child_its_result_and_nothing_else() {
     }
 }
 
-/// The same by way of a child process that had an identity.
+/// The same by way of a child process that had a TCB of its own.
 #[test]
 fn a_handle_of_a_process_gives_the_child_no_identity() {
     if !in_subprocess("forked_child::a_handle_of_a_process_gives_the_child_no_identity") || !root()
@@ -398,7 +398,7 @@ fn a_copied_mark_of_setuid_holds_no_spawn_up() {
         };
         if pid == 0 {
             watchdog(20);
-            // The first makes an identity, the second is cloned onto it.
+            // The first makes a TCB, the second is cloned onto it.
             rawthread::spawn(|| ()).join().unwrap();
             let code = rawthread::spawn(|| GOOD).join().unwrap();
             unsafe { libc::_exit(code) };

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::common;
 
-/// While a hook runs std lets nobody take or set one: who does so in a spawn waits for the hook,
+/// While a hook runs std lets no thread take or set one: a spawn that does so waits for the hook,
 /// and here the hook waits for the spawn.
 #[test]
 fn a_named_spawn_leaves_the_panic_hook_alone() {

@@ -58,7 +58,7 @@ fn a_named_thread_may_panic_where_standard_error_is_full() {
     assert!(joined.is_err());
 }
 
-/// `trim` continues in a frame that the seed left, below which threads have run meanwhile.
+/// `trim` continues in a frame that the donor left, below which threads have run meanwhile.
 #[test]
 fn a_trim_finds_the_seeds_frame_as_it_was_left() {
     if !in_subprocess("a_trim_finds_the_seeds_frame_as_it_was_left") {
@@ -81,7 +81,7 @@ fn a_trim_finds_the_seeds_frame_as_it_was_left() {
 }
 
 /// A handler may run before a thread's first step and ask which thread it is in: what it makes for
-/// the answer is let go. Records are few here, so a leaked one would make its name's memory show.
+/// the answer is dropped. Records are few here, so a leaked one would make its name's memory show.
 #[test]
 fn a_handler_that_comes_before_the_thread_leaves_nothing_behind() {
     use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -35,7 +35,7 @@ fn a_stack_of_the_callers_own_is_what_libc_tells() {
         let len = (64 + round) * 1024;
         let mut memory = vec![0u8; len];
         let low = memory.as_mut_ptr();
-        // SAFETY: nobody else uses the vector until the join.
+        // SAFETY: no other code uses the vector until the join.
         let builder = unsafe { Builder::new().stack(low, len) };
         let own = match builder.spawn(told) {
             Ok(thread) => thread.join().unwrap(),

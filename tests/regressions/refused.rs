@@ -31,10 +31,10 @@ const CALLS: [(&str, i64); 43] = calls![
     SYS_futex
 ];
 
-/// What a program does with threads. Each step may fail, and says so. `warm`: with warm threads, too.
+/// What a program does with threads. Each step may fail, and says so. `warm`: with pooled tasks, too.
 fn use_threads(known: bool, warm: bool) {
     let failed = |step: &str, error: &dyn std::fmt::Display| {
-        // Nobody may depend on the refused call here, `write` is not among them.
+        // No code may depend on the refused call here, `write` is not among them.
         let _ = writeln!(std::io::stderr(), "{step} (known: {known}): {error}");
     };
     for round in 0..2 {

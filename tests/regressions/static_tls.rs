@@ -43,7 +43,7 @@ fn threads_of_all_sizes() {
         }
         assert_eq!(rawthread::warm::spawn(move || touch()).join().unwrap(), 1);
     }
-    // SAFETY: the parent waits; the child has an identity.
+    // SAFETY: the parent waits; the child has a TCB of its own.
     let child = unsafe {
         rawthread::process::Builder::new()
             .flags(rawthread::flags::CloneFlags::VM)

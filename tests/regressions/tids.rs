@@ -126,7 +126,7 @@ fn a_filter_may_refuse_set_tid_address() {
     }
 }
 
-/// The same where a thread of a launch reports that its set-up failed, on a slot that is lost.
+/// The same where a thread on a donor reports that its startup action failed, on a slot that is lost.
 #[test]
 fn a_lost_slot_is_not_used_again_after_a_failed_set_up() {
     if !in_subprocess("tids::a_lost_slot_is_not_used_again_after_a_failed_set_up") {

@@ -37,7 +37,7 @@ fn thread_numbered(number: i32, stop: &'static AtomicBool) -> Option<std::thread
 }
 
 /// setuid signalled the thread that came to have the number of a child long gone, once for itself
-/// and once for the child's place in libc's list, and waited for the second answer for ever.
+/// and once for the child's place in libc's list, and waited for a second answer that never came.
 #[test]
 fn setuid_knows_no_number_of_a_child_that_is_gone() {
     if !in_subprocess("vm_child::setuid_knows_no_number_of_a_child_that_is_gone") {
@@ -72,7 +72,7 @@ fn setuid_knows_no_number_of_a_child_that_is_gone() {
         for (name, end) in ends {
             static STOP: AtomicBool = AtomicBool::new(false);
             STOP.store(false, Ordering::SeqCst);
-            // Ignored: the kernel reaps the child, and the handle still has what it stood on.
+            // Ignored: the kernel reaps the child, and the handle still has the stack that it ran on.
             let action = if ignored {
                 libc::SIG_IGN
             } else {

@@ -1,4 +1,4 @@
-//! What one task of a warm thread left to the next.
+//! What one task of a worker left to the next.
 
 use std::mem;
 use std::os::unix::process::ExitStatusExt;
@@ -139,7 +139,7 @@ fn a_robust_mutex_left_locked_is_found_by_its_waiter() {
     warm::set_idle_time(std::time::Duration::from_secs(3600));
     let task = warm::spawn(move || unsafe { libc::pthread_mutex_lock(address as *mut _) });
     assert_eq!(task.join().unwrap(), 0);
-    // Where nobody tells, this waits for ever, and the process is killed.
+    // Where the thread is not woken, this never returns, and the process is killed.
     let told = unsafe { libc::pthread_mutex_lock(address as *mut _) };
     assert_eq!(told, libc::EOWNERDEAD);
 }

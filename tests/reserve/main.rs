@@ -1,4 +1,4 @@
-//! Memory and identities ahead of time, and back.
+//! Preallocating thread resources, and freeing idle ones.
 #![allow(unsafe_code, reason = "asks the kernel")]
 
 #[path = "../common/mod.rs"]

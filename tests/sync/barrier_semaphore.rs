@@ -35,7 +35,7 @@ fn barrier_rounds() {
 
 #[test]
 fn barrier_with_more_threads_than_its_size() {
-    // An even number of visits in all, whoever makes them: every one finds its partner.
+    // An even number of visits in all, by whichever thread: every one finds its partner.
     const VISITS: usize = 6_000;
     let barrier = Barrier::new(2);
     let (begun, led) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -92,7 +92,7 @@ fn semaphore_limits() {
 
 #[test]
 fn semaphore_loses_no_wake_among_timeouts() {
-    // Every permit released is taken for good by somebody, though others give up all the time.
+    // Every permit released is taken and kept by some thread, though others give up all the time.
     const PERMITS: u32 = 5_000;
     let semaphore = Semaphore::new(0);
     let taken = AtomicU32::new(0);

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
-/// Long enough that who has not moved by then sleeps. Tests that use it can only err to the side
-/// of passing.
+/// Long enough that a thread that has not moved by then sleeps. Tests that use it can only err to
+/// the side of passing.
 const A_WHILE: Duration = Duration::from_millis(50);
 
 /// Runs `blocked` in a thread; checks that it is still at it after a while, and that it ends

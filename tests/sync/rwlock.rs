@@ -55,7 +55,7 @@ fn readers_are_together() {
         for _ in 0..4 {
             s.spawn(|| {
                 let _reader = lock.read();
-                // Would wait for ever if readers excluded each other.
+                // Would never return if readers excluded each other.
                 meet.wait();
             });
         }

@@ -1,4 +1,4 @@
-//! Other people's libraries at home in rawthreads.
+//! Third-party libraries in threads of this crate.
 #![cfg(feature = "std")]
 
 use rayon::prelude::*;
@@ -117,14 +117,14 @@ fn a_tokio_runtime_inside_a_rawthread() {
             sum
         })
     });
-    // Woken from another rawthread.
+    // Woken from another thread of this crate.
     rawthread::spawn(move || (1..=10).for_each(|n| sender.blocking_send(n).unwrap()))
         .join()
         .unwrap();
     assert_eq!(runtime.join().unwrap(), 1155);
 }
 
-/// Who logged what, by the name that this crate knows.
+/// What each thread logged, by the name that this crate knows.
 static LINES: Mutex<Vec<(Option<String>, String)>> = Mutex::new(Vec::new());
 
 fn note(line: String) {

@@ -95,7 +95,7 @@ fn a_thousand_threads_in_one_scope() {
     assert_eq!(count.load(Relaxed), 1000);
 }
 
-/// A thread whose set-up fails exists for a moment, but is none of the scope's: it must not be
+/// A thread whose startup action fails exists for a moment, but is none of the scope's: it must not be
 /// counted down twice, nor waited for.
 #[test]
 fn a_thread_that_its_set_up_refuses_is_none_of_the_scope() {

@@ -1,4 +1,4 @@
-//! A task has what a new thread of its spawner's would have inherited, trait by trait.
+//! A task has what a new thread of its spawner's would have inherited, attribute by attribute.
 
 use std::fs;
 
@@ -197,9 +197,9 @@ fn a_task_has_what_its_spawner_has_made_of_itself() {
     }
     let mut wrong = Vec::new();
     for Trait { what, change } in TRAITS {
-        // An idle thread with the process's traits.
+        // An idle worker with the process's attributes.
         settled();
-        // A filesystem id loses capabilities, so the spawner ends with its traits.
+        // A filesystem id loses capabilities, so the spawner ends with its attributes.
         let spawner = move || {
             if !change() {
                 return None;

@@ -1,4 +1,4 @@
-//! Warm threads: as fresh as new ones.
+//! Pooled tasks (`warm`) find what new threads find.
 #![allow(unsafe_code, reason = "asks the kernel")]
 #![allow(
     clippy::undocumented_unsafe_blocks,
@@ -164,7 +164,7 @@ fn idle_threads_leave_after_their_time_and_at_a_trim() {
     warm::set_idle_time(Duration::from_secs(3600));
     settled();
     assert!(tasks() > before);
-    // A join returns before the thread that ran the task is idle, and a trim ends who is idle: the
+    // A join returns before the thread that ran the task is idle, and a trim ends the idle ones: the
     // first one may come too early.
     while tasks() > before {
         rawthread::trim();

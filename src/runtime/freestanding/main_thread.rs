@@ -37,7 +37,7 @@ pub unsafe fn init_main_thread() -> Result<(), Error> {
     let end = block.as_ptr() as usize + size.next_multiple_of(page);
     let (thread_pointer, _) = tcb::layout_tcb(end, &image);
     let thread_pointer = thread_pointer as *mut u8;
-    // SAFETY: a fresh mapping with room for the block, which stays for good; the caller says that
+    // SAFETY: a fresh mapping as large as the block, which is never unmapped; the caller says that
     // nothing relies on the old thread pointer.
     unsafe {
         tcb::write(thread_pointer, &image);

@@ -93,7 +93,8 @@ impl Runtime for Freestanding {
         // SAFETY: the slot is the caller's alone (SLOT-1) and has a TCB.
         let tcb = unsafe { &*slot.tcb() };
         if let Some(image) = tls_image::get() {
-            // SAFETY: OWNTCB-1: the block lies in the slot, on which no thread stands.
+            // SAFETY: OWNTCB-1 and OWNTCB-2: the block lies in the slot, on which no thread runs, and
+            // above the frames of the next one.
             unsafe { tcb::write(tcb.thread_pointer, &image) };
         }
         // SAFETY: written just now, or when the TCB was created (OWNTCB-1).
@@ -197,7 +198,7 @@ pub(crate) fn after_fork() {
     }
     let thread_pointer = arch::thread_pointer();
     let slot = CACHE.iter().find(|slot| {
-        // SAFETY: the field of a permanent cell; this process has no other thread that writes it.
+        // SAFETY: the field of a permanent entry; this process has no other thread that writes it.
         unsafe { (&raw const (*slot.tcb()).thread_pointer).read() == thread_pointer }
     });
     if let Some(slot) = slot {

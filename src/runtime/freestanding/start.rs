@@ -14,8 +14,7 @@
 //! | the end of [`process::Builder`](crate::process::Builder)'s closure, in its child | not dropped | not called |
 //!
 //! SIGPIPE is ignored as in a program with std: a write to a pipe without a reader is an error, not
-//! the end of the process. [`process::Command`](crate::process::Command) gives its children the
-//! default again.
+//! the end of the process. `process::Command` gives its children the default again.
 //!
 //! C objects may be linked in, but for those with an `ifunc` (or `target_clones`): no resolver is
 //! called, and a program that has one ends at its start.
@@ -350,7 +349,7 @@ pub fn auxv(key: u64) -> Option<usize> {
 #[derive(Clone, Debug)]
 pub struct CStrIter(*const *const c_char);
 
-// SAFETY: the strings stay for good, and nothing writes to them.
+// SAFETY: the strings are never unmapped, and nothing writes to them.
 unsafe impl Send for CStrIter {}
 // SAFETY: as above.
 unsafe impl Sync for CStrIter {}
@@ -368,7 +367,7 @@ impl Iterator for CStrIter {
 
     fn next(&mut self) -> Option<&'static CStr> {
         // SAFETY: the array ends in a null pointer, at which this stops; what it points at are
-        // strings that end in a NUL and stay for good.
+        // strings that end in a NUL and are never unmapped.
         unsafe {
             let text = *self.0;
             if text.is_null() {

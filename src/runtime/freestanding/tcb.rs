@@ -23,7 +23,7 @@ pub(super) type Slot = SlotRef<Tcb>;
 ///
 /// Invariants of such a TCB:
 /// * OWNTCB-1: `thread_pointer` and the TLS block around it lie at the top of the slot's stack.
-/// * OWNTCB-2: nothing above `stack_top` is used by frames.
+/// * OWNTCB-2: Nothing above `stack_top` is used by frames.
 #[derive(Debug)]
 pub(crate) struct Tcb {
     pub(super) thread_pointer: *mut u8,
@@ -85,8 +85,8 @@ fn thread_data(pointer: *mut u8) -> *mut ThreadData {
 /// The control words of the thread with this thread pointer.
 ///
 /// # Safety
-/// `pointer` came from [`layout_tcb`] and [`write`] was called for it; the reference is not used once
-/// the slot is unmapped.
+/// `pointer` came from [`layout_tcb`] and [`write`](fn@write) was called for it; the reference is
+/// not used once the slot is unmapped.
 pub(super) unsafe fn data_of(pointer: *mut u8) -> &'static ThreadData {
     // SAFETY: as the caller vouches; the words are atomics.
     unsafe { &*thread_data(pointer) }
@@ -114,7 +114,7 @@ pub(super) unsafe fn write(pointer: *mut u8, image: &TlsImage) {
 /// Writes a fresh TLS block.
 ///
 /// # Safety
-/// As [`write`], but for the control words, which may be in use.
+/// As [`write`](fn@write), but for the control words, which may be in use.
 pub(super) unsafe fn reset_tls(pointer: *mut u8, image: &TlsImage) {
     let block = block(pointer, image);
     // SAFETY: the caller vouches for the memory; the image is part of the program.

@@ -88,7 +88,7 @@ unsafe fn resume_donor(slot: Slot) -> bool {
 /// # Safety
 /// `argument` is the slot that this thread was cloned onto, whose TCB has a saved frame.
 unsafe extern "C" fn donor_continue(argument: *mut u8) -> ! {
-    // SAFETY: `resume_donor` passed the slot's permanent cell.
+    // SAFETY: `resume_donor` passed the slot's permanent entry.
     let slot: Slot = unsafe { &*argument.cast() };
     let tcb: *const Tcb = slot.tcb();
     // SAFETY: the TCB is ours by TCB-1 and the calling thread runs on it. The frame was saved by the

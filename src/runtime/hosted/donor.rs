@@ -1,4 +1,4 @@
-//! Donors: libc makes a thread on a slot's memory, and its TCB stays when it leaves.
+//! Donors: libc creates a thread on a slot's memory, and its TCB stays when its kernel thread exits.
 #![allow(unsafe_code, reason = "has libc lay out a TCB on memory of ours")]
 
 use core::ffi::c_void;
@@ -71,8 +71,8 @@ pub(super) unsafe fn create_and_run(
         pthread_create_on(slot)?;
     }
     // The donor may not have run yet, but libc has the kernel store its tid before it exists.
-    // SAFETY: a full host's handle is the address of libc's description of the thread, which lies
-    // in the slot; the caller wrote the handle just now.
+    // SAFETY: with full support the handle is the address of libc's description of the thread,
+    // which lies in the slot; the caller wrote the handle just now.
     let tid = unsafe {
         let tid_field = libc_layout::tid_field_of((&raw const (*tcb).pthread).read());
         (*tid_field).load(Ordering::Relaxed)
@@ -86,8 +86,8 @@ unsafe fn pthread_create_on(slot: Slot) -> Result<(), Errno> {
     let (base, len) = slot.region().stack();
     let argument = ptr::from_ref(slot).cast_mut().cast();
     let mut handle = MaybeUninit::uninit();
-    // SAFETY: the memory is the slot's stack, mapped for good; the donor gets the slot's permanent
-    // cell, and does not touch the field.
+    // SAFETY: the memory is the slot's stack, which stays mapped until the TCB is destroyed; the
+    // donor gets the slot's permanent entry, and does not touch the field.
     unsafe {
         create_on(base, len, donor_main, argument, &mut handle)?;
         (&raw mut (*slot.tcb()).pthread).write(handle.assume_init());
@@ -97,7 +97,7 @@ unsafe fn pthread_create_on(slot: Slot) -> Result<(), Errno> {
 
 /// Runs once on each slot, as an ordinary thread of libc's.
 extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
-    // SAFETY: `pthread_create_on` passed the slot's permanent cell.
+    // SAFETY: `pthread_create_on` passed the slot's permanent entry.
     let slot: Slot = unsafe { &*argument.cast() };
     // SAFETY: `pthread_create_on` left space for it; nothing has run here yet.
     unsafe { tls_snapshot::capture(slot) };
@@ -203,7 +203,7 @@ const NOT_ON_SLOT: Error = Error::unsupported(
 /// The host; the first donor looks at it.
 ///
 /// # Errors
-/// It cannot be served. Then nothing was published.
+/// Threads cannot be made with this libc. Then nothing was published.
 fn probe_once(slot: Slot) -> Result<&'static Host, Error> {
     if let Some(host) = libc_layout::try_get() {
         return Ok(host);
@@ -220,7 +220,7 @@ fn probe_once(slot: Slot) -> Result<&'static Host, Error> {
 
 /// The end of a donor that runs no thread.
 unsafe extern "C" fn donor_exit(_: *mut u8) -> ! {
-    // SAFETY: its frame is parked and it has departed.
+    // SAFETY: its frame is saved, and `leave_setxid` has returned: setuid expects nothing of it.
     unsafe { arch::exit_thread() }
 }
 
@@ -229,16 +229,16 @@ unsafe extern "C" fn donor_exit(_: *mut u8) -> ! {
 /// # Safety
 /// `argument` is the donor's slot.
 unsafe extern "C" fn vanish_by_hand(argument: *mut u8) -> ! {
-    // SAFETY: a permanent cell.
+    // SAFETY: a permanent entry.
     report_exiting(unsafe { &*argument.cast() });
-    // SAFETY: its frame is parked and it has departed.
+    // SAFETY: its frame is saved, and `leave_setxid` has returned: setuid expects nothing of it.
     unsafe { arch::exit_thread() }
 }
 
 /// What the slot's word holds when its donor is on its way out and the kernel will not clear the
 /// word.
 const LEAVING: u32 = 2;
-/// The same of a donor that libc must be let end, and that leaves no TCB.
+/// The same of a donor that ends as a thread of libc does, and leaves no TCB.
 const REFUSED: u32 = 3;
 
 /// Reports to the creator that a donor whose word the kernel will not clear is on its way out.
@@ -259,7 +259,7 @@ fn report(slot: Slot, word: u32) {
     futex::wake(slot.clear_tid().as_ptr(), 1, Sharing::Shared);
 }
 
-/// Returns when the donor's kernel thread is gone, its TCB written or refused. A donor that
+/// Returns when the donor's kernel thread has exited, its TCB written or refused. A donor that
 /// leaves no TCB was then ended by libc and joined: nothing of libc's lies on the slot.
 fn wait_for_donor(slot: Slot) {
     let word = slot.clear_tid();

@@ -7,8 +7,8 @@
 //! ends without running the handler leaves setuid waiting without end; a thread that setuid cannot
 //! see keeps its old ids.
 //!
-//! NPTL's own threads say EXITING in that word first. A parked TCB cannot: setuid passes over
-//! a TCB that says so, and if the next thread were cloned onto it before setuid came to the
+//! NPTL's own threads say EXITING in that word first. The TCB of an idle slot cannot: setuid passes
+//! over a TCB that says so, and if the next thread were cloned onto it before setuid came to the
 //! spawner, that thread would keep the old ids. So the order here is another, and needs no bit.
 //!
 //! # The way out

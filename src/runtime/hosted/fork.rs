@@ -49,8 +49,8 @@ const READY: u32 = 2;
 /// Null until the first thread is asked for.
 static FORK_WORD: AtomicPtr<ForkWord> = AtomicPtr::new(ptr::null_mut());
 
-/// The slot of the thread that forked this process; null where that was not a rawthread. Relaxed:
-/// written by a child that has one thread.
+/// The slot of the thread that forked this process; null where this crate did not make
+/// that thread. Relaxed: written by a child that has one thread.
 static FORKER: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 
 fn fork_word() -> Option<&'static ForkWord> {
@@ -167,7 +167,7 @@ fn become_own_process(word: &ForkWord) {
 fn own_slot() -> Option<Slot> {
     let own = arch::thread_pointer();
     CACHE.iter().find(|slot| {
-        // SAFETY: the field of a permanent cell; this process has no other thread that writes it.
+        // SAFETY: the field of a permanent entry; this process has no other thread that writes it.
         unsafe { (&raw const (*slot.tcb()).thread_pointer).read() == own }
     })
 }

@@ -18,7 +18,7 @@ use crate::sys::{Errno, arch, memory, task};
 ///
 /// match rawthread::host()?.support() {
 ///     Support::Full => println!("as good as pthreads"),
-///     Support::Partial => println!("setuid does not reach rawthreads"),
+///     Support::Partial => println!("setuid does not reach threads of this crate"),
 ///     _ => println!("something between"),
 /// }
 /// # Ok::<(), rawthread::Error>(())
@@ -26,10 +26,11 @@ use crate::sys::{Errno, arch, memory, task};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Support {
-    /// Everything that works in a pthread works in a rawthread: setuid, fork, dlopen included.
+    /// Everything that works in a pthread works in a thread of this crate: setuid, fork and dlopen
+    /// included.
     Full,
     /// malloc, errno, thread-locals, locks and stdio work; setuid and `pthread_kill` do not reach
-    /// rawthreads, and musl does not hand on the robust mutexes that they leave locked.
+    /// threads of this crate, and musl does not hand on the robust mutexes that they leave locked.
     Partial,
 }
 
@@ -120,7 +121,7 @@ impl Host {
         self.version
     }
 
-    /// How well rawthreads fit in.
+    /// Returns how well libc supports threads of this crate.
     ///
     /// ```
     /// println!("{:?}", rawthread::host()?.support());

@@ -7,7 +7,8 @@
 //! takes the TCB over. Where libc is known well enough, the donor itself is the slot's first
 //! thread, and a first spawn costs one kernel thread, not two.
 //!
-//! * [`tcb`]: what is kept on each slot; [`registration`]: what each thread registers with the kernel.
+//! * [`tcb`]: what is kept on each slot; [`registration`]: what each thread registers with the
+//!   kernel.
 //! * [`symbols`], [`pthread`], [`pthread_create`]: what is called of libc.
 //! * [`libc_layout`]: which libc this is and where its private words lie; [`probe`] finds that out,
 //!   with [`tid_field`] and [`key_table`].
@@ -19,7 +20,7 @@
 //! * [`tls_reset`]: thread-locals fresh for the next thread; [`pthread_keys`]: pthread keys'
 //!   destructors.
 //! * [`libc_state`]: libc's own thread-locals, as far as a program can see them.
-//! * [`tls_images`]: what they are at first, so that no thread asks the loader at its end.
+//! * [`tls_images`]: the initial images of static TLS, so that no thread asks the loader at its end.
 //! * [`tls_snapshot`]: the same in static programs; [`unreported_tls`]: in libraries that came later.
 //! * [`stack_words`]: what libc reports as a thread's stack; [`pin`]: keeps a plugin loaded.
 //! * [`overflow`]: the report of a stack overflow; [`destroy`]: the end of a TCB.

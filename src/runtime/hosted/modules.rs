@@ -3,10 +3,11 @@
 //!
 //! `dl_iterate_phdr` holds a lock of the loader that glibc's fork does not put in order: a child
 //! that was forked while another thread held it waits for it without end, in its first `dlopen`.
-//! Therefore a fork waits for a moment until no thread of this crate is reading, and a thread that wants to read waits
-//! for a moment until no fork is under way. Both moments end: a fork may come out of a visitor of
-//! the program's, for which the reader waits, and a program's own fork handler may wait for a thread
-//! that asks. Threads that end do not ask where `tls_images` serves them.
+//! Therefore a fork waits until no thread of this crate is reading, and a thread that wants to read
+//! waits until no fork is under way; each for at most 100 ms. The waits are bounded because a fork
+//! may come out of a visitor of the program's, for which the reader waits, and a program's own fork
+//! handler may wait for a thread that asks. Threads that end do not ask where `tls_images` serves
+//! them.
 #![allow(unsafe_code, reason = "asks the dynamic linker")]
 
 use core::ffi::c_void;

@@ -126,7 +126,7 @@ pub(super) unsafe fn run_local_dtors() -> bool {
 pub(super) fn current() -> RecordPtr {
     match RECORD_KEY.load(Ordering::Relaxed) {
         NO_KEY => ptr::null(),
-        // SAFETY: the key exists for good.
+        // SAFETY: the key is never deleted.
         key => unsafe { libc::pthread_getspecific(key as libc::pthread_key_t) }
             .cast_const()
             .cast(),
@@ -145,7 +145,7 @@ pub(super) unsafe fn set_current(record: RecordPtr) {
         key => key,
     };
     if key != NO_KEY {
-        // SAFETY: the key exists for good; the destructor takes such a value. Without memory for
+        // SAFETY: the key is never deleted; the destructor takes such a value. Without memory for
         // the value the thread stays without a remembered record.
         unsafe { libc::pthread_setspecific(key as libc::pthread_key_t, record.cast()) };
     }

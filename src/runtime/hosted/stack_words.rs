@@ -19,8 +19,8 @@ use super::tcb::Slot;
 /// | `NOT_FOUND` | a thread has looked, and found none that can be proved | |
 /// | other | `2 * offset`, 1 more if the first word is the end | |
 ///
-/// Offsets are multiples of 8 beyond 0. Relaxed: the word carries no data but itself, and every thread
-/// that looks finds the same.
+/// Offsets are multiples of 8 beyond 0. Relaxed: the word carries no data but itself, and every
+/// thread that looks finds the same.
 static WORDS: AtomicUsize = AtomicUsize::new(UNKNOWN);
 const UNKNOWN: usize = 0;
 const NOT_FOUND: usize = 1;

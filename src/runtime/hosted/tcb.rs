@@ -19,10 +19,11 @@ pub(super) const INLINE_PACKET_MAX: usize = 512;
 /// What `create_tcb` leaves on a slot. All addresses lie in the slot, which outlives them.
 ///
 /// Invariants of such a TCB:
-/// * TCB-1: `thread_pointer` is a TCB that libc made and has in its lists, whose kernel thread is
-///   gone.
+/// * TCB-1: `thread_pointer` is a TCB that libc created on this slot and has not freed; with full
+///   support libc has it in its list of threads. The kernel thread that libc created with it has
+///   exited, or runs as the slot's first thread.
 /// * TCB-2: `tid_field` is the word of that TCB in which libc keeps the thread's tid.
-/// * TCB-3: nothing above the donor's saved frame, with partial support above `stack_top`, is used by
+/// * TCB-3: Nothing above the donor's saved frame, with partial support above `stack_top`, is used by
 ///   frames of the threads that follow the donor.
 #[derive(Debug)]
 pub(crate) struct Tcb {
@@ -49,8 +50,9 @@ pub(crate) struct Tcb {
     pub(super) on_donor: Option<(ChildEntry, *mut u8)>,
     /// Where a donor that runs no thread says why there is no TCB; its creator waits.
     pub(super) refusal: *mut Option<Error>,
-    /// Whether the slot is not to be used again (see [`Runtime::is_lost`](crate::runtime::Runtime::is_lost)). Written before a
-    /// thread on the donor runs.
+    /// Whether the slot is not to be used again (see
+    /// [`Runtime::is_lost`](crate::runtime::Runtime::is_lost)). Written before a thread on the
+    /// donor runs.
     pub(super) lost: bool,
 }
 

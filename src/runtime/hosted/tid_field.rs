@@ -108,8 +108,8 @@ fn ask(words: &mut Words) -> Result<(), Error> {
         limit: stack as usize + len,
     };
     let mut handle = MaybeUninit::<libc::pthread_t>::uninit();
-    // SAFETY: the stack is a mapping that is used for nothing else; the witness outlives the thread, which
-    // is joined here.
+    // SAFETY: the stack is a mapping that is used for nothing else; the witness outlives the
+    // thread, which is joined here.
     let joined = unsafe {
         create_on(stack, len, look, (&raw mut witness).cast(), &mut handle)
             .map(|()| libc::pthread_join(handle.assume_init(), ptr::null_mut()))

@@ -47,8 +47,8 @@ const WORD: usize = size_of::<usize>();
 const BLOCKS: usize = 64;
 const COUNTS: usize = 16;
 
-/// Address of `_rtld_global`, its length in bytes. 0: not found, or not looked for yet; Relaxed: written
-/// by the thread that makes the first donor, before it does.
+/// Address of `_rtld_global`, its length in bytes. 0: not found, or not looked for yet; Relaxed:
+/// written by the thread that makes the first donor, before it does.
 static LOADER: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 
 /// One module's block.

@@ -8,8 +8,9 @@
 //! in the loader's description of the module, its link_map, behind the part that is public.
 //!
 //! Where it is there is found by looking: seven words in a row, of which six are known for a module
-//! whose block is reported. Every later use compares five of them once more, and takes only a block that
-//! lies where this thread's static TLS lies. Where nothing is found, these blocks are not refreshed.
+//! whose block is reported. Every later use compares five of them once more, and takes only a block
+//! that lies where this thread's static TLS lies. Where nothing is found, these blocks are not
+//! refreshed.
 #![allow(unsafe_code, reason = "reads the loader's descriptions of modules")]
 
 use core::ffi::{c_char, c_void};

@@ -5,16 +5,17 @@
 //! | `tickets` | arrivals so far. Ticket `t` belongs to round `t / size`; the last ticket of a round leads it |
 //! | `generation` | rounds whose leader has arrived, wrapping; round `r` may pass once it exceeds `r` |
 //!
-//! * BARRIER-1. Tickets are unique, so every round has one leader and `size - 1` that wait, even if more
-//!   than `size` threads use the barrier and rounds overlap.
-//! * BARRIER-2. `generation` is only added to, once for each round. Where the leader of a later round is
-//!   faster than that of an earlier one, the earlier round passes on the later one's count and
-//!   the later round waits for the earlier leader: no thread passes before its own round is full.
+//! * BARRIER-1. Tickets are unique, so every round has one leader and `size - 1` that wait, even if
+//!   more than `size` threads use the barrier and rounds overlap.
+//! * BARRIER-2. `generation` is only added to, once for each round. Where the leader of a later
+//!   round is faster than that of an earlier one, the earlier round passes on the later one's count
+//!   and the later round waits for the earlier leader: no thread passes before its own round is
+//!   full.
 //!
-//! BARRIER-2 needs an argument: round `r` passes when `generation > r`, that is when `r + 1` leaders have
-//! arrived. Leaders of rounds beyond `r` arrive only when every ticket of round `r` is taken. So
-//! among `r + 1` leaders either one is beyond `r`, or they are those of rounds 0 to `r`: in both
-//! cases round `r` is full.
+//! BARRIER-2 needs an argument: round `r` passes when `generation > r`, that is when `r + 1`
+//! leaders have arrived. Leaders of rounds beyond `r` arrive only when every ticket of round `r` is
+//! taken. So among `r + 1` leaders either one is beyond `r`, or they are those of rounds 0 to `r`:
+//! in both cases round `r` is full.
 //!
 //! Orderings: an arrival is Release and Acquire, and so the leader, whose ticket is the last of
 //! its round, happens after every arrival of the round; it adds to `generation` with Release and the
@@ -50,8 +51,8 @@ impl RawBarrier {
         self.tickets.fetch_add(1, AcqRel)
     }
 
-    /// Whether `round` may pass in view of `generation`. Both count rounds modulo 2^32; the difference
-    /// distinguishes before from after as long as no thread sleeps through 2^31 rounds.
+    /// Whether `round` may pass in view of `generation`. Both count rounds modulo 2^32; the
+    /// difference distinguishes before from after as long as no thread sleeps through 2^31 rounds.
     fn is_open(generation: u32, round: u64) -> bool {
         (generation.wrapping_sub(round as u32) as i32) > 0
     }

@@ -11,9 +11,9 @@
 //!
 //! Orderings: all Relaxed. These words carry no data, the mutex does. A notification that must
 //! reach a waiter is one that happens after the waiter unlocked the mutex (its thread locked the
-//! mutex itself, or synchronised with one that did): the mutex's Release and Acquire then put the count and the read of
-//! CONDVAR-1 before the notifier's load of `waiters` and its change of `sequence`. The kernel orders its
-//! compare with the wake under a lock of its own.
+//! mutex itself, or synchronised with one that did): the mutex's Release and Acquire then put the
+//! count and the read of CONDVAR-1 before the notifier's load of `waiters` and its change of
+//! `sequence`. The kernel orders its compare with the wake under a lock of its own.
 //!
 //! `sequence` wraps: a waiter that is preempted between unlocking the mutex and falling
 //! asleep misses its notification if exactly 2^32 of them happen meanwhile.
@@ -40,7 +40,8 @@ impl RawCondvar {
         }
     }
 
-    /// Counts the calling thread, which holds the mutex (CONDVAR-1). Returns the sequence to sleep on.
+    /// Counts the calling thread, which holds the mutex (CONDVAR-1). Returns the sequence to sleep
+    /// on.
     #[must_use]
     fn register(&self) -> u32 {
         self.waiters.fetch_add(1, Relaxed);

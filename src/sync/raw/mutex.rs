@@ -7,10 +7,10 @@
 //! | `CONTENDED` | one | perhaps: the unlock must wake one |
 //!
 //! * RAWMUTEX-1. Only the transition out of `FREE` makes a holder, and only the holder makes `FREE`.
-//! * RAWMUTEX-2. Where a thread sleeps, the word is `CONTENDED`, or a wake is under way: the unlocking
-//!   thread has not made it yet, or the woken thread has not yet read the word. A thread that has
-//!   slept takes the lock as `CONTENDED`, or sets `CONTENDED` and sleeps again, because it cannot
-//!   know whether it was the last sleeper.
+//! * RAWMUTEX-2. Where a thread sleeps, the word is `CONTENDED`, or a wake is under way: the
+//!   unlocking thread has not made it yet, or the woken thread has not yet read the word. A thread
+//!   that has slept takes the lock as `CONTENDED`, or sets `CONTENDED` and sleeps again, because it
+//!   cannot know whether it was the last sleeper.
 //!
 //! Orderings: every way out of `FREE` is Acquire and every way into it is Release, on the one
 //! word; so what a holder did happens before what the next holder does. The mark `CONTENDED`

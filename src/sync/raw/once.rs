@@ -9,13 +9,14 @@
 //!
 //! * ONCE-1. One thread at a time has the [`InitGuard`], from `begin` to `complete`.
 //! * ONCE-2. `COMPLETE` is final, and reached only from ONCE-1's thread after its closure returned.
-//! * ONCE-3. Where a thread sleeps, the word has `WAITERS`, or it was `complete`d and the wake is under
-//!   way. `begin` keeps the bit and `complete` clears it.
+//! * ONCE-3. Where a thread sleeps, the word has `WAITERS`, or it was `complete`d and the wake is
+//!   under way. `begin` keeps the bit and `complete` clears it.
 //!
-//! Orderings: `complete` is Release and every load that can return `COMPLETE` is Acquire, so a thread that
-//! reads `COMPLETE` sees what the closure did. `begin` is Acquire too: it may follow a later `POISONED` than
-//! the load saw, and reads what that attempt left behind. `set_waiters` only says that a thread sleeps:
-//! Relaxed; being a read-modify-write it does not cut an earlier Release off from a later Acquire.
+//! Orderings: `complete` is Release and every load that can return `COMPLETE` is Acquire, so a
+//! thread that reads `COMPLETE` sees what the closure did. `begin` is Acquire too: it may follow a
+//! later `POISONED` than the load saw, and reads what that attempt left behind. `set_waiters` only
+//! says that a thread sleeps: Relaxed; being a read-modify-write it does not cut an earlier Release
+//! off from a later Acquire.
 
 use crate::primitive::atomic::AtomicU32;
 use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -39,7 +40,8 @@ pub(crate) enum Begin<'a> {
     Poisoned,
 }
 
-/// The right to run the closure (ONCE-1). Dropped without [`InitGuard::done`], as a panic does, it poisons.
+/// The right to run the closure (ONCE-1). Dropped without [`InitGuard::done`], as a panic does, it
+/// poisons.
 #[must_use]
 pub(crate) struct InitGuard<'a> {
     once: &'a RawOnce,

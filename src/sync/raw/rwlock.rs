@@ -25,17 +25,18 @@
 //! * RAWRWLOCK-2. Only a holder's arrival at `COUNT` 0 and [`RawRwLock::wake`] (and a downgrade, for
 //!   readers) clear sleep bits; the thread that clears one makes the wake.
 //! * RAWRWLOCK-3. A reader sleeps only while `state` is exactly what it saw, with `READERS_SLEEP`.
-//! * RAWRWLOCK-4. A writer reads `writer_notify` before it checks that `WRITERS_SLEEP` stands; a waker clears the
-//!   bit before it changes `writer_notify`. So the writer sees the bit gone or the kernel sees `writer_notify`
-//!   changed. A writer that slept keeps `WRITERS_SLEEP` when it takes the lock: it cannot know
-//!   whether it was the last.
-//! * RAWRWLOCK-5. No reader acquires the lock past a sleeper: writers are not starved by a stream of readers.
-//!   Writers do come in past sleepers: otherwise the lock would idle until the woken thread runs.
+//! * RAWRWLOCK-4. A writer reads `writer_notify` before it checks that `WRITERS_SLEEP` stands; a
+//!   waker clears the bit before it changes `writer_notify`. So the writer sees the bit gone or the
+//!   kernel sees `writer_notify` changed. A writer that slept keeps `WRITERS_SLEEP` when it takes
+//!   the lock: it cannot know whether it was the last.
+//! * RAWRWLOCK-5. No reader acquires the lock past a sleeper: writers are not starved by a stream
+//!   of readers. Writers do come in past sleepers: otherwise the lock would idle until the woken
+//!   thread runs.
 //!
-//! Orderings: the ways in are Acquire and the ways out Release, all read-modify-writes of
-//! `state`, so a writer happens after all that left before it, and a reader after the last
-//! writer. Sleep bits carry no data: Relaxed. `writer_notify` is Release and Acquire for RAWRWLOCK-4: a writer that
-//! reads the new value sees the bit cleared.
+//! Orderings: the ways in are Acquire and the ways out Release, all read-modify-writes of `state`,
+//! so a writer happens after all that left before it, and a reader after the last writer. Sleep
+//! bits carry no data: Relaxed. `writer_notify` is Release and Acquire for RAWRWLOCK-4: a writer
+//! that reads the new value sees the bit cleared.
 
 use crate::primitive::atomic::AtomicU32;
 use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -189,6 +190,7 @@ impl RawRwLock {
                     "RwLock: too many readers: the limit is 2^30 - 2 at a time; were guards forgotten?"
                 );
                 if self.set_waiting(seen, READERS_SLEEP) {
+                    // RAWRWLOCK-3.
                     futex::wait(&self.state, seen.0 | READERS_SLEEP);
                     seen = self.spin(|seen| !seen.is_written());
                     continue;
@@ -265,8 +267,8 @@ impl RawRwLock {
     /// Turns the writer into a reader. Only the writer may call this (RAWRWLOCK-1).
     pub(crate) fn downgrade(&self) {
         let before = Snapshot(self.state.fetch_sub(WRITER - 1, Release));
-        // With a writer asleep they would not be admitted (RAWRWLOCK-5). Without one, this holder is the
-        // only thread that may clear the bit (RAWRWLOCK-2), for the count is not 0.
+        // With a writer asleep they would not be admitted (RAWRWLOCK-5). Without one, this holder
+        // is the only thread that may clear the bit (RAWRWLOCK-2), for the count is not 0.
         if before.readers_sleep() && !before.writers_sleep() {
             self.state.fetch_and(!READERS_SLEEP, Relaxed);
             futex::wake_all(&self.state);
@@ -323,7 +325,7 @@ impl RawRwLock {
 mod tests {
     use super::*;
 
-    /// One more reader is an error and changes nothing, whoever sleeps.
+    /// One more reader is an error and changes nothing, whether readers or writers sleep.
     #[test]
     fn the_greatest_number_of_readers_is_kept() {
         for sleepers in [

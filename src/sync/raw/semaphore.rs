@@ -6,16 +6,16 @@
 //! | 1 | 0 | a thread may sleep: a release must wake one |
 //! | 1 | more | a thread that has slept took one of several; others may sleep, one of them woken (SEMAPHORE-2) |
 //!
-//! * SEMAPHORE-1. Where a thread sleeps, the word has `WAITERS`, or a wake is under way: the releasing
-//!   thread has not made it yet, or the woken thread has not yet read the word. A thread that has
-//!   slept leaves `WAITERS` behind, whether it takes a permit or sleeps again. One that gives up
-//!   does so only after a sleep that no wake ended, and leaves the bit unchanged.
+//! * SEMAPHORE-1. Where a thread sleeps, the word has `WAITERS`, or a wake is under way: the
+//!   releasing thread has not made it yet, or the woken thread has not yet read the word. A thread
+//!   that has slept leaves `WAITERS` behind, whether it takes a permit or sleeps again. One that
+//!   gives up does so only after a sleep that no wake ended, and leaves the bit unchanged.
 //! * SEMAPHORE-2. Where there are permits and a thread sleeps, a wake is under way. A release
 //!   wakes one; a thread that has slept and leaves permits behind wakes the next.
 //!
 //! Orderings: a release is Release and a take is Acquire, both read-modify-writes of the word: what
-//! a thread did before a release happens before what a thread does after a later take. The mark is Relaxed, it
-//! carries no data.
+//! a thread did before a release happens before what a thread does after a later take. The mark is
+//! Relaxed, it carries no data.
 
 use crate::primitive::atomic::AtomicU32;
 use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};

@@ -463,8 +463,9 @@ pub(crate) unsafe fn exit_thread() -> ! {
     }
 }
 
-/// Writes the addresses of [`LIBC_SYMBOLS`](super::types::LIBC_SYMBOLS) into `addresses`, 0 for those that
-/// the program lacks. By weak references: a static program has no symbol table to look them up in.
+/// Writes the addresses of [`LIBC_SYMBOLS`](super::types::LIBC_SYMBOLS) into `addresses`, 0 for
+/// those that the program lacks. By weak references: a static program has no symbol table to look
+/// them up in.
 #[cfg(all(feature = "hosted", target_env = "gnu", target_feature = "crt-static"))]
 #[unsafe(naked)]
 pub(crate) extern "C" fn weak_libc_symbols(

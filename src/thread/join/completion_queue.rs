@@ -1,5 +1,6 @@
 //! A queue of threads that are done: each thread pushes itself, and one owner collects them and
-//! sleeps while there are none. The protocol of [`JoinSet`](crate::thread::JoinSet), without its memory.
+//! sleeps while there are none. The protocol of [`JoinSet`](crate::thread::JoinSet), without its
+//! memory.
 //!
 //! One word, which is also the futex:
 //!
@@ -9,9 +10,9 @@
 //! | `WAITING` | the same, and the owner sleeps or is about to |
 //! | `n` | id `n` was pushed last and heads a list linked by `next`, last to first; the owner is awake, or the thread that replaced `WAITING` is about to wake it |
 //!
-//! * QUEUE-1: only the thread that replaces `WAITING` wakes the owner, so the owner is woken once for
+//! * QUEUE-1: Only the thread that replaces `WAITING` wakes the owner, so the owner is woken once for
 //!   each sleep, however many threads push.
-//! * QUEUE-2: the owner takes the whole list at once, so no id in it can be removed and pushed again
+//! * QUEUE-2: The owner takes the whole list at once, so no id in it can be removed and pushed again
 //!   meanwhile (no ABA problem).
 //!
 //! Orderings: a push is Release and a collection Acquire. All changes of a list's head are
@@ -60,6 +61,7 @@ impl CompletionQueue {
                 Err(now) => head = now,
             }
         }
+        // QUEUE-1.
         if head == WAITING {
             futex::wake_one(&raw const self.word);
         }
@@ -67,6 +69,7 @@ impl CompletionQueue {
 
     /// Owner: takes the list; returns the id that was pushed last, or 0.
     pub(crate) fn take_all(&self) -> u32 {
+        // QUEUE-2.
         self.word.swap(EMPTY, Acquire)
     }
 

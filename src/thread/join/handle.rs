@@ -1,9 +1,9 @@
 //! The handle: joins a thread or detaches it.
 //!
 //! Invariants:
-//! * HANDLE-1: the handle holds the packet, and with it the slot (SLOT-1), until it is joined or
-//!   dropped, so the result's memory stays.
-//! * HANDLE-2: only the handle takes or drops a result once `COMPLETE` was set without `DETACHED`.
+//! * HANDLE-1: The handle keeps the packet, and with it the slot of a thread that has one of its own
+//!   (SLOT-1), until it is joined or dropped, so the result's memory stays.
+//! * HANDLE-2: Only the handle takes or drops a result once `COMPLETE` was set without `DETACHED`.
 #![allow(unsafe_code, reason = "takes results out of slots")]
 
 use core::fmt;
@@ -257,7 +257,8 @@ impl<T> JoinHandle<T> {
     /// `DONE` was seen.
     unsafe fn into_result(self) -> Result<T> {
         let this = ManuallyDrop::new(self);
-        // SAFETY: by HANDLE-1 and HANDLE-2 the result is there, and taken once, for `this` is not dropped.
+        // SAFETY: by HANDLE-1 and HANDLE-2 the result is there, and taken once, for `this` is not
+        // dropped.
         let result = unsafe { this.result.read() };
         // SAFETY: the thread is done, so the handle is the last; it does not use the packet again.
         unsafe { PacketHeader::release(this.head) };

@@ -5,7 +5,7 @@
 //! * [`completion_queue`]: the threads of a set that are done.
 //! * [`scope_data`], [`set_entry`]: what a scope or a set shares with its threads.
 //! * [`exit_observer`]: what a finishing thread notifies beside its handle.
-//! * [`handle`]: joins or detaches one thread.
+//! * [`handle`]: joins or detaches one thread. It uses the packet of `spawn`, which lies below it.
 
 pub(crate) mod completion_queue;
 pub(super) mod exit_observer;

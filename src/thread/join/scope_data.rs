@@ -24,9 +24,9 @@ use crate::thread::backoff::SpinWait;
 /// | `WAITING` | the last thread is done and is waking the scope |
 ///
 /// Invariants:
-/// * SCOPE-1: the scope's closure or a thread of the scope increments the count, so the count is
+/// * SCOPE-1: The scope's closure or a thread of the scope increments the count, so the count is
 ///   above 0, or the scope is not yet waiting, whenever it is incremented.
-/// * SCOPE-2: a thread decrements the count once, after its result was dropped or left to a handle,
+/// * SCOPE-2: A thread decrements the count once, after its result was dropped or left to a handle,
 ///   which cannot outlive the scope.
 ///
 /// Orderings: a decrement is a Release and the scope's load an Acquire, with only
@@ -34,8 +34,9 @@ use crate::thread::backoff::SpinWait;
 #[derive(Debug)]
 pub(crate) struct ScopeData {
     running: AtomicU32,
-    /// The process, by [`Runtime::fork_generation`], whose threads `running` counts; `CHANGING` while
-    /// a thread of a forked child starts the count anew. Not among what the models run: there is no fork.
+    /// The process, by [`Runtime::fork_generation`], whose threads `running` counts; `CHANGING`
+    /// while a thread of a forked child starts the count anew. Not among what the models run: there
+    /// is no fork.
     process: core::sync::atomic::AtomicU32,
     /// Panics whose payload no join has taken.
     unhandled_panics: AtomicU32,

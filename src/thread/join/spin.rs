@@ -26,11 +26,11 @@ pub(in crate::thread) fn spin_until(done: impl Fn() -> bool) -> bool {
     succeeded
 }
 
-/// Counts whether spins have ended by `done` lately. Where other work keeps the processors busy, the thread waits in
-/// a queue, behind the spinning joiner perhaps: then only a sleep helps.
+/// Counts whether spins have ended by `done` lately. Where other work keeps the processors busy,
+/// the thread waits in a queue, behind the spinning joiner perhaps: then only a sleep helps.
 struct SpinBudget {
-    /// Spins that ended by `done` less those that did not, from 0 to `MAX`. Relaxed, and updates may be lost: a wrong value
-    /// costs one spin or one sleep.
+    /// Spins that ended by `done` less those that did not, from 0 to `MAX`. Relaxed, and updates
+    /// may be lost: a wrong value costs one spin or one sleep.
     budget: AtomicU32,
     /// Joins with no budget, of which each `RETRY_INTERVAL`th spins all the same, to notice when the
     /// processors are idle again.

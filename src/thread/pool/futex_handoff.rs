@@ -112,7 +112,7 @@ mod tests {
         const ROUNDS: usize = 20_000;
         for idle in [0, 1, 20, 1_000_000].map(Duration::from_micros) {
             let handoff = FutexHandoff::<u8>::new();
-            // The list. 0: empty; 1: the handoff; 2: the spawner found it empty for good.
+            // The list. 0: empty; 1: the handoff; 2: the spawner found it timed out.
             let offered = AtomicUsize::new(0);
             let taken = thread::scope(|scope| {
                 let sleeper = scope.spawn(|| {

@@ -15,11 +15,11 @@ pub(crate) enum Message<P> {
 /// A cell for one message, of one worker at a time, in permanent memory.
 ///
 /// Invariants:
-/// * HANDOFF-1: the worker calls `reset`, then shows the handoff to one spawner at a time, then calls
+/// * HANDOFF-1: The worker calls `reset`, then shows the handoff to one spawner at a time, then calls
 ///   `wait`.
-/// * HANDOFF-2: a spawner to which it was shown calls `send` once; after `false` the handoff is the
+/// * HANDOFF-2: A spawner to which it was shown calls `send` once; after `false` the handoff is the
 ///   spawner's, after `true` the worker's again.
-/// * HANDOFF-3: when `wait` returns `None` the worker touches the handoff no more.
+/// * HANDOFF-3: When `wait` returns `None` the worker touches the handoff no more.
 pub(crate) trait Handoff<P> {
     /// Worker: empties the cell.
     fn reset(&self);

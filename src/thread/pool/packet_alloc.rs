@@ -21,7 +21,7 @@ pub(super) fn alloc<F, T>(packet: Packet<F, T>) -> Result<*mut Packet<F, T>, Err
 /// Frees the memory of a packet whose closure or result was moved out or dropped already.
 ///
 /// # Safety
-/// It came from [`alloc`], with these types, and is not used any more.
+/// It came from [`alloc`](fn@alloc), with these types, and is not used any more.
 #[cfg(feature = "alloc")]
 pub(super) unsafe fn dealloc<F, T>(packet: *mut Packet<F, T>) {
     // SAFETY: as the contract says.
@@ -36,8 +36,8 @@ struct PooledPacket<F, T> {
     storage: block_alloc::Storage,
 }
 
-/// Moves a packet into memory that [`dealloc`] frees: an entry of the arena of blocks, or pages of its own if it is
-/// large.
+/// Moves a packet into memory that [`dealloc`] frees: an entry of the arena of blocks, or pages of
+/// its own if it is large.
 ///
 /// # Errors
 /// There is no memory for it; the closure is dropped.
@@ -59,7 +59,7 @@ pub(super) fn alloc<F: FnOnce() -> T, T>(packet: Packet<F, T>) -> Result<*mut Pa
 /// Frees the memory of a packet whose closure or result was moved out or dropped already.
 ///
 /// # Safety
-/// It came from [`alloc`], with these types, and is not used any more.
+/// It came from [`alloc`](fn@alloc), with these types, and is not used any more.
 #[cfg(not(feature = "alloc"))]
 pub(super) unsafe fn dealloc<F, T>(packet: *mut Packet<F, T>) {
     let pooled = packet.cast::<PooledPacket<F, T>>();

@@ -34,9 +34,9 @@ use crate::thread::spawn::unwind::AbortOnUnwind;
 /// One worker that waits for a task.
 ///
 /// Invariants:
-/// * WORKER-1: an entry is on `FREE`, or on `IDLE_STACK`, or held by one spawner that popped it, or
+/// * WORKER-1: An entry is on `FREE`, or on `IDLE_STACK`, or held by one spawner that popped it, or
 ///   by its own worker.
-/// * WORKER-2: while an entry is on `IDLE_STACK` or popped from it, its plain fields are not written.
+/// * WORKER-2: While an entry is on `IDLE_STACK` or popped from it, its plain fields are not written.
 struct IdleWorker {
     /// The thread's slot, where its stack is.
     slot: AtomicPtr<()>,
@@ -233,6 +233,7 @@ fn is_here(idle: &IdleWorker) -> bool {
 
 /// Sends a message to an idle worker; false if it has timed out and will not take it.
 fn send(idle: &'static ArenaEntry<IdleWorker>, message: Message<PacketHeader>) -> bool {
+    // HANDOFF-2: the caller popped it; after `false` the entry is the caller's to free.
     let taken = idle.handoff.send(message);
     if !taken {
         FREE.push(idle);
@@ -358,6 +359,7 @@ fn wait_for_task(slot: Slot, attrs: Option<InheritedAttrs>) -> Option<NonNull<Pa
         .store(Rt::fork_generation(), Ordering::Relaxed);
     // SAFETY: WORKER-1: the entry is this worker's until it is pushed.
     unsafe { *idle.attrs.get() = attrs };
+    // HANDOFF-1: `reset`, then the list, from which one spawner pops it, then `wait`.
     idle.handoff.reset();
     let time = Duration::from_nanos(IDLE_TIME.load(Ordering::Relaxed));
     IDLE_STACK.push(idle);

@@ -72,7 +72,7 @@ unsafe fn abandon_slot(head: NonNull<PacketHeader>) {
     occupant::clear_occupant(unsafe { head.as_ref() }.slot());
 }
 
-/// Leaves the slot as it is for good.
+/// Never gives the slot back: it stays mapped.
 ///
 /// # Safety
 /// None is needed; as [`PacketHeader::release`].

@@ -1,9 +1,9 @@
 //! From a builder's settings to a running thread. From the bottom up:
 //!
+//! * [`unwind`]: where an unwinding panic ends.
 //! * [`setup`]: what the new thread does and reports before its closure.
 //! * [`config`]: the settings of a thread.
-//! * [`unwind`]: where an unwinding panic ends.
-//! * [`packet`]: closure and result, in the slot's own memory.
+//! * [`packet`]: closure and result of a thread or a task.
 //! * [`raw_handle`]: what is needed to join a thread.
 //! * [`dedicated`]: waiting for a thread, and its slot's way back to the cache.
 //! * [`running`]: which packet's closure runs on the calling thread.

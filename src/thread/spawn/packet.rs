@@ -1,8 +1,10 @@
-//! Closure and result of a thread, in the slot's own memory or, for a task, on the heap.
+//! Closure and result of a thread, in the slot's own memory or, for a task, in the pool's
+//! (`pool::packet_alloc`).
 //!
-//! A packet is written once, before the thread or worker that runs it can see it. From then on
-//! the thread and its handle share it, each by its address; only the fields that are atomics
-//! change.
+//! A packet is written before the thread or worker that runs it can see it. From then on the
+//! thread and its handle share it, each by its address: of the header only the atomics change, and
+//! the body, first the closure and then the result, is used by one of them at a time, as
+//! `runtime::state` decides.
 #![allow(unsafe_code, reason = "moves closure and result through raw memory")]
 
 use core::mem::{ManuallyDrop, MaybeUninit};
@@ -25,11 +27,11 @@ use crate::thread::join::result::Result;
 /// The part of a packet that does not depend on the closure's type.
 ///
 /// Invariants:
-/// * PACKET-1: the memory of a packet stays until the last user of thread and handle releases it,
+/// * PACKET-1: The memory of a packet stays until the last user of thread and handle releases it,
 ///   as `runtime::state` decides.
 /// * PACKET-2: `record` holds the thread's own reference, which [`PacketHeader::take_record`]
 ///   gives up once.
-/// * PACKET-3: while a startup handshake is named here, the spawner waits for its report.
+/// * PACKET-3: While a startup handshake is named here, the spawner waits for its report.
 #[repr(C)]
 pub(in crate::thread) struct PacketHeader {
     /// The slot on whose stack the thread runs; null for a task until its spawner knows the

@@ -8,14 +8,15 @@
 //! threads it is as if the thread slept without end in the middle of the function that panicked,
 //! which is what makes this sound: they may hold references into its frames. So its stack stays
 //! mapped, and its slot is never used again: each panic costs the address space of one stack and
-//! the pages that it had touched. A task of [`warm`](mod@crate::thread::warm) ends its kernel thread with it.
+//! the pages that it had touched. A task of [`warm`](mod@crate::thread::warm) ends its kernel
+//! thread with it.
 //!
 //! # When the process ends instead
 //!
 //! * The main thread panicked: exit status 101, as std has it.
-//! * A thread of a [`scope`](mod@crate::thread::scope) panicked: 101 too. What it borrowed it may have lent
-//!   to threads of a scope of its own. Unwinding would wait for those before the lender is seen to
-//!   end; without unwinding nothing does.
+//! * A thread of a [`scope`](mod@crate::thread::scope) panicked: 101 too. What it borrowed it may
+//!   have lent to threads of a scope of its own. Unwinding would wait for those before the lender
+//!   is seen to end; without unwinding nothing does.
 //! * A destructor of a thread-local, or of a result that was not joined, panicked, or the closure of
 //!   `before_start`: SIGABRT, as std has it for the first two.
 //! * A panic came while the message of another was being written: SIGABRT.

@@ -207,7 +207,8 @@ impl<'a> PreparedThread<'a> {
         // A signal that the thread is to have masked must not slip in before it does so.
         let old_mask = mask.map(|_| signal::block(SigSet::ALL_BUT_LIBC));
         // SAFETY: the stack is the slot's below the packet, or the caller's own by contract;
-        // `entry::thread_main` takes the packet; the words outlive the thread by SLOT-3 and TCB-2.
+        // `entry::thread_main` takes the packet; the words lie in the arena (SLOT-3) and
+        // in the TCB (TCB-2, OWNTCB-1), which outlive the thread.
         let cloned = self.retry.run(|| unsafe {
             if self.on_donor {
                 Rt::create_and_run(slot, entry::donor_thread_main, head.as_ptr().cast())

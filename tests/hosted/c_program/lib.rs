@@ -1,4 +1,4 @@
-//! What `main.c` asks of raw threads: it calls its own functions on them.
+//! What `main.c` asks of threads of this crate: it calls its own functions on them.
 #![no_std]
 
 extern crate alloc;
@@ -95,7 +95,7 @@ extern "C" fn raw_call(body: Body, argument: *mut c_void) -> c_int {
     }
 }
 
-/// Prints the host; 1 for a full citizen, 0 for a guest, -1 where there are no threads.
+/// Prints the host; 1 for full support, 0 for partial, -1 where there are no threads.
 #[unsafe(no_mangle)]
 extern "C" fn raw_support() -> c_int {
     match rawthread::host() {
@@ -110,7 +110,7 @@ extern "C" fn raw_support() -> c_int {
     }
 }
 
-/// Lets go of parked threads' memory.
+/// Frees the memory of idle threads.
 #[unsafe(no_mangle)]
 extern "C" fn raw_trim() {
     rawthread::trim();

@@ -56,7 +56,7 @@ static void check_locals(void)
 	CHECK(initialized == 7);
 }
 
-/* Who a thread is. */
+/* What identifies a thread. */
 static int identity(void *arg)
 {
 	int here;
@@ -169,8 +169,8 @@ static void check_mutexes(bool full)
 	CHECK(pthread_mutex_lock(&checked) == 0);
 	CHECK(raw_call(unlock_of_another, 0) == EPERM);
 	CHECK(pthread_mutex_unlock(&checked) == 0);
-	/* musl keeps robust mutexes of one process by its own end of a thread, which guests do not
-	 * come to: they are not promised. More than once: the identity that dies first is the one
+	/* musl keeps robust mutexes of one process by its own end of a thread, which threads with
+	 * partial support skip: they are not promised. More than once: the TCB of the first to end is the one
 	 * that dies next. */
 	for (int round = 0; full && round < 20; round++) {
 		init(&robust, PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_ROBUST);

@@ -1,4 +1,4 @@
-//! As `rawthread`, by the crate origin.
+//! As the program `rawthread`, by the crate origin.
 #![no_std]
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Thousands of threads that nobody joins.
+//! Thousands of threads that are not joined.
 #![no_std]
 #![no_main]
 

@@ -1,5 +1,5 @@
 //! At a limit, of the address space or of tasks, spawn says so (and which it is, with the feature
-//! `diagnosis`), and goes on once there is room again.
+//! `diagnosis`), and goes on once the limit is lifted.
 #![no_std]
 #![no_main]
 
@@ -35,7 +35,7 @@ mod number {
 /// The tasks that the user may have.
 const TASKS: usize = 20;
 
-/// Becomes a user whom nobody else is, without rights, who may have that many tasks.
+/// Becomes a user without other processes and without rights, which may have that many tasks.
 fn become_a_nobody() -> bool {
     const RLIMIT_NPROC: usize = 6;
     let limit = [TASKS as u64; 2];

@@ -1,4 +1,4 @@
-//! A panic ends its thread and no other, unless nobody could go on after it.
+//! A panic ends its thread and no other, unless no thread could go on after it.
 #![no_std]
 #![no_main]
 
@@ -91,7 +91,7 @@ rawthread::local! {
 }
 
 fn in_threads() -> i32 {
-    // Nothing of the thread's is dropped, and its frames stay for who holds a reference.
+    // Nothing of the thread's is dropped, and its frames stay for the holder of a reference.
     static SEEN: AtomicU32 = AtomicU32::new(0);
     let thread = Builder::new().name("unlucky").spawn(|| {
         let kept = Counted;

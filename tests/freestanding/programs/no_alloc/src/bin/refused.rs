@@ -141,7 +141,7 @@ fn main() -> i32 {
     ];
     let room = [0; 256 << 10];
     let stack = core::hint::black_box(Stack { room, words });
-    // SAFETY: an initial stack as the kernel makes it, with room below it, so that the tables in
+    // SAFETY: an initial stack as the kernel makes it, with space below it, so that the tables in
     // this frame stay as they are; the program has one thread.
     unsafe { restart(core::hint::black_box(&stack).words.as_ptr()) }
 }

@@ -1,4 +1,4 @@
-//! Threads of a scope borrow from the stack of their maker.
+//! Threads of a scope borrow from the stack of their spawner.
 #![no_std]
 #![no_main]
 

@@ -12,7 +12,7 @@ fn main() -> i32 {
         .nth(1)
         .map_or(&b""[..], |case| case.to_bytes())
     {
-        // Whoever reads has left.
+        // The reader has exited.
         b"pipe" => {
             let lost = write(Stream::Stdout, b"lost\n").unwrap_err();
             print(format_args!("lost too\n"));

@@ -1,4 +1,4 @@
-//! Warm threads: one kernel thread serves many tasks, and each sees a new thread.
+//! The pool: one kernel thread runs many tasks, each of which finds what a new thread finds.
 #![no_std]
 #![no_main]
 
@@ -162,7 +162,7 @@ fn kernel_state_is_fresh() -> bool {
     two_on_one_thread(
         || {
             let stack = [place() as u64, 0, 8192];
-            // SAFETY: permanent memory that nobody else uses.
+            // SAFETY: permanent memory that no other code uses.
             let set = unsafe { ask(number::SIGALTSTACK, stack.as_ptr().addr(), 0, 0, 0) };
             assert_eq!((set, signal_stack()), (0, place() as u64));
             tid()
@@ -267,7 +267,7 @@ fn large_and_detached() {
 
 fn idle_threads_leave() {
     settle();
-    // Whoever is idle goes; who is about to be idle goes at the next time.
+    // Idle workers exit; one that is about to be idle exits the next time.
     let last = warm::spawn(tid).join().unwrap();
     rawthread::sleep(Duration::from_millis(1));
     while is_there(last) {
@@ -287,7 +287,7 @@ fn idle_threads_leave() {
     warm::set_idle_time(Duration::from_secs(10));
 }
 
-/// The parent's idle threads are not in a child, whoever made it.
+/// The parent's idle threads are not in a child, however it was made.
 fn forked() {
     fn in_child() -> i32 {
         let sum: u32 = (0..50)
@@ -341,7 +341,7 @@ fn storm() {
     }
 }
 
-/// A task that panics ends with its kernel thread, and nobody else.
+/// A task that panics ends with its kernel thread, and no other thread.
 fn panics() {
     warm::set_idle_time(Duration::MAX);
     for round in 0..40 {
@@ -367,7 +367,7 @@ fn panics() {
         assert!(!rawthread::panicking());
         assert_eq!(rawthread::spawn(|| 6 * 7).join().unwrap(), 42);
     }
-    // As the first task of its thread, which the spawner may not have let go of yet.
+    // As the first task of its thread, whose handle the spawner may not have dropped yet.
     for _ in 0..20 {
         rawthread::trim();
         let tasks: [_; 4] = core::array::from_fn(|_| warm::spawn(|| panic!("of a first task")));

@@ -64,7 +64,7 @@ fn main() -> i32 {
     });
     assert_eq!(thread.unwrap().join().unwrap().unwrap(), name.as_bytes());
 
-    // Tasks of warm threads have their packets on the heap, too.
+    // Tasks of `warm` have their packets on the heap, too.
     let before = USED.load(Ordering::Relaxed);
     for number in 0..100u64 {
         let task = rawthread::warm::spawn(move || [number; 10]);
