@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what tests can use beyond rustup and gcc, where that is possible. Tests that miss a tool
+# Installs what tests can use beyond rustup, gcc and make, where that is possible. Tests that miss a tool
 # print a line that starts with SKIP and say which.
 set -euo pipefail
 wanted=(strace musl-tools golang-go patchelf)
