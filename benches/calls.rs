@@ -109,8 +109,8 @@ fn main() {
     let quick = std::env::args().any(|word| word == "--quick")
         || !std::env::args().any(|word| word == "--bench");
     let (batches, calls) = if quick { (1, 10) } else { (200, 1000) };
+    println!("{}, on one of them\n", machine::describe());
     machine::use_one_processor();
-    println!("{}\n", machine::describe());
     if quick {
         println!("Quick: these figures mean nothing.\n");
     }

@@ -125,7 +125,13 @@ impl Report {
                 out,
                 "<text x=\"8\" y=\"{y}\" font-weight=\"bold\">{work}</text>"
             );
-            let top = y;
+            let x = LEFT + UNIT;
+            let _ = writeln!(
+                out,
+                "<line x1=\"{x}\" y1=\"{}\" x2=\"{x}\" y2=\"{}\" stroke=\"#d33\" stroke-dasharray=\"2\"/>",
+                y + 4,
+                y + row.contenders.len() * BAR + 2
+            );
             for measured in &row.contenders {
                 y += BAR;
                 let ratio = row.ratio(&measured.name, self.reference, |measured| &measured.wall);
@@ -144,20 +150,14 @@ impl Report {
                     out,
                     "<text x=\"{:.0}\" y=\"{y}\" text-anchor=\"end\">{}</text>\
                      <rect x=\"{LEFT:.0}\" y=\"{}\" width=\"{width:.1}\" height=\"12\" fill=\"{color}\"/>\
-                     <text x=\"{:.1}\" y=\"{y}\">{ratio:.2}{arrow} ({wall:.1} µs)</text>",
+                     <text x=\"{:.1}\" y=\"{y}\" stroke=\"white\" stroke-width=\"3\" \
+                     paint-order=\"stroke\">{ratio:.2}{arrow} ({wall:.1} µs)</text>",
                     LEFT - 6.0,
                     escape(&measured.name, ""),
                     y - 11,
                     LEFT + width + 6.0,
                 );
             }
-            let x = LEFT + UNIT;
-            let _ = writeln!(
-                out,
-                "<line x1=\"{x}\" y1=\"{}\" x2=\"{x}\" y2=\"{}\" stroke=\"#d33\" stroke-dasharray=\"2\"/>",
-                top + 4,
-                y + 2
-            );
             y += 2 * BAR;
         }
         out.push_str("</svg>\n");
