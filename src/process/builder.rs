@@ -191,7 +191,8 @@ impl Builder {
     }
 
     /// Maps `length` user ids from `outside` on to those from `inside` on in the child's user
-    /// namespace; the closure starts once the map is in force. May be called up to eight times.
+    /// namespace; the closure starts once the map is in force. May be called up to
+    /// 32 times.
     ///
     /// ```no_run
     /// use rawthread::process::{Builder, Namespaces};

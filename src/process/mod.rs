@@ -5,8 +5,10 @@
 //! | a copy of this process | [`fork`] |
 //! | a closure in a process that shares exactly what I say | [`Builder`] |
 //! | another program | `Command` (feature `alloc`) |
+//! | either in a container | `BeforeExec`, the steps before it begins (feature `alloc`) |
 //!
-//! Each gives a [`Child`], which waits, signals, and leaves no zombie when dropped.
+//! Each gives a [`Child`], which waits, signals, and leaves no zombie when dropped. A child that waits for its
+//! parent to set it up ends if that dies first.
 
 #[cfg(feature = "alloc")]
 mod before_exec;

@@ -69,7 +69,7 @@ impl Namespaces {
 }
 
 /// The lines of one id map that a builder holds; the kernel allows more (340 since Linux 4.15).
-const MAX_MAP_LINES: usize = 8;
+const MAX_MAP_LINES: usize = 32;
 
 /// One of the two id maps of a user namespace, without a heap.
 #[derive(Clone, Copy, Debug, Default)]
@@ -94,8 +94,8 @@ impl IdMap {
     fn check(&self) -> Result<(), Error> {
         if self.count > MAX_MAP_LINES {
             return Err(Error::invalid_input(
-                "an id map of more than 8 lines",
-                "Join neighbouring ranges, or write /proc/PID/uid_map yourself.",
+                "an id map of more than 32 lines",
+                "Join neighbouring ranges, or write /proc/PID/uid_map in a hook of the parent.",
             ));
         }
         Ok(())
@@ -104,7 +104,7 @@ impl IdMap {
     fn text(&self) -> StackString {
         let mut text = StackString::default();
         for (inside, outside, length) in &self.lines[..self.count.min(MAX_MAP_LINES)] {
-            // Three numbers of ten digits a line: a StackString holds eight lines.
+            // Three numbers of ten digits a line: a StackString holds all lines.
             let _ = writeln!(text, "{inside} {outside} {length}");
         }
         text

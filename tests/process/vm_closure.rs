@@ -1,7 +1,7 @@
 //! Closures in processes that share memory.
 
 use rawthread::flags::CloneFlags;
-use rawthread::process::{Builder, Command};
+use rawthread::process::{BeforeExec, Builder, Command};
 
 use crate::common::{in_subprocess, poll_until};
 use crate::settings::is_root;
@@ -122,4 +122,24 @@ fn a_killed_child_keeps_no_stack_resident() {
     }
     let grown = resident().saturating_sub(before);
     assert!(grown < 40 * 8, "{grown} pages for 40 children");
+}
+
+/// Steps, a closure, and a program at its end: nothing of it is copied.
+#[test]
+fn a_closure_may_become_a_program() {
+    let builder = Builder::new()
+        .flags(CloneFlags::VM)
+        .before_start(BeforeExec::nice(4));
+    // SAFETY: the child has a TCB of its own, so it may allocate; it changes nothing of its parent's.
+    let child = unsafe {
+        builder.spawn(|| {
+            let error = Command::new("sh").args(["-c", "exit $(nice)"]).exec();
+            panic!("{error}");
+        })
+    };
+    assert_eq!(child.unwrap().wait().unwrap().code(), Some(4));
+    // SAFETY: as above.
+    let child =
+        unsafe { builder.spawn(|| Command::new("/no/such").exec().raw_os_error().unwrap_or(0)) };
+    assert_eq!(child.unwrap().wait().unwrap().code(), Some(libc::ENOENT));
 }

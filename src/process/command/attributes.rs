@@ -202,7 +202,7 @@ impl Command {
     }
 
     /// Maps `length` user ids from `outside` on to those from `inside` on in the child's user
-    /// namespace, before any other step. May be called up to eight times.
+    /// namespace, before any other step. May be called up to 32 times.
     ///
     /// ```no_run
     /// # use rawthread::process::{Command, Namespaces};
