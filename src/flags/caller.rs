@@ -176,7 +176,8 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The newest kernel whose rules are in the table.
+    /// The newest kernel whose flags and rules are in the tables. A younger row raises it; callers
+    /// without a kernel of their own are on it.
     ///
     /// ```
     /// use rawthread::flags::{Caller, KernelVersion};

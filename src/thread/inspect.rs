@@ -188,11 +188,9 @@ impl<T> JoinHandle<T> {
     /// ```
     pub fn stack(&self) -> StackInfo {
         let (low, top) = self.thread().record().stack();
-        let region = self.region();
-        let own = region.stack().0 as usize == low;
         StackInfo {
             size: top - low,
-            guard: if own { region.guard().1 } else { 0 },
+            guard: self.guard(),
             high_water: high_water(low, top),
         }
     }

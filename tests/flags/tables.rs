@@ -128,6 +128,25 @@ fn example(when: &Condition, kernel: KernelVersion) -> (CloneFlags, u32, Caller)
 }
 
 #[test]
+fn no_flag_and_no_rule_is_younger_than_the_newest_kernel() {
+    let newest = Caller::NEWEST_KERNEL;
+    for info in FlagInfo::ALL {
+        let name = info.name;
+        assert!(info.since <= newest, "{name}: raise Caller::NEWEST_KERNEL");
+    }
+    for rule in Rule::ALL {
+        assert!(rule.since <= newest, "{rule}: raise Caller::NEWEST_KERNEL");
+        // A rule about one flag alone cannot be older than the flag.
+        let only = FlagInfo::ALL
+            .iter()
+            .find(|info| info.clone3_only && rule.when.all == info.flag);
+        if let Some(info) = only {
+            assert!(rule.since >= info.since, "{rule}: older than {}", info.name);
+        }
+    }
+}
+
+#[test]
 fn every_rule_refuses_its_example_and_only_while_it_lasts() {
     all_differ(Rule::ALL.iter().map(|rule| rule.id));
     for rule in Rule::ALL {
@@ -144,7 +163,7 @@ fn every_rule_refuses_its_example_and_only_while_it_lasts() {
             KernelVersion::new(until.major, until.minor - 1, 999)
         });
         // A flag may be younger than the rule that names it among others.
-        assert!(breaks(last), "{rule}");
+        assert!(breaks(last), "not in force on {last:?}: {rule}");
         assert!(!rule.exists_in(KernelVersion::new(1, 0, 0)), "{rule}");
 
         // Each part of the condition counts: without it the rule does not apply.

@@ -288,3 +288,35 @@ fn threads_are_warm_in_a_forked_child_too() {
     assert_eq!(status, 0);
     assert_eq!(warm::spawn(|| 5).join().unwrap(), 5);
 }
+
+/// The control words of a worker's slot serve other threads once the worker is gone.
+#[test]
+fn a_finished_task_stays_finished_when_its_workers_slot_is_used_again() {
+    if !in_subprocess("a_finished_task_stays_finished_when_its_workers_slot_is_used_again") {
+        return;
+    }
+    let handle = warm::spawn(|| 7);
+    common::poll_until("the task is done", || handle.is_finished());
+    let stack = handle.stack();
+    common::poll_until("the worker has left", || {
+        rawthread::trim();
+        std::fs::read_dir("/proc/self/task").unwrap().count() <= 2
+    });
+    rawthread::trim();
+    let others: Vec<_> = (0..8)
+        .map(|_| {
+            rawthread::Builder::new()
+                .stack_size(64 << 10)
+                .spawn(rawthread::park)
+                .unwrap()
+        })
+        .collect();
+    assert!(handle.is_finished());
+    assert_eq!(handle.stack().guard, stack.guard);
+    let handle = handle.join_timeout(std::time::Duration::from_secs(1));
+    assert_eq!(handle.unwrap().unwrap(), 7);
+    for other in others {
+        other.thread().unpark();
+        other.join().unwrap();
+    }
+}

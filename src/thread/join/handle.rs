@@ -18,7 +18,7 @@ use super::spin;
 use crate::runtime::record::ThreadRef;
 use crate::runtime::state::DetachOutcome;
 use crate::runtime::{Rt, Runtime, Slot};
-use crate::stack::region::Region;
+use crate::stack::cache;
 use crate::sys::futex::Deadline;
 use crate::sys::sched::Pauses;
 use crate::sys::{signal, task};
@@ -227,14 +227,15 @@ impl<T> JoinHandle<T> {
         );
     }
 
-    /// Whether the thread uses its slot's stack: the cache then knows when the kernel is done with
-    /// it. Memory of the caller's own must be free of the thread when the join returns.
-    fn uses_slot_stack(&self) -> bool {
-        self.record().stack().0 == self.region().stack().0 as usize
-    }
-
-    pub(in crate::thread) fn region(&self) -> Region {
-        self.slot().region()
+    /// Bytes of guard below the thread's stack; 0 on memory of the caller's own.
+    pub(in crate::thread) fn guard(&self) -> usize {
+        // A worker has the default guard, and its slot is not this handle's to look at.
+        if self.is_pooled() {
+            return cache::default_guard();
+        }
+        let region = self.slot().region();
+        let on_slot = self.record().stack().0 == region.stack().0 as usize;
+        if on_slot { region.guard().1 } else { 0 }
     }
 
     pub(in crate::thread) fn slot(&self) -> Slot {
@@ -290,7 +291,9 @@ impl<T> JoinHandle<T> {
     /// ```
     pub fn is_finished(&self) -> bool {
         self.record().state().is_done()
-            && (self.uses_slot_stack() || self.slot().has_exited() || self.is_of_another_process())
+            && (!self.packet().ops().must_exit
+                || self.slot().has_exited()
+                || self.is_of_another_process())
     }
 
     /// Returns the thread's id in the kernel (`gettid(2)`), which is known as soon as the handle

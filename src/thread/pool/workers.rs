@@ -5,7 +5,7 @@ use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::mem;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 
 use crossbeam_utils::CachePadded;
@@ -15,7 +15,7 @@ use super::handoff::{Handoff, Message};
 use super::packet_alloc;
 use crate::arena::{Arena, ArenaEntry, FreeList, Zeroable};
 use crate::error::Error;
-use crate::runtime::record::{ThreadInner, ThreadRef};
+use crate::runtime::record::ThreadRef;
 use crate::runtime::state::ResultOwner;
 use crate::runtime::{Name, Rt, Runtime, Slot, current, occupant};
 use crate::sys::futex::Deadline;
@@ -40,6 +40,9 @@ use crate::thread::spawn::unwind::AbortOnUnwind;
 struct IdleWorker {
     /// The thread's slot, where its stack is.
     slot: AtomicPtr<()>,
+    /// Lowest address and end of that stack: a spawner must not ask the slot, which may be another
+    /// thread's once this worker has timed out. Relaxed, as the others.
+    stack: [AtomicUsize; 2],
     tid: AtomicI32,
     /// What the worker inherited from its spawner, and still has.
     attrs: UnsafeCell<Option<InheritedAttrs>>,
@@ -134,7 +137,6 @@ where
     };
     // SAFETY: by HANDLE-1 the packet stays until the handle is dropped, which does not exist yet.
     unsafe { head.as_ref() }.set_slot(slot);
-    set_stack(&record, slot);
     // SAFETY: an address inside the packet is not null.
     let result = unsafe { NonNull::new_unchecked(Packet::result(packet)) };
     Ok(JoinHandle::new(RawHandle {
@@ -173,6 +175,7 @@ impl<F: FnOnce() -> T, T> TaskOps<F, T> {
         wait,
         release: release::<F, T>,
         is_pooled: true,
+        must_exit: false,
     };
 }
 
@@ -215,6 +218,10 @@ fn dispatch_to_idle(head: NonNull<PacketHeader>) -> Option<Slot> {
         // SAFETY: the packet is the caller's until it is sent.
         let record = unsafe { head.as_ref() }.record();
         record.set_tid(idle.tid.load(Ordering::Relaxed));
+        record.set_stack(
+            idle.stack[0].load(Ordering::Relaxed),
+            idle.stack[1].load(Ordering::Relaxed),
+        );
         idle.float
             .store(arch::float_environment(), Ordering::Relaxed);
         if send(idle, Message::Run(head)) {
@@ -260,6 +267,9 @@ unsafe fn dispatch_to_new(head: NonNull<PacketHeader>) -> Result<Slot, Error> {
     // SAFETY: the packet stays, for the handle that would release it does not exist yet.
     let packet = unsafe { head.as_ref() };
     packet.record().set_tid(worker.tid());
+    // The worker's handle keeps its slot until this function returns (HANDLE-1).
+    let (low, top) = stack_of(worker.slot());
+    packet.record().set_stack(low, top);
     Ok(worker.slot())
 }
 
@@ -297,12 +307,10 @@ fn worker_main(first: NonNull<PacketHeader>) {
     }
 }
 
-/// Notes in a task's record where the task runs: its spawner and its worker both do, in either
-/// order.
-fn set_stack(record: &ThreadInner, slot: Slot) {
-    occupant::set_slot(record, slot);
+/// Lowest address and end of a slot's stack. The slot is the caller's own, or held by a handle.
+fn stack_of(slot: Slot) -> (usize, usize) {
     let (low, len) = slot.region().stack();
-    record.set_stack(low as usize, low as usize + len);
+    (low as usize, low as usize + len)
 }
 
 /// Runs a task as a thread would, from mask to destructors; whether the worker must exit after it.
@@ -321,7 +329,10 @@ unsafe fn run_task(
     // `reset_for_reuse` sets it to null.
     unsafe { Rt::set_current(packet.record().as_raw()) };
     occupant::set_occupant(slot, packet.record().inner());
-    set_stack(packet.record(), slot);
+    // The spawner notes the same stack, perhaps later than this task asks.
+    occupant::set_slot(packet.record(), slot);
+    let (low, top) = stack_of(slot);
+    packet.record().set_stack(low, top);
     if let Some(comm) = packet.comm.filter(|comm| *comm != task::name()) {
         task::set_name(&comm);
     }
@@ -354,6 +365,9 @@ fn wait_for_task(slot: Slot, attrs: Option<InheritedAttrs>) -> Option<NonNull<Pa
         .ok()?;
     idle.slot
         .store(ptr::from_ref(slot).cast_mut().cast(), Ordering::Relaxed);
+    let (low, top) = stack_of(slot);
+    idle.stack[0].store(low, Ordering::Relaxed);
+    idle.stack[1].store(top, Ordering::Relaxed);
     idle.tid.store(Rt::tid(), Ordering::Relaxed);
     idle.fork_generation
         .store(Rt::fork_generation(), Ordering::Relaxed);

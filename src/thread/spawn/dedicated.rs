@@ -14,6 +14,7 @@ pub(in crate::thread) static ON_SLOT: PacketOps = PacketOps {
     wait,
     release: release_slot,
     is_pooled: false,
+    must_exit: false,
 };
 
 /// Of a thread on memory of its spawner's own ([`Builder::stack`](crate::Builder::stack)).
@@ -21,6 +22,7 @@ pub(in crate::thread) static ON_CALLER_STACK: PacketOps = PacketOps {
     wait,
     release: release_slot_and_stack,
     is_pooled: false,
+    must_exit: true,
 };
 
 /// Of a thread whose slot the runtime cannot use again ([`Runtime::is_lost`]).
@@ -28,6 +30,7 @@ pub(in crate::thread) static ON_LOST_SLOT: PacketOps = PacketOps {
     wait,
     release: abandon_slot,
     is_pooled: false,
+    must_exit: false,
 };
 
 /// Of a thread that panicked without unwinding: other threads may refer to its frames.
@@ -36,6 +39,7 @@ pub(in crate::thread) static ON_LEAKED_SLOT: PacketOps = PacketOps {
     wait,
     release: leak_slot,
     is_pooled: false,
+    must_exit: true,
 };
 
 fn wait(head: &PacketHeader, deadline: Option<Deadline>) -> bool {

@@ -75,8 +75,12 @@ pub(in crate::thread) struct PacketOps {
     pub(in crate::thread) wait: fn(&PacketHeader, Option<Deadline>) -> bool,
     /// Frees the packet's memory: what the last of thread and handle does.
     pub(in crate::thread) release: unsafe fn(NonNull<PacketHeader>),
-    /// Whether the kernel thread may run other closures after this one.
+    /// Whether the kernel thread may run other closures after this one. Its slot is then not the
+    /// handle's to look at: once the task is done it may be another thread's.
     pub(in crate::thread) is_pooled: bool,
+    /// Whether a join waits until the kernel has left the thread's stack, because that is not memory
+    /// of the cache, which would wait for it.
+    pub(in crate::thread) must_exit: bool,
 }
 
 impl PacketHeader {
