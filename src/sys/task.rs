@@ -151,13 +151,32 @@ pub(crate) fn get_tid_address() -> Result<*mut u32, Errno> {
 /// `area` must be `len` writable bytes, aligned to 32, for as long as the thread lives.
 #[cfg(feature = "hosted")]
 pub(crate) unsafe fn register_rseq(area: *mut u8, len: u32, signature: u32) -> Result<(), Errno> {
+    // SAFETY: passed on.
+    unsafe { rseq(area, len, 0, signature) }
+}
+
+/// Undoes [`register_rseq`].
+///
+/// # Safety
+/// No code of the calling thread is inside a restartable sequence.
+#[cfg(feature = "hosted")]
+pub(crate) unsafe fn unregister_rseq(area: *mut u8, len: u32, signature: u32) -> Result<(), Errno> {
+    const UNREGISTER: usize = 1;
+    // SAFETY: passed on.
+    unsafe { rseq(area, len, UNREGISTER, signature) }
+}
+
+/// # Safety
+/// As [`register_rseq`].
+#[cfg(feature = "hosted")]
+unsafe fn rseq(area: *mut u8, len: u32, flags: usize, signature: u32) -> Result<(), Errno> {
     // SAFETY: the caller vouches for the area.
     let returned = unsafe {
         syscall4(
             libc::SYS_rseq,
             area as usize,
             len as usize,
-            0,
+            flags,
             signature as usize,
         )
     };

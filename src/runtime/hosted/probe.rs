@@ -4,6 +4,7 @@
 //! donor, and where the behaviour of a libc is not known by its version, nothing private is written.
 #![allow(unsafe_code, reason = "looks into thread control blocks")]
 
+use core::ffi::{CStr, c_char};
 use core::ptr;
 use core::sync::atomic::{AtomicI32, Ordering};
 
@@ -11,7 +12,7 @@ use super::key_table::KeyTable;
 use super::libc_layout::{Host, LibcLayout, Rseq, SCHED_CACHED, Support, TcbOffset};
 use super::{libc_state, pthread, symbols, tid_field};
 use crate::error::Error;
-use crate::sys::{arch, task};
+use crate::sys::{Errno, arch, memory, task};
 
 /// Looks at the libc from inside a thread of its making whose TCB is still unused by others.
 ///
@@ -39,16 +40,24 @@ pub(super) unsafe fn probe(limit: usize) -> Result<Host, Error> {
             None,
             "this glibc does not show how to run the destructors of thread-locals",
         ),
-        Some(_) => match watch(disable_cancellation) {
-            Some((word, DISABLED)) => (
-                Some(word),
-                "glibc of a known version, its words confirmed at run time",
-            ),
-            _ => (
-                None,
-                "the cancellation word is not found in the thread control block",
-            ),
-        },
+        Some(version) => {
+            let mark = mark_word(base, window, tid_field);
+            let watched = watch(disable_cancellation);
+            match mark {
+                Some(word) if keeps_cancel_state_elsewhere(version) => (
+                    Some(word),
+                    "glibc of a known version, its control block laid out as in the sources",
+                ),
+                Some(word) if watched == Some((word, DISABLED)) => (
+                    Some(word),
+                    "glibc of a known version, its words confirmed at run time",
+                ),
+                _ => (
+                    None,
+                    "the word with setuid's mark is not found in the thread control block",
+                ),
+            }
+        }
     };
     let sched_cache = watch(touch_sched_cache)
         .filter(|(_, bits)| mark.is_some() && *bits == SCHED_CACHED)
@@ -140,32 +149,74 @@ fn read(word: *const u8) -> u32 {
     unsafe { (*word.cast::<AtomicI32>()).load(Ordering::Relaxed) as u32 }
 }
 
-/// Versions whose exit protocol was read in source and tried: the mark is bit 0x40 of the word
-/// that the cancel state is bit 0 of.
+/// The word with setuid's mark in a glibc of a known version: the int behind two pointers behind the
+/// head of the robust list (`cancelhandling` of nptl/descr.h, on every 64-bit architecture). `None` if
+/// the control block is not laid out so: then the tid does not lie before the head, or the word is not
+/// that of a thread of which nothing was asked yet.
+fn mark_word(base: *const u8, window: usize, tid_field: *const u8) -> Option<*const u8> {
+    let head = task::robust_list().ok()?.cast_const().cast::<u8>();
+    let word = head.wrapping_add(MARK_BEHIND_ROBUST_HEAD);
+    let end = (word as usize).checked_sub(base as usize)? + size_of::<u32>();
+    let as_known = head.wrapping_sub(tid_field::TID_BEFORE_ROBUST_HEAD) == tid_field;
+    (as_known && end <= window && read(word) == 0).then_some(word)
+}
+
+/// From the head of the robust list: the head's three words, and two pointers.
+const MARK_BEHIND_ROBUST_HEAD: usize = 24 + 16;
+
+/// Versions whose exit protocol was read in source: the mark is bit 0x40 of [`mark_word`].
 fn is_supported(version: &str) -> bool {
-    let minor = version
-        .strip_prefix("2.")
-        .and_then(|rest| crate::sys::limits::parse_number(rest.as_bytes()));
-    // 2.34 and 2.35 keep the cancel state in a byte of its own, the mark elsewhere.
-    matches!(minor, Some(17..=33 | 36..=42))
+    matches!(minor(version), Some(17..=44))
+}
+
+/// Whether this version does not keep the cancel state in the word of the mark: then watching the one
+/// does not confirm the other.
+fn keeps_cancel_state_elsewhere(version: &str) -> bool {
+    matches!(minor(version), Some(34 | 35))
+}
+
+fn minor(version: &str) -> Option<u64> {
+    let rest = version.strip_prefix("2.")?;
+    crate::sys::limits::parse_number(rest.as_bytes())
 }
 
 fn glibc_version() -> Option<&'static str> {
     // SAFETY: the type of gnu_get_libc_version(3).
-    let function = unsafe {
-        symbols::function::<extern "C" fn() -> *const core::ffi::c_char>(c"gnu_get_libc_version")
-    }?;
+    let function =
+        unsafe { symbols::function::<extern "C" fn() -> *const c_char>(c"gnu_get_libc_version") };
+    let Some(function) = function else {
+        return configured_version();
+    };
     // SAFETY: it returns a static string.
-    unsafe { core::ffi::CStr::from_ptr(function()) }
-        .to_str()
-        .ok()
+    unsafe { CStr::from_ptr(function()) }.to_str().ok()
+}
+
+/// The version as confstr(3) has it, for a static program that does not contain the function. Another
+/// libc knows no such name.
+fn configured_version() -> Option<&'static str> {
+    /// `_CS_GNU_LIBC_VERSION` of glibc's bits/confname.h.
+    const GNU_LIBC_VERSION: i32 = 2;
+    unsafe extern "C" {
+        fn confstr(name: i32, buffer: *mut c_char, len: usize) -> usize;
+    }
+    let page = memory::map(memory::page_size()).ok()?.as_ptr();
+    // SAFETY: a fresh page, all zeroes, which ends in a zero whatever confstr writes to the bytes before.
+    let text = unsafe {
+        confstr(GNU_LIBC_VERSION, page.cast(), memory::page_size() - 1);
+        CStr::from_ptr(page.cast_const().cast())
+    };
+    text.to_str().ok()?.strip_prefix("glibc ")
 }
 
 fn find_rseq() -> Option<Rseq> {
     let offset = symbols::get(c"__rseq_offset").cast::<isize>();
     let size = symbols::get(c"__rseq_size").cast::<u32>();
     if offset.is_null() || size.is_null() {
-        return None;
+        return if symbols::get(c"gnu_get_libc_version").is_null() {
+            find_registered_rseq()
+        } else {
+            None
+        };
     }
     // SAFETY: glibc's documented variables of these types, constant after start-up.
     let (offset, size) = unsafe { (*offset, *size) };
@@ -175,6 +226,37 @@ fn find_rseq() -> Option<Rseq> {
         offset,
         len: size.max(32),
     })
+}
+
+/// The area of the calling thread, in a program whose symbols cannot be asked for: the kernel says
+/// EBUSY of the one address that is registered already, and EINVAL of all others (kernel/rseq.c). It
+/// lies in the control block, since glibc 2.42 below it, at a multiple of its alignment.
+fn find_registered_rseq() -> Option<Rseq> {
+    const LEN: u32 = 32;
+    const AROUND: isize = 2048;
+    #[repr(align(32))]
+    struct Area([u8; LEN as usize]);
+
+    let mut scratch = Area([0; LEN as usize]);
+    let scratch = scratch.0.as_mut_ptr();
+    // SAFETY: the place is this frame's, and unregistered again if the kernel took it.
+    unsafe {
+        if task::register_rseq(scratch, LEN, arch::RSEQ_SIGNATURE).is_ok() {
+            let _ = task::unregister_rseq(scratch, LEN, arch::RSEQ_SIGNATURE);
+            return None;
+        }
+    }
+    let thread_pointer = arch::thread_pointer();
+    let first = (thread_pointer as isize & 31).wrapping_neg() - AROUND;
+    (first..AROUND)
+        .step_by(32)
+        .find(|offset| {
+            let place = thread_pointer.wrapping_offset(*offset);
+            // SAFETY: an area is registered already, so the kernel takes no other and writes nothing.
+            let answer = unsafe { task::register_rseq(place, LEN, arch::RSEQ_SIGNATURE) };
+            answer == Err(Errno::new(libc::EBUSY))
+        })
+        .map(|offset| Rseq { offset, len: LEN })
 }
 
 /// glibc's runner of C++ and Rust thread-local destructors; musl has none and needs none.
@@ -187,4 +269,31 @@ fn find_destructors() -> Option<unsafe extern "C" fn()> {
 /// would inherit what is on it.
 fn keeps_hidden_destructors() -> bool {
     find_destructors().is_none() && !symbols::get(c"__cxa_thread_atexit_impl").is_null()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_known_from_2_17_to_2_44() {
+        for known in [
+            "2.17",
+            "2.33",
+            "2.34",
+            "2.35",
+            "2.36",
+            "2.36.9000",
+            "2.43",
+            "2.44",
+        ] {
+            assert!(is_supported(known), "{known}");
+        }
+        for unknown in ["2.16", "2.45", "2.99", "3.17", "2.", "1.2.5", ""] {
+            assert!(!is_supported(unknown), "{unknown}");
+        }
+        let elsewhere =
+            (0..100).filter(|minor| keeps_cancel_state_elsewhere(&std::format!("2.{minor}")));
+        assert_eq!(elsewhere.collect::<std::vec::Vec<_>>(), [34, 35]);
+    }
 }

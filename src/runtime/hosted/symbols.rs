@@ -55,18 +55,34 @@ pub(super) fn resolve_all() {
 pub(super) fn resolve_all() {}
 
 /// The address of a symbol of the process's libc; null if it has none of that name.
+///
+/// A static program may contain a copy of this crate that was compiled for dynamic ones, as a Rust
+/// library in a C program does: its loader finds nothing, and the linker has resolved a few.
 #[cfg(not(all(target_env = "gnu", target_feature = "crt-static")))]
 pub(super) fn get(name: &CStr) -> *mut c_void {
     let index = NAMES.iter().position(|symbol| *symbol == name);
-    index.map_or(ptr::null_mut(), |index| {
+    let found = index.map_or(ptr::null_mut(), |index| {
         FOUND[index].load(Ordering::Relaxed)
-    })
+    });
+    if found.is_null() { linked(name) } else { found }
 }
 
 /// The address of a symbol of the program's libc; null if it was not linked or is not one of the
 /// few that a static program is asked for.
 #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
 pub(super) fn get(name: &CStr) -> *mut c_void {
+    linked(name)
+}
+
+/// Only a glibc of known versions is asked for private symbols in a static program.
+#[cfg(not(target_env = "gnu"))]
+fn linked(_name: &CStr) -> *mut c_void {
+    ptr::null_mut()
+}
+
+/// The address of a symbol that the linker resolved; null if the program does not contain it.
+#[cfg(target_env = "gnu")]
+fn linked(name: &CStr) -> *mut c_void {
     use crate::sys::arch;
     let mut addresses = [0; arch::LIBC_SYMBOLS.len()];
     arch::weak_libc_symbols(&mut addresses);

@@ -30,7 +30,7 @@ const WINDOW: usize = 1200;
 
 /// From the tid to the head of the robust list in glibc: a tid, padding, and the pointer with which
 /// glibc makes the list a double one.
-const TID_BEFORE_ROBUST_HEAD: usize = 16;
+pub(super) const TID_BEFORE_ROBUST_HEAD: usize = 16;
 
 /// How many threads are asked, at most. One decides unless it, too, has a tid that equals a word.
 const WITNESSES: usize = 3;

@@ -462,36 +462,3 @@ pub(crate) unsafe fn exit_thread() -> ! {
         asm!("svc 0", "brk #1", in("x8") libc::SYS_exit, in("x0") 0usize, options(noreturn, nostack));
     }
 }
-
-/// Writes the addresses of [`LIBC_SYMBOLS`](super::types::LIBC_SYMBOLS) into `addresses`, 0 for
-/// those that the program lacks. By weak references: a static program has no symbol table to look
-/// them up in.
-#[cfg(all(feature = "hosted", target_env = "gnu", target_feature = "crt-static"))]
-#[unsafe(naked)]
-pub(crate) extern "C" fn weak_libc_symbols(
-    addresses: &mut [usize; super::types::LIBC_SYMBOLS.len()],
-) {
-    naked_asm!(
-        "hint #34",
-        "adrp x1, :got:gnu_get_libc_version",
-        "ldr x1, [x1, :got_lo12:gnu_get_libc_version]",
-        "str x1, [x0, 0]",
-        ".weak __rseq_offset",
-        "adrp x1, :got:__rseq_offset",
-        "ldr x1, [x1, :got_lo12:__rseq_offset]",
-        "str x1, [x0, 8]",
-        ".weak __rseq_size",
-        "adrp x1, :got:__rseq_size",
-        "ldr x1, [x1, :got_lo12:__rseq_size]",
-        "str x1, [x0, 16]",
-        ".weak __call_tls_dtors",
-        "adrp x1, :got:__call_tls_dtors",
-        "ldr x1, [x1, :got_lo12:__call_tls_dtors]",
-        "str x1, [x0, 24]",
-        ".weak __libc_thread_freeres",
-        "adrp x1, :got:__libc_thread_freeres",
-        "ldr x1, [x1, :got_lo12:__libc_thread_freeres]",
-        "str x1, [x0, 32]",
-        "ret",
-    )
-}

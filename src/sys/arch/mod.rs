@@ -35,6 +35,8 @@ mod aarch64;
 mod aarch64_start;
 #[cfg(all(target_arch = "aarch64", not(feature = "hosted")))]
 mod aarch64_tcb;
+#[cfg(all(target_arch = "aarch64", feature = "hosted", target_env = "gnu"))]
+mod aarch64_weak;
 mod types;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
@@ -47,6 +49,8 @@ mod x86_64;
 mod x86_64_start;
 #[cfg(all(target_arch = "x86_64", not(feature = "hosted")))]
 mod x86_64_tcb;
+#[cfg(all(target_arch = "x86_64", feature = "hosted", target_env = "gnu"))]
+mod x86_64_weak;
 
 #[cfg(target_arch = "aarch64")]
 pub(crate) use aarch64::*;
@@ -59,6 +63,8 @@ pub(crate) use aarch64::*;
 pub(crate) use aarch64_start::*;
 #[cfg(all(target_arch = "aarch64", not(feature = "hosted")))]
 pub(crate) use aarch64_tcb::*;
+#[cfg(all(target_arch = "aarch64", feature = "hosted", target_env = "gnu"))]
+pub(crate) use aarch64_weak::*;
 pub(crate) use types::*;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::*;
@@ -71,6 +77,8 @@ pub(crate) use x86_64::*;
 pub(crate) use x86_64_start::*;
 #[cfg(all(target_arch = "x86_64", not(feature = "hosted")))]
 pub(crate) use x86_64_tcb::*;
+#[cfg(all(target_arch = "x86_64", feature = "hosted", target_env = "gnu"))]
+pub(crate) use x86_64_weak::*;
 
 #[cfg(all(test, not(loom)))]
 mod tests {

@@ -15,6 +15,15 @@ pub(crate) const LIBC_SYMBOLS: [&core::ffi::CStr; 5] = [
     c"__libc_thread_freeres",
 ];
 
+/// The same in a program that may turn out to be static when it runs.
+#[cfg(all(
+    feature = "hosted",
+    target_env = "gnu",
+    not(target_feature = "crt-static")
+))]
+pub(crate) const LIBC_SYMBOLS: [&core::ffi::CStr; 2] =
+    [c"__call_tls_dtors", c"__libc_thread_freeres"];
+
 /// The numbers of the program's TLS segment (`PT_TLS`) from which the linker computed the offsets
 /// of thread-locals.
 #[cfg(not(feature = "hosted"))]

@@ -467,30 +467,3 @@ pub(crate) unsafe fn exit_thread() -> ! {
         asm!("syscall", "ud2", in("rax") libc::SYS_exit, in("rdi") 0usize, options(noreturn, nostack));
     }
 }
-
-/// Writes the addresses of [`LIBC_SYMBOLS`](super::types::LIBC_SYMBOLS) into `addresses`, 0 for
-/// those that the program lacks. By weak references: a static program has no symbol table to look
-/// them up in.
-#[cfg(all(feature = "hosted", target_env = "gnu", target_feature = "crt-static"))]
-#[unsafe(naked)]
-pub(crate) extern "C" fn weak_libc_symbols(
-    addresses: &mut [usize; super::types::LIBC_SYMBOLS.len()],
-) {
-    naked_asm!(
-        "mov rax, [rip + gnu_get_libc_version@GOTPCREL]",
-        "mov [rdi + 0], rax",
-        ".weak __rseq_offset",
-        "mov rax, [rip + __rseq_offset@GOTPCREL]",
-        "mov [rdi + 8], rax",
-        ".weak __rseq_size",
-        "mov rax, [rip + __rseq_size@GOTPCREL]",
-        "mov [rdi + 16], rax",
-        ".weak __call_tls_dtors",
-        "mov rax, [rip + __call_tls_dtors@GOTPCREL]",
-        "mov [rdi + 24], rax",
-        ".weak __libc_thread_freeres",
-        "mov rax, [rip + __libc_thread_freeres@GOTPCREL]",
-        "mov [rdi + 32], rax",
-        "ret",
-    )
-}

@@ -1,0 +1,63 @@
+//! Weak references to functions and variables of libc that a program may lack.
+#![allow(unsafe_code, reason = "assembly")]
+
+use core::arch::naked_asm;
+
+/// Writes the addresses of [`LIBC_SYMBOLS`](super::types::LIBC_SYMBOLS) into `addresses`, 0 for those that
+/// the program lacks. By weak references: a static program has no symbol table to look them up in.
+#[cfg(all(feature = "hosted", target_env = "gnu", target_feature = "crt-static"))]
+#[unsafe(naked)]
+pub(crate) extern "C" fn weak_libc_symbols(
+    addresses: &mut [usize; super::types::LIBC_SYMBOLS.len()],
+) {
+    naked_asm!(
+        "hint #34",
+        "adrp x1, :got:gnu_get_libc_version",
+        "ldr x1, [x1, :got_lo12:gnu_get_libc_version]",
+        "str x1, [x0, 0]",
+        ".weak __rseq_offset",
+        "adrp x1, :got:__rseq_offset",
+        "ldr x1, [x1, :got_lo12:__rseq_offset]",
+        "str x1, [x0, 8]",
+        ".weak __rseq_size",
+        "adrp x1, :got:__rseq_size",
+        "ldr x1, [x1, :got_lo12:__rseq_size]",
+        "str x1, [x0, 16]",
+        ".weak __call_tls_dtors",
+        "adrp x1, :got:__call_tls_dtors",
+        "ldr x1, [x1, :got_lo12:__call_tls_dtors]",
+        "str x1, [x0, 24]",
+        ".weak __libc_thread_freeres",
+        "adrp x1, :got:__libc_thread_freeres",
+        "ldr x1, [x1, :got_lo12:__libc_thread_freeres]",
+        "str x1, [x0, 32]",
+        "ret",
+    )
+}
+
+/// The same in a program that was not compiled as a static one, but may be linked as one. The symbols are
+/// hidden: a dynamic program or library has 0 for them, and does not ask the loader for private ones.
+#[cfg(all(
+    feature = "hosted",
+    target_env = "gnu",
+    not(target_feature = "crt-static")
+))]
+#[unsafe(naked)]
+pub(crate) extern "C" fn weak_libc_symbols(
+    addresses: &mut [usize; super::types::LIBC_SYMBOLS.len()],
+) {
+    naked_asm!(
+        "hint #34",
+        ".weak __call_tls_dtors",
+        ".hidden __call_tls_dtors",
+        "adrp x1, :got:__call_tls_dtors",
+        "ldr x1, [x1, :got_lo12:__call_tls_dtors]",
+        "str x1, [x0, 0]",
+        ".weak __libc_thread_freeres",
+        ".hidden __libc_thread_freeres",
+        "adrp x1, :got:__libc_thread_freeres",
+        "ldr x1, [x1, :got_lo12:__libc_thread_freeres]",
+        "str x1, [x0, 8]",
+        "ret",
+    )
+}
