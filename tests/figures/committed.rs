@@ -70,7 +70,6 @@ pub(crate) const CALLS: &[Calls] = &[
         what: "system calls of the first spawn and join of a process",
         committed: &[
             ("clone3", 2),
-            ("close", 1),
             ("exit", 2),
             ("futex", 2),
             ("get_robust_list", 2),
@@ -78,9 +77,7 @@ pub(crate) const CALLS: &[Calls] = &[
             ("gettid", 3),
             ("madvise", 4),
             ("mmap", 8),
-            ("openat", 1),
             ("prctl", 2),
-            ("read", 1),
             ("rseq", 2),
             ("rt_sigaction", 5),
             ("rt_sigprocmask", 8),
