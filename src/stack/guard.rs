@@ -8,7 +8,7 @@
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
-use crate::sys::{Errno, file, memory};
+use crate::sys::{Errno, memory};
 
 /// What is known of lightweight guards here.
 ///
@@ -31,7 +31,8 @@ const MADVISE_MAX_LEN: usize = 1 << 20;
 /// Makes `[address, address + len)` fault on any touch. Whole pages; `len` may be 0.
 ///
 /// # Errors
-/// ENOMEM: splitting the mapping would exceed `vm.max_map_count` (only without lightweight guards).
+/// ENOMEM: no page table could be had, or splitting the mapping would exceed `vm.max_map_count` (only
+/// without lightweight guards).
 ///
 /// # Safety
 /// The range must be mapped, private, anonymous and the caller's, and hold nothing of value.
@@ -39,48 +40,26 @@ pub(crate) unsafe fn install(address: *mut u8, len: usize) -> Result<(), Errno> 
     if len == 0 {
         return Ok(());
     }
-    if method() == MADVISE && len <= MADVISE_MAX_LEN {
+    let method = METHOD.load(Ordering::Relaxed);
+    if method != MPROTECT && len <= MADVISE_MAX_LEN {
         // SAFETY: the caller gives the range up.
-        match unsafe { memory::madvise(address, len, memory::MADV_GUARD_INSTALL) } {
-            Ok(()) => return Ok(()),
+        let installed = unsafe { memory::madvise(address, len, memory::MADV_GUARD_INSTALL) };
+        match installed {
+            // Want of memory says nothing about the kernel, and passes.
+            Err(errno @ (Errno::ENOMEM | Errno::EAGAIN)) => return Err(errno),
+            Ok(()) if method == MADVISE => return Ok(()),
+            // The first guard of the process, whatever slot it is of.
+            Ok(()) if matches!(memory::kernel_can_read(address), Ok(false)) => {
+                METHOD.store(MADVISE, Ordering::Relaxed);
+                return Ok(());
+            }
             // EINVAL: locked memory (mlockall(MCL_FUTURE)) takes no lightweight guard.
-            Err(Errno::EINVAL) => {}
-            Err(errno) => return Err(errno),
+            Err(_) if method == MADVISE => {}
+            Ok(()) | Err(_) => METHOD.store(MPROTECT, Ordering::Relaxed),
         }
     }
     // SAFETY: as above.
     unsafe { memory::mprotect(address, len, libc::PROT_NONE) }
-}
-
-fn method() -> u8 {
-    match METHOD.load(Ordering::Relaxed) {
-        UNKNOWN => {
-            let found = if probe_guard_install() {
-                MADVISE
-            } else {
-                MPROTECT
-            };
-            METHOD.store(found, Ordering::Relaxed);
-            found
-        }
-        known => known,
-    }
-}
-
-/// Installs a guard on a page of its own and asks the kernel to read it.
-fn probe_guard_install() -> bool {
-    let page = memory::page_size();
-    let Ok(probe) = memory::map(page) else {
-        return false;
-    };
-    let probe = probe.as_ptr();
-    // SAFETY: the page was just mapped and no other code has its address.
-    let guarded = unsafe { memory::madvise(probe, page, memory::MADV_GUARD_INSTALL) }.is_ok()
-        && matches!(file::kernel_can_read(probe), Ok(false));
-    // SAFETY: as above.
-    // Where the kernel refuses, the page stays.
-    let _ = unsafe { memory::unmap(probe, page) };
-    guarded
 }
 
 #[cfg(test)]
@@ -94,10 +73,19 @@ mod tests {
         // SAFETY: the range is this test's; offsets stay inside it.
         unsafe {
             install(range.add(page), page).unwrap();
-            assert!(file::kernel_can_read(range).unwrap());
-            assert!(!file::kernel_can_read(range.add(page)).unwrap());
-            assert!(file::kernel_can_read(range.add(2 * page)).unwrap());
+            assert!(memory::kernel_can_read(range).unwrap());
+            assert!(!memory::kernel_can_read(range.add(page)).unwrap());
+            assert!(memory::kernel_can_read(range.add(2 * page)).unwrap());
             memory::unmap(range, 3 * page).unwrap();
         }
+    }
+
+    /// What is read are the bytes of a signal set.
+    #[test]
+    fn asking_what_can_be_read_changes_no_mask() {
+        let mask = crate::sys::signal::current_mask();
+        assert!(memory::kernel_can_read([0xff; 8].as_ptr()).unwrap());
+        assert_eq!(crate::sys::signal::current_mask(), mask);
+        assert!(!memory::kernel_can_read(core::ptr::without_provenance(8)).unwrap());
     }
 }

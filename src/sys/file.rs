@@ -101,28 +101,6 @@ pub(crate) fn pipe(flags: i32) -> Result<(OwnedFd, OwnedFd), Errno> {
     Errno::check(returned).map(|_| (OwnedFd(ends[0]), OwnedFd(ends[1])))
 }
 
-/// Whether the kernel can read a byte at `address`: tries to write it to a pipe.
-///
-/// This shows that a guard works even under an emulator that only pretends to install it: EFAULT
-/// means that the kernel cannot read the byte.
-pub(crate) fn kernel_can_read(address: *const u8) -> Result<bool, Errno> {
-    let (_read, write) = pipe(libc::O_NONBLOCK)?;
-    // SAFETY: the kernel reads one byte or says EFAULT; this process does not touch it.
-    let returned = unsafe {
-        syscall3(
-            libc::SYS_write,
-            write.as_raw() as usize,
-            address as usize,
-            1,
-        )
-    };
-    match Errno::check(returned) {
-        Ok(_) => Ok(true),
-        Err(errno) if errno.number() == libc::EFAULT => Ok(false),
-        Err(errno) => Err(errno),
-    }
-}
-
 /// Opens a file with `libc::O_*`, close-on-exec.
 pub(crate) fn open(path: &CStr, flags: i32) -> Result<OwnedFd, Errno> {
     // SAFETY: the path ends in NUL; no O_CREAT is used, so no mode is read.

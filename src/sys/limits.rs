@@ -73,9 +73,17 @@ pub(crate) fn getauxval(key: u64) -> Option<usize> {
     find_auxv(key, pairs)
 }
 
-/// A value of the auxiliary vector (`libc::AT_*`), from `/proc`: without the feature `start` the
-/// vector's address on the initial stack is not known.
-#[cfg(not(feature = "start"))]
+/// A value of the auxiliary vector (`libc::AT_*`), which libc has kept; `None` also for one that is 0.
+#[cfg(feature = "hosted")]
+pub(crate) fn getauxval(key: u64) -> Option<usize> {
+    // SAFETY: a pure look-up. It sets errno where there is no such value.
+    let value = unsafe { libc::getauxval(key) };
+    (value != 0).then_some(value as usize)
+}
+
+/// A value of the auxiliary vector (`libc::AT_*`), from `/proc`: without libc and the feature `start`
+/// the vector's address on the initial stack is not known.
+#[cfg(not(any(feature = "hosted", feature = "start")))]
 pub(crate) fn getauxval(key: u64) -> Option<usize> {
     let file = file::open(c"/proc/self/auxv", libc::O_RDONLY).ok()?;
     let mut pairs = [[0u64; 2]; 64];
@@ -86,6 +94,7 @@ pub(crate) fn getauxval(key: u64) -> Option<usize> {
     find_auxv(key, pairs.into_iter())
 }
 
+#[cfg(not(feature = "hosted"))]
 fn find_auxv(key: u64, mut pairs: impl Iterator<Item = [u64; 2]>) -> Option<usize> {
     pairs
         .by_ref()

@@ -1,11 +1,11 @@
 //! `mmap(2)`, `munmap(2)`, `mprotect(2)`, `madvise(2)` and `mincore(2)`, for private anonymous
-//! memory.
+//! memory; and what of it can be read.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::arch::{FIXED_PAGE_SIZE, syscall2, syscall3, syscall6};
+use super::arch::{FIXED_PAGE_SIZE, syscall2, syscall3, syscall4, syscall6};
 use super::errno::Errno;
 
 /// Install lightweight guards (Linux 6.13): no VMA of their own.
@@ -78,6 +78,35 @@ pub(crate) fn mincore(address: *const u8, len: usize, pages: &mut [u8]) -> Resul
         )
     };
     Errno::check(returned).map(drop)
+}
+
+/// Whether the kernel can read the 8 bytes at `address`.
+///
+/// This shows that a guard works even under an emulator that only pretends to install it.
+///
+/// rt_sigprocmask(2) copies the set before it looks at `how` (kernel/signal.c): EFAULT means that the
+/// set cannot be read, EINVAL that only `how` is wrong. There is no such `how`, so no mask changes,
+/// whatever the bytes are. An emulator that looks at `how` first answers EINVAL for a guard, too.
+///
+/// # Errors
+/// Another answer, of a filter: nothing is known.
+pub(crate) fn kernel_can_read(address: *const u8) -> Result<bool, Errno> {
+    const NO_SUCH_HOW: usize = usize::MAX;
+    // SAFETY: the kernel reads 8 bytes or says EFAULT, and changes nothing.
+    let returned = unsafe {
+        syscall4(
+            libc::SYS_rt_sigprocmask,
+            NO_SUCH_HOW,
+            address as usize,
+            0,
+            size_of::<u64>(),
+        )
+    };
+    match Errno::check(returned) {
+        Ok(_) | Err(Errno::EINVAL) => Ok(true),
+        Err(errno) if errno.number() == libc::EFAULT => Ok(false),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// The page size in bytes: the architecture's, or where it has several the one that the auxiliary

@@ -18,6 +18,7 @@ mod destructors;
 mod ending;
 #[path = "../common/filter.rs"]
 mod filter;
+mod first_guard;
 mod first_spawn;
 mod fork;
 mod forked_child;

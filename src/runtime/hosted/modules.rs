@@ -11,6 +11,7 @@
 #![allow(unsafe_code, reason = "asks the dynamic linker")]
 
 use core::ffi::c_void;
+use core::ops::ControlFlow;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
@@ -164,11 +165,13 @@ fn segment_range(info: &libc::dl_phdr_info, header: &libc::Elf64_Phdr) -> core::
 }
 
 /// Calls `visit(start, end)` for each writable segment of the module that `pthread_key_create` is
-/// in: libc, or in a static program the program itself.
-pub(super) fn for_each_libc_data_segment(mut visit: impl FnMut(usize, usize)) {
-    let mut visitor: &mut dyn FnMut(usize, usize) = &mut visit;
+/// in, until it breaks off: libc, or in a static program the program itself.
+pub(super) fn for_each_libc_data_segment(mut visit: impl FnMut(usize, usize) -> ControlFlow<()>) {
+    let mut visitor: SegmentVisitor<'_> = &mut visit;
     for_each_module(visit_if_libc, ptr::from_mut(&mut visitor).cast());
 }
+
+type SegmentVisitor<'a> = &'a mut dyn FnMut(usize, usize) -> ControlFlow<()>;
 
 unsafe extern "C" fn visit_if_libc(
     info: *mut libc::dl_phdr_info,
@@ -176,18 +179,22 @@ unsafe extern "C" fn visit_if_libc(
     data: *mut c_void,
 ) -> i32 {
     // SAFETY: the loader passes a valid description; the data is `visitor` above.
-    let (info, visit) = unsafe { (&*info, &mut *data.cast::<&mut dyn FnMut(usize, usize)>()) };
+    let (info, visit) = unsafe { (&*info, &mut *data.cast::<SegmentVisitor<'_>>()) };
     let inside = symbols::get(c"pthread_key_create") as usize;
     let inside = if inside == 0 {
         libc::pthread_key_create as *const () as usize
     } else {
         inside
     };
-    if is_in_module(info, inside) {
-        for header in load_segments(info).filter(|header| header.p_flags & libc::PF_W != 0) {
-            let range = segment_range(info, header);
-            visit(range.start, range.end);
+    if !is_in_module(info, inside) {
+        return 0;
+    }
+    for header in load_segments(info).filter(|header| header.p_flags & libc::PF_W != 0) {
+        let range = segment_range(info, header);
+        if visit(range.start, range.end).is_break() {
+            break;
         }
     }
-    0
+    // No other module has it.
+    1
 }

@@ -1,20 +1,18 @@
 //! The report of a stack overflow: the thread's name and the word, then the end.
 #![allow(unsafe_code, reason = "handles a signal")]
 
+use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::tcb::CACHE;
 use crate::runtime::occupant::occupant;
 use crate::sys::file;
 
-/// What handled SIGSEGV and SIGBUS before us; null until installed. Never freed.
-static PREVIOUS: [AtomicPtr<libc::sigaction>; 2] = [
-    AtomicPtr::new(ptr::null_mut()),
-    AtomicPtr::new(ptr::null_mut()),
-];
+/// What handled SIGSEGV and SIGBUS before us.
+static PREVIOUS: [PreviousAction; 2] = [const { PreviousAction::new() }; 2];
 const SIGNALS: [i32; 2] = [libc::SIGSEGV, libc::SIGBUS];
 
 /// Puts our handler before whatever is there (std's own, usually), once.
@@ -36,10 +34,8 @@ pub(super) fn install() {
         if previous.sa_sigaction == libc::SIG_IGN {
             continue;
         }
-        let Some(kept) = leak_action(previous) else {
-            continue;
-        };
-        PREVIOUS[index].store(kept, Ordering::Release);
+        // SAFETY: `INSTALLED` lets one thread come here, once for each signal.
+        unsafe { PREVIOUS[index].set(previous) };
         let mut action = previous;
         action.sa_sigaction = handler as *const () as usize;
         action.sa_flags |= libc::SA_SIGINFO | libc::SA_ONSTACK;
@@ -49,13 +45,38 @@ pub(super) fn install() {
     }
 }
 
-/// Puts the action in memory that is never freed, for a handler.
-fn leak_action(action: libc::sigaction) -> Option<*mut libc::sigaction> {
-    let page = crate::sys::memory::map(crate::sys::memory::page_size()).ok()?;
-    let place = page.cast::<libc::sigaction>().as_ptr();
-    // SAFETY: a fresh page.
-    unsafe { place.write(action) };
-    Some(place)
+/// An action that is written once, and read by handlers afterwards.
+struct PreviousAction {
+    /// Whether `action` is written; it does not change any more then. Release and Acquire: who sees
+    /// it sees the action.
+    is_set: AtomicBool,
+    action: UnsafeCell<MaybeUninit<libc::sigaction>>,
+}
+
+// SAFETY: `action` is written by one thread (`set`), and read only after that (`get`).
+unsafe impl Sync for PreviousAction {}
+
+impl PreviousAction {
+    const fn new() -> Self {
+        Self {
+            is_set: AtomicBool::new(false),
+            action: UnsafeCell::new(MaybeUninit::uninit()),
+        }
+    }
+
+    /// # Safety
+    /// It is called once.
+    unsafe fn set(&self, action: libc::sigaction) {
+        // SAFETY: no reader before `is_set`, and no other writer, as the caller vouches.
+        unsafe { (*self.action.get()).write(action) };
+        self.is_set.store(true, Ordering::Release);
+    }
+
+    fn get(&self) -> Option<&libc::sigaction> {
+        let is_set = self.is_set.load(Ordering::Acquire);
+        // SAFETY: written, and never again.
+        is_set.then(|| unsafe { (*self.action.get()).assume_init_ref() })
+    }
 }
 
 unsafe extern "C" fn handler(signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
@@ -98,9 +119,7 @@ fn report_if_overflow(address: usize) {
 /// The arguments are the handler's own.
 unsafe fn chain(signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
     let index = usize::from(signal == libc::SIGBUS);
-    // SAFETY: written once, never freed.
-    let previous = unsafe { PREVIOUS[index].load(Ordering::Acquire).as_ref() };
-    match previous {
+    match PREVIOUS[index].get() {
         Some(previous) if previous.sa_sigaction != libc::SIG_DFL => {
             type HandlerFn = extern "C" fn(i32);
             type SigactionFn = extern "C" fn(i32, *mut libc::siginfo_t, *mut c_void);

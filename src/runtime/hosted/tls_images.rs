@@ -100,6 +100,9 @@ static KEPT: Kept = Kept {
     capacity: AtomicUsize::new(0),
 };
 
+/// Where [`Kept::images`] lie first, if it is enough.
+static FIRST_IMAGES: [AtomicUsize; 512] = [const { AtomicUsize::new(0) }; 512];
+
 /// Whether a donor writes [`KEPT`]: another one that wants to goes without.
 static WRITING: AtomicBool = AtomicBool::new(false);
 
@@ -439,14 +442,16 @@ impl Writer {
         if needed <= capacity {
             return true;
         }
-        let bytes = (needed.max(2 * capacity) * WORD).next_multiple_of(memory::page_size());
-        let Ok(mapped) = memory::map(bytes) else {
-            return false;
+        let old = KEPT.images.load(Ordering::Relaxed);
+        let (new, capacity) = if capacity == 0 && needed <= FIRST_IMAGES.len() {
+            (FIRST_IMAGES.as_ptr().cast_mut(), FIRST_IMAGES.len())
+        } else {
+            let bytes = (needed.max(2 * capacity) * WORD).next_multiple_of(memory::page_size());
+            let Ok(mapped) = memory::map(bytes) else {
+                return false;
+            };
+            (mapped.as_ptr().cast::<AtomicUsize>(), bytes / WORD)
         };
-        let (new, old) = (
-            mapped.as_ptr().cast::<AtomicUsize>(),
-            KEPT.images.load(Ordering::Relaxed),
-        );
         for index in 0..self.words {
             // SAFETY: both places have more words than were written so far.
             unsafe {
@@ -455,7 +460,7 @@ impl Writer {
             }
         }
         KEPT.images.store(new, Ordering::Relaxed);
-        KEPT.capacity.store(bytes / WORD, Ordering::Relaxed);
+        KEPT.capacity.store(capacity, Ordering::Relaxed);
         true
     }
 }

@@ -1,0 +1,76 @@
+//! The first guard of a process, by which the kind of all is chosen.
+
+use std::fs;
+
+use super::common::in_subprocess;
+use super::filter;
+
+/// Map entries without any access.
+fn inaccessible_entries() -> usize {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    maps.lines().filter(|line| line.contains(" ---p ")).count()
+}
+
+/// Entries without access that four live threads add.
+fn entries_of_guards() -> usize {
+    let before = inaccessible_entries();
+    let threads: Vec<_> = (0..4).map(|_| rawthread::spawn(rawthread::park)).collect();
+    let added = inaccessible_entries() - before;
+    for thread in threads {
+        thread.thread().unpark();
+        thread.join().unwrap();
+    }
+    added
+}
+
+/// madvise(2): Linux 6.13.
+fn has_lightweight_guards() -> bool {
+    const MADV_GUARD_INSTALL: i32 = 102;
+    unsafe {
+        let page = libc::mmap(
+            std::ptr::null_mut(),
+            4096,
+            libc::PROT_READ,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        );
+        libc::madvise(page, 4096, MADV_GUARD_INSTALL) == 0
+    }
+}
+
+/// The page table of a guard may not be had just then. The next guard is lightweight all the same.
+#[test]
+fn want_of_memory_at_the_first_guard_does_not_choose_the_kind() {
+    if !in_subprocess("first_guard::want_of_memory_at_the_first_guard_does_not_choose_the_kind") {
+        return;
+    }
+    if !has_lightweight_guards() {
+        skip!("no lightweight guards here");
+    }
+    // The filter is this thread's alone.
+    let refused = std::thread::spawn(|| {
+        filter::refuse(libc::SYS_madvise, None, libc::ENOMEM)
+            .then(|| rawthread::Builder::new().spawn(|| ()).map(drop))
+    });
+    match refused.join().unwrap() {
+        Some(spawned) => {
+            let error = spawned.expect_err("no guard could be had");
+            assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
+        }
+        None => skip!("no filters here"),
+    }
+    assert_eq!(entries_of_guards(), 0);
+}
+
+/// As an emulator does that knows the call by name only.
+#[test]
+fn a_guard_that_is_only_pretended_is_not_taken_for_one() {
+    if !in_subprocess("first_guard::a_guard_that_is_only_pretended_is_not_taken_for_one") {
+        return;
+    }
+    if !filter::refuse(libc::SYS_madvise, None, 0) {
+        skip!("no filters here");
+    }
+    assert!(entries_of_guards() >= 4);
+}
