@@ -53,7 +53,7 @@ fn create_tcb(slot: Slot) -> Result<Slot, Error> {
     match unsafe { Rt::create_tcb(slot) } {
         Ok(()) => Ok(slot),
         Err(error) => {
-            Rt::cache().release_uninit(slot);
+            Rt::cache().put_uninit(slot);
             Err(error)
         }
     }

@@ -169,7 +169,7 @@ impl<T: Zeroable> Cache<T> {
         // SAFETY: an uninitialised slot is this caller's alone by SLOT-1 and its memory holds
         // nothing.
         if let Err(errno) = unsafe { slot.region().install_guards() } {
-            self.release_uninit(slot);
+            self.put_uninit(slot);
             return Err(errno);
         }
         Ok(slot)
@@ -179,7 +179,7 @@ impl<T: Zeroable> Cache<T> {
     ///
     /// Another process's slot stays as it is (SLOT-4): the address space that it takes here is a copy
     /// that no thread touches.
-    pub(crate) fn release(&self, slot: SlotRef<T>) {
+    pub(crate) fn put_idle(&self, slot: SlotRef<T>) {
         if !self.owns(slot) {
             return;
         }
@@ -194,7 +194,7 @@ impl<T: Zeroable> Cache<T> {
         self.list_for(&self.idle, layout).push(slot);
     }
 
-    /// As [`Cache::release`], of a slot that a thread has used. Where idle stacks would come to more
+    /// As [`Cache::put_idle`], of a slot that a thread has used. Where idle stacks would come to more
     /// than [`MOST_UNDISCARDED`] with it, what threads left in them is discarded first, but for
     /// [`SHALLOW`] bytes below the address that `stack_top` returns, and what lies above it.
     #[cfg(feature = "hosted")]
@@ -208,7 +208,7 @@ impl<T: Zeroable> Cache<T> {
             self.discard_idle(stack_top);
             self.discarding.store(false, Ordering::Release);
         }
-        self.release(slot);
+        self.put_idle(slot);
     }
 
     #[cfg(feature = "hosted")]
@@ -235,9 +235,9 @@ impl<T: Zeroable> Cache<T> {
     }
 
     /// Gives idle slots with a TCB back that were collected on a list of the caller's.
-    pub(crate) fn release_all(&self, held: &FreeList) {
+    pub(crate) fn put_all_idle(&self, held: &FreeList) {
         while let Some(slot) = held.pop(&self.arena) {
-            self.release(slot);
+            self.put_idle(slot);
         }
     }
 
@@ -250,7 +250,7 @@ impl<T: Zeroable> Cache<T> {
         if T::BOUNDS_IDLE_MEMORY {
             any |= self.retire_all(&self.discarded, destroy_tcb, &kept);
         }
-        self.release_all(&kept);
+        self.put_all_idle(&kept);
         for list in &self.uninit {
             let kept = FreeList::new();
             while let Some(slot) = list.pop(&self.arena) {
@@ -291,7 +291,7 @@ impl<T: Zeroable> Cache<T> {
                 } else {
                     // SAFETY: nothing is on the slot any more.
                     unsafe { slot.region().discard() };
-                    self.release_uninit(slot);
+                    self.put_uninit(slot);
                 }
             }
         }
@@ -313,8 +313,8 @@ impl<T: Zeroable> Cache<T> {
         unmapped
     }
 
-    /// Gives a slot back that got no TCB; another process's as [`Cache::release`] does.
-    pub(crate) fn release_uninit(&self, slot: SlotRef<T>) {
+    /// Gives a slot back that got no TCB; another process's as [`Cache::put_idle`] does.
+    pub(crate) fn put_uninit(&self, slot: SlotRef<T>) {
         if !self.owns(slot) {
             return;
         }
