@@ -74,7 +74,7 @@ pub(crate) enum DetachOutcome {
 /// What a pool thread finds when it is done with a task.
 pub(crate) struct TaskDone {
     pub(crate) last_user: LastUser,
-    /// A joiner sleeps in [`State::wait`].
+    /// A joiner sleeps in [`State::wait_task_done`].
     pub(crate) wake: bool,
     /// [`State::request_exit`] was called.
     pub(crate) exit_requested: bool,
@@ -166,7 +166,7 @@ impl State {
     ///
     /// The word is in permanent memory, so the wake may come late. Pins change it too: every wake and
     /// every change is only a hint to look again.
-    pub(crate) fn wait(&self, deadline: Option<Deadline>) -> bool {
+    pub(crate) fn wait_task_done(&self, deadline: Option<Deadline>) -> bool {
         loop {
             let now = self.0.fetch_or(WAITING, Ordering::Acquire) | WAITING;
             if now & DONE != 0 {
@@ -179,7 +179,7 @@ impl State {
     }
 
     /// Pool thread, where [`TaskDone::wake`] says so: wakes the joiner that sleeps in
-    /// [`State::wait`].
+    /// [`State::wait_task_done`].
     pub(crate) fn wake_joiner(&self) {
         futex::wake_one(&self.0);
     }
