@@ -36,7 +36,7 @@ pub(crate) struct Cache<T> {
     unmapped: FreeList,
     /// How many forks were noticed on the way from the first process to this one. Relaxed: changed
     /// by a child that has one thread.
-    process: AtomicU32,
+    fork_generation: AtomicU32,
 }
 
 /// How many bytes of idle stacks keep what threads left in them.
@@ -60,19 +60,19 @@ impl<T: Zeroable> Cache<T> {
             discarding: AtomicBool::new(false),
             uninit: [const { FreeList::new() }; SIZE_CLASSES],
             unmapped: FreeList::new(),
-            process: AtomicU32::new(0),
+            fork_generation: AtomicU32::new(0),
         }
     }
 
     /// Which process of a line of forks this is.
-    pub(crate) fn process(&self) -> u32 {
-        self.process.load(Ordering::Relaxed)
+    pub(crate) fn fork_generation(&self) -> u32 {
+        self.fork_generation.load(Ordering::Relaxed)
     }
 
     /// Whether the slot belongs to this process (SLOT-4). If not, no thread of this process ever ran
     /// on it.
     pub(crate) fn owns(&self, slot: SlotRef<T>) -> bool {
-        slot.process.load(Ordering::Relaxed) == self.process()
+        slot.fork_generation.load(Ordering::Relaxed) == self.fork_generation()
     }
 
     /// A slot with at least `stack` bytes for TCB and stack and at least `guard` bytes of guard.
@@ -155,7 +155,8 @@ impl<T: Zeroable> Cache<T> {
                     };
                     // SAFETY: SLOT-1: the entry is on no list and was not offered yet.
                     unsafe { *slot.region.get() = region };
-                    slot.process.store(self.process(), Ordering::Relaxed);
+                    slot.fork_generation
+                        .store(self.fork_generation(), Ordering::Relaxed);
                     if first.is_none() {
                         first = Some(slot);
                     } else {
@@ -348,7 +349,7 @@ impl<T: Zeroable> Cache<T> {
     /// slots: no list of the child's libc has their TCBs. The address space they take there
     /// is a copy that no thread touches.
     pub(crate) fn clear_after_fork(&self) {
-        self.process.fetch_add(1, Ordering::Relaxed);
+        self.fork_generation.fetch_add(1, Ordering::Relaxed);
         self.undiscarded.store(0, Ordering::Relaxed);
         self.discarding.store(false, Ordering::Relaxed);
         self.idle
@@ -364,7 +365,8 @@ impl<T: Zeroable> Cache<T> {
 
     /// In a forked child: the slot on which its only thread runs is this process's (SLOT-4).
     pub(crate) fn adopt(&self, slot: SlotRef<T>) {
-        slot.process.store(self.process(), Ordering::Relaxed);
+        slot.fork_generation
+            .store(self.fork_generation(), Ordering::Relaxed);
     }
 }
 

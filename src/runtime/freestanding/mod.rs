@@ -142,7 +142,7 @@ impl Runtime for Freestanding {
     }
 
     fn fork_generation() -> u32 {
-        CACHE.process()
+        CACHE.fork_generation()
     }
 
     fn tid() -> i32 {
