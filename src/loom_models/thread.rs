@@ -2,7 +2,7 @@
 //! set.
 
 use super::explore::{RaceCell, explore};
-use crate::runtime::state::{DetachOutcome, LastUser, ResultOwner, State};
+use crate::runtime::state::{LastUser, ResultOwner, State};
 use crate::thread::join::completion_queue::CompletionQueue;
 use crate::thread::join::scope_data::ScopeData;
 use loom::sync::Arc;
@@ -58,7 +58,7 @@ impl Packet {
             return;
         }
         self.drop_result();
-        if self.state.detach() == DetachOutcome::Done {
+        if self.state.detach() == LastUser::Yes {
             self.put_slot();
         }
     }

@@ -162,9 +162,9 @@ impl Drop for TcbStack {
             UNUSED => {
                 // SAFETY: prepared by `acquire`, and no child came to be.
                 unsafe { Rt::cancel_clone(self.slot) };
-                Rt::cache().release(self.slot);
+                Rt::cache().put_idle(self.slot);
             }
-            EXITED => Rt::cache().release(self.slot),
+            EXITED => Rt::cache().put_idle(self.slot),
             // The child was killed, or became another program, amid its thread-locals, whose state
             // is unknown: the slot is leaked with its TCB. The kernel has cleared the tid.
             // SAFETY: the child has left the stack, and no frame of it will be read again.

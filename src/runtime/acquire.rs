@@ -53,7 +53,7 @@ fn create_tcb(slot: Slot) -> Result<Slot, Error> {
     match unsafe { Rt::create_tcb(slot) } {
         Ok(()) => Ok(slot),
         Err(error) => {
-            Rt::cache().release_uninit(slot);
+            Rt::cache().put_uninit(slot);
             Err(error)
         }
     }
@@ -65,14 +65,14 @@ fn create_tcb(slot: Slot) -> Result<Slot, Error> {
 /// # Errors
 /// As [`cache::Cache::acquire`].
 fn find_slot(stack: usize, guard: usize) -> Result<Acquired<Tcb>, Errno> {
-    let mut released = false;
+    let mut trimmed = false;
     loop {
         let slot = match Rt::cache().acquire(stack, guard) {
             Ok(Acquired::WithTcb(slot)) => slot,
             Ok(blank) => return Ok(blank),
             // EAGAIN: the limit on locked memory.
-            Err(errno @ (Errno::ENOMEM | Errno::EAGAIN)) if !released => {
-                released = true;
+            Err(errno @ (Errno::ENOMEM | Errno::EAGAIN)) if !trimmed => {
+                trimmed = true;
                 if !Rt::cache().trim(Rt::destroy_tcb) {
                     return Err(errno);
                 }

@@ -50,7 +50,7 @@ pub(crate) trait Runtime {
     /// Gives a slot that a thread has used back to the cache. Where a runtime bounds what idle slots
     /// keep resident, it does so here.
     fn put_used(slot: SlotRef<Self::Tcb>) {
-        Self::cache().release(slot);
+        Self::cache().put_idle(slot);
     }
 
     /// Whether no thread may run on the TCB any more, which is then to be retired.

@@ -61,20 +61,17 @@ pub(crate) enum LastUser {
     Yes,
 }
 
-/// What a dropped handle finds when the result was there.
-#[must_use]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DetachOutcome {
-    /// The thread still runs its destructors and will give the slot back.
-    Complete,
-    /// The slot is the caller's to give back.
-    Done,
+impl LastUser {
+    /// By the bit that the other of thread and handle sets when it is done; 0: not yet.
+    fn of_other(bit: u32) -> Self {
+        if bit == 0 { Self::No } else { Self::Yes }
+    }
 }
 
 /// What a pool thread finds when it is done with a task.
 pub(crate) struct TaskDone {
     pub(crate) last_user: LastUser,
-    /// A joiner sleeps in [`State::wait`].
+    /// A joiner sleeps in [`State::wait_task_done`].
     pub(crate) wake: bool,
     /// [`State::request_exit`] was called.
     pub(crate) exit_requested: bool,
@@ -120,11 +117,7 @@ impl State {
 
     /// Thread: the last thing before it leaves.
     pub(crate) fn set_done(&self) -> LastUser {
-        if self.0.fetch_or(DONE, Ordering::AcqRel) & DETACHED == 0 {
-            LastUser::No
-        } else {
-            LastUser::Yes
-        }
+        LastUser::of_other(self.0.fetch_or(DONE, Ordering::AcqRel) & DETACHED)
     }
 
     /// Handle: detaches while the closure still runs; false if its result is already there, which is
@@ -140,23 +133,15 @@ impl State {
     }
 
     /// Handle: detaches after it has dropped the result.
-    pub(crate) fn detach(&self) -> DetachOutcome {
-        if self.0.fetch_or(DETACHED, Ordering::AcqRel) & DONE != 0 {
-            DetachOutcome::Done
-        } else {
-            DetachOutcome::Complete
-        }
+    pub(crate) fn detach(&self) -> LastUser {
+        LastUser::of_other(self.0.fetch_or(DETACHED, Ordering::AcqRel) & DONE)
     }
 
     /// Pool thread: as [`State::set_done`], for a task.
     pub(crate) fn set_task_done(&self) -> TaskDone {
         let before = self.0.fetch_or(DONE, Ordering::AcqRel);
         TaskDone {
-            last_user: if before & DETACHED == 0 {
-                LastUser::No
-            } else {
-                LastUser::Yes
-            },
+            last_user: LastUser::of_other(before & DETACHED),
             wake: before & WAITING != 0,
             exit_requested: before & EXIT_AFTER_TASK != 0,
         }
@@ -166,7 +151,7 @@ impl State {
     ///
     /// The word is in permanent memory, so the wake may come late. Pins change it too: every wake and
     /// every change is only a hint to look again.
-    pub(crate) fn wait(&self, deadline: Option<Deadline>) -> bool {
+    pub(crate) fn wait_task_done(&self, deadline: Option<Deadline>) -> bool {
         loop {
             let now = self.0.fetch_or(WAITING, Ordering::Acquire) | WAITING;
             if now & DONE != 0 {
@@ -179,7 +164,7 @@ impl State {
     }
 
     /// Pool thread, where [`TaskDone::wake`] says so: wakes the joiner that sleeps in
-    /// [`State::wait`].
+    /// [`State::wait_task_done`].
     pub(crate) fn wake_joiner(&self) {
         futex::wake_one(&self.0);
     }

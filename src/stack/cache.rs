@@ -36,7 +36,7 @@ pub(crate) struct Cache<T> {
     unmapped: FreeList,
     /// How many forks were noticed on the way from the first process to this one. Relaxed: changed
     /// by a child that has one thread.
-    process: AtomicU32,
+    fork_generation: AtomicU32,
 }
 
 /// How many bytes of idle stacks keep what threads left in them.
@@ -60,19 +60,19 @@ impl<T: Zeroable> Cache<T> {
             discarding: AtomicBool::new(false),
             uninit: [const { FreeList::new() }; SIZE_CLASSES],
             unmapped: FreeList::new(),
-            process: AtomicU32::new(0),
+            fork_generation: AtomicU32::new(0),
         }
     }
 
     /// Which process of a line of forks this is.
-    pub(crate) fn process(&self) -> u32 {
-        self.process.load(Ordering::Relaxed)
+    pub(crate) fn fork_generation(&self) -> u32 {
+        self.fork_generation.load(Ordering::Relaxed)
     }
 
     /// Whether the slot belongs to this process (SLOT-4). If not, no thread of this process ever ran
     /// on it.
     pub(crate) fn owns(&self, slot: SlotRef<T>) -> bool {
-        slot.process.load(Ordering::Relaxed) == self.process()
+        slot.fork_generation.load(Ordering::Relaxed) == self.fork_generation()
     }
 
     /// A slot with at least `stack` bytes for TCB and stack and at least `guard` bytes of guard.
@@ -155,7 +155,8 @@ impl<T: Zeroable> Cache<T> {
                     };
                     // SAFETY: SLOT-1: the entry is on no list and was not offered yet.
                     unsafe { *slot.region.get() = region };
-                    slot.process.store(self.process(), Ordering::Relaxed);
+                    slot.fork_generation
+                        .store(self.fork_generation(), Ordering::Relaxed);
                     if first.is_none() {
                         first = Some(slot);
                     } else {
@@ -169,7 +170,7 @@ impl<T: Zeroable> Cache<T> {
         // SAFETY: an uninitialised slot is this caller's alone by SLOT-1 and its memory holds
         // nothing.
         if let Err(errno) = unsafe { slot.region().install_guards() } {
-            self.release_uninit(slot);
+            self.put_uninit(slot);
             return Err(errno);
         }
         Ok(slot)
@@ -179,7 +180,7 @@ impl<T: Zeroable> Cache<T> {
     ///
     /// Another process's slot stays as it is (SLOT-4): the address space that it takes here is a copy
     /// that no thread touches.
-    pub(crate) fn release(&self, slot: SlotRef<T>) {
+    pub(crate) fn put_idle(&self, slot: SlotRef<T>) {
         if !self.owns(slot) {
             return;
         }
@@ -194,7 +195,7 @@ impl<T: Zeroable> Cache<T> {
         self.list_for(&self.idle, layout).push(slot);
     }
 
-    /// As [`Cache::release`], of a slot that a thread has used. Where idle stacks would come to more
+    /// As [`Cache::put_idle`], of a slot that a thread has used. Where idle stacks would come to more
     /// than [`MOST_UNDISCARDED`] with it, what threads left in them is discarded first, but for
     /// [`SHALLOW`] bytes below the address that `stack_top` returns, and what lies above it.
     #[cfg(feature = "hosted")]
@@ -208,7 +209,7 @@ impl<T: Zeroable> Cache<T> {
             self.discard_idle(stack_top);
             self.discarding.store(false, Ordering::Release);
         }
-        self.release(slot);
+        self.put_idle(slot);
     }
 
     #[cfg(feature = "hosted")]
@@ -235,9 +236,9 @@ impl<T: Zeroable> Cache<T> {
     }
 
     /// Gives idle slots with a TCB back that were collected on a list of the caller's.
-    pub(crate) fn release_all(&self, held: &FreeList) {
+    pub(crate) fn put_all_idle(&self, held: &FreeList) {
         while let Some(slot) = held.pop(&self.arena) {
-            self.release(slot);
+            self.put_idle(slot);
         }
     }
 
@@ -250,7 +251,7 @@ impl<T: Zeroable> Cache<T> {
         if T::BOUNDS_IDLE_MEMORY {
             any |= self.retire_all(&self.discarded, destroy_tcb, &kept);
         }
-        self.release_all(&kept);
+        self.put_all_idle(&kept);
         for list in &self.uninit {
             let kept = FreeList::new();
             while let Some(slot) = list.pop(&self.arena) {
@@ -291,7 +292,7 @@ impl<T: Zeroable> Cache<T> {
                 } else {
                     // SAFETY: nothing is on the slot any more.
                     unsafe { slot.region().discard() };
-                    self.release_uninit(slot);
+                    self.put_uninit(slot);
                 }
             }
         }
@@ -313,8 +314,8 @@ impl<T: Zeroable> Cache<T> {
         unmapped
     }
 
-    /// Gives a slot back that got no TCB; another process's as [`Cache::release`] does.
-    pub(crate) fn release_uninit(&self, slot: SlotRef<T>) {
+    /// Gives a slot back that got no TCB; another process's as [`Cache::put_idle`] does.
+    pub(crate) fn put_uninit(&self, slot: SlotRef<T>) {
         if !self.owns(slot) {
             return;
         }
@@ -348,7 +349,7 @@ impl<T: Zeroable> Cache<T> {
     /// slots: no list of the child's libc has their TCBs. The address space they take there
     /// is a copy that no thread touches.
     pub(crate) fn clear_after_fork(&self) {
-        self.process.fetch_add(1, Ordering::Relaxed);
+        self.fork_generation.fetch_add(1, Ordering::Relaxed);
         self.undiscarded.store(0, Ordering::Relaxed);
         self.discarding.store(false, Ordering::Relaxed);
         self.idle
@@ -364,7 +365,8 @@ impl<T: Zeroable> Cache<T> {
 
     /// In a forked child: the slot on which its only thread runs is this process's (SLOT-4).
     pub(crate) fn adopt(&self, slot: SlotRef<T>) {
-        slot.process.store(self.process(), Ordering::Relaxed);
+        slot.fork_generation
+            .store(self.fork_generation(), Ordering::Relaxed);
     }
 }
 

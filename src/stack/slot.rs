@@ -37,9 +37,9 @@ pub(crate) struct Slot<T> {
     pub(super) clear_tid: AtomicU32,
     /// The record of the thread on it, for the overflow report; null when idle.
     pub(super) current_record: AtomicPtr<()>,
-    /// The process that it belongs to (SLOT-4), as `Cache::process` counts. Relaxed: written before
+    /// The process that it belongs to (SLOT-4), as `Cache::fork_generation` counts. Relaxed: written before
     /// the slot is first offered, or by the only thread of a forked child.
-    pub(super) process: AtomicU32,
+    pub(super) fork_generation: AtomicU32,
     pub(super) region: UnsafeCell<Region>,
     tcb: UnsafeCell<T>,
 }

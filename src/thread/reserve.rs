@@ -51,7 +51,7 @@ pub fn reserve(n: usize) -> Result<(), Error> {
             }
         }
     }
-    Rt::cache().release_all(&held);
+    Rt::cache().put_all_idle(&held);
     // After the slots: where those meet a limit, no memory goes to records.
     outcome.and_then(|()| record::reserve(n))
 }

@@ -85,7 +85,10 @@ impl Runtime for Freestanding {
         Ok(())
     }
 
-    unsafe fn destroy_tcb(_slot: Slot) -> bool {
+    unsafe fn destroy_tcb(slot: Slot) -> bool {
+        // Its memory may become another slot's: then `after_fork` must not take this one for it.
+        // SAFETY: SLOT-1: the slot is the caller's alone.
+        unsafe { (&raw mut (*slot.tcb()).thread_pointer).write(ptr::null_mut()) };
         true
     }
 
@@ -142,7 +145,7 @@ impl Runtime for Freestanding {
     }
 
     fn fork_generation() -> u32 {
-        CACHE.process()
+        CACHE.fork_generation()
     }
 
     fn tid() -> i32 {
@@ -237,4 +240,27 @@ pub(crate) fn begin_panic() -> bool {
 #[cfg(feature = "panic-thread")]
 pub(crate) fn is_panicking() -> bool {
     current_data().is_some_and(|data| data.panicking.load(Ordering::Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::cache::{self, Acquired};
+
+    /// `after_fork` finds the calling thread's slot by the thread pointer, and addresses come again.
+    #[test]
+    fn a_slot_without_tcb_has_no_thread_pointer() {
+        let Ok(Acquired::Uninit(slot)) = CACHE.acquire(64 * 1024, cache::default_guard()) else {
+            panic!("no thread has used a slot in this program, so none has a TCB");
+        };
+        let thread_pointer = slot.region().stack().0;
+        // SAFETY: the slot was just taken; it is given a TCB as far as `destroy_tcb` is concerned.
+        let left = unsafe {
+            (*slot.tcb()).thread_pointer = thread_pointer;
+            assert!(Freestanding::destroy_tcb(slot));
+            (*slot.tcb()).thread_pointer
+        };
+        assert!(left.is_null());
+        CACHE.put_uninit(slot);
+    }
 }

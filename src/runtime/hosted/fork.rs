@@ -62,7 +62,7 @@ fn fork_word() -> Option<&'static ForkWord> {
 ///
 /// # Errors
 /// With partial support: the sleeping pthread could not be made again.
-pub(super) fn after_fork() -> Result<(), Error> {
+pub(super) fn ensure_fork_noticed() -> Result<(), Error> {
     match fork_word() {
         Some(word) if word.noticed.load(Ordering::Relaxed) == READY => Ok(()),
         Some(word) => {

@@ -39,7 +39,7 @@ fn probe_on_first_donor() -> Result<&'static Host, Error> {
     let stack = layout::DEFAULT_STACK + tcb_reserve();
     let slot = match CACHE.acquire(stack, cache::default_guard()) {
         Ok(Acquired::WithTcb(slot)) => {
-            CACHE.release(slot);
+            CACHE.put_idle(slot);
             return libc_layout::try_get().ok_or(PROBE_FAILED);
         }
         Ok(Acquired::Uninit(slot)) => slot,
@@ -48,14 +48,14 @@ fn probe_on_first_donor() -> Result<&'static Host, Error> {
     // SAFETY: the slot was just taken and has guards.
     match unsafe { donor::create_tcb(slot) } {
         Ok(()) => {
-            CACHE.release(slot);
+            CACHE.put_idle(slot);
             let host = libc_layout::try_get().ok_or(PROBE_FAILED)?;
             donor::keep_libc_multithreaded(host)?;
             overflow::install();
             Ok(host)
         }
         Err(error) => {
-            CACHE.release_uninit(slot);
+            CACHE.put_uninit(slot);
             Err(error)
         }
     }

@@ -78,7 +78,7 @@ impl Runtime for Hosted {
     }
 
     fn ensure_init() -> Result<(), Error> {
-        fork::after_fork()?;
+        fork::ensure_fork_noticed()?;
         init::get_or_probe().map(drop)
     }
 
@@ -201,7 +201,7 @@ impl Runtime for Hosted {
     }
 
     fn fork_generation() -> u32 {
-        CACHE.process()
+        CACHE.fork_generation()
     }
 
     fn tid() -> i32 {

@@ -16,7 +16,7 @@ use crossbeam_utils::Backoff;
 use super::result::Result;
 use super::spin;
 use crate::runtime::record::ThreadRef;
-use crate::runtime::state::DetachOutcome;
+use crate::runtime::state::LastUser;
 use crate::runtime::{Rt, Runtime, Slot};
 use crate::stack::cache;
 use crate::sys::futex::Deadline;
@@ -317,7 +317,7 @@ impl<T> Drop for JoinHandle<T> {
         struct Detach<'a, T>(&'a JoinHandle<T>);
         impl<T> Drop for Detach<'_, T> {
             fn drop(&mut self) {
-                if self.0.record().state().detach() == DetachOutcome::Done {
+                if self.0.record().state().detach() == LastUser::Yes {
                     // SAFETY: the thread was done first, so the handle is the last.
                     unsafe { PacketHeader::release(self.0.head) };
                 }

@@ -181,7 +181,7 @@ impl<F: FnOnce() -> T, T> TaskOps<F, T> {
 
 fn wait(head: &PacketHeader, deadline: Option<Deadline>) -> bool {
     // The handle has a reference to the record of its own.
-    head.record().state().wait(deadline)
+    head.record().state().wait_task_done(deadline)
 }
 
 /// Frees a task's packet, whose closure or result was moved out or dropped already.

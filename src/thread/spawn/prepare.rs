@@ -276,9 +276,9 @@ impl FailedSpawn {
         } else if self.has_tcb {
             // SAFETY: no thread was made, or it has exited: the slot is ours.
             unsafe { Rt::restore_stack(self.slot) };
-            Rt::cache().release(self.slot);
+            Rt::cache().put_idle(self.slot);
         } else {
-            Rt::cache().release_uninit(self.slot);
+            Rt::cache().put_uninit(self.slot);
         }
         self.error
     }
