@@ -188,11 +188,10 @@ fn the_programs_are_static_and_hold_no_libc() {
     }
 }
 
-/// As README says to build it; the bound allows for other compilers.
-#[test]
-fn the_example_is_small_and_says_hello() {
-    let target = target().join("example");
-    let mut arguments = vec!["build", "--release"];
+/// Builds the example with these arguments and returns the program, which must say hello.
+fn example_that_says_hello(name: &str, arguments: &[&str], profile: &str) -> PathBuf {
+    let target = target().join(name);
+    let mut arguments: Vec<&str> = arguments.to_vec();
     let elsewhere = elsewhere();
     if let Some(triple) = &elsewhere {
         arguments.extend(["--target", triple]);
@@ -200,16 +199,43 @@ fn the_example_is_small_and_says_hello() {
     assert_built(&cargo_in("examples/no-libc", &arguments, &target, &[]));
     let path = target
         .join(elsewhere.unwrap_or_default())
-        .join("release/no-libc");
-    elf::assert_free_of_libc(&path, true);
+        .join(profile)
+        .join("no-libc");
     let printed = run(&mut command(&path), 0);
     let mut lines: Vec<&str> = printed.lines().collect();
     lines.sort_unstable();
     let expected = [1, 2, 3, 4].map(|number| format!("hello from {number}"));
     assert_eq!(lines, expected);
+    path
+}
+
+/// As README says to build it; the bound allows for other compilers.
+#[test]
+fn the_example_is_small_and_says_hello() {
+    let path = example_that_says_hello("example", &["build", "--release"], "release");
+    elf::assert_free_of_libc(&path, true);
     let len = fs::metadata(&path).expect("the program").len();
     println!("hello from four threads: {len} bytes");
     assert!(len <= 16 * 1024, "{len} bytes");
+}
+
+/// A static PIE without optimisation: what it does before it has relocated itself is not inlined.
+#[test]
+fn the_example_says_hello_without_optimisation() {
+    example_that_says_hello("example-debug", &["build"], "debug");
+}
+
+/// The same, optimised without link-time optimisation.
+#[test]
+fn the_example_says_hello_without_link_time_optimisation() {
+    let optimised = [
+        "build",
+        "--config",
+        "profile.dev.opt-level=3",
+        "--config",
+        "profile.dev.lto=false",
+    ];
+    example_that_says_hello("example-o3", &optimised, "debug");
 }
 
 #[test]

@@ -20,8 +20,6 @@ const DT_JMPREL: usize = 23;
 const DT_FLAGS: usize = 30;
 const DT_RELRSZ: usize = 35;
 const DT_RELR: usize = 36;
-/// More than any of these.
-const TAGS: usize = 37;
 /// In `DT_FLAGS`: what `DT_TEXTREL` says.
 const DF_TEXTREL: usize = 4;
 
@@ -84,7 +82,7 @@ pub(super) unsafe fn relocate_self(auxv: *const [u64; 2]) {
         while count > 0 {
             if (*header).p_type == libc::PT_DYNAMIC {
                 let dynamic = load_bias.wrapping_add((*header).p_vaddr as usize);
-                if let Err(what) = apply_dynamic(dynamic as *const [usize; 2], load_bias) {
+                if let Some(what) = apply_dynamic(dynamic as *const [usize; 2], load_bias) {
                     refuse(what);
                 }
             }
@@ -153,70 +151,88 @@ pub(super) fn fatal(message: &[u8]) -> ! {
     task::exit_group(127)
 }
 
+/// Returns what the section asks for and is not done here.
+///
+/// Nothing here may be a call of a function that is not of this crate, for instance by `?` or of a
+/// method that is not always inlined: without optimisation the call goes through the global offset
+/// table, which these relocations fill.
+///
 /// # Safety
 /// `dynamic` is the program's dynamic section; the program was moved by `load_bias`.
-unsafe fn apply_dynamic(dynamic: *const [usize; 2], load_bias: usize) -> Result<(), Unsupported> {
-    // By tag: whether it is there, and the last value.
-    let (mut tags, mut values) = (0u64, [0; TAGS]);
+unsafe fn apply_dynamic(dynamic: *const [usize; 2], load_bias: usize) -> Option<Unsupported> {
+    let (mut rela, mut rela_len) = (0, 0);
+    let (mut late, mut late_len) = (0, 0);
+    let (mut relr, mut relr_len) = (0, 0);
+    let (mut needs_library, mut has_other_form) = (false, false);
     let mut entry = dynamic;
     // SAFETY: as in `relocate_self`.
     unsafe {
         while (*entry)[0] != DT_NULL {
             let [tag, value] = *entry;
-            if tag < TAGS {
-                tags |= 1 << tag;
-                values[tag] = value;
+            if tag == DT_RELA {
+                rela = value;
+            } else if tag == DT_RELASZ {
+                rela_len = value;
+            } else if tag == DT_JMPREL {
+                late = value;
+            } else if tag == DT_PLTRELSZ {
+                late_len = value;
+            } else if tag == DT_RELR {
+                relr = value;
+            } else if tag == DT_RELRSZ {
+                relr_len = value;
+            } else if tag == DT_NEEDED {
+                needs_library = true;
+            } else if tag == DT_TEXTREL || tag == DT_REL {
+                has_other_form = true;
+            } else if tag == DT_FLAGS && value & DF_TEXTREL != 0 {
+                has_other_form = true;
             }
             entry = entry.wrapping_add(1);
         }
-    }
-    let has = |tag: usize| tags >> tag & 1 == 1;
-    if has(DT_NEEDED) {
-        return Err(Unsupported::Library);
-    }
-    if has(DT_TEXTREL) || has(DT_REL) || values[DT_FLAGS] & DF_TEXTREL != 0 {
-        return Err(Unsupported::Form);
-    }
-    // SAFETY: as in `relocate_self`.
-    unsafe {
-        apply_rela(
-            load_bias.wrapping_add(values[DT_RELA]),
-            values[DT_RELASZ],
+        if needs_library {
+            return Some(Unsupported::Library);
+        }
+        if has_other_form {
+            return Some(Unsupported::Form);
+        }
+        // First, for the linker puts the global offset table there.
+        let relr = load_bias.wrapping_add(relr);
+        apply_relr(
+            relr as *const usize,
+            relr_len / size_of::<usize>(),
             load_bias,
-        )?;
+        );
+        let refused = apply_rela(load_bias.wrapping_add(rela), rela_len, load_bias);
+        if let Some(what) = refused {
+            return Some(what);
+        }
         // What the linker would bind late, had it a library to bind to.
-        apply_rela(
-            load_bias.wrapping_add(values[DT_JMPREL]),
-            values[DT_PLTRELSZ],
-            load_bias,
-        )?;
-        let relr = load_bias.wrapping_add(values[DT_RELR]);
-        let words = values[DT_RELRSZ] / size_of::<usize>();
-        apply_relr(relr as *const usize, words, load_bias);
+        apply_rela(load_bias.wrapping_add(late), late_len, load_bias)
     }
-    Ok(())
 }
 
+/// Returns a relocation that is not done here.
+///
 /// # Safety
 /// The table of `len` bytes describes the program, which was moved by `load_bias`.
-unsafe fn apply_rela(table: usize, len: usize, load_bias: usize) -> Result<(), Unsupported> {
+unsafe fn apply_rela(table: usize, len: usize, load_bias: usize) -> Option<Unsupported> {
     let mut at = table;
     while at < table.wrapping_add(len) {
         // SAFETY: as in `relocate_self`.
         unsafe {
             let entry = at as *const Rela;
-            match (*entry).info {
-                R_NONE => {}
-                R_RELATIVE => {
-                    let place = load_bias.wrapping_add((*entry).offset) as *mut usize;
-                    *place = load_bias.wrapping_add((*entry).addend);
-                }
-                other => return Err(Unsupported::Kind(other as u32)),
+            let kind = (*entry).info;
+            if kind == R_RELATIVE {
+                let place = load_bias.wrapping_add((*entry).offset) as *mut usize;
+                *place = load_bias.wrapping_add((*entry).addend);
+            } else if kind != R_NONE {
+                return Some(Unsupported::Kind(kind as u32));
             }
         }
         at = at.wrapping_add(size_of::<Rela>());
     }
-    Ok(())
+    None
 }
 
 /// `DT_RELR`: an even word is the address of a place, an odd one a bitmap over the 63 places after
@@ -287,7 +303,7 @@ mod tests {
         ];
         // SAFETY: every place lies in `places`.
         let done = unsafe { apply_dynamic(dynamic.as_ptr(), load_bias) };
-        assert_eq!(done, Ok(()));
+        assert_eq!(done, None);
         for (index, place) in places.iter().enumerate() {
             let expected = match index {
                 1 => load_bias + 0x1000,
@@ -318,16 +334,16 @@ mod tests {
                 let dynamic = [[table, address], [len, size_of::<Rela>()], [DT_NULL, 0]];
                 // SAFETY: the place is `word`.
                 let done = unsafe { apply_dynamic(dynamic.as_ptr(), 0) };
-                assert_eq!(done, Err(Unsupported::Kind(entry.info as u32)));
+                assert_eq!(done, Some(Unsupported::Kind(entry.info as u32)));
             }
         }
         for (tag, value, expected) in [
-            (DT_NEEDED, 0, Err(Unsupported::Library)),
-            (DT_TEXTREL, 0, Err(Unsupported::Form)),
-            (DT_FLAGS, DF_TEXTREL | 8, Err(Unsupported::Form)),
-            (DT_FLAGS, 8, Ok(())),
-            (DT_REL, 0, Err(Unsupported::Form)),
-            (0x6fff_fffb, 0x0800_0000, Ok(())),
+            (DT_NEEDED, 0, Some(Unsupported::Library)),
+            (DT_TEXTREL, 0, Some(Unsupported::Form)),
+            (DT_FLAGS, DF_TEXTREL | 8, Some(Unsupported::Form)),
+            (DT_FLAGS, 8, None),
+            (DT_REL, 0, Some(Unsupported::Form)),
+            (0x6fff_fffb, 0x0800_0000, None),
         ] {
             let dynamic = [[tag, value], [DT_NULL, 0]];
             // SAFETY: no table names a place.
