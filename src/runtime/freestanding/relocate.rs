@@ -183,9 +183,10 @@ unsafe fn apply_dynamic(dynamic: *const [usize; 2], load_bias: usize) -> Option<
                 relr_len = value;
             } else if tag == DT_NEEDED {
                 needs_library = true;
-            } else if tag == DT_TEXTREL || tag == DT_REL {
-                has_other_form = true;
-            } else if tag == DT_FLAGS && value & DF_TEXTREL != 0 {
+            } else if tag == DT_TEXTREL
+                || tag == DT_REL
+                || tag == DT_FLAGS && value & DF_TEXTREL != 0
+            {
                 has_other_form = true;
             }
             entry = entry.wrapping_add(1);
