@@ -173,7 +173,8 @@ pub(crate) trait Runtime {
     /// Undoes `set_stack`, if that was called.
     ///
     /// # Safety
-    /// The slot is the caller's alone, but for its thread's last step, the exit.
+    /// The slot is the caller's alone, but for the last steps of its thread, which call no function
+    /// of libc: it may still drop its record, notify its observer and exit.
     unsafe fn restore_stack(_slot: SlotRef<Self::Tcb>) {}
 
     /// The calling thread's record; null if it has none yet. Any thread of the process may ask.

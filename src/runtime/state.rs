@@ -1,4 +1,7 @@
-//! The word that says which of thread and handle still use the slot and the result.
+//! The word that says which of thread and handle still use the packet, and the slot of a thread that
+//! has one, and the result.
+//!
+//! "The slot" below stands for both; a task has a packet alone.
 //!
 //! | bits | meaning | slot is used by | result is dropped by |
 //! |---|---|---|---|
@@ -6,8 +9,8 @@
 //! | `DETACHED` | the closure runs, no handle | thread | thread |
 //! | `COMPLETE` | the closure ended with a handle; destructors run | thread and handle | handle |
 //! | `COMPLETE`, `DETACHED` | the closure ended and the handle was dropped; destructors run | thread | the thread if `DETACHED` came first, else the handle |
-//! | `COMPLETE`, `DONE` | the thread will touch nothing but its stack | handle | handle |
-//! | all three | neither uses the slot, which is in the cache | none | was dropped |
+//! | `COMPLETE`, `DONE` | the thread will touch nothing of the slot but its stack | handle | handle |
+//! | all three | the party that set the last bit gives the slot to the cache, and then touches nothing of it but, as the thread, its stack | none | was dropped |
 //! | `DONE` | a startup action failed and the closure did not run | the spawner, in the place of the handle | there is none |
 //!
 //! A join ends with `COMPLETE`, `DONE`: it takes the result, gives the slot back, and leaves the
@@ -16,13 +19,21 @@
 //! Two bits are for the thread pool, whose threads outlive their tasks: `WAITING`, a joiner sleeps
 //! on this word and must be woken; `EXIT_AFTER_TASK`, the kernel thread must end after this task.
 //!
-//! None of these bits is ever cleared. The bits above them count *pins*: calls that
-//! are using the thread's tid, for which the thread stays in the kernel a moment longer. Only a
+//! While the record is in use no bit is cleared; `reset` clears all when it is used again. `WAITING`
+//! may be set many times, each other bit once. The bits above them count *pins*: calls that are
+//! using the thread's tid, for which the thread stays in the kernel a moment longer. Only a
 //! handle that is borrowed can pin, so a handle that is dropped finds no pins.
 //!
-//! Orderings: `COMPLETE` and `DONE` are set with Release after the result is written, and read
-//! with Acquire before it is taken. `DETACHED` is set with Release after the handle's last use of
-//! the slot, and read with Acquire by a thread that then gives the slot away.
+//! Orderings:
+//! * `COMPLETE` and `DONE` are set with Release: the result is written before the first, and all but
+//!   the last user's release comes before the second. They are read with Acquire before the result
+//!   is taken or dropped (`is_done`, `wait_task_done`, a `try_detach_running` that fails), and `DONE`
+//!   by `detach` before the handle gives the slot back.
+//! * `DETACHED` is set with Release after the handle's last use of the slot, and read with Acquire by
+//!   `set_complete` and `set_done`, after which the thread drops the result or gives the slot back.
+//! * Every change is a read-modify-write, so it continues the release sequence of those before it:
+//!   a reader that finds `DONE` under a later pin, `WAITING` or `DETACHED` still synchronises with the
+//!   thread that set it. So those changes need no Release for it.
 
 use crate::primitive::atomic::{AtomicU32, Ordering};
 use crate::primitive::futex;
@@ -115,7 +126,7 @@ impl State {
         }
     }
 
-    /// Thread: the last thing before it leaves.
+    /// Thread: it will touch nothing of the slot but its stack, unless it is the last user.
     pub(crate) fn set_done(&self) -> LastUser {
         LastUser::of_other(self.0.fetch_or(DONE, Ordering::AcqRel) & DETACHED)
     }
@@ -199,7 +210,7 @@ impl State {
         }
     }
 
-    /// Whether the thread has run all destructors and uses the slot no more.
+    /// Whether the thread has run all destructors and leaves the slot to a handle that is still there.
     pub(crate) fn is_done(&self) -> bool {
         self.0.load(Ordering::Acquire) & DONE != 0
     }

@@ -47,7 +47,7 @@ const MOST_UNDISCARDED: usize = 16 << 20;
 #[cfg(feature = "hosted")]
 const SHALLOW: usize = 8 * 1024;
 
-/// How many slots still being left by their thread a taker looks past.
+/// How many slots that their threads are still leaving a taker pops before it spins for the first.
 const MAX_SKIPPED: usize = 4;
 
 impl<T: Zeroable> Cache<T> {
@@ -69,8 +69,8 @@ impl<T: Zeroable> Cache<T> {
         self.fork_generation.load(Ordering::Relaxed)
     }
 
-    /// Whether the slot belongs to this process (SLOT-4). If not, no thread of this process ever ran
-    /// on it.
+    /// Whether the slot belongs to this process (SLOT-4). If not, no thread that this process made ever
+    /// ran on it; the one that came with the fork may run there still.
     pub(crate) fn owns(&self, slot: SlotRef<T>) -> bool {
         slot.fork_generation.load(Ordering::Relaxed) == self.fork_generation()
     }
@@ -120,8 +120,8 @@ impl<T: Zeroable> Cache<T> {
             skipped[count] = Some(slot);
             count += 1;
         }
-        // A thread that released its slot is a few instructions from its end: sooner gone than
-        // another slot is mapped and given a TCB.
+        // A thread whose slot is on the list is done, but for its observer and its exit: it is mostly
+        // sooner gone than another slot is mapped and given a TCB. Where it is not, the spin ends.
         if let (None, Some(slot)) = (found, skipped[0]) {
             found = spin_until_exited(&slot.clear_tid).then_some(slot);
         }
@@ -176,7 +176,7 @@ impl<T: Zeroable> Cache<T> {
         Ok(slot)
     }
 
-    /// Gives an idle slot with a TCB back. Its last thread may still be leaving (SLOT-3).
+    /// Puts a slot with a TCB on the list of idle ones. Its last thread may still be leaving (SLOT-3).
     ///
     /// Another process's slot stays as it is (SLOT-4): the address space that it takes here is a copy
     /// that no thread touches.
@@ -345,9 +345,10 @@ impl<T: Zeroable> Cache<T> {
         self.arena.iter()
     }
 
-    /// Makes this the next process of a line of forks, in a forked child, and forgets all idle
-    /// slots: no list of the child's libc has their TCBs. The address space they take there
-    /// is a copy that no thread touches.
+    /// Makes this the next process of a line of forks, in a forked child, and forgets all slots that
+    /// are on lists, without TCB or memory too: they are the parent's (SLOT-4), and no list of the
+    /// child's libc has their TCBs. The address space they take there is a copy that no thread
+    /// touches.
     pub(crate) fn clear_after_fork(&self) {
         self.fork_generation.fetch_add(1, Ordering::Relaxed);
         self.undiscarded.store(0, Ordering::Relaxed);

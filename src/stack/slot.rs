@@ -3,9 +3,14 @@
 //! # Holders
 //!
 //! Invariants, cited elsewhere:
-//! * SLOT-1: A slot is on one list of the cache, or held by one spawner, or in use by one thread and
-//!   its handle, or abandoned: no later thread runs on it. Its plain fields are written only while
-//!   one party holds it.
+//! * SLOT-1: A slot is in one of four states at a time. Its plain fields are written in the second by
+//!   the holder and a donor that it has made, each its own; in the third by the thread and the last
+//!   user.
+//!   1. On one list of the cache, perhaps while its last thread still leaves it (SLOT-3).
+//!   2. Held by the one caller that took it from there or mapped it: a spawner, a child's stack, a
+//!      trim.
+//!   3. In use by one thread and its handle.
+//!   4. Abandoned: no later thread runs on it.
 //! * SLOT-2: A slot in use goes back to the cache at most once, by the last of thread and handle to
 //!   use it (`runtime::state` knows which). The thread may then still be on its way out.
 //! * SLOT-3: The cache gives a slot out, and touches its memory, only when its `clear_tid` word is 0:
@@ -32,8 +37,14 @@ pub(crate) struct Slot<T> {
     ///
     /// | value | meaning |
     /// |---|---|
-    /// | 0 | no kernel thread runs on this slot |
-    /// | `ALIVE` | a thread was or is being cloned onto it, or is on its way out |
+    /// | 0 | no kernel thread runs on this slot; if it is lost (`Runtime::is_lost`), a thread that stored this itself may still be about to exit, and no later one runs on it |
+    /// | `ALIVE` | a thread or donor was or is being cloned onto it, or is on its way out; or a `CLONE_VM` child is or may be on it (`process::child_stack`), or libc's end of its TCB (`hosted::destroy`) |
+    /// | `LEAVING`, 2 | the donor that makes its TCB is on its way out, and the kernel will not clear this word |
+    /// | `REFUSED`, 3 | the same of a donor that leaves no TCB |
+    ///
+    /// The kernel stores the 0 after a thread and after a donor whose word this is. The party that
+    /// holds the slot stores it: after a clone that failed; after `LEAVING` and `REFUSED`, when the
+    /// donor is gone; when it has joined libc's end of the TCB; when the child has left.
     pub(super) clear_tid: AtomicU32,
     /// The record of the thread on it, for the overflow report; null when idle.
     pub(super) current_record: AtomicPtr<()>,
@@ -89,7 +100,7 @@ impl<T: Zeroable> Slot<T> {
     }
 }
 
-/// A held slot: on no list.
+/// A slot's permanent entry, in whichever state of SLOT-1.
 pub(crate) type SlotRef<T> = &'static ArenaEntry<Slot<T>>;
 
 /// Waits a bounded time for a leaving thread to be gone; false if it still is not.

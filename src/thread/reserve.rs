@@ -63,9 +63,17 @@ pub fn reserve(n: usize) -> Result<(), Error> {
 /// threads are not touched. With a libc, while the idle stacks come to more than 16 MiB, the memory
 /// that threads touched in them returns to the system when threads are joined or end (not with time),
 /// but for the top, some 40 KiB of each: 300 threads that touched 1 MiB each leave less than 24 MiB
-/// resident. Up to 16 MiB of stacks stay resident. After `trim` nothing is resident or mapped; some
-/// 200 bytes a thread remain. A spawn that meets a limit on memory, address space or map entries does
-/// the same before it fails, with what [`reserve`] prepared as well.
+/// resident, and up to 16 MiB of stacks stay resident. Without a libc all of it stays until `trim`.
+///
+/// `trim` leaves some 200 bytes a thread. These stacks it leaves mapped, too:
+/// * one that its thread has not quite left yet, for a later `trim`;
+/// * one that `munmap(2)` refuses, for want of map entries or by a filter;
+/// * with a libc, one whose thread control block cannot be taken off libc's lists: on a processor
+///   with a shadow stack in force, on a kernel without `CONFIG_CHECKPOINT_RESTORE`, or where `clone`
+///   is refused.
+///
+/// A spawn that meets a limit on memory, address space or map entries does the same before it fails,
+/// with what [`reserve`] prepared as well.
 ///
 /// Costs about as much as spawning and joining a thread for each idle stack, and so does the next
 /// spawn on a new one.

@@ -1,4 +1,4 @@
-//! The end of a TCB: its memory back to the system, its TCB out of libc's lists.
+//! Takes a TCB off libc's lists. The slot's memory stays mapped: it is the cache's to unmap.
 //!
 //! libc laid the TCB out and only libc can take it down, at the end of the thread that it believes
 //! the donor still to be. So one last clone takes the TCB over, with libc's word as the one that

@@ -4,13 +4,14 @@
 //! |---|---|
 //! | idle slots | forgotten: the child's libc does not know their TCBs |
 //! | slots of the parent's threads | stay the parent's (SLOT-4 of `stack::slot`): to release one does nothing |
-//! | the slot on which the caller runs | the child's: libc keeps that TCB in its lists |
-//! | the word that the kernel clears at the caller's end | libc's fork, or a bare one, replaced it: it is the slot's again |
+//! | the slot on which the caller runs | the child's: libc keeps that TCB in its lists. Where a filter refuses set_tid_address(2), it stays the parent's |
+//! | the word that the kernel clears at the caller's end | libc's fork replaced it by libc's, a bare one by none: it is the slot's again, if that is the child's |
 //! | a mark of setuid's on the caller | cleared: the setuid that set it runs in the parent |
 //! | the caller's record | has the new tid, and no pins |
 //!
-//! This happens once in each child: in libc's fork handlers; where [`Builder`] copies the process,
-//! at once; after a bare system call of the program's, when a thread is next asked for.
+//! This happens at most once in each child, and in none whose parent never asked for a thread: in
+//! libc's fork handlers; where [`Builder`] copies the process, at once; after a bare system call of
+//! the program's, when a thread is next asked for. The last needs `MADV_WIPEONFORK` (Linux 4.14).
 //!
 //! [`Builder`]: crate::process::Builder
 #![allow(

@@ -205,8 +205,8 @@ impl<T> JoinHandle<T> {
         if !(packet.ops().wait)(packet, deadline) {
             return self.is_finished();
         }
-        // The kernel cleared the word after the thread set DONE, and a task has set it: this loop
-        // never turns.
+        // The kernel clears the word after the thread set DONE, and a task has set it: then this loop
+        // does not turn. The thread on a lost slot clears the word itself, a moment before DONE.
         let backoff = Backoff::new();
         while !self.is_finished() {
             backoff.snooze();

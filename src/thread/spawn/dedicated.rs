@@ -51,7 +51,7 @@ fn wait(head: &PacketHeader, deadline: Option<Deadline>) -> bool {
 /// # Safety
 /// As [`PacketHeader::release`].
 unsafe fn release_slot(head: NonNull<PacketHeader>) {
-    // SAFETY: the header is there until the slot is taken again.
+    // SAFETY: the header is there until the slot is taken again, which is not before the call below.
     let slot = unsafe { head.as_ref() }.slot();
     Rt::put_used(slot);
 }
@@ -59,8 +59,9 @@ unsafe fn release_slot(head: NonNull<PacketHeader>) {
 /// # Safety
 /// As [`PacketHeader::release`].
 unsafe fn release_slot_and_stack(head: NonNull<PacketHeader>) {
-    // SAFETY: the header is there until the slot is taken again; the thread has no step to do but
-    // its exit.
+    // SAFETY: the header is there until the slot is taken again. The caller is the last user: a handle
+    // whose thread has exited, or the thread, which then notifies its observer and exits, and calls
+    // no function of libc.
     unsafe {
         Rt::restore_stack(head.as_ref().slot());
         release_slot(head);

@@ -25,9 +25,12 @@ use crate::sys::{arch, task};
 ///    If the thread is the last of a process that it forked, libc's `exit` follows.
 /// 5. `on_thread_exit`: signals blocked, thread-locals fresh for the next thread. After it no code
 ///    of the program runs here, and no function of libc.
-/// 6. The reference to the record is given up: `current` is gone.
+///    `current` is null.
+/// 6. The thread's reference to the record is moved out of the packet, which step 7 may leave to a
+///    joiner. It is dropped after step 7, when no call uses the tid.
 /// 7. `set_done`: a joiner may take the result and give the slot to the cache, whose next taker
-///    waits for step 9. After it nothing of the slot but the stack is touched.
+///    waits for step 9. After it the thread touches nothing of the slot but its stack; unless no
+///    handle is left: then the thread is the last user and gives the slot to the cache itself.
 /// 8. `observer.done`: a scope that waits for this thread may end, a set may join it.
 /// 9. exit: the kernel clears the tid word and wakes the threads that sleep on it.
 ///
@@ -50,7 +53,7 @@ pub(in crate::thread) unsafe extern "C" fn thread_main(argument: *mut u8) -> ! {
 pub(in crate::thread) unsafe extern "C" fn donor_thread_main(argument: *mut u8) -> ! {
     // SAFETY: by the contract; a packet's address is not null.
     let head = unsafe { NonNull::new_unchecked(argument.cast::<PacketHeader>()) };
-    // SAFETY: the packet is there until step 7.
+    // SAFETY: the packet is there until step 7, and this function uses it before.
     let packet = unsafe { head.as_ref() };
     let slot = packet.slot();
     // The runtime's frames lie above this one; the spawner did not know how many there are.

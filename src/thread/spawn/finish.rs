@@ -25,15 +25,16 @@ pub(in crate::thread) unsafe fn finish_thread(
     head: NonNull<PacketHeader>,
     observer: Option<ExitObserver>,
 ) -> ! {
-    // SAFETY: the packet is there until `set_done`; the thread's own reference is given up once.
+    // SAFETY: the packet is there until `set_done`, and after it if no handle was left; the thread's
+    // own reference is moved out once.
     let record = unsafe { head.as_ref().take_record() };
     let last_user = record.state().set_done();
     record.state().wait_for_unpin();
     // The handle may be dropped already, so the record may be freed with this reference.
     drop(record);
     if last_user == LastUser::Yes {
-        // SAFETY: the handle does not use the packet any more, and the slot's next taker waits
-        // until this thread has exited.
+        // SAFETY: the last user of the packet is this thread, which uses it no more after this; the
+        // slot's next taker waits until it has exited.
         unsafe { PacketHeader::release(head) };
     }
     if let Some(observer) = observer {
@@ -51,7 +52,8 @@ pub(in crate::thread) unsafe fn finish_thread(
 /// # Safety
 /// `head` is the packet of the task that the calling thread ran, which is complete; called once.
 pub(in crate::thread) unsafe fn finish_task(head: NonNull<PacketHeader>) -> bool {
-    // SAFETY: the packet is there until `set_task_done`; the task's own reference is given up once.
+    // SAFETY: the packet is there until `set_task_done`, and after it if no handle was left; the
+    // task's own reference is moved out once.
     let record = unsafe { head.as_ref().take_record() };
     let done = record.state().set_task_done();
     if done.wake {
