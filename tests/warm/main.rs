@@ -14,6 +14,8 @@ use rawthread::warm;
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/support.rs"]
+mod support;
 
 mod float;
 mod inherited;
@@ -287,4 +289,15 @@ fn threads_are_warm_in_a_forked_child_too() {
     unsafe { libc::waitpid(pid, &mut status, 0) };
     assert_eq!(status, 0);
     assert_eq!(warm::spawn(|| 5).join().unwrap(), 5);
+}
+
+/// Each thread is libc's own (`Support::Libc`), and the suite holds for it.
+#[test]
+fn threads_that_libc_makes_do_the_same() {
+    support::rerun_by_libc(&[
+        // Each task has a kernel thread of its own.
+        "a_kernel_thread_serves_many_tasks",
+        "float::a_task_has_its_spawners_rounding",
+        "idle_threads_leave_after_their_time",
+    ]);
 }

@@ -18,6 +18,7 @@ use crate::sys::{Errno, arch, memory, task};
 ///
 /// match rawthread::host()?.support() {
 ///     Support::Full => println!("as good as pthreads"),
+///     Support::Libc => println!("pthreads, at their speed"),
 ///     Support::Partial => println!("setuid does not reach rawthreads"),
 ///     _ => println!("something between"),
 /// }
@@ -26,9 +27,15 @@ use crate::sys::{Errno, arch, memory, task};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Support {
-    /// Everything that works in a pthread works in a rawthread: setuid, fork, dlopen included.
+    /// Each thread is a raw clone, and everything that works in a pthread works in it: setuid, fork,
+    /// dlopen included.
     Full,
-    /// malloc, errno, thread-locals, locks and stdio work; setuid and `pthread_kill` do not reach
+    /// Each thread is made and ended by libc (`pthread_create(3)`), so that everything works as in a
+    /// pthread, at the speed of one. In a libc that is not known well enough, under a sanitizer or
+    /// valgrind, and where [`serve_by_libc`](crate::serve_by_libc) asks for it.
+    Libc,
+    /// Only where [`allow_partial_support`](crate::allow_partial_support) was called: raw clones in a
+    /// libc that is not known well enough. malloc, errno, thread-locals, locks and stdio work; setuid and `pthread_kill` do not reach
     /// rawthreads, and musl does not hand on the robust mutexes that they leave locked.
     Partial,
 }

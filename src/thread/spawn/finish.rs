@@ -25,6 +25,22 @@ pub(in crate::thread) unsafe fn finish_thread(
     head: NonNull<PacketHeader>,
     observer: Option<ExitObserver>,
 ) -> ! {
+    // SAFETY: passed on.
+    unsafe { give_up(head, observer) };
+    // SAFETY: nothing of this thread is needed any more; the slot's next taker waits for the
+    // kernel to clear the tid word.
+    unsafe { arch::exit_thread() }
+}
+
+/// Steps 6 to 8.
+///
+/// # Safety
+/// `head` is the packet of the calling thread, whose destructors have run; called once. `observer` was
+/// not notified of the end yet.
+pub(in crate::thread) unsafe fn give_up(
+    head: NonNull<PacketHeader>,
+    observer: Option<ExitObserver>,
+) {
     // SAFETY: the packet is there until `set_done`; the thread's own reference is given up once.
     let record = unsafe { head.as_ref().take_record() };
     let last_user = record.state().set_done();
@@ -40,9 +56,6 @@ pub(in crate::thread) unsafe fn finish_thread(
         // SAFETY: once, after this thread's last use of what it shares with other threads.
         unsafe { observer.done() };
     }
-    // SAFETY: nothing of this thread is needed any more; the slot's next taker waits for the
-    // kernel to clear the tid word.
-    unsafe { arch::exit_thread() }
 }
 
 /// Does at the end of a task, after its destructors, what [`finish_thread`] does at a thread's;
