@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Threads of this crate in a C program, from a no_std static library: with full support in the glibc
-# here, dynamic, and with partial support in musl, static.
+# here, dynamic, and by libc's own threads with musl, static.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source=tests/hosted/c_program
@@ -20,7 +20,7 @@ compile() { # compile COMPILER... PROGRAM
 
 echo "glibc, dynamic"
 compile gcc -pthread glibc
-support=partial
+support=libc
 version=$(ldd --version | sed -n '1s/.* //p')
 # What src/runtime/hosted/libc_layout.rs calls supported.
 case $version in
@@ -34,4 +34,4 @@ if ! command -v musl-gcc >/dev/null; then
     exit 0
 fi
 compile musl-gcc -static musl
-timeout 90 "$out/musl" partial
+timeout 90 "$out/musl" libc

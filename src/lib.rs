@@ -144,6 +144,7 @@ pub use error::{Error, ErrorKind, Limit};
 pub use runtime::freestanding::start;
 #[cfg(feature = "hosted")]
 pub use runtime::hosted::{
+    choice::{allow_partial_support, serve_by_libc},
     host,
     libc_layout::{Host, Support},
 };

@@ -97,6 +97,32 @@ pub(crate) trait Runtime {
         Err(Errno::ENOSYS)
     }
 
+    /// Whether the host's libc makes and ends every thread ([`Runtime::create_libc_thread`]); decided
+    /// once `ensure_init` has returned. Then no slot that is taken has a TCB but by `create_tcb`.
+    fn is_served_by_libc() -> bool {
+        false
+    }
+
+    /// Has libc make a thread whose frames and TCB lie in `stack` (lowest address and length), and that
+    /// ends by libc's own way; returns its tid, or 0 if it has already ended. On failure the slot is as
+    /// before.
+    ///
+    /// # Errors
+    /// What pthread_create(3) says.
+    ///
+    /// # Safety
+    /// `is_served_by_libc()`. The slot is the caller's alone, with guards, without TCB, its `clear_tid`
+    /// occupied. `stack` is the slot's, or the caller's own until `restore_stack`. `thread`'s functions
+    /// are sound to call on the new thread, `main` first, `end` once.
+    unsafe fn create_libc_thread(
+        slot: SlotRef<Self::Tcb>,
+        stack: (usize, usize),
+        thread: LibcThread,
+    ) -> Result<i32, Errno> {
+        let _ = (slot, stack, thread);
+        Err(Errno::ENOSYS)
+    }
+
     /// Before clone, in the spawner: returns what clone needs.
     ///
     /// # Safety
@@ -197,4 +223,19 @@ pub(crate) struct CloneTls {
     pub(crate) parent_tid: usize,
     /// The highest address the thread's frames may use, aligned to 16.
     pub(crate) stack_top: usize,
+}
+
+/// What a thread that libc makes calls.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(
+    not(feature = "hosted"),
+    allow(dead_code, reason = "only a libc makes threads")
+)]
+pub(crate) struct LibcThread {
+    /// Runs the closure.
+    pub(crate) main: unsafe fn(*mut u8),
+    /// Ends the thread for its handle, when its destructors have run. The slot may be given away in it;
+    /// the runtime clears the slot's word afterwards.
+    pub(crate) end: unsafe fn(*mut u8),
+    pub(crate) argument: *mut u8,
 }

@@ -26,7 +26,7 @@ pub(crate) mod setxid;
 pub(crate) mod state;
 pub(crate) mod tls_values;
 
-pub(crate) use api::{CloneTls, Runtime};
+pub(crate) use api::{CloneTls, LibcThread, Runtime};
 pub(crate) use chosen::{Rt, Slot, Tcb};
 #[cfg(not(feature = "hosted"))]
 pub use freestanding::init_main_thread;

@@ -210,6 +210,11 @@ impl State {
         }
     }
 
+    /// Whether the closure has ended, after it was run. Relaxed: for the thread itself.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & COMPLETE != 0
+    }
+
     /// Whether the thread has run all destructors and leaves the slot to a handle that is still there.
     pub(crate) fn is_done(&self) -> bool {
         self.0.load(Ordering::Acquire) & DONE != 0

@@ -91,6 +91,18 @@ pub(crate) unsafe fn set_alternate_stack(base: *mut u8, len: usize) -> Result<()
     Errno::check(returned).map(drop)
 }
 
+/// Whether the calling thread has a signal stack.
+#[cfg(feature = "hosted")]
+pub(crate) fn has_alternate_stack() -> bool {
+    let mut stack = core::mem::MaybeUninit::<libc::stack_t>::zeroed();
+    // SAFETY: the kernel fills the place; all zeroes are a valid one, too.
+    let stack = unsafe {
+        syscall2(libc::SYS_sigaltstack, 0, stack.as_mut_ptr() as usize);
+        stack.assume_init()
+    };
+    !stack.ss_sp.is_null() && stack.ss_flags & libc::SS_DISABLE == 0
+}
+
 /// Sends `signal` to the thread `tid` of the process `tgid`; signal 0 only asks whether it exists.
 pub(crate) fn send_to_thread(tgid: i32, tid: i32, signal: i32) -> Result<(), Errno> {
     // SAFETY: sending a signal touches no memory of ours.

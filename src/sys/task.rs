@@ -183,6 +183,12 @@ unsafe fn rseq(area: *mut u8, len: u32, flags: usize, signature: u32) -> Result<
     Errno::check(returned).map(drop)
 }
 
+/// Gives the calling thread something of its own, as unshare(2) does.
+pub(crate) fn unshare(flags: u64) -> Result<(), Errno> {
+    // SAFETY: the flags are those of threads, none of which concerns memory.
+    Errno::check(unsafe { syscall1(libc::SYS_unshare, flags as usize) }).map(drop)
+}
+
 /// The calling thread's comm, NUL-padded.
 pub(crate) fn name() -> [u8; 16] {
     let mut name = [0; 16];

@@ -7,4 +7,12 @@
 
 mod builder;
 mod handle;
+#[path = "../common/support.rs"]
+mod support;
 mod unshared;
+
+/// Each thread is libc's own (`Support::Libc`), and the suite holds for it.
+#[test]
+fn threads_that_libc_makes_do_the_same() {
+    support::rerun_by_libc(&[]);
+}

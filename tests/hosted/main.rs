@@ -21,6 +21,8 @@ mod partial_support;
 mod process_exit;
 mod pthreads;
 mod setuid;
+#[path = "../common/support.rs"]
+mod support;
 #[path = "../common/unknown_libc.rs"]
 mod unknown_libc;
 mod util;

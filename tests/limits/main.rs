@@ -6,6 +6,8 @@
 #[macro_use]
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/support.rs"]
+mod support;
 
 mod ending;
 mod many_threads;
@@ -15,3 +17,9 @@ mod release;
 mod sizes;
 mod tasks;
 mod util;
+
+/// Each thread is libc's own (`Support::Libc`), and the suite holds for it.
+#[test]
+fn threads_that_libc_makes_do_the_same() {
+    support::rerun_by_libc(&[]);
+}

@@ -1,6 +1,8 @@
 //! `local!` in a process with a libc: the same on threads of this crate, of std and of libc.
 
 mod aligned;
+#[path = "../common/support.rs"]
+mod support;
 
 use std::cell::{Cell, RefCell};
 use std::sync::Mutex;
@@ -127,4 +129,10 @@ fn a_value_survives_a_panic_and_is_dropped_once() {
     });
     assert!(panicked.join().is_err());
     assert_eq!(log_of(300), ["second", "first"]);
+}
+
+/// Each thread is libc's own (`Support::Libc`), and the suite holds for it.
+#[test]
+fn threads_that_libc_makes_do_the_same() {
+    support::rerun_by_libc(&[]);
 }

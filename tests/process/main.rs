@@ -19,5 +19,13 @@ mod rights;
 mod sandbox;
 mod settings;
 mod stdio;
+#[path = "../common/support.rs"]
+mod support;
 mod util;
 mod vm_closure;
+
+/// Each thread is libc's own (`Support::Libc`), and the suite holds for it.
+#[test]
+fn threads_that_libc_makes_do_the_same() {
+    support::rerun_by_libc(&[]);
+}

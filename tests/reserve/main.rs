@@ -3,6 +3,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/support.rs"]
+mod support;
 
 use common::in_subprocess;
 
@@ -133,4 +135,10 @@ fn nobody_can_reserve_more_threads_than_linux_has() {
         let refused = rawthread::reserve(n).unwrap_err();
         assert_eq!(refused.kind(), rawthread::ErrorKind::InvalidInput);
     }
+}
+
+/// Each thread is libc's own (`Support::Libc`), and the suite holds for it.
+#[test]
+fn threads_that_libc_makes_do_the_same() {
+    support::rerun_by_libc(&[]);
 }

@@ -11,6 +11,8 @@ mod common;
 mod list;
 mod scope;
 mod set;
+#[path = "../common/support.rs"]
+mod support;
 
 macro_rules! run_against_both {
     ($($body:ident),*) => {
@@ -31,3 +33,9 @@ macro_rules! run_against_both {
 }
 
 run_against_both!(current, park, scope, spawn, module);
+
+/// Each thread is libc's own (`Support::Libc`), and the suite holds for it.
+#[test]
+fn threads_that_libc_makes_do_the_same() {
+    support::rerun_by_libc(&[]);
+}

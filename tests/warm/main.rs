@@ -14,6 +14,8 @@ use rawthread::warm;
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/support.rs"]
+mod support;
 
 mod float;
 mod inherited;
@@ -319,4 +321,15 @@ fn a_finished_task_stays_finished_when_its_workers_slot_is_used_again() {
         other.thread().unpark();
         other.join().unwrap();
     }
+}
+
+/// Each thread is libc's own (`Support::Libc`), and the suite holds for it.
+#[test]
+fn threads_that_libc_makes_do_the_same() {
+    support::rerun_by_libc(&[
+        // Each task has a kernel thread of its own.
+        "a_kernel_thread_serves_many_tasks",
+        "float::a_task_has_its_spawners_rounding",
+        "idle_threads_leave_after_their_time",
+    ]);
 }

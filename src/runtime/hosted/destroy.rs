@@ -10,7 +10,7 @@ use core::ptr;
 use core::sync::atomic::Ordering;
 
 use super::tcb::{Slot, Tcb};
-use super::{exit, registration};
+use super::{exit, libc_thread, registration};
 use crate::flags::{CloneFlags, Preset};
 use crate::stack::slot::ALIVE;
 use crate::sys::signal::{self, SigSet};
@@ -25,9 +25,9 @@ const FLAGS: CloneFlags = Preset::RAWTHREAD.flags;
 /// The slot is the caller's alone, vacant, and has a TCB.
 pub(super) unsafe fn destroy_tcb(slot: Slot) -> bool {
     // SAFETY: SLOT-1: the slot is the caller's.
-    let (pthread, frame, libc_clear_tid) = unsafe {
+    let (frame, libc_clear_tid) = unsafe {
         let tcb = slot.tcb();
-        ((*tcb).pthread, (*tcb).frame, (*tcb).libc_clear_tid)
+        ((*tcb).frame, (*tcb).libc_clear_tid)
     };
     if frame != 0 {
         if libc_clear_tid.is_null() {
@@ -43,12 +43,11 @@ pub(super) unsafe fn destroy_tcb(slot: Slot) -> bool {
             return false;
         }
     }
-    // With partial support the donor has ended already; a resumed one is ending now.
-    // SAFETY: the donor was never joined or detached.
-    let joined = unsafe { libc::pthread_join(pthread, ptr::null_mut()) };
-    debug_assert_eq!(joined, 0);
-    // SAFETY: the slot is the caller's, and no TCB is on it any more.
-    unsafe { (&raw mut (*slot.tcb()).thread_pointer).write(ptr::null_mut()) };
+    // A resumed donor is ending now; libc's other threads have ended, but for their last steps.
+    // SAFETY: SLOT-1: the slot is the caller's, and vacant.
+    if !unsafe { libc_thread::join(slot) } {
+        return false;
+    }
     slot.clear_tid().store(0, Ordering::Release);
     true
 }

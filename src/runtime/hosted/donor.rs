@@ -91,6 +91,7 @@ unsafe fn pthread_create_on(slot: Slot) -> Result<(), Errno> {
     unsafe {
         create_on(base, len, donor_main, argument, &mut handle)?;
         (&raw mut (*slot.tcb()).pthread).write(handle.assume_init());
+        (&raw mut (*slot.tcb()).unjoined).write(true);
     }
     Ok(())
 }
@@ -144,7 +145,7 @@ extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
         (&raw mut (*tcb).robust_head).write(layout.robust_head.in_tcb(thread_pointer));
         (&raw mut (*tcb).libc_clear_tid).write(layout.clear_tid.in_tcb(thread_pointer).cast());
         (&raw mut (*tcb).donor_tid).write((*tid_field).load(Ordering::Relaxed));
-        // For partial support, where the donor's frames end with it.
+        // Without full support the donor's frames end with it.
         (&raw mut (*tcb).stack_top).write(stack_pointer & !0xf);
     }
     if !full {
@@ -276,7 +277,10 @@ fn wait_for_donor(slot: Slot) {
         0 => return,
         REFUSED => {
             // SAFETY: the handle was written by the caller, and the donor is joined here alone.
-            unsafe { libc::pthread_join((*slot.tcb()).pthread, ptr::null_mut()) };
+            unsafe {
+                libc::pthread_join((*slot.tcb()).pthread, ptr::null_mut());
+                (&raw mut (*slot.tcb()).unjoined).write(false);
+            }
         }
         // The kernel clears libc's word, or none: ask until the tid is gone.
         // SAFETY: the donor wrote its tid before the word changed.
@@ -302,9 +306,10 @@ fn wait_until_gone(tid: i32) {
     }
 }
 
-/// An unknown libc may drop its locks when its last own thread ends: keep one that sleeps.
+/// An unknown libc may drop its locks when its last own thread ends: keep one that sleeps beside raw
+/// clones.
 pub(super) fn keep_libc_multithreaded(host: &Host) -> Result<(), Error> {
-    if host.support() == Support::Full {
+    if host.support() != Support::Partial {
         return Ok(());
     }
     extern "C" fn sleep(_: *mut c_void) -> *mut c_void {

@@ -24,7 +24,7 @@ use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use super::libc_layout::{self, Host};
 use super::tcb::{CACHE, Slot};
-use super::{donor, exit, pthread_keys};
+use super::{donor, exit, libc_thread, pthread_keys};
 use crate::error::Error;
 use crate::stack::slot::ALIVE;
 use crate::sys::{arch, memory, sched, task};
@@ -147,8 +147,13 @@ fn become_own_process(word: &ForkWord) {
         Ordering::Relaxed,
     );
     if let Some(slot) = own {
-        // SAFETY: the slot's control words are never unmapped.
-        let set = unsafe { task::set_tid_address(slot.clear_tid().as_ptr()) };
+        // A thread of libc's clears the word itself, and libc's fork has seen to its own.
+        let set = if libc_thread::is_chosen() {
+            Ok(())
+        } else {
+            // SAFETY: the slot's control words are never unmapped.
+            unsafe { task::set_tid_address(slot.clear_tid().as_ptr()) }
+        };
         // Where a filter refuses, the kernel will not signal this thread's end: the slot stays the
         // parent's, which nothing here waits for or uses again.
         if set.is_ok() {

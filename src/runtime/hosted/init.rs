@@ -4,7 +4,7 @@
 use super::libc_layout::{self, Host, Support};
 use super::tcb::CACHE;
 use super::tcb_reserve::tcb_reserve;
-use super::{atfork, donor, overflow, pthread_keys, symbols, tls_images};
+use super::{atfork, donor, libc_thread, overflow, pthread_keys, symbols, tls_images};
 use crate::diagnosis;
 use crate::error::Error;
 use crate::stack::cache::{self, Acquired};
@@ -24,6 +24,7 @@ fn init() -> Result<&'static Host, Error> {
     // library's constructors, which may be the caller, or wait here for the lock.
     symbols::resolve_all();
     tls_images::look_up();
+    pthread_keys::set_end_hook(libc_thread::on_key_destructor);
     pthread_keys::create_record_key()?;
     atfork::register_atfork()?;
     libc_layout::PROBE_LOCK.lock();

@@ -18,6 +18,7 @@ use crate::sys::{Errno, arch, memory, task};
 ///
 /// match rawthread::host()?.support() {
 ///     Support::Full => println!("as good as pthreads"),
+///     Support::Libc => println!("pthreads, at their speed"),
 ///     Support::Partial => println!("setuid does not reach threads of this crate"),
 ///     _ => println!("something between"),
 /// }
@@ -26,11 +27,17 @@ use crate::sys::{Errno, arch, memory, task};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Support {
-    /// Everything that works in a pthread works in a thread of this crate: setuid, fork and dlopen
-    /// included.
+    /// Each thread is a raw clone, and everything that works in a pthread works in it: setuid, fork
+    /// and dlopen included.
     Full,
-    /// malloc, errno, thread-locals, locks and stdio work; setuid and `pthread_kill` do not reach
-    /// threads of this crate, and musl does not hand on the robust mutexes that they leave locked.
+    /// Each thread is created and ended by libc (`pthread_create(3)`): everything works as in a
+    /// pthread, at the speed of one. With a libc that is not known well enough, under a sanitizer or
+    /// valgrind, and where [`serve_by_libc`](crate::serve_by_libc) asks for it.
+    Libc,
+    /// Only where [`allow_partial_support`](crate::allow_partial_support) was called: raw clones with a
+    /// libc that is not known well enough. malloc, errno, thread-locals, locks and stdio work; setuid
+    /// and `pthread_kill` do not reach threads of this crate, and musl does not hand on the robust
+    /// mutexes that they leave locked.
     Partial,
 }
 

@@ -12,6 +12,7 @@
 //! * [`symbols`], [`pthread`], [`pthread_create`]: what is called of libc.
 //! * [`libc_layout`]: which libc this is and where its private words lie; [`probe`] finds that out,
 //!   with [`tid_field`] and [`key_table`].
+//! * [`choice`]: what the program asked for; [`libc_thread`]: threads that libc makes and ends.
 //! * [`donor`] makes donors; [`tcb_reserve`] says how much of a slot they take; [`init`]: what must
 //!   happen before the first thread.
 //! * [`exit`]: thread exit and start, synchronised with setuid and its family.
@@ -27,6 +28,7 @@
 #![allow(unsafe_code, reason = "stands between the kernel and libc")]
 
 mod atfork;
+pub(crate) mod choice;
 mod destroy;
 mod donor;
 mod exit;
@@ -35,6 +37,7 @@ mod init;
 mod key_table;
 pub(crate) mod libc_layout;
 mod libc_state;
+mod libc_thread;
 mod loader_lock;
 mod modules;
 mod overflow;
@@ -56,7 +59,7 @@ mod unreported_tls;
 
 use core::sync::atomic::Ordering;
 
-use super::api::{CloneTls, Runtime};
+use super::api::{CloneTls, LibcThread, Runtime};
 use super::record::RecordPtr;
 use crate::error::Error;
 use crate::stack::cache::Cache;
@@ -98,7 +101,7 @@ impl Runtime for Hosted {
 
     unsafe fn must_retire(slot: Slot) -> bool {
         // SAFETY: the slot is the caller's alone and has a TCB.
-        unsafe { (*slot.tcb()).unrefreshed }
+        libc_thread::is_chosen() || unsafe { (*slot.tcb()).unrefreshed }
     }
 
     const INLINE_PACKET_MAX: Option<usize> = Some(tcb::INLINE_PACKET_MAX);
@@ -123,7 +126,25 @@ impl Runtime for Hosted {
     }
 
     fn put_used(slot: Slot) {
-        CACHE.put_used(slot, tcb::stack_top);
+        if libc_thread::is_chosen() {
+            // SAFETY: the caller is the last of thread and handle. A thread that gives its own slot up
+            // is joined by the next taker.
+            unsafe { libc_thread::join(slot) };
+        }
+        CACHE.put_used(slot, libc_thread::stack_top);
+    }
+
+    fn is_served_by_libc() -> bool {
+        libc_thread::is_chosen()
+    }
+
+    unsafe fn create_libc_thread(
+        slot: Slot,
+        stack: (usize, usize),
+        thread: LibcThread,
+    ) -> Result<i32, Errno> {
+        // SAFETY: passed on.
+        unsafe { libc_thread::create(slot, stack, thread) }
     }
 
     unsafe fn prepare_clone(slot: Slot) -> CloneTls {
@@ -227,8 +248,14 @@ impl Runtime for Hosted {
     }
 
     unsafe fn restore_stack(slot: Slot) {
-        // SAFETY: passed on.
-        unsafe { stack_words::restore(slot) };
+        // SAFETY: passed on. A thread that gives its own slot up is joined by the slot's next taker.
+        unsafe {
+            if libc_thread::is_chosen() {
+                libc_thread::join(slot);
+            } else {
+                stack_words::restore(slot);
+            }
+        }
     }
 
     fn current() -> RecordPtr {

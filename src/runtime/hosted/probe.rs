@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicI32, Ordering};
 
 use super::key_table::KeyTable;
 use super::libc_layout::{Host, LibcLayout, Rseq, SCHED_CACHED, Support, TcbOffset};
-use super::{libc_state, pthread, symbols, tid_field};
+use super::{choice, libc_state, pthread, symbols, tid_field};
 use crate::error::Error;
 use crate::sys::{Errno, arch, memory, task};
 
@@ -59,6 +59,9 @@ pub(super) unsafe fn probe(limit: usize) -> Result<Host, Error> {
             }
         }
     };
+    let is_watched = symbols::has_sanitizer() || symbols::has_valgrind();
+    let (support, reason) = choice::decide(mark.is_some(), is_watched, reason);
+    let mark = mark.filter(|_| support == Support::Full);
     let sched_cache = watch(touch_sched_cache)
         .filter(|(_, bits)| mark.is_some() && *bits == SCHED_CACHED)
         .map(|(word, _)| from_tcb(word));
@@ -69,11 +72,7 @@ pub(super) unsafe fn probe(limit: usize) -> Result<Host, Error> {
             "another libc"
         },
         version,
-        support: if mark.is_some() {
-            Support::Full
-        } else {
-            Support::Partial
-        },
+        support,
         reason,
         layout: LibcLayout {
             tid_offset: from_tcb(tid_field),

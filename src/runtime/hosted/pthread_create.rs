@@ -32,6 +32,24 @@ pub(super) unsafe fn create_on(
     handle: &mut MaybeUninit<libc::pthread_t>,
 ) -> Result<(), Errno> {
     let len = len - INLINE_PACKET_MAX - tls_snapshot::storage_size();
+    // SAFETY: passed on.
+    unsafe { create_with_attributes(base, len, main, argument, handle) }
+}
+
+/// Has libc make a thread on exactly these `len` bytes from `base`.
+///
+/// # Errors
+/// As [`create_on`].
+///
+/// # Safety
+/// As [`create_on`].
+pub(super) unsafe fn create_with_attributes(
+    base: *mut u8,
+    len: usize,
+    main: extern "C" fn(*mut c_void) -> *mut c_void,
+    argument: *mut c_void,
+    handle: &mut MaybeUninit<libc::pthread_t>,
+) -> Result<(), Errno> {
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     // SAFETY: the functions fill what they are given, in this order; the rest is the caller's to
     // vouch for.

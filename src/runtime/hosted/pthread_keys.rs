@@ -3,8 +3,9 @@
 #![allow(unsafe_code, reason = "calls destructors that C code registered")]
 
 use core::ffi::c_void;
+use core::mem;
 use core::ptr;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use super::key_table::KeyTable;
 use super::{libc_layout, pin};
@@ -103,9 +104,30 @@ pub(super) fn create_record_key() -> Result<(), Error> {
     Ok(())
 }
 
-/// libc calls this at the end of its own threads; threads of this crate release their record
-/// themselves.
+/// Ends a thread that libc made for this crate, given its record; false if the record is another
+/// thread's. Its caller vouches that the record is the calling thread's, taken out of the key.
+pub(super) type EndHook = unsafe fn(RecordPtr) -> bool;
+
+/// An [`EndHook`]; null until `set_end_hook`. Release and Acquire: code needs no order, but the address
+/// is stored before any thread is made that needs it.
+static END_HOOK: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
+
+/// Has libc's threads that this crate asked for ended by `hook`.
+pub(super) fn set_end_hook(hook: EndHook) {
+    END_HOOK.store(hook as *mut (), Ordering::Release);
+}
+
+/// libc calls this at the end of its own threads; raw clones release their record themselves.
 unsafe extern "C" fn native_thread_dtor(record: *mut c_void) {
+    let hook = END_HOOK.load(Ordering::Acquire);
+    if !hook.is_null() {
+        // SAFETY: `set_end_hook` stored a function of this type.
+        let hook = unsafe { mem::transmute::<*mut (), EndHook>(hook) };
+        // SAFETY: the calling thread's record, which libc has just taken out of the key.
+        if unsafe { hook(record.cast_const().cast()) } {
+            return;
+        }
+    }
     // SAFETY: libc gives up the value that `set_current` stored for the calling thread.
     unsafe { record::drop_native(record.cast_const().cast(), set_current) };
 }

@@ -10,7 +10,7 @@ use core::{
 
 /// What a dynamic program is asked for.
 #[cfg(not(all(target_env = "gnu", target_feature = "crt-static")))]
-const NAMES: [&CStr; 18] = [
+const NAMES: [&CStr; 19] = [
     c"gnu_get_libc_version",
     c"pthread_key_create",
     c"_r_debug",
@@ -29,6 +29,7 @@ const NAMES: [&CStr; 18] = [
     c"__tsan_init",
     c"__msan_init",
     c"__hwasan_init",
+    c"_vgnU_freeres",
 ];
 
 /// Their addresses, null until [`resolve_all`]. Relaxed: every thread stores the same, and a donor,
@@ -113,4 +114,9 @@ pub(super) fn has_sanitizer() -> bool {
     ]
     .iter()
     .any(|name| !get(name).is_null())
+}
+
+/// Whether valgrind runs the program: its preloaded library has this function.
+pub(super) fn has_valgrind() -> bool {
+    !get(c"_vgnU_freeres").is_null()
 }

@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicI32, AtomicU32};
 
 use crate::arena::Zeroable;
 use crate::error::Error;
+use crate::runtime::api::LibcThread;
 use crate::stack::cache::Cache;
 use crate::stack::slot::SlotRef;
 use crate::sys::arch::ChildEntry;
@@ -54,6 +55,14 @@ pub(crate) struct Tcb {
     /// [`Runtime::is_lost`](crate::runtime::Runtime::is_lost)). Written before a thread on the
     /// donor runs.
     pub(super) lost: bool,
+    /// What a thread of libc's own runs on the slot (see `libc_thread`).
+    pub(super) libc_thread: Option<LibcThread>,
+    /// How many rounds of its destructors have passed.
+    pub(super) rounds: u32,
+    /// Whether its signal stack is the slot's.
+    pub(super) owns_signal_stack: bool,
+    /// Whether libc's thread on the slot's memory was not joined yet (LIBC-1).
+    pub(super) unjoined: bool,
 }
 
 // SAFETY: all-zero bytes are null addresses and zeroes; access follows SLOT-1 of `stack::slot`.

@@ -109,6 +109,10 @@ where
     T: Send + 'static,
 {
     Rt::ensure_init()?;
+    if Rt::is_served_by_libc() {
+        // Only libc can put a thread's own things back, at the thread's end.
+        return Builder::new().spawn(f);
+    }
     let record = ThreadRef::new(Name::NONE)?;
     // The slot is named when it is known: it is not asked for before this function returns.
     let (vtable, ops) = (Packet::<F, T>::VTABLE, TaskOps::<F, T>::OPS);

@@ -18,6 +18,10 @@ use crate::thread::join::handle::JoinHandle;
 /// `Unsupported` if not, or why no thread could be made.
 pub(in crate::thread) fn ensure_supported() -> Result<(), Error> {
     Rt::ensure_init()?;
+    if Rt::is_served_by_libc() {
+        // pthread_attr_setstack(3) says it.
+        return Ok(());
+    }
     if Rt::can_set_stack().is_none() {
         let learn = || {
             // SAFETY: the type of the runtime's slots; the calling thread has no other stack.

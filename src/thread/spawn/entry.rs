@@ -4,7 +4,7 @@
 use core::mem;
 use core::ptr::NonNull;
 
-use super::finish::finish_thread;
+use super::finish::{finish_thread, give_up};
 use super::packet::PacketHeader;
 use super::setup::StartupHandshake;
 use super::unwind::AbortOnUnwind;
@@ -68,6 +68,39 @@ pub(in crate::thread) unsafe extern "C" fn donor_thread_main(argument: *mut u8) 
     unsafe { run_thread(head) }
 }
 
+/// What a thread of libc's own runs first ([`Runtime::create_libc_thread`]): step 1 is libc's and the
+/// runtime's, steps 2 and 3 are here. Then libc runs the destructors, and what else a thread of its ends with.
+///
+/// # Safety
+/// As [`thread_main`].
+pub(in crate::thread) unsafe fn libc_thread_main(argument: *mut u8) {
+    // SAFETY: by the contract; a packet's address is not null.
+    let head = unsafe { NonNull::new_unchecked(argument.cast::<PacketHeader>()) };
+    // SAFETY: the packet is there until `libc_thread_end`.
+    let record = unsafe { head.as_ref() }.record();
+    // libc's control block and frames lie above.
+    record.set_stack(record.stack().0, arch::stack_pointer() as usize);
+    let guard = AbortOnUnwind;
+    // SAFETY: passed on.
+    let _ = unsafe { run_closure(head) };
+    mem::forget(guard);
+}
+
+/// What it does when libc has run its destructors: steps 6 to 8. The runtime clears the slot's word.
+///
+/// # Safety
+/// `argument` is the packet that [`libc_thread_main`] had; called once.
+pub(in crate::thread) unsafe fn libc_thread_end(argument: *mut u8) {
+    // SAFETY: by the contract; a packet's address is not null.
+    let head = unsafe { NonNull::new_unchecked(argument.cast::<PacketHeader>()) };
+    // SAFETY: the packet is there until `set_done`, which `give_up` calls.
+    let packet = unsafe { head.as_ref() };
+    let started = packet.record().state().is_complete();
+    let observer = started.then(|| packet.observer.after_fork(packet.process));
+    // SAFETY: passed on.
+    unsafe { give_up(head, observer) };
+}
+
 /// Steps 2 to 9.
 ///
 /// # Safety
@@ -76,10 +109,30 @@ unsafe fn run_thread(head: NonNull<PacketHeader>) -> ! {
     let guard = AbortOnUnwind;
     // SAFETY: by the contract; the packet stays until step 7, which is in `finish_thread`.
     let packet = unsafe { head.as_ref() };
-    let (slot, observer) = (packet.slot(), packet.observer);
+    let (slot, observer, process) = (packet.slot(), packet.observer, packet.process);
+    // SAFETY: passed on.
+    let start = unsafe { run_closure(head) };
+    // SAFETY: the closure has ended; the destructors have run before `on_thread_exit`.
+    unsafe {
+        Rt::run_destructors(slot);
+        Rt::exit_if_last(slot, last_thread::end_idle_workers);
+        Rt::on_thread_exit(slot);
+    }
+    mem::forget(guard);
+    // SAFETY: the packet and observer of this thread, which has done step 5.
+    unsafe { finish_thread(head, start.then_some(observer.after_fork(process))) }
+}
+
+/// Steps 2 and 3; whether the closure was run.
+///
+/// # Safety
+/// As [`thread_main`], after step 1.
+unsafe fn run_closure(head: NonNull<PacketHeader>) -> bool {
+    // SAFETY: by the contract; the packet stays until step 7.
+    let packet = unsafe { head.as_ref() };
+    let (observer, process) = (packet.observer, packet.process);
     // SAFETY: the packet's reference (PACKET-2), which ends with the thread.
     unsafe { current::install_at_start(packet.record().as_raw()) };
-    let process = Rt::fork_generation();
     // The spawner stores it too, perhaps later than this thread asks.
     packet.record().set_tid(Rt::tid());
     if let Some(comm) = &packet.comm {
@@ -91,7 +144,7 @@ unsafe fn run_thread(head: NonNull<PacketHeader>) -> ! {
     if start {
         running::set_running(head);
         // SAFETY: the packet holds its closure, and later its result, which is this thread's where
-        // `set_complete` says so. The observer is notified of the end below.
+        // `set_complete` says so. The observer is notified of the end later.
         unsafe {
             let panicked = (packet.vtable.run)(head);
             running::clear_running();
@@ -104,15 +157,7 @@ unsafe fn run_thread(head: NonNull<PacketHeader>) -> ! {
             }
         }
     }
-    // SAFETY: the closure has ended; the destructors have run before `on_thread_exit`.
-    unsafe {
-        Rt::run_destructors(slot);
-        Rt::exit_if_last(slot, last_thread::end_idle_workers);
-        Rt::on_thread_exit(slot);
-    }
-    mem::forget(guard);
-    // SAFETY: the packet and observer of this thread, which has done step 5.
-    unsafe { finish_thread(head, start.then_some(observer.after_fork(process))) }
+    start
 }
 
 /// Sets the signal mask and runs the startup actions; false if the closure is not to run.

@@ -25,6 +25,22 @@ pub(in crate::thread) unsafe fn finish_thread(
     head: NonNull<PacketHeader>,
     observer: Option<ExitObserver>,
 ) -> ! {
+    // SAFETY: passed on.
+    unsafe { give_up(head, observer) };
+    // SAFETY: nothing of this thread is needed any more; the slot's next taker waits for the
+    // kernel to clear the tid word.
+    unsafe { arch::exit_thread() }
+}
+
+/// Steps 6 to 8.
+///
+/// # Safety
+/// `head` is the packet of the calling thread, whose destructors have run; called once. `observer` was
+/// not notified of the end yet.
+pub(in crate::thread) unsafe fn give_up(
+    head: NonNull<PacketHeader>,
+    observer: Option<ExitObserver>,
+) {
     // SAFETY: the packet is there until `set_done`, and after it if no handle was left; the thread's
     // own reference is moved out once.
     let record = unsafe { head.as_ref().take_record() };
@@ -41,9 +57,6 @@ pub(in crate::thread) unsafe fn finish_thread(
         // SAFETY: once, after this thread's last use of what it shares with other threads.
         unsafe { observer.done() };
     }
-    // SAFETY: nothing of this thread is needed any more; the slot's next taker waits for the
-    // kernel to clear the tid word.
-    unsafe { arch::exit_thread() }
 }
 
 /// Does at the end of a task, after its destructors, what [`finish_thread`] does at a thread's;

@@ -15,7 +15,7 @@ use super::setup::StartupHandshake;
 use super::unwind;
 use crate::arena::ArenaEntry;
 use crate::runtime::record::ThreadRef;
-use crate::runtime::{Slot, Tcb};
+use crate::runtime::{Rt, Runtime, Slot, Tcb};
 use crate::stack::slot;
 use crate::sys::futex::Deadline;
 use crate::sys::signal::SigSet;
@@ -45,6 +45,8 @@ pub(in crate::thread) struct PacketHeader {
     /// one with the same `wait`, and before it is done, which orders the `release`.
     ops: AtomicPtr<PacketOps>,
     worker: WorkerLink,
+    /// The process of the spawner, as [`Runtime::fork_generation`] counts.
+    pub(in crate::thread) process: u32,
     /// What to do and report before the closure.
     pub(in crate::thread) startup: Option<NonNull<StartupHandshake<'static>>>,
     /// The signal mask to begin with, if not the spawner's.
@@ -99,6 +101,7 @@ impl PacketHeader {
             vtable,
             ops: AtomicPtr::new(ptr::from_ref(ops).cast_mut()),
             worker: WorkerLink::NONE,
+            process: Rt::fork_generation(),
             startup: None,
             mask: None,
             comm: None,

@@ -13,7 +13,7 @@ use crate::diagnosis;
 use crate::error::{Error, Operation};
 use crate::flags::{CloneFlags, Preset};
 use crate::runtime::record::ThreadRef;
-use crate::runtime::{CloneTls, Rt, Runtime, Slot, acquire, occupant};
+use crate::runtime::{CloneTls, LibcThread, Rt, Runtime, Slot, acquire, occupant};
 use crate::stack::layout;
 use crate::stack::slot::ALIVE;
 use crate::sys::signal::{self, SigSet};
@@ -66,8 +66,7 @@ where
 /// A thread that lacks only its packet and the call of clone.
 struct PreparedThread<'a> {
     slot: Slot,
-    /// Whether the runtime makes the thread, because the slot has no TCB yet.
-    on_donor: bool,
+    maker: Maker,
     record: ThreadRef,
     /// The thread's own reference.
     thread_record: ThreadRef,
@@ -85,6 +84,17 @@ struct PreparedThread<'a> {
     mask: Option<SigSet>,
     actions: &'a mut StartupActions,
     observer: ExitObserver,
+}
+
+/// What makes the kernel thread.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Maker {
+    /// clone, on the slot's TCB.
+    Clone,
+    /// The runtime, because the slot has no TCB yet.
+    Donor,
+    /// libc, and it ends it.
+    Libc,
 }
 
 /// What is left of a thread that could not be made.
@@ -112,10 +122,19 @@ impl<'a> PreparedThread<'a> {
         let fits_donor = Rt::INLINE_PACKET_MAX.is_some_and(|max| vtable.size + align <= max)
             && options.unshared.is_empty()
             && options.stack.is_none();
-        let (slot, on_donor) =
+        let by_libc = Rt::is_served_by_libc();
+        if by_libc && !options.unshared.is_empty() {
+            options.actions.set_unshared(options.unshared);
+        }
+        let (slot, has_no_tcb) =
             acquire::acquire_slot_to_run(stack_size, options.guard_size, SIZE_OVERFLOW, || {
-                fits_donor && Rt::can_create_and_run()
+                by_libc || (fits_donor && Rt::can_create_and_run())
             })?;
+        let maker = match (by_libc, has_no_tcb) {
+            (true, _) => Maker::Libc,
+            (false, true) => Maker::Donor,
+            (false, false) => Maker::Clone,
+        };
         if !options.unshared.is_empty() {
             UNSHARED_EXISTS.store(true, Ordering::Relaxed);
         }
@@ -125,7 +144,7 @@ impl<'a> PreparedThread<'a> {
 
         let (stack, len) = slot.region().stack();
         let stack = stack as usize;
-        let tls = if on_donor {
+        let tls = if maker != Maker::Clone {
             CloneTls {
                 stack_top: stack + len,
                 ..CloneTls::default()
@@ -138,7 +157,7 @@ impl<'a> PreparedThread<'a> {
             Some(packet) if packet > stack => packet as *mut PacketHeader,
             _ => unreachable!("the slot was chosen to hold the packet"),
         };
-        if let Some((low, len)) = options.stack {
+        if let (Some((low, len)), false) = (options.stack, by_libc) {
             // SAFETY: as above; `caller_stack::ensure_supported` found that it can be done.
             unsafe { Rt::set_stack(slot, low, low + len) };
         }
@@ -149,7 +168,7 @@ impl<'a> PreparedThread<'a> {
         record.set_stack(low, top);
         Ok(Self {
             slot,
-            on_donor,
+            maker,
             record,
             thread_record,
             // SAFETY: above `stack`, so not null.
@@ -210,10 +229,19 @@ impl<'a> PreparedThread<'a> {
         // `entry::thread_main` takes the packet; the words lie in the arena (SLOT-3) and
         // in the TCB (TCB-2, OWNTCB-1), which outlive the thread.
         let cloned = self.retry.run(|| unsafe {
-            if self.on_donor {
-                Rt::create_and_run(slot, entry::donor_thread_main, head.as_ptr().cast())
-            } else {
-                clone::clone_onto_stack(&request, entry::thread_main, head.as_ptr().cast())
+            let argument = head.as_ptr().cast();
+            match self.maker {
+                Maker::Clone => clone::clone_onto_stack(&request, entry::thread_main, argument),
+                Maker::Donor => Rt::create_and_run(slot, entry::donor_thread_main, argument),
+                Maker::Libc => {
+                    let thread = LibcThread {
+                        main: entry::libc_thread_main,
+                        end: entry::libc_thread_end,
+                        argument,
+                    };
+                    let stack = (request.stack, request.stack_size);
+                    Rt::create_libc_thread(slot, stack, thread)
+                }
             }
         });
         if let Some(mask) = old_mask {
@@ -239,20 +267,19 @@ impl<'a> PreparedThread<'a> {
                 slot.clear_tid().store(0, Ordering::Relaxed);
                 // SAFETY: no thread was made: the slot is ours, and so is the thread's reference.
                 unsafe {
-                    if self.on_donor {
-                        has_tcb = false;
-                    } else {
+                    if self.maker == Maker::Clone {
                         Rt::cancel_clone(slot);
+                    } else {
+                        has_tcb = false;
                     }
                     drop(head.as_ref().take_record());
                 }
                 match errno {
                     Errno::EAGAIN | Errno::ENOMEM => diagnosis::clone_error(errno),
                     errno => {
-                        let operation = if self.on_donor {
-                            &CREATE_ON_DONOR
-                        } else {
-                            &CLONE
+                        let operation = match self.maker {
+                            Maker::Clone => &CLONE,
+                            Maker::Donor | Maker::Libc => &PTHREAD_CREATE,
                         };
                         diagnosis::refused(CloneFlags::from_bits_retain(request.flags), errno)
                             .unwrap_or(Error::from_operation(operation, errno))
@@ -302,9 +329,9 @@ static CLONE: Operation = Operation {
     },
 };
 
-static CREATE_ON_DONOR: Operation = Operation {
+static PTHREAD_CREATE: Operation = Operation {
     name: "pthread_create",
-    purpose: "have libc make the first thread on its memory",
+    purpose: "have libc make the thread",
     hint: |_| "See pthread_create(3), and clone(2) if a sandbox or an emulator is in force.",
 };
 

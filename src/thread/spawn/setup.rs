@@ -15,9 +15,10 @@ use core::sync::atomic::{AtomicU32, Ordering};
 #[cfg(feature = "alloc")]
 use super::unwind;
 use crate::error::{Error, Operation};
+use crate::flags::CloneFlags;
 use crate::sys::futex::{self, Sharing};
 use crate::sys::signal::{self, SigSet};
-use crate::sys::{Errno, sched};
+use crate::sys::{Errno, sched, task};
 use crate::thread::cpu_set::CpuSet;
 use crate::thread::scheduling::Scheduling;
 
@@ -40,6 +41,8 @@ pub(in crate::thread) struct StartupActions {
     affinity: Option<BoxedCpuSet>,
     scheduling: Option<Scheduling>,
     before_start: Option<BeforeStart>,
+    /// What clone was not asked to leave unshared, for libc made the thread.
+    unshared: CloneFlags,
     /// `None` if there is nothing to do. The code is called through this alone, so that a program
     /// without startup actions does not contain it.
     vtable: Option<&'static StartupVTable>,
@@ -65,6 +68,7 @@ impl StartupActions {
             affinity: None,
             scheduling: None,
             before_start: None,
+            unshared: CloneFlags::empty(),
             vtable: None,
         }
     }
@@ -75,6 +79,11 @@ impl StartupActions {
     )]
     pub(in crate::thread) fn set_affinity(&mut self, cpus: CpuSet) {
         self.affinity = Some(cpus.into());
+        self.vtable = Some(&STARTUP_VTABLE);
+    }
+
+    pub(in crate::thread) fn set_unshared(&mut self, flags: CloneFlags) {
+        self.unshared = flags;
         self.vtable = Some(&STARTUP_VTABLE);
     }
 
@@ -137,6 +146,12 @@ static AFFINITY: Operation = Operation {
     name: "sched_setaffinity",
     purpose: "restrict the thread to the processors asked for",
     hint: |_| "At least one of them must be online and in the process's cpuset.",
+};
+
+static UNSHARE: Operation = Operation {
+    name: "unshare",
+    purpose: "give the thread a directory or descriptors of its own",
+    hint: |_| "See unshare(2) for this errno; an emulator or a sandbox may refuse the call.",
 };
 
 static SCHEDULING: Operation = Operation {
@@ -229,6 +244,10 @@ fn wait(startup: &StartupHandshake<'_>) -> Result<(), Error> {
 
 /// Makes the settings in the order in which later ones may depend on earlier ones.
 fn apply(actions: &mut StartupActions, mask: Option<SigSet>) -> Result<(), Error> {
+    if !actions.unshared.is_empty() {
+        task::unshare(actions.unshared.bits())
+            .map_err(|errno| Error::from_operation(&UNSHARE, errno))?;
+    }
     if let Some(cpus) = &actions.affinity {
         sched::set_affinity(0, cpus.words())
             .map_err(|errno| Error::from_operation(&AFFINITY, errno))?;

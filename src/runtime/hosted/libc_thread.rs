@@ -1,0 +1,193 @@
+//! Threads that libc makes and ends ([`Support::Libc`]): on a slot's memory, but with nothing private
+//! of libc read at their start or written at all.
+//!
+//! 1. The spawner has libc make the thread on the memory ([`create`]).
+//! 2. The thread runs its closure and returns to libc.
+//! 3. libc runs the destructors: those on its list (C++'s and Rust's thread-locals), then those of
+//!    pthread keys, in rounds. The key that remembers the thread's record is one of them. Its
+//!    destructor stays for [`ROUNDS_BEFORE_END`] rounds, then ends the thread for its joiner ([`end`]): the
+//!    other destructors have run, and those of later rounds are a sanitizer's own.
+//! 4. The slot's word becomes 0. The handle's join, or the slot's next taker or `trim` if the handle was
+//!    dropped, joins the thread (`pthread_join`) before the memory is touched.
+//!
+//! LIBC-1: while `unjoined` is set in a slot's TCB, a thread of libc's lies on its memory or on the
+//! caller's, that was neither joined nor detached. One holder of the slot joins it and clears the flag.
+//!
+//! [`Support::Libc`]: super::libc_layout::Support::Libc
+#![allow(unsafe_code, reason = "has libc make threads on memory of ours")]
+
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ptr;
+use core::sync::atomic::Ordering;
+
+use super::libc_layout::{self, Support};
+use super::pthread_create::create_with_attributes;
+use super::tcb::{self, Slot, Tcb};
+use super::{pthread_keys, registration};
+use crate::runtime::api::LibcThread;
+use crate::runtime::occupant;
+use crate::runtime::record::RecordPtr;
+use crate::sys::futex::{self, Sharing};
+use crate::sys::{Errno, arch};
+
+/// How often the record's key is set again before the thread is ended: libc has four rounds, of which a
+/// sanitizer uses the last for its own end.
+const ROUNDS_BEFORE_END: u32 = 2;
+
+/// Whether libc makes the threads of this process.
+pub(super) fn is_chosen() -> bool {
+    libc_layout::try_get().is_some_and(|host| host.support() == Support::Libc)
+}
+
+/// See [`Runtime::create_libc_thread`](crate::runtime::Runtime::create_libc_thread).
+pub(super) unsafe fn create(
+    slot: Slot,
+    (low, len): (usize, usize),
+    thread: LibcThread,
+) -> Result<i32, Errno> {
+    let tcb = slot.tcb();
+    let argument = ptr::from_ref(slot).cast_mut().cast();
+    let mut handle = MaybeUninit::uninit();
+    // SAFETY: the slot is the caller's alone until the thread exists, which does not touch `pthread` and
+    // `unjoined` before its last user gives the slot away; the memory is the thread's by contract.
+    unsafe {
+        (&raw mut (*tcb).libc_thread).write(Some(thread));
+        (&raw mut (*tcb).rounds).write(0);
+        create_with_attributes(low as *mut u8, len, main, argument, &mut handle)?;
+        let handle = handle.assume_init();
+        (&raw mut (*tcb).pthread).write(handle);
+        (&raw mut (*tcb).unjoined).write(true);
+        // The kernel stores the tid before the thread exists, and clears it at its end. The memory is
+        // there until the thread was joined.
+        Ok((*libc_layout::tid_field_of(handle)).load(Ordering::Relaxed))
+    }
+}
+
+/// Where such a thread begins.
+extern "C" fn main(argument: *mut c_void) -> *mut c_void {
+    // SAFETY: `create` passed the slot's permanent cell.
+    let slot: Slot = unsafe { &*argument.cast() };
+    let tcb = slot.tcb();
+    // SAFETY: the fields are the thread's from here; `create` wrote `libc_thread` first.
+    let thread = unsafe {
+        (&raw mut (*tcb).thread_pointer).write(arch::thread_pointer());
+        (&raw mut (*tcb).owns_signal_stack).write(registration::install_first_signal_stack(slot));
+        (&raw const (*tcb).libc_thread).read()
+    };
+    if let Some(thread) = thread {
+        // SAFETY: the spawner vouches for it.
+        unsafe { (thread.main)(thread.argument) };
+    }
+    // As every thread of this crate: `local!`s before the destructors that libc runs.
+    // SAFETY: the closure has ended.
+    unsafe { pthread_keys::run_local_dtors() };
+    if pthread_keys::current().is_null() {
+        // libc had no memory for the key's value, so no destructor will come.
+        // SAFETY: the closure has ended.
+        unsafe { end(slot) };
+    }
+    ptr::null_mut()
+}
+
+/// What the destructor of the record's key does for a thread of this kind; false if `record` is not
+/// such a thread's.
+///
+/// # Safety
+/// The calling thread's record, which libc has taken out of the key.
+pub(super) unsafe fn on_key_destructor(record: RecordPtr) -> bool {
+    if !is_chosen() {
+        return false;
+    }
+    // SAFETY: null or the calling thread's record, which is permanent memory; the type is this
+    // runtime's.
+    let Some(slot) = (unsafe {
+        record
+            .as_ref()
+            .and_then(|record| occupant::slot_of::<Tcb>(record))
+    }) else {
+        return false;
+    };
+    let tcb = slot.tcb();
+    // SAFETY: an address in a permanent cell.
+    let rounds = unsafe { &raw mut (*tcb).rounds };
+    // SAFETY: the calling thread's own field, and its own values; the closure has ended. The key's value
+    // stands for the packet's reference until `end`.
+    unsafe {
+        pthread_keys::set_current(record);
+        pthread_keys::run_local_dtors();
+        if rounds.read() < ROUNDS_BEFORE_END && !pthread_keys::current().is_null() {
+            rounds.write(rounds.read() + 1);
+            return true;
+        }
+        pthread_keys::set_current(ptr::null());
+        end(slot);
+    }
+    true
+}
+
+/// Ends the thread for its handle and gives its slot up.
+///
+/// # Safety
+/// The slot is the calling thread's, whose closure has ended; called once.
+unsafe fn end(slot: Slot) {
+    let tcb = slot.tcb();
+    // SAFETY: the fields are this thread's until `thread.end` gives the slot away.
+    let thread = unsafe {
+        if (&raw const (*tcb).owns_signal_stack).read() {
+            registration::remove_signal_stack();
+        }
+        (&raw const (*tcb).libc_thread).read()
+    };
+    if let Some(thread) = thread {
+        // SAFETY: the spawner vouches for it; once.
+        unsafe { (thread.end)(thread.argument) };
+    }
+    // Release: all that this thread did before the next taker, which then joins it. The control words
+    // are permanent.
+    slot.clear_tid().store(0, Ordering::Release);
+    futex::wake(slot.clear_tid().as_ptr(), u32::MAX, Sharing::Shared);
+}
+
+/// Joins the thread that lies on the slot's memory, if one does; false if that is the calling thread.
+///
+/// Blocks until libc has run the last round of the thread's destructors.
+///
+/// # Safety
+/// The slot is the caller's alone, and its word is 0 or the calling thread is its own.
+pub(super) unsafe fn join(slot: Slot) -> bool {
+    let tcb = slot.tcb();
+    // SAFETY: as the caller vouches; LIBC-1.
+    unsafe {
+        if !(&raw const (*tcb).unjoined).read() {
+            return true;
+        }
+        let pthread = (&raw const (*tcb).pthread).read();
+        if libc::pthread_equal(libc::pthread_self(), pthread) != 0 {
+            return false;
+        }
+        let joined = libc::pthread_join(pthread, ptr::null_mut());
+        debug_assert_eq!(joined, 0);
+        (&raw mut (*tcb).unjoined).write(false);
+        (&raw mut (*tcb).thread_pointer).write(ptr::null_mut());
+    }
+    true
+}
+
+/// As [`tcb::stack_top`], for the cache: a slot whose thread was joined holds nothing.
+///
+/// # Safety
+/// The slot is the caller's alone, and vacant.
+pub(super) unsafe fn stack_top(slot: Slot) -> usize {
+    if !is_chosen() {
+        // SAFETY: passed on.
+        return unsafe { tcb::stack_top(slot) };
+    }
+    let (base, len) = slot.region().stack();
+    // SAFETY: passed on.
+    if unsafe { join(slot) } {
+        base as usize + len
+    } else {
+        0
+    }
+}
