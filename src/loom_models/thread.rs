@@ -1,10 +1,12 @@
-//! Models of `thread`: which thread frees a slot and a result, the end of a scope, the queue of a
-//! set.
+//! Models of `thread`: which thread frees a slot and a result, the wake of a task's joiner, the end
+//! of a scope, the queue of a set.
 
 use super::explore::{RaceCell, explore};
 use crate::runtime::state::{LastUser, ResultOwner, State};
+use crate::sys::futex::Deadline;
 use crate::thread::join::completion_queue::CompletionQueue;
 use crate::thread::join::scope_data::ScopeData;
+use core::time::Duration;
 use loom::sync::Arc;
 use loom::sync::atomic::AtomicU32;
 use loom::sync::atomic::Ordering::Relaxed;
@@ -49,6 +51,23 @@ impl Packet {
         match self.state.set_done() {
             LastUser::No => {}
             LastUser::Yes => self.put_slot(),
+        }
+    }
+
+    /// What `spawn::finish::finish_task` does, and the pool before it.
+    fn task(&self) {
+        self.result.set(1);
+        match self.state.set_complete() {
+            ResultOwner::Handle => {}
+            ResultOwner::Thread => self.drop_result(),
+        }
+        assert_eq!(self.slot.get(), 0, "destructors run with it");
+        let done = self.state.set_task_done();
+        if done.wake {
+            self.state.wake_joiner();
+        }
+        if done.last_user == LastUser::Yes {
+            self.put_slot();
         }
     }
 
@@ -100,6 +119,49 @@ fn a_joiner_takes_slot_and_result_from_a_thread_that_is_done() {
         packet.drop_result();
         packet.put_slot();
         thread.join().unwrap();
+        packet.assert_freed_once();
+    });
+}
+
+/// The joiner of a task sleeps on the state word itself: the wake is not lost, whatever changes the
+/// word meanwhile, and the result is there.
+#[test]
+fn a_joiner_of_a_task_is_woken_when_it_is_done() {
+    explore(4, || {
+        let packet = Packet::new();
+        let worker = thread::spawn({
+            let packet = packet.clone();
+            move || packet.task()
+        });
+        let pins = thread::spawn({
+            let packet = packet.clone();
+            move || drop(packet.state.pin_tid())
+        });
+        assert!(packet.state.wait_task_done(None));
+        packet.drop_result();
+        packet.put_slot();
+        worker.join().unwrap();
+        pins.join().unwrap();
+        packet.assert_freed_once();
+    });
+}
+
+/// A joiner whose time is up leaves `WAITING` behind; it takes the task's packet, or drops its handle.
+#[test]
+fn a_joiner_of_a_task_gives_up_or_takes_the_packet() {
+    explore(4, || {
+        let packet = Packet::new();
+        let worker = thread::spawn({
+            let packet = packet.clone();
+            move || packet.task()
+        });
+        if packet.state.wait_task_done(Deadline::after(Duration::ZERO)) {
+            packet.drop_result();
+            packet.put_slot();
+        } else {
+            packet.drop_handle();
+        }
+        worker.join().unwrap();
         packet.assert_freed_once();
     });
 }
