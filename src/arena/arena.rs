@@ -4,16 +4,20 @@
 //! kernel clearing a tid word, a list walker that lost a race) finds an entry, if perhaps another's.
 //! Both the arena and its lists are lock-free: a `fork` at any instant leaves the child a
 //! consistent copy.
+//!
+//! Where every program with a thread needs the entries, the first ones lie in the arena itself, a
+//! static: a program of few threads maps nothing for them.
 #![allow(unsafe_code, reason = "hands out entries of memory it maps itself")]
 
-use core::marker::PhantomData;
+use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use crate::sys::{Errno, memory};
 
 /// Entries of the first chunk; each further chunk doubles the arena.
-const FIRST_CHUNK: usize = 64;
+pub(crate) const FIRST_CHUNK: usize = 64;
 /// 64 << 24 entries: far more than the kernel has thread ids (4,194,304).
 const CHUNKS: usize = 25;
 
@@ -59,20 +63,26 @@ impl<T> ArenaEntry<T> {
     }
 }
 
-/// An arena of entries that grows and never shrinks.
-pub(crate) struct Arena<T> {
+/// An arena of entries that grows and never shrinks. `INSIDE` entries lie in the arena itself: 0, or
+/// [`FIRST_CHUNK`].
+pub(crate) struct Arena<T, const INSIDE: usize = 0> {
     pub(super) chunks: Chunks,
-    entries: PhantomData<ArenaEntry<T>>,
+    /// The first chunk, or nothing. As zeroes it takes no place in the program's file.
+    inside: UnsafeCell<[MaybeUninit<ArenaEntry<T>>; INSIDE]>,
 }
 
-impl<T: Zeroable> Arena<T> {
+// SAFETY: `inside` is used as other chunks are: by references to entries, which can be shared.
+unsafe impl<T: Zeroable, const INSIDE: usize> Sync for Arena<T, INSIDE> {}
+
+impl<T: Zeroable, const INSIDE: usize> Arena<T, INSIDE> {
     pub(crate) const fn new() -> Self {
+        const { assert!(INSIDE == 0 || INSIDE == FIRST_CHUNK) };
         Self {
             chunks: Chunks {
                 bases: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS],
                 used: AtomicU32::new(0),
             },
-            entries: PhantomData,
+            inside: UnsafeCell::new([const { MaybeUninit::zeroed() }; INSIDE]),
         }
     }
 
@@ -80,7 +90,11 @@ impl<T: Zeroable> Arena<T> {
     ///
     /// # Errors
     /// ENOMEM: no memory, map entry, or index is left.
-    pub(crate) fn alloc(&self) -> Result<&'static ArenaEntry<T>, Errno> {
+    pub(crate) fn alloc(&'static self) -> Result<&'static ArenaEntry<T>, Errno> {
+        if INSIDE > 0 {
+            // SAFETY: `self` is never moved, and only entries are made of the chunk.
+            unsafe { self.chunks.set_first(self.inside.get().cast()) };
+        }
         let link = self.chunks.alloc(ArenaEntry::<T>::SIZE)?;
         // SAFETY: memory for an entry; zero bytes are a valid value.
         Ok(unsafe { link.cast().as_ref() })
@@ -120,13 +134,25 @@ impl<T: Zeroable> Arena<T> {
 
 /// The memory of an arena, whose entries all have the size that is given with each call.
 pub(super) struct Chunks {
-    /// Each of [`chunk_len`] entries, or null: not mapped yet.
+    /// Each of [`chunk_len`] entries, or null: not used yet.
     bases: [AtomicPtr<u8>; CHUNKS],
     /// How many entries were ever handed out.
     used: AtomicU32,
 }
 
 impl Chunks {
+    /// Makes this the first chunk; each time with the same one.
+    ///
+    /// # Safety
+    /// It has [`FIRST_CHUNK`] entries, zero unless they were handed out here, and is permanent and not
+    /// used otherwise.
+    unsafe fn set_first(&self, chunk: *mut u8) {
+        if self.used.load(Ordering::Relaxed) == 0 {
+            // Release, as in `get_or_map`; every thread stores the same.
+            self.bases[0].store(chunk, Ordering::Release);
+        }
+    }
+
     /// See [`Arena::alloc`].
     fn alloc(&self, size: usize) -> Result<NonNull<Link>, Errno> {
         let used = self.used.load(Ordering::Relaxed);
@@ -222,6 +248,21 @@ mod tests {
                 (chunk, offset + 1)
             };
         }
+    }
+
+    #[test]
+    fn the_first_chunk_may_lie_in_the_arena() {
+        static ARENA: Arena<Number, FIRST_CHUNK> = Arena::new();
+        let inside = (&raw const ARENA).addr()..(&raw const ARENA).addr() + size_of_val(&ARENA);
+        for index in 0..2 * FIRST_CHUNK {
+            let entry = ARENA.alloc().unwrap();
+            assert_eq!(entry.id() as usize, index + 1);
+            assert_eq!(entry.0.swap(1, Ordering::Relaxed), 0, "handed out twice");
+            assert!(ptr::eq(ARENA.entry(entry.id()), entry));
+            let is_inside = inside.contains(&ptr::from_ref(entry).addr());
+            assert_eq!(is_inside, index < FIRST_CHUNK);
+        }
+        assert_eq!(ARENA.iter().count(), 2 * FIRST_CHUNK);
     }
 
     #[test]

@@ -43,7 +43,10 @@ impl FreeList {
     }
 
     /// Takes the top entry.
-    pub(crate) fn pop<T: Zeroable>(&self, arena: &Arena<T>) -> Option<&'static ArenaEntry<T>> {
+    pub(crate) fn pop<T: Zeroable, const INSIDE: usize>(
+        &self,
+        arena: &Arena<T, INSIDE>,
+    ) -> Option<&'static ArenaEntry<T>> {
         let link = self.pop_link(&arena.chunks, ArenaEntry::<T>::SIZE)?;
         // SAFETY: the arena's chunks hold entries of this type, and are permanent.
         Some(unsafe { &*link.cast() })

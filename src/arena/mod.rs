@@ -15,5 +15,5 @@ mod arena;
 pub(crate) mod block_alloc;
 mod free_list;
 
-pub(crate) use arena::{Arena, ArenaEntry, Zeroable};
+pub(crate) use arena::{Arena, ArenaEntry, FIRST_CHUNK, Zeroable};
 pub(crate) use free_list::FreeList;

@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize
 use super::name::Name;
 use super::state::State;
 use super::tls_values::LocalList;
-use crate::arena::{Arena, ArenaEntry, FreeList, Zeroable};
+use crate::arena::{Arena, ArenaEntry, FIRST_CHUNK, FreeList, Zeroable};
 use crate::diagnosis;
 use crate::error::Error;
 use crate::sys::futex::{self, Deadline, Sharing};
@@ -50,7 +50,7 @@ unsafe impl Sync for ThreadInner {}
 // SAFETY: zero is a record without references, name, slot.
 unsafe impl Zeroable for ThreadInner {}
 
-static RECORDS: Arena<ThreadInner> = Arena::new();
+static RECORDS: Arena<ThreadInner, FIRST_CHUNK> = Arena::new();
 static FREE: FreeList = FreeList::new();
 
 /// Values of the parker word.

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use super::layout::{self, GUARD_CLASSES, Layout, SIZE_CLASSES};
 use super::region;
 use super::slot::{Slot, SlotRef, spin_until_exited};
-use crate::arena::{Arena, FreeList, Zeroable};
+use crate::arena::{Arena, FIRST_CHUNK, FreeList, Zeroable};
 use crate::sys::{Errno, memory};
 
 /// What [`Cache::acquire`] found.
@@ -20,7 +20,7 @@ pub(crate) enum Acquired<T: Zeroable> {
 
 /// All slots of the process and the lists of idle ones.
 pub(crate) struct Cache<T> {
-    arena: Arena<Slot<T>>,
+    arena: Arena<Slot<T>, FIRST_CHUNK>,
     /// Idle slots with a TCB, by the classes of stack and guard: all on a list are alike.
     idle: [[FreeList; GUARD_CLASSES]; SIZE_CLASSES],
     /// The same, of those whose stacks were discarded since their last thread.
@@ -79,7 +79,7 @@ impl<T: Zeroable> Cache<T> {
     ///
     /// # Errors
     /// EINVAL: no address space could hold it. ENOMEM: no memory, map entry or address space.
-    pub(crate) fn acquire(&self, stack: usize, guard: usize) -> Result<Acquired<T>, Errno> {
+    pub(crate) fn acquire(&'static self, stack: usize, guard: usize) -> Result<Acquired<T>, Errno> {
         let wanted = layout_for(stack, guard).ok_or(Errno::EINVAL)?;
         if let Some(slot) = self.acquire_idle(&wanted) {
             return Ok(Acquired::WithTcb(slot));
@@ -133,7 +133,7 @@ impl<T: Zeroable> Cache<T> {
         found
     }
 
-    fn acquire_uninit(&self, wanted: Layout) -> Result<SlotRef<T>, Errno> {
+    fn acquire_uninit(&'static self, wanted: Layout) -> Result<SlotRef<T>, Errno> {
         let uninit = &self.uninit[layout::class_index(wanted.stack().1)];
         let plain = wanted.guard().1 == default_guard();
         let reused = if plain { uninit.pop(&self.arena) } else { None };

@@ -76,7 +76,7 @@ pub(crate) const CALLS: &[Calls] = &[
             ("getpid", 1),
             ("gettid", 3),
             ("madvise", 4),
-            ("mmap", 5),
+            ("mmap", 3),
             ("prctl", 2),
             ("rseq", 2),
             ("rt_sigaction", 5),
