@@ -31,12 +31,29 @@ pub(crate) extern "C" fn weak_libc_symbols(
         "adrp x1, :got:__libc_thread_freeres",
         "ldr x1, [x1, :got_lo12:__libc_thread_freeres]",
         "str x1, [x0, 32]",
+        ".weak __asan_init",
+        "adrp x1, :got:__asan_init",
+        "ldr x1, [x1, :got_lo12:__asan_init]",
+        "str x1, [x0, 40]",
+        ".weak __tsan_init",
+        "adrp x1, :got:__tsan_init",
+        "ldr x1, [x1, :got_lo12:__tsan_init]",
+        "str x1, [x0, 48]",
+        ".weak __msan_init",
+        "adrp x1, :got:__msan_init",
+        "ldr x1, [x1, :got_lo12:__msan_init]",
+        "str x1, [x0, 56]",
+        ".weak __hwasan_init",
+        "adrp x1, :got:__hwasan_init",
+        "ldr x1, [x1, :got_lo12:__hwasan_init]",
+        "str x1, [x0, 64]",
         "ret",
     )
 }
 
-/// The same in a program that was not compiled as a static one, but may be linked as one. The symbols are
-/// hidden: a dynamic program or library has 0 for them, and does not ask the loader for private ones.
+/// The same in a program that was not compiled as a static one, but may be linked as one. Those of
+/// libc are hidden: a dynamic program or library has 0 for them, and does not ask the loader for private
+/// ones. A sanitizer that is linked into the program need not show its symbols to the loader.
 #[cfg(all(
     feature = "hosted",
     target_env = "gnu",
@@ -58,6 +75,22 @@ pub(crate) extern "C" fn weak_libc_symbols(
         "adrp x1, :got:__libc_thread_freeres",
         "ldr x1, [x1, :got_lo12:__libc_thread_freeres]",
         "str x1, [x0, 8]",
+        ".weak __asan_init",
+        "adrp x1, :got:__asan_init",
+        "ldr x1, [x1, :got_lo12:__asan_init]",
+        "str x1, [x0, 16]",
+        ".weak __tsan_init",
+        "adrp x1, :got:__tsan_init",
+        "ldr x1, [x1, :got_lo12:__tsan_init]",
+        "str x1, [x0, 24]",
+        ".weak __msan_init",
+        "adrp x1, :got:__msan_init",
+        "ldr x1, [x1, :got_lo12:__msan_init]",
+        "str x1, [x0, 32]",
+        ".weak __hwasan_init",
+        "adrp x1, :got:__hwasan_init",
+        "ldr x1, [x1, :got_lo12:__hwasan_init]",
+        "str x1, [x0, 40]",
         "ret",
     )
 }

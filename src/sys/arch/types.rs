@@ -7,12 +7,16 @@ pub(crate) type ChildEntry = unsafe extern "C" fn(*mut u8) -> !;
 /// The symbols that [`weak_libc_symbols`](super::weak_libc_symbols) resolves. The first is always
 /// defined and brings its object file into the program.
 #[cfg(all(feature = "hosted", target_env = "gnu", target_feature = "crt-static"))]
-pub(crate) const LIBC_SYMBOLS: [&core::ffi::CStr; 5] = [
+pub(crate) const LIBC_SYMBOLS: [&core::ffi::CStr; 9] = [
     c"gnu_get_libc_version",
     c"__rseq_offset",
     c"__rseq_size",
     c"__call_tls_dtors",
     c"__libc_thread_freeres",
+    c"__asan_init",
+    c"__tsan_init",
+    c"__msan_init",
+    c"__hwasan_init",
 ];
 
 /// The same in a program that may turn out to be static when it runs.
@@ -21,8 +25,14 @@ pub(crate) const LIBC_SYMBOLS: [&core::ffi::CStr; 5] = [
     target_env = "gnu",
     not(target_feature = "crt-static")
 ))]
-pub(crate) const LIBC_SYMBOLS: [&core::ffi::CStr; 2] =
-    [c"__call_tls_dtors", c"__libc_thread_freeres"];
+pub(crate) const LIBC_SYMBOLS: [&core::ffi::CStr; 6] = [
+    c"__call_tls_dtors",
+    c"__libc_thread_freeres",
+    c"__asan_init",
+    c"__tsan_init",
+    c"__msan_init",
+    c"__hwasan_init",
+];
 
 /// The numbers of the program's TLS segment (`PT_TLS`) from which the linker computed the offsets
 /// of thread-locals.

@@ -25,12 +25,25 @@ pub(crate) extern "C" fn weak_libc_symbols(
         ".weak __libc_thread_freeres",
         "mov rax, [rip + __libc_thread_freeres@GOTPCREL]",
         "mov [rdi + 32], rax",
+        ".weak __asan_init",
+        "mov rax, [rip + __asan_init@GOTPCREL]",
+        "mov [rdi + 40], rax",
+        ".weak __tsan_init",
+        "mov rax, [rip + __tsan_init@GOTPCREL]",
+        "mov [rdi + 48], rax",
+        ".weak __msan_init",
+        "mov rax, [rip + __msan_init@GOTPCREL]",
+        "mov [rdi + 56], rax",
+        ".weak __hwasan_init",
+        "mov rax, [rip + __hwasan_init@GOTPCREL]",
+        "mov [rdi + 64], rax",
         "ret",
     )
 }
 
-/// The same in a program that was not compiled as a static one, but may be linked as one. The symbols are
-/// hidden: a dynamic program or library has 0 for them, and does not ask the loader for private ones.
+/// The same in a program that was not compiled as a static one, but may be linked as one. Those of
+/// libc are hidden: a dynamic program or library has 0 for them, and does not ask the loader for private
+/// ones. A sanitizer that is linked into the program need not show its symbols to the loader.
 #[cfg(all(
     feature = "hosted",
     target_env = "gnu",
@@ -49,6 +62,18 @@ pub(crate) extern "C" fn weak_libc_symbols(
         ".hidden __libc_thread_freeres",
         "mov rax, [rip + __libc_thread_freeres@GOTPCREL]",
         "mov [rdi + 8], rax",
+        ".weak __asan_init",
+        "mov rax, [rip + __asan_init@GOTPCREL]",
+        "mov [rdi + 16], rax",
+        ".weak __tsan_init",
+        "mov rax, [rip + __tsan_init@GOTPCREL]",
+        "mov [rdi + 24], rax",
+        ".weak __msan_init",
+        "mov rax, [rip + __msan_init@GOTPCREL]",
+        "mov [rdi + 32], rax",
+        ".weak __hwasan_init",
+        "mov rax, [rip + __hwasan_init@GOTPCREL]",
+        "mov [rdi + 40], rax",
         "ret",
     )
 }
