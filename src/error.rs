@@ -394,11 +394,38 @@ impl From<Error> for std::io::Error {
     }
 }
 
-/// Keeps the errno; an error that has none becomes `EIO`.
+/// Returns the [`Error`] inside, if there is one; else keeps the errno. An error that has neither
+/// becomes `EIO`.
 #[cfg(feature = "std")]
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
-        Self::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EIO))
+        match error.downcast::<Self>() {
+            Ok(inside) => inside,
+            Err(error) => Self::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EIO)),
+        }
+    }
+}
+
+#[cfg(feature = "std")]
+impl Error {
+    /// Returns the error of this crate that an [`std::io::Error`] was made from.
+    ///
+    /// Such an `io::Error` has the kind that std's would have and this error's text. Its own
+    /// `raw_os_error()` is `None`; this error has the errno.
+    ///
+    /// ```
+    /// use rawthread::{Builder, Error};
+    ///
+    /// fn spawn() -> std::io::Result<()> {
+    ///     Builder::new().stack_size(usize::MAX).spawn(|| ())?;
+    ///     Ok(())
+    /// }
+    /// let error = spawn().unwrap_err();
+    /// assert!(Error::from_io(&error).is_some());
+    /// ```
+    #[must_use]
+    pub fn from_io(error: &std::io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
     }
 }
 
@@ -444,8 +471,12 @@ mod tests {
     #[test]
     fn the_errno_survives_the_way_to_io_error_and_back() {
         let error = Error::from_operation(&CHDIR, Errno::new(libc::EACCES));
+        let text = std::string::ToString::to_string(&error);
         let io = std::io::Error::from(error);
-        assert_eq!(io.raw_os_error(), Some(libc::EACCES));
+        // An io::Error with a text of its own has no number of its own.
+        assert_eq!(io.raw_os_error(), None);
+        assert_eq!(io.kind(), std::io::ErrorKind::PermissionDenied);
+        assert_eq!(io.to_string(), text);
         assert_eq!(Error::from(io).raw_os_error(), Some(libc::EACCES));
     }
 

@@ -19,7 +19,7 @@ use crate::sys::arch::{self, ChildEntry};
 use crate::sys::futex::{self, Sharing};
 use crate::sys::sched::Pauses;
 use crate::sys::signal::SigSet;
-use crate::sys::{Errno, sched, signal, task};
+use crate::sys::{Errno, memory, sched, signal, task};
 
 /// See [`Runtime::create_tcb`](crate::runtime::Runtime::create_tcb).
 pub(super) unsafe fn create_tcb(slot: Slot) -> Result<(), Error> {
@@ -210,13 +210,19 @@ fn probe_once(slot: Slot) -> Result<&'static Host, Error> {
         return Ok(host);
     }
     let stack = stack_range(slot);
-    if !stack.contains(&(arch::stack_pointer() as usize))
-        || !stack.contains(&(pthread_address() as usize))
-    {
+    if !stack.contains(&(arch::stack_pointer() as usize)) {
         return Err(NOT_ON_SLOT);
     }
-    // SAFETY: libc's description of this thread lies on the slot, as was just seen.
-    unsafe { probe::probe(stack.end) }.and_then(libc_layout::publish)
+    let tcb = pthread_address() as usize;
+    let limit = if stack.contains(&tcb) {
+        stack.end
+    } else {
+        // musl has a mapping of its own for a TCB with more than 2 KiB of thread-locals.
+        (tcb + 1).next_multiple_of(memory::page_size())
+    };
+    // SAFETY: libc's description of this thread lies on the slot, or on another page, of which no more
+    // than the page is read.
+    unsafe { probe::probe(limit) }.and_then(libc_layout::publish)
 }
 
 /// The end of a donor that runs no thread.

@@ -10,7 +10,7 @@
 //! 4. The slot's word becomes 0. The handle's join, or the slot's next taker or `trim` if the handle was
 //!    dropped, joins the thread (`pthread_join`) before the memory is touched.
 //!
-//! LIBC-1: while `unjoined` is set in a slot's TCB, a thread of libc's lies on its memory or on the
+//! * LIBC-1: While `unjoined` is set in a slot's TCB, a thread of libc's lies on its memory or on the
 //! caller's, that was neither joined nor detached. One holder of the slot joins it and clears the flag.
 //!
 //! [`Support::Libc`]: super::libc_layout::Support::Libc
