@@ -1,6 +1,8 @@
 //! One call to the kernel, and what was predicted for it.
 #![allow(unsafe_code, reason = "bare system calls")]
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use rawthread::flags::{Call, Caller, CloneFlags, Fact, Rule};
 
 use crate::bare_clone::clone_and_leave;
@@ -68,9 +70,10 @@ const NOWHERE: usize = 8;
 impl Trial {
     /// Asks the kernel: 0 if it made the task (which is gone again), else the errno.
     pub(crate) fn ask(&self, props: &mut Props) -> i32 {
-        // The words that the kernel writes, also in children that share this memory.
-        let mut words = [0u32; 4];
-        let base = words.as_mut_ptr();
+        // The words that the kernel writes. A child with CLONE_VM and CLONE_PARENT, for which nothing here
+        // waits, has them written when it first runs and when it ends: they must outlive this call.
+        static WORDS: [AtomicU32; 4] = [const { AtomicU32::new(0) }; 4];
+        let base = WORDS[0].as_ptr();
         let word = |index: usize| base.wrapping_add(index) as usize;
         let is = |fact| self.caller.has_fact(fact);
 
@@ -101,7 +104,7 @@ impl Trial {
                 let rest = [word(2), tls];
                 #[cfg(target_arch = "aarch64")]
                 let rest = [tls, word(2)];
-                // SAFETY: the words live until the child is gone; children do not touch memory.
+                // SAFETY: the words are permanent; children do not touch memory.
                 unsafe { clone_and_leave(libc::SYS_clone, [first, 0, second, rest[0], rest[1]]) }
             }
             Call::Clone3 => {
@@ -128,7 +131,7 @@ impl Trial {
         if answer < 0 {
             return -answer as i32;
         }
-        self.part_from(answer as i32, words[0] as i32);
+        self.part_from(answer as i32, WORDS[0].load(Ordering::Relaxed) as i32);
         0
     }
 

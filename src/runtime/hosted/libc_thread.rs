@@ -11,7 +11,7 @@
 //!    dropped, joins the thread (`pthread_join`) before the memory is touched.
 //!
 //! * LIBC-1: While `unjoined` is set in a slot's TCB, a thread of libc's lies on its memory or on the
-//! caller's, that was neither joined nor detached. One holder of the slot joins it and clears the flag.
+//!   caller's, that was neither joined nor detached. One holder of the slot joins it and clears the flag.
 //!
 //! [`Support::Libc`]: super::libc_layout::Support::Libc
 #![allow(unsafe_code, reason = "has libc make threads on memory of ours")]
