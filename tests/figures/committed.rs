@@ -72,7 +72,7 @@ pub(crate) const CALLS: &[Calls] = &[
             ("clone3", 2),
             ("exit", 2),
             ("futex", 2),
-            ("get_robust_list", 2),
+            ("get_robust_list", 3),
             ("getpid", 1),
             ("gettid", 3),
             ("madvise", 4),
