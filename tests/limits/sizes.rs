@@ -27,7 +27,12 @@ fn refuse(builder: impl Fn(usize) -> Builder) {
         };
         assert!(expected, "{size:#x}: {error}");
     }
-    assert_eq!(Holdings::now(), before);
+    // Before it gives up, a spawn unmaps idle stacks: fewer map entries are no leak.
+    let after = Holdings::now();
+    assert!(
+        after.descriptors == before.descriptors && after.maps <= before.maps,
+        "{before:?} became {after:?}"
+    );
     Builder::new().spawn(|| ()).unwrap().join().unwrap();
 }
 

@@ -7,8 +7,8 @@ pub(crate) static MACHINE: std::sync::Mutex<()> = std::sync::Mutex::new(());
 /// Open descriptors and map entries of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Holdings {
-    descriptors: usize,
-    maps: usize,
+    pub(crate) descriptors: usize,
+    pub(crate) maps: usize,
 }
 
 impl Holdings {
