@@ -52,10 +52,13 @@ fn on_a_terminal(script: &str, key: u8) -> Option<(String, Option<i32>)> {
     let stream = || program.try_clone().expect("a descriptor");
     command.stdin(stream()).stdout(stream()).stderr(stream());
     let fd = program.as_raw_fd();
-    // SAFETY: two system calls.
+    // SAFETY: system calls only.
     unsafe {
         command.pre_exec(move || {
             libc::setsid();
+            // A shell's `&` has the tests run with these ignored, which programs inherit.
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
+            libc::signal(libc::SIGQUIT, libc::SIG_DFL);
             match libc::ioctl(fd, libc::TIOCSCTTY, 0) {
                 0 => Ok(()),
                 _ => Err(std::io::Error::last_os_error()),
