@@ -144,7 +144,7 @@ impl Builder {
     /// Puts the thread's frames on memory of the caller's own (huge pages, a NUMA node, an arena).
     ///
     /// `stack_size` and `guard_size` then have no meaning, and there is no guard. The thread control
-    /// block stays on memory of this crate's, but with [`Support::Libc`](crate::Support::Libc), where libc
+    /// block stays on memory of this crate's, but with `Support::Libc`, where libc
     /// puts it, and the program's thread-locals, at the end of the memory. `pthread_getattr_np(3)` reports the caller's memory as
     /// the thread's stack; with a libc where that cannot be set, `spawn` fails as `Unsupported`.
     ///
