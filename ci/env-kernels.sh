@@ -37,7 +37,7 @@ cat >"$root/tests" <<'TESTS'
 /bin/thread --test-threads=2 --skip threads_that_libc_makes --skip list:: --skip with_std --skip is_one_sleep
 /bin/warm --test-threads=2 --skip threads_that_libc_makes
 /bin/attributes --test-threads=2 --skip threads_that_libc_makes
-/bin/process --test-threads=2 builder:: child:: identity::
+/bin/process --test-threads=2 builder:: child:: identity:: --skip tells_what_it_used
 TESTS
 wanted=$(wc -l <"$root/tests")
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$out/initrd"
