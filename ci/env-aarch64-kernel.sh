@@ -78,7 +78,7 @@ cat >"$root/tests" <<'TESTS'
 /bin/command
 /bin/limited
 /bin/warm
-/bin/attributes --test-threads=2
+/bin/attributes --test-threads=2 --skip threads_that_libc_makes
 /bin/process --test-threads=2 builder:: child:: command::
 /bin/hosted --test-threads=2 process_exit:: fork:: keys:: setuid:: --skip while_raw_threads
 TESTS
