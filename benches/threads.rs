@@ -1,4 +1,4 @@
-//! Spawning and joining threads: the bare clone (the floor), this crate, `pthread_create`, std, and this
+//! Spawning and joining threads: the bare clone (their lower bound), this crate, `pthread_create`, std, and this
 //! crate's warm threads.
 //!
 //! ```sh
@@ -129,8 +129,8 @@ fn table(effort: Effort, words: &[&str]) {
     }
     println!("µs per thread (median of rounds) and ratios (median of the rounds' ratios):\n");
     println!(
-        "| work | floor | rawthread | pthread | std::thread | warm | rawthread ÷ floor \
-         | std ÷ rawthread | warm ÷ floor |"
+        "| work | bare clone | rawthread | pthread | std::thread | warm | rawthread ÷ bare clone \
+         | std ÷ rawthread | warm ÷ bare clone |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
     rows.iter().for_each(Row::print);
@@ -196,7 +196,7 @@ impl Row {
             true => "–".to_owned(),
             false => format!("{value:.2}"),
         };
-        let [floor, raw, _, std, warm] = &self.times;
+        let [bare, raw, _, std, warm] = &self.times;
         let times = self.times.each_ref().map(|times| {
             let median = rounds::median(times.iter().copied());
             if median.is_nan() {
@@ -209,9 +209,9 @@ impl Row {
             "| {} | {} | {} | {} | {} |",
             self.work,
             times.join(" | "),
-            show(rounds::ratio(raw, floor)),
+            show(rounds::ratio(raw, bare)),
             show(rounds::ratio(std, raw)),
-            show(rounds::ratio(warm, floor)),
+            show(rounds::ratio(warm, bare)),
         );
     }
 }

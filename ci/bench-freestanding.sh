@@ -32,9 +32,9 @@ results=$(for ((round = 0; round < rounds; round++)); do
         awk '{ printf "%s %.2f %.2f %.2f\n", $0, $3 / $2, $2 / $1, $3 / $1 }'
 done)
 echo "$rounds rounds of $threads threads on CPU $cpu; medians per spawn and join:"
-echo "bare clone (floor)  $(column 1) ns"
-echo "rawthread           $(column 2) ns"
-echo "origin              $(column 3) ns"
-echo "origin ÷ rawthread  $(column 4)"
-echo "rawthread ÷ floor   $(column 5)"
-echo "origin ÷ floor      $(column 6)"
+echo "bare clone              $(column 1) ns"
+echo "rawthread               $(column 2) ns"
+echo "origin                  $(column 3) ns"
+echo "origin ÷ rawthread      $(column 4)"
+echo "rawthread ÷ bare clone  $(column 5)"
+echo "origin ÷ bare clone     $(column 6)"

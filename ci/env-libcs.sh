@@ -29,10 +29,10 @@ ci_tests=(hosted thread local regressions warm reserve)
 # out there, named and counted. Delete each as soon as it passes.
 partial_fails=(
     pthreads::names_affinity_and_clocks_work_on_pthread_self
-    forked_child::a_handle_of_a_process_gives_the_child_no_identity
+    forked_child::a_handle_of_a_process_gives_the_child_no_tcb
     forked_child::a_handle_of_an_ended_thread_gives_the_child_its_result_and_nothing_else
     forked_child::the_child_ends_as_with_a_pthread_when_its_thread_returns
-    reaper::no_thread_keeps_root_beside_a_child_that_nobody_waits_for
+    reaper::no_thread_keeps_root_beside_a_child_that_is_never_waited_for
     idle_threads_leave_after_their_time_and_at_a_trim
 )
 # Tests, as suite:test, that do not pass with full support on glibc 2.43 and newer, where the kernel

@@ -46,6 +46,10 @@ const MAY_HOLD_ASSEMBLY: &[(&str, &str)] = &[
         "a bare clone is what this crate is measured against: it must not be built on it",
     ),
     (
+        "lab/src/bench/bare_clone.rs",
+        "a link to that of the benches",
+    ),
+    (
         "tests/flags/bare_clone.rs",
         "its child may run on its caller's stack: it must leave without touching it",
     ),

@@ -27,10 +27,10 @@ pub(crate) fn spawning() -> Vec<Box<dyn Contender>> {
     ]
 }
 
-/// The floor. Its threads run nothing: `work` must have nothing to do.
+/// The bare clone. Its threads run nothing: `work` must have nothing to do.
 impl Contender for BareClone {
     fn name(&self) -> &'static str {
-        "floor"
+        "bare clone"
     }
 
     fn spawn(&mut self, _work: fn()) {

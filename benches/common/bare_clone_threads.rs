@@ -4,7 +4,7 @@
 //! at once, and the joiner sleeps on the word that the kernel clears. A library that makes a kernel
 //! thread per spawn can be cheaper only by not sleeping in the join.
 //!
-//! The benches and `lab bench` both include this file and `bare_clone.rs`.
+//! `lab bench` uses this file and `bare_clone.rs` too, by symbolic links.
 #![allow(unsafe_code, reason = "makes a thread by a bare system call")]
 
 use std::collections::VecDeque;

@@ -40,7 +40,6 @@ pub(crate) fn plain(name: &'static str, batch: fn()) -> (&'static str, Prepare) 
 pub(crate) fn common(name: &str) -> Box<dyn crate::common::contender::Contender> {
     let listed = match name {
         STD => "std::thread",
-        BARE_CLONE => "floor",
         name => name,
     };
     let mut all = all::all().into_iter();

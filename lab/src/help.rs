@@ -126,8 +126,9 @@ what was chosen. The page works from disk and without a network, on a phone, and
 Times tasks that do nothing. One at a time on one processor: a bare clone, rawthread::spawn,
 rawthread::warm, pthread_create, std::thread::spawn, fork, vfork (clone VM|VFORK on a stack of its
 own), clone VM, and posix_spawn of /bin/true, exec included. Then 64 threads at once on all
-processors. The contenders take turns, so that what disturbs one disturbs all. bare clone is the
-floor, the same as in `cargo bench`: one clone and one wait, without result, guard or thread-locals.
+processors. The contenders take turns, so that what disturbs one disturbs all. bare clone is
+the one of `cargo bench`: one clone and one wait, without result, guard or thread-locals; no thread
+can cost less.
 Numbers are worth as much as the machine is quiet.
 
   --rounds N    rounds of 64 threads or 8 processes of every contender, 1 to 10000 (100)

@@ -3,7 +3,7 @@
 //! A task made with `CLONE_VM` and without `CLONE_SETTLS` runs on its maker's thread pointer: an
 //! `errno` it writes is the maker's. So these functions call nothing but `syscall(2)`, allocate
 //! nothing and never panic, and whoever makes such a task keeps the maker inside one system call
-//! that cannot fail until the task is gone (`probe::spawn`). Then nobody else looks at that
+//! that cannot fail until the task is gone (`probe::spawn`). Then no other task looks at that
 //! `errno`, and reading it right after the call gives this call's answer.
 #![allow(
     unsafe_code,

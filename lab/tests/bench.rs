@@ -65,7 +65,7 @@ fn the_parent_s_size_is_a_parameter() {
             THREADS.len()
         };
         assert_eq!(contenders.len(), expected, "{text}");
-        assert_eq!(contenders[0]["name"], "bare clone", "the floor comes first");
+        assert_eq!(contenders[0]["name"], "bare clone", "it comes first");
         assert!(outcome["failed"].is_null(), "{text}");
         for contender in contenders {
             let number = |field: &str| contender[field].as_f64().expect("a number");

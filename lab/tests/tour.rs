@@ -80,7 +80,7 @@ fn the_rows_are_what_the_field_knows_them_to_be() {
     for thread in ["nptl", "go", "rawthread"] {
         assert_eq!(seen(thread, "group"), "joined");
         assert_eq!(seen(thread, "memory"), "shared");
-        assert_eq!(seen(thread, "wait"), "nobody");
+        assert_eq!(seen(thread, "wait"), "none");
     }
     assert_eq!(seen("go", "tls"), "maker's");
     assert_eq!(seen("nptl", "tls"), "given");
@@ -248,7 +248,7 @@ fn a_full_device_is_an_error_and_a_closed_pipe_is_none() {
 }
 
 #[test]
-fn a_trace_goes_on_where_nobody_can_read_it() {
+fn a_trace_goes_on_where_its_output_cannot_be_read() {
     let full = std::fs::File::options().write(true).open("/dev/full");
     let output = lab()
         .args(["trace", "--", "/bin/sh", "-c", "/bin/true; exit 7"])

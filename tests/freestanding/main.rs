@@ -311,7 +311,7 @@ fn a_panic_ends_its_thread_alone() {
 }
 
 #[test]
-fn a_panic_that_nobody_can_outlive_ends_the_process() {
+fn a_panic_that_cannot_be_outlived_ends_the_process() {
     let cases = [
         ("main", Some(101), None, "of main"),
         ("memory", Some(101), None, "thread 'main' ("),
@@ -395,7 +395,7 @@ fn relocated_addresses_cannot_be_overwritten() {
 }
 
 #[test]
-fn nobody_needs_to_join() {
+fn a_join_is_not_needed() {
     run_both("detached", &[], 0, "3000\n");
 }
 

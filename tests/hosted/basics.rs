@@ -147,8 +147,8 @@ fn a_locale_of_one_thread_is_not_the_next_ones() {
 }
 
 #[test]
-fn a_thread_sees_the_locale_that_was_set_after_its_identity_was_made() {
-    if !in_subprocess("basics::a_thread_sees_the_locale_that_was_set_after_its_identity_was_made") {
+fn a_thread_sees_the_locale_that_was_set_after_its_tcb_was_made() {
+    if !in_subprocess("basics::a_thread_sees_the_locale_that_was_set_after_its_tcb_was_made") {
         return;
     }
     let before = on_raw(ctype_table);

@@ -53,9 +53,8 @@ fn a_null_dereference_is_sigsegv_and_no_overflow() {
 }
 
 #[test]
-fn a_sigsegv_that_somebody_sends_still_kills() {
-    let Some(output) = expect_crash("process_exit::a_sigsegv_that_somebody_sends_still_kills")
-    else {
+fn a_sigsegv_that_is_sent_still_kills() {
+    let Some(output) = expect_crash("process_exit::a_sigsegv_that_is_sent_still_kills") else {
         // std's own handler takes the first one for a guard page's and goes on.
         // SAFETY: the default action; and it sends a signal to itself.
         unsafe { libc::signal(libc::SIGSEGV, libc::SIG_DFL) };

@@ -276,8 +276,8 @@ fn threads_max() {
 
 /// Without a limit in sight none is blamed.
 #[test]
-fn a_refusal_by_nobody() {
-    if !common::in_subprocess("tasks::a_refusal_by_nobody") {
+fn a_refusal_at_no_known_limit() {
+    if !common::in_subprocess("tasks::a_refusal_at_no_known_limit") {
         return;
     }
     many_threads::warm_up(1, Builder::new);

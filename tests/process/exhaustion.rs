@@ -21,9 +21,9 @@ fn limit_open_files(soft: u64) {
 
 /// A pidfd is a descriptor. A call that did not ask for one must not fail for want of it.
 #[test]
-fn a_full_descriptor_table_hinders_nobody_who_asked_for_none() {
+fn a_full_descriptor_table_hinders_no_child_that_needs_none() {
     if !common::in_subprocess(
-        "exhaustion::a_full_descriptor_table_hinders_nobody_who_asked_for_none",
+        "exhaustion::a_full_descriptor_table_hinders_no_child_that_needs_none",
     ) {
         return;
     }
@@ -135,10 +135,10 @@ fn stacks_are_freed_where_sigchld_is_ignored() {
 /// The child waits on a descriptor of the shared table. When its maps are refused, that number must
 /// stay the start pipe's until the child is gone, or the child reads what is not for it, and goes on.
 #[test]
-fn a_refused_child_never_passes_a_gate_in_a_shared_table() {
+fn a_refused_child_never_passes_the_start_pipe_in_a_shared_table() {
     if !util::user_namespaces()
         || !common::in_subprocess(
-            "exhaustion::a_refused_child_never_passes_a_gate_in_a_shared_table",
+            "exhaustion::a_refused_child_never_passes_the_start_pipe_in_a_shared_table",
         )
     {
         return;

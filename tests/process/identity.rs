@@ -96,9 +96,9 @@ fn destructors_of_thread_locals_run_and_the_next_child_starts_fresh() {
 }
 
 #[test]
-fn a_panic_in_shared_memory_is_exit_status_101_and_harms_nobody() {
+fn a_panic_in_shared_memory_is_exit_status_101_and_harms_no_other() {
     if !common::in_subprocess(
-        "identity::a_panic_in_shared_memory_is_exit_status_101_and_harms_nobody",
+        "identity::a_panic_in_shared_memory_is_exit_status_101_and_harms_no_other",
     ) {
         return;
     }
@@ -114,8 +114,8 @@ fn a_panic_in_shared_memory_is_exit_status_101_and_harms_nobody() {
 }
 
 #[test]
-fn a_seat_is_used_again() {
-    if !common::in_subprocess("identity::a_seat_is_used_again") {
+fn a_slot_is_used_again() {
+    if !common::in_subprocess("identity::a_slot_is_used_again") {
         return;
     }
     static FRAME: AtomicUsize = AtomicUsize::new(0);
@@ -163,8 +163,8 @@ fn a_seat_is_used_again() {
 }
 
 #[test]
-fn a_child_that_is_killed_takes_its_seat_with_it() {
-    if !common::in_subprocess("identity::a_child_that_is_killed_takes_its_seat_with_it") {
+fn a_killed_child_takes_its_slot_with_it() {
+    if !common::in_subprocess("identity::a_killed_child_takes_its_slot_with_it") {
         return;
     }
     for _ in 0..5 {
@@ -188,7 +188,7 @@ fn a_child_that_is_killed_takes_its_seat_with_it() {
 }
 
 #[test]
-fn a_dropped_child_gives_its_seat_back_by_the_reaper() {
+fn a_dropped_child_returns_its_slot_through_the_reaper() {
     // SAFETY: the child sleeps a little by a system call.
     let child = unsafe {
         Builder::new().flags(CloneFlags::VM).spawn(|| {

@@ -18,7 +18,7 @@ pub(crate) fn is_root() -> bool {
 
 /// For setresuid(2) it means "leave as it is": root would stay root without a word.
 #[test]
-fn an_id_that_is_nobodys_is_refused() {
+fn the_id_that_means_no_change_is_refused() {
     for configure in [Command::uid, Command::gid] {
         let error = configure(&mut Command::new("true"), u32::MAX)
             .spawn()

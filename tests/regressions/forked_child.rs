@@ -104,9 +104,8 @@ fn a_handle_of_an_ended_thread_gives_the_child_its_result_and_nothing_else() {
 
 /// The same by way of a child process that had a TCB of its own.
 #[test]
-fn a_handle_of_a_process_gives_the_child_no_identity() {
-    if !in_subprocess("forked_child::a_handle_of_a_process_gives_the_child_no_identity") || !root()
-    {
+fn a_handle_of_a_process_gives_the_child_no_tcb() {
+    if !in_subprocess("forked_child::a_handle_of_a_process_gives_the_child_no_tcb") || !root() {
         return;
     }
     // SAFETY: the child only returns.

@@ -16,8 +16,8 @@ fn users() -> Vec<String> {
 }
 
 #[test]
-fn no_thread_keeps_root_beside_a_child_that_nobody_waits_for() {
-    const TEST: &str = "reaper::no_thread_keeps_root_beside_a_child_that_nobody_waits_for";
+fn no_thread_keeps_root_beside_a_child_that_is_never_waited_for() {
+    const TEST: &str = "reaper::no_thread_keeps_root_beside_a_child_that_is_never_waited_for";
     if !in_subprocess(TEST) {
         return;
     }

@@ -36,8 +36,8 @@ fn end(threads: Vec<rawthread::JoinHandle<()>>) {
 }
 
 #[test]
-fn reserved_threads_need_no_memory_and_no_minting() {
-    if !in_subprocess("reserved_threads_need_no_memory_and_no_minting") {
+fn reserved_threads_need_no_memory_and_no_new_tcb() {
+    if !in_subprocess("reserved_threads_need_no_memory_and_no_new_tcb") {
         return;
     }
     const COUNT: usize = 100;
@@ -130,7 +130,7 @@ fn trims_race_with_spawns() {
 }
 
 #[test]
-fn nobody_can_reserve_more_threads_than_linux_has() {
+fn more_threads_than_linux_has_cannot_be_reserved() {
     for n in [(4 << 20) + 1, usize::MAX] {
         let refused = rawthread::reserve(n).unwrap_err();
         assert_eq!(refused.kind(), rawthread::ErrorKind::InvalidInput);

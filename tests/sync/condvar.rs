@@ -46,7 +46,7 @@ fn notify_all_wakes_all() {
 }
 
 #[test]
-fn every_notify_one_reaches_somebody() {
+fn every_notify_one_reaches_a_waiter() {
     // A queue: if a wake were lost, items would stay while consumers sleep.
     const ITEMS: u32 = 20_000;
     let queue = Mutex::new((Vec::new(), 0));

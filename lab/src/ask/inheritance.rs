@@ -6,6 +6,7 @@
 
 use std::fs::read_to_string;
 
+use super::io_ports;
 use super::log::{ExperimentLog, name_of};
 use super::support::{self, errno_of, in_a_fork};
 use crate::syscall;
@@ -36,10 +37,9 @@ pub(super) fn not_inherited(log: &mut ExperimentLog) {
     timers(log);
     signals(log);
     contexts(log);
-    log.note(
-        "record locks and semaphore adjustments: lab probe fork; ioperm: of x86 alone, not shown",
-    );
+    log.note("record locks and semaphore adjustments: lab probe fork");
     inherited(log);
+    io_ports::inherited(log);
 }
 
 /// kB of locked memory of this process.

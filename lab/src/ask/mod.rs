@@ -6,6 +6,7 @@ mod effects;
 mod fork_exec;
 mod identity;
 mod inheritance;
+mod io_ports;
 mod libc_limits;
 pub(crate) mod lifecycle;
 mod limits;

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-use super::floor::BareClone;
+use super::bare_clone_threads::BareClone;
 
 /// A way to make tasks.
 pub(super) trait Contender {
@@ -17,10 +17,10 @@ pub(super) trait Contender {
     fn run(&mut self, count: usize) -> Result<(), String>;
 }
 
-/// The name of the floor, to which the others are compared.
-pub(super) const FLOOR: &str = "bare clone";
+/// The name of the contender to which the others are compared.
+pub(super) const BARE_CLONE: &str = "bare clone";
 
-/// Every way to make a thread, the floor first.
+/// Every way to make a thread, the bare clone first.
 pub(super) fn threads() -> Vec<Box<dyn Contender>> {
     vec![
         Box::new(BareClone::default()),
@@ -33,7 +33,7 @@ pub(super) fn threads() -> Vec<Box<dyn Contender>> {
 
 impl Contender for BareClone {
     fn name(&self) -> &'static str {
-        FLOOR
+        BARE_CLONE
     }
 
     fn run(&mut self, count: usize) -> Result<(), String> {

@@ -1,8 +1,9 @@
-//! `lab bench`: what a thread and a process cost, against the floor.
+//! `lab bench`: what a thread and a process cost, against a bare clone.
 #![allow(unsafe_code, reason = "binds a process to one processor")]
 
+mod bare_clone;
+mod bare_clone_threads;
 mod contenders;
-mod floor;
 mod formats;
 mod plot;
 mod processes;
@@ -108,7 +109,7 @@ pub(crate) fn run(arguments: Arguments<'_>) -> Result<ExitCode, UsageError> {
         println!(
             "{}.\nEach of {rounds} rounds times 64 threads or 8 processes of every contender, in \
              turn. The bar ends at the\nmiddle round, the line behind it at the slowest tenth. On \
-             the right: the middle, and how many floors.\n",
+             the right: the middle, and in bare clones.\n",
             machine(),
         );
     }

@@ -72,11 +72,11 @@ fn word(plan: Plan, property: Property) -> String {
         // The maker's thread group leader is a fork of the lab.
         (Property::ExitSignal, Effect::Copied) => "SIGCHLD",
         (Property::ExitSignal, _) => "none",
-        (Property::Wait, _) if plan.leaves_no_zombie() => "nobody",
+        (Property::Wait, _) if plan.leaves_no_zombie() => "none",
         (Property::Wait, Effect::New) if plan.exit_signal == libc::SIGCHLD as u32 => "wait",
         (Property::Wait, Effect::New) => "__WCLONE",
         // No wait of the maker finds a thread, or a sibling.
-        (Property::Wait, _) => "nobody",
+        (Property::Wait, _) => "none",
         (Property::Group, Effect::Shared) => "joined",
         (Property::Parent, Effect::Shared) => "maker's",
         (Property::Parent, _) => "maker",

@@ -91,17 +91,7 @@ fn matches_preset(request: CloneRequest, preset: &Preset) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn request(flags: u64, exit_signal: u32) -> CloneRequest {
-        CloneRequest {
-            call: "clone",
-            machine: None,
-            flags: CloneFlags::from_bits_retain(flags),
-            exit_signal,
-            own_stack: false,
-            readable: true,
-        }
-    }
+    use crate::trace::task::clone_request as request;
 
     #[test]
     fn requests_are_named_after_their_makers() {

@@ -141,20 +141,8 @@ fn describe(request: CloneRequest) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rawthread::flags::CloneFlags;
-
     use super::*;
-
-    fn request(flags: u64, exit_signal: u32) -> CloneRequest {
-        CloneRequest {
-            call: "clone",
-            machine: None,
-            flags: CloneFlags::from_bits_retain(flags),
-            exit_signal,
-            own_stack: false,
-            readable: true,
-        }
-    }
+    use crate::trace::task::clone_request as request;
 
     #[test]
     fn requests_are_written_short() {

@@ -19,6 +19,19 @@ pub(super) struct CloneRequest {
     pub(super) readable: bool,
 }
 
+/// For tests: a call of clone(2) on the caller's stack.
+#[cfg(test)]
+pub(super) fn clone_request(flags: u64, exit_signal: u32) -> CloneRequest {
+    CloneRequest {
+        call: "clone",
+        machine: None,
+        flags: CloneFlags::from_bits_retain(flags),
+        exit_signal,
+        own_stack: false,
+        readable: true,
+    }
+}
+
 /// A program that a task executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Program {

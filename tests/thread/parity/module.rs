@@ -12,8 +12,8 @@ fn named(test: &str) -> String {
 }
 
 #[test]
-fn the_environment_sizes_stacks_that_nobody_sized() {
-    let name = &named("the_environment_sizes_stacks_that_nobody_sized");
+fn the_environment_sizes_stacks_without_a_size() {
+    let name = &named("the_environment_sizes_stacks_without_a_size");
     #[inline(never)]
     fn large() -> usize {
         let block = std::hint::black_box([1u8; 12 << 20]);

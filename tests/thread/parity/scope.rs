@@ -52,7 +52,7 @@ fn threads_not_joined_are_joined_at_the_end() {
 }
 
 #[test]
-fn a_panic_nobody_joined_makes_the_scope_panic() {
+fn a_panic_that_was_not_joined_makes_the_scope_panic() {
     let others = AtomicUsize::new(0);
     let caught = catch_unwind(AssertUnwindSafe(|| {
         thread::scope(|s| {

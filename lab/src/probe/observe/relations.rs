@@ -228,7 +228,7 @@ impl Recorder {
         let word = match (plain, clone, all) {
             (true, false, true) => "wait",
             (false, true, true) => "__WCLONE",
-            (false, false, false) => "nobody",
+            (false, false, false) => "none",
             _ => "odd",
         };
         let yes = |found| if found { "yes" } else { "ECHILD" };

@@ -1,0 +1,1 @@
+../../../benches/common/bare_clone.rs

@@ -1,0 +1,1 @@
+../../../benches/common/bare_clone_threads.rs
