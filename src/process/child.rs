@@ -14,7 +14,7 @@ use crate::error::{Error, Operation};
 use crate::sys::file::OwnedFd;
 use crate::sys::{Errno, signal, wait};
 
-static WAIT: Operation = Operation {
+pub(super) static WAIT: Operation = Operation {
     name: "waitid",
     purpose: "wait for the child",
     hint: |errno| match errno.number() {
@@ -31,15 +31,6 @@ static KILL: Operation = Operation {
     hint: |errno| match errno {
         Errno::ESRCH => "It has ended.",
         Errno::EPERM => "It changed its user id.",
-        _ => "See kill(2).",
-    },
-};
-static KILL_GROUP: Operation = Operation {
-    name: "kill",
-    purpose: "signal the child's process group",
-    hint: |errno| match errno {
-        Errno::ESRCH => "It was waited for, or leads no process group.",
-        Errno::EPERM => "Each process of it changed its user id.",
         _ => "See kill(2).",
     },
 };
@@ -85,14 +76,14 @@ pub struct Child {
     pub stdout: Option<Pipe>,
     /// The parent's end of the child's stderr, if it is a pipe.
     pub stderr: Option<Pipe>,
-    pid: i32,
+    pub(super) pid: i32,
     pidfd: Option<OwnedFd>,
     /// The child's stack, if it shares this process's memory and may still run.
     stack: Option<ChildStack>,
-    status: Option<ExitStatus>,
+    pub(super) status: Option<ExitStatus>,
     usage: Option<Usage>,
     /// Whether this process is the parent: not for `CLONE_PARENT`.
-    is_our_child: bool,
+    pub(super) is_our_child: bool,
 }
 
 impl Child {
@@ -348,30 +339,6 @@ impl Child {
         sent.map_err(|errno| Error::from_operation(&KILL, errno))
     }
 
-    /// Sends a signal to the process group that the child leads: to it and to those of its descendants that
-    /// have not left the group. See `Command::process_group`.
-    ///
-    /// # Errors
-    /// `ESRCH` if the child was waited for, for then the number may belong to another group; or if it
-    /// leads no group.
-    ///
-    /// ```
-    /// # #[cfg(feature = "alloc")] {
-    /// # use rawthread::process::Command;
-    /// let mut shell = Command::new("sh").args(["-c", "sleep 60; true"]).process_group(0).spawn()?;
-    /// shell.signal_group(libc::SIGTERM)?;
-    /// assert_eq!(shell.wait()?.signal(), Some(libc::SIGTERM));
-    /// # }
-    /// # Ok::<(), rawthread::Error>(())
-    /// ```
-    pub fn signal_group(&self, signal: i32) -> Result<(), Error> {
-        let sent = match self.status {
-            Some(_) => Err(Errno::ESRCH),
-            None => signal::send_to_process(-self.pid, signal),
-        };
-        sent.map_err(|errno| Error::from_operation(&KILL_GROUP, errno))
-    }
-
     fn reap(&mut self, options: i32) -> Result<Option<ExitStatus>, Error> {
         if self.status.is_some() {
             return Ok(self.status);
@@ -384,12 +351,20 @@ impl Child {
                 Errno::new(libc::ECHILD),
             ));
         }
-        self.status = wait_for_status(self.pid, self.pidfd.as_ref(), options, &mut self.usage)
+        let mut usage = None;
+        let status = wait_for_status(self.pid, self.pidfd.as_ref(), options, &mut usage)
             .map_err(|errno| Error::from_operation(&WAIT, errno))?;
-        if self.status.is_some() {
-            self.stack = None;
+        if let Some(status) = status {
+            self.set_reaped(status, usage);
         }
-        Ok(self.status)
+        Ok(status)
+    }
+
+    /// The child was waited for: no task runs on its stack.
+    pub(super) fn set_reaped(&mut self, status: ExitStatus, usage: Option<Usage>) {
+        self.status = Some(status);
+        self.usage = usage;
+        self.stack = None;
     }
 }
 

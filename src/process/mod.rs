@@ -22,6 +22,7 @@ mod clone_error;
 #[cfg(feature = "alloc")]
 mod command;
 mod fork;
+mod group;
 mod guarded_stack;
 #[cfg(feature = "alloc")]
 mod kernel_str;
@@ -41,6 +42,8 @@ mod step_report;
 #[path = "no_steps.rs"]
 mod step_report;
 mod usage;
+#[cfg(feature = "alloc")]
+mod users;
 mod waitid;
 
 #[cfg(feature = "alloc")]

@@ -10,12 +10,12 @@
 
 use alloc::vec::Vec;
 
-use super::before_exec::BeforeExec;
+use super::before_exec::{BeforeExec, Phase};
 use super::child::Child;
 use crate::error::{Error, Operation};
 use crate::flags::CloneFlags;
 use crate::sys::file::{self, OwnedFd};
-use crate::sys::{Errno, wait};
+use crate::sys::{Errno, process, wait};
 
 static PIPE: Operation = Operation {
     name: "pipe2",
@@ -46,7 +46,17 @@ impl Steps {
         if self.0.is_empty() {
             return Ok(None);
         }
-        let (read, write) = file::pipe(0).map_err(|errno| Error::from_operation(&PIPE, errno))?;
+        let at = |errno| Error::from_operation(&PIPE, errno);
+        let (read, write) = file::pipe(0).map_err(at)?;
+        let highest = self.0.iter().filter_map(BeforeExec::target).max();
+        let (read, write) = match highest {
+            None => (read, write),
+            // No step may give an end of the pipe another meaning.
+            Some(highest) => (
+                above(read, highest).map_err(at)?,
+                above(write, highest).map_err(at)?,
+            ),
+        };
         Ok(Some(Report {
             read,
             write,
@@ -55,13 +65,21 @@ impl Steps {
     }
 
     fn take(&self) -> Result<(), (&'static Operation, Errno)> {
-        let (last, first) = (BeforeExec::is_last, |step: &&BeforeExec| !step.is_last());
+        let last = |step: &&BeforeExec| step.phase() == Phase::Last;
+        let first = |step: &&BeforeExec| !last(step);
         self.0.iter().filter(first).try_for_each(BeforeExec::run)?;
-        self.0
-            .iter()
-            .filter(|step| last(step))
-            .try_for_each(BeforeExec::run)
+        self.0.iter().filter(last).try_for_each(BeforeExec::run)
     }
+}
+
+/// The descriptor under a number above `highest`.
+fn above(fd: OwnedFd, highest: i32) -> Result<OwnedFd, Errno> {
+    if fd.as_raw() > highest {
+        return Ok(fd);
+    }
+    process::dup_above(fd.as_raw(), highest.saturating_add(1))
+        // SAFETY: the call made the descriptor for this caller.
+        .map(|number| unsafe { OwnedFd::from_raw(number) })
 }
 
 /// The parent's side of the pipe.

@@ -42,6 +42,25 @@ pub(super) fn waitid_once(
     }
 }
 
+/// Waits for any child of this process in a process group: its pid, its status, and what it used.
+pub(super) fn wait_for_group(group: i32) -> Result<(i32, ExitStatus, Usage), Errno> {
+    // SAFETY: all zero bytes are a valid rusage.
+    let mut used: libc::rusage = unsafe { core::mem::zeroed() };
+    let options = libc::WEXITED | libc::__WALL;
+    loop {
+        match wait::waitid(libc::P_PGID, group as u32, options, Some(&mut used)) {
+            Ok(info) => {
+                // SAFETY: waitid filled the fields of a child's end.
+                let (child, status) = unsafe { (info.si_pid(), info.si_status()) };
+                let status = ExitStatus::from_waitid(info.si_code, status);
+                return Ok((child, status, Usage::from_kernel(&used)));
+            }
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}
+
 /// As [`waitid_once`]; where the kernel or another call has reaped the child, the pidfd may still have
 /// its status.
 pub(super) fn wait_for_status(

@@ -40,6 +40,12 @@ pub(crate) fn chdir(path: &CStr) -> Result<(), Errno> {
     Errno::check(unsafe { syscall1(libc::SYS_chdir, path.as_ptr() as usize) }).map(drop)
 }
 
+/// Changes the working directory to an open one.
+pub(crate) fn fchdir(fd: i32) -> Result<(), Errno> {
+    // SAFETY: no memory.
+    Errno::check(unsafe { syscall1(libc::SYS_fchdir, fd as usize) }).map(drop)
+}
+
 /// Changes the root directory; the working directory stays where it is.
 pub(crate) fn chroot(path: &CStr) -> Result<(), Errno> {
     // SAFETY: the path ends in NUL.
@@ -200,6 +206,32 @@ pub(crate) fn dup_above(from: i32, lowest: i32) -> Result<i32, Errno> {
         )
     };
     Errno::check(returned).map(|fd| fd as i32)
+}
+
+/// Opens a file as descriptor `number`, open across execve.
+pub(crate) fn open_as(number: i32, path: &CStr, flags: i32, mode: u32) -> Result<(), Errno> {
+    // SAFETY: the path ends in NUL.
+    let opened = Errno::check(unsafe {
+        syscall4(
+            libc::SYS_openat,
+            libc::AT_FDCWD as isize as usize,
+            path.as_ptr() as usize,
+            (flags | libc::O_CLOEXEC) as usize,
+            mode as usize,
+        )
+    })? as i32;
+    if opened == number {
+        return clear_cloexec(opened);
+    }
+    let moved = dup3(opened, number);
+    close(opened);
+    moved
+}
+
+/// Closes a number of the caller's table, if it is open.
+pub(crate) fn close(number: i32) {
+    // SAFETY: no memory; the caller's own descriptor table.
+    unsafe { syscall1(libc::SYS_close, number as usize) };
 }
 
 /// Keeps descriptor `fd` open across execve.

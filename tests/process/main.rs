@@ -19,6 +19,7 @@ mod rights;
 mod sandbox;
 mod settings;
 mod stdio;
+mod steps;
 #[path = "../common/support.rs"]
 mod support;
 mod util;

@@ -44,6 +44,16 @@ pub(super) enum Action {
     Foreground(i32),
     HostName(CString),
     LoopbackUp,
+    Open {
+        number: i32,
+        path: CString,
+        flags: i32,
+        mode: u32,
+    },
+    Close(i32),
+    ChangeDir(i32),
+    /// Lines for `timens_offsets`.
+    TimeOffsets(Vec<u8>),
     Mount {
         source: Option<CString>,
         target: CString,
@@ -69,6 +79,8 @@ pub(super) enum Action {
     Seccomp(Vec<u64>),
     /// A filter whose length is no multiple of eight.
     BadFilter,
+    /// A negative number for a descriptor.
+    BadDescriptor,
     /// A string with a NUL in it was given.
     HasNul,
 }
@@ -142,6 +154,35 @@ static LOOPBACK: Operation = Operation {
     purpose: "set the loopback device up",
     hint: |_| "It needs CAP_NET_ADMIN in the network namespace: add Namespaces::USER and NET.",
 };
+static OPEN: Operation = Operation {
+    name: "openat",
+    purpose: "open a file for the child",
+    hint: |errno| match errno.number() {
+        libc::EBADF | libc::EMFILE => "Its number must lie below RLIMIT_NOFILE.",
+        _ => "It is opened in the child: with its ids, in its root and working directory.",
+    },
+};
+static CHANGE_DIR: Operation = Operation {
+    name: "fchdir",
+    purpose: "enter the child's working directory",
+    hint: |errno| match errno.number() {
+        libc::EBADF => "Is the directory open in the child?",
+        _ => "It must be a directory that the child may enter.",
+    },
+};
+static TIME_OFFSETS: Operation = Operation {
+    name: "timens_offsets",
+    purpose: "set the clock offsets of the child's time namespace",
+    hint: |errno| match errno.number() {
+        libc::EACCES => {
+            "A process is in it already: it takes a command, or a closure with VM, made with \
+             Namespaces::TIME."
+        }
+        libc::EPERM => "It needs CAP_SYS_TIME in the user namespace: add Namespaces::USER.",
+        libc::ERANGE => "No clock may be set before 0, or beyond some 146 years.",
+        _ => "It needs Linux 5.6 with time namespaces, and /proc mounted.",
+    },
+};
 static UNMOUNT: Operation = Operation {
     name: "umount2",
     purpose: "unmount a file system in the child",
@@ -212,11 +253,26 @@ static SECCOMP: Operation = Operation {
 
 type Failed = (&'static Operation, Errno);
 
+/// The three groups of steps of a command, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::process) enum Phase {
+    /// With the rights and descriptors that the child was made with.
+    First,
+    /// Once root, working directory and descriptors are the program's.
+    Descriptors,
+    /// Right before `execve`: they give up rights that other steps may need.
+    Last,
+}
+
 impl BeforeExec {
     /// Whether the step can be taken at all.
     pub(in crate::process) fn check(&self) -> Result<(), Error> {
         match self.0 {
             Action::HasNul => Err(NUL_IN_STRING),
+            Action::BadDescriptor => Err(Error::invalid_input(
+                "a step for a descriptor of a negative number",
+                "Descriptors are numbered from 0.",
+            )),
             Action::BadFilter => Err(Error::invalid_input(
                 "a seccomp filter whose length is no multiple of 8",
                 "Give the bytes of whole instructions, struct sock_filter.",
@@ -225,12 +281,13 @@ impl BeforeExec {
         }
     }
 
-    /// Whether the step gives up rights that other steps may need: it is taken last.
-    pub(in crate::process) fn is_last(&self) -> bool {
-        matches!(
-            self.0,
-            Action::KeepCapabilities(_) | Action::Landlock(_) | Action::Seccomp(_)
-        )
+    /// When a command's child takes the step.
+    pub(in crate::process) fn phase(&self) -> Phase {
+        match self.0 {
+            Action::KeepCapabilities(_) | Action::Landlock(_) | Action::Seccomp(_) => Phase::Last,
+            Action::Open { .. } | Action::Close(_) | Action::ChangeDir(_) => Phase::Descriptors,
+            _ => Phase::First,
+        }
     }
 
     /// Whether capabilities are to outlive a change of ids.
@@ -242,6 +299,14 @@ impl BeforeExec {
     pub(in crate::process) fn descriptor(&self) -> Option<i32> {
         match &self.0 {
             Action::Landlock(rules) => Some(rules.as_raw()),
+            _ => None,
+        }
+    }
+
+    /// The number that the step gives another meaning.
+    pub(in crate::process) fn target(&self) -> Option<i32> {
+        match &self.0 {
+            Action::Open { number, .. } | Action::Close(number) => Some(*number),
             _ => None,
         }
     }
@@ -263,6 +328,21 @@ impl BeforeExec {
             Action::TraceMe => setup::trace_me().map_err(at(&TRACE_ME)),
             Action::Foreground(fd) => setup::set_foreground(*fd).map_err(at(&FOREGROUND)),
             Action::HostName(name) => process::set_host_name(name).map_err(at(&HOST_NAME)),
+            Action::Open {
+                number,
+                path,
+                flags,
+                mode,
+            } => process::open_as(*number, path, *flags, *mode).map_err(at(&OPEN)),
+            Action::Close(number) => {
+                process::close(*number);
+                Ok(())
+            }
+            Action::ChangeDir(fd) => process::fchdir(*fd).map_err(at(&CHANGE_DIR)),
+            Action::TimeOffsets(lines) => {
+                setup::write_file(c"/proc/self/timens_offsets", lines, None)
+                    .map_err(at(&TIME_OFFSETS))
+            }
             Action::LoopbackUp => setup::loopback_up().map_err(at(&LOOPBACK)),
             Action::Mount {
                 source,
@@ -297,7 +377,7 @@ impl BeforeExec {
                 confine::landlock_restrict(rules.as_raw()).map_err(at(&LANDLOCK))
             }
             Action::Seccomp(filter) => confine::install_filter(filter).map_err(at(&SECCOMP)),
-            Action::BadFilter | Action::HasNul => Ok(()),
+            Action::BadFilter | Action::BadDescriptor | Action::HasNul => Ok(()),
         }
     }
 }

@@ -134,6 +134,29 @@ impl BeforeExec {
         Self(Action::LoopbackUp)
     }
 
+    /// Sets how many seconds the monotonic and the boot-time clock of the program's time namespace are
+    /// ahead of the first namespace's: `time_namespaces(7)`. Needs
+    /// [`Namespaces::TIME`](crate::process::Namespaces::TIME) and `CAP_SYS_TIME`, and `/proc`.
+    ///
+    /// The namespace takes offsets as long as no process is in it: a command's child enters it with
+    /// `execve`, and a closure's child that shares memory does not enter it, but the program that it becomes.
+    ///
+    /// ```no_run
+    /// # use rawthread::process::{BeforeExec, Command, Namespaces};
+    /// // A program that believes the machine to have been up for a year.
+    /// let year = 365 * 24 * 3600;
+    /// Command::new("uptime")
+    ///     .namespaces(Namespaces::USER | Namespaces::TIME)
+    ///     .before_exec(BeforeExec::time_offsets(year, year))
+    ///     .status()?;
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    #[must_use]
+    pub fn time_offsets(monotonic: i64, boottime: i64) -> Self {
+        let lines = alloc::format!("monotonic {monotonic} 0\nboottime {boottime} 0\n");
+        Self(Action::TimeOffsets(lines.into_bytes()))
+    }
+
     /// Joins namespaces of another process: those `kinds` that `fd` has, a pidfd (Linux 5.8) or an open
     /// file of `/proc/PID/ns`: `setns(2)`. A pid namespace is joined by the program's children, a user
     /// namespace by none that shares memory: a command's child does. Feature `std`.

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `mod.rs` | [`BeforeExec`] |
 //! | `action.rs` | the steps as data, and taking them in the child |
-//! | `files.rs`, `attributes.rs`, `rights.rs` | the constructors, by subject |
+//! | `files.rs`, `descriptors.rs`, `attributes.rs`, `rights.rs` | the constructors, by subject |
 
 mod action;
 mod attributes;
+mod descriptors;
 mod files;
 mod rights;
 
 pub use action::BeforeExec;
+pub(super) use action::Phase;

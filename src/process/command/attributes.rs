@@ -8,6 +8,7 @@ use crate::process::before_exec::BeforeExec;
 use crate::process::kernel_str::KernelStr;
 use crate::process::namespaces::Namespaces;
 use crate::process::rlimit::Rlimit;
+use crate::process::users;
 use crate::thread::{Signal, SignalSet};
 
 impl Command {
@@ -96,6 +97,26 @@ impl Command {
     pub fn uid(&mut self, uid: u32) -> &mut Self {
         self.settings.uid = Some(uid);
         self
+    }
+
+    /// Makes the child the user `name`: with its id, its group and its supplementary groups, as they are
+    /// registered now. Variables (`HOME`, `USER`) stay as they are.
+    ///
+    /// A program with a dynamic libc asks that (`getpwnam(3)`, `getgrouplist(3)`), which may ask a
+    /// directory service; any other reads `/etc/passwd` and `/etc/group`.
+    ///
+    /// # Errors
+    /// `InvalidInput` if there is no such user; that of the look-up.
+    ///
+    /// ```no_run
+    /// # use rawthread::process::Command;
+    /// let output = Command::new("id").arg("-un").user("nobody")?.output()?;
+    /// assert_eq!(output.stdout, b"nobody\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn user(&mut self, name: impl KernelStr) -> Result<&mut Self, Error> {
+        let user = users::look_up(&name)?;
+        Ok(self.uid(user.uid).gid(user.gid).groups(user.groups))
     }
 
     /// Sets the child's real, effective and saved group id.

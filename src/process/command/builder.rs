@@ -25,8 +25,11 @@ use crate::process::kernel_str::{KernelStr, cstring};
 /// | how | `posix_spawn`; `fork` once ids, groups, `pre_exec`, or `PATH` for a bare name are set | `clone(VM\|VFORK)`; without them for user namespaces | `clone3(VM\|VFORK)`; with user namespaces `VM` alone |
 /// | which step failed | no | no | [`Error::operation`](crate::Error::operation) |
 /// | working directory, ids, groups | yes; groups unstable | yes | yes |
+/// | user by name | no | no (by `os/user`) | [`user`](Self::user), with its groups |
 /// | process group, session, terminal | group; session unstable | yes | yes |
 /// | descriptors beyond 2 | no | `ExtraFiles`, from 3 on | any number |
+/// | two meanings for one descriptor | no | no | an error of [`map_descriptors`](Self::map_descriptors) |
+/// | files opened and closed by the child, directory by descriptor | no (`posix_spawn` has them) | no | [`BeforeExec::open`], [`close`](BeforeExec::close), [`change_dir`](BeforeExec::change_dir) |
 /// | all others closed | no | no | [`close_others`](Self::close_others) |
 /// | resource limits | no | no (by `Prlimit` afterwards) | [`rlimit`](Self::rlimit) |
 /// | signal mask, default handlers | the caller's; SIGPIPE | reset to what Go started with | [`signal_mask`](Self::signal_mask), [`default_signal`](Self::default_signal) |
@@ -42,7 +45,8 @@ use crate::process::kernel_str::{KernelStr, cstring};
 /// | work in the parent while the child waits | no | no | [`parent_hook`](Self::parent_hook) |
 /// | output within a time | no | `WaitDelay` | [`Child::wait_with_output_timeout`] |
 /// | bytes as stdin | no | `Stdin`, by a goroutine | [`Stdio::bytes`], no thread |
-/// | the child's group | no | no | [`Child::signal_group`] |
+/// | clocks of a time namespace | no | no | [`BeforeExec::time_offsets`] |
+/// | the child's group | no | no | [`Child::signal_group`], [`Child::wait_group`] |
 /// | what the child used | no | `SysUsage` | [`Child::usage`] |
 /// | replace this process | `exec` | `syscall.Exec`, without any of this | [`exec`](Self::exec) |
 /// | other steps | `pre_exec`, any closure, unsafe, slow | no | [`BeforeExec`], a fixed set, safe |
@@ -61,9 +65,15 @@ use crate::process::kernel_str::{KernelStr, cstring};
 /// Id maps and the parent's hook; signal handlers to the default; session, process group, terminal;
 /// [`before_exec`](Self::before_exec); root, working directory; descriptors; limits; groups, group
 /// id, user id; parent-death signal; signal mask; those steps of [`before_exec`](Self::before_exec) that
-/// confine the program (capabilities, Landlock, seccomp); `execve`.
+/// confine the program (capabilities, Landlock, seccomp); `execve`. Steps that open, close or enter
+/// descriptors follow the descriptors.
 ///
 /// [`BeforeExec`]: crate::process::BeforeExec
+/// [`BeforeExec::open`]: crate::process::BeforeExec::open
+/// [`BeforeExec::close`]: crate::process::BeforeExec::close
+/// [`BeforeExec::change_dir`]: crate::process::BeforeExec::change_dir
+/// [`BeforeExec::time_offsets`]: crate::process::BeforeExec::time_offsets
+/// [`Child::wait_group`]: crate::process::Child::wait_group
 /// [`BeforeExec::keep_capabilities`]: crate::process::BeforeExec::keep_capabilities
 /// [`BeforeExec::landlock`]: crate::process::BeforeExec::landlock
 /// [`BeforeExec::seccomp`]: crate::process::BeforeExec::seccomp
@@ -269,6 +279,48 @@ impl Command {
     pub fn descriptor(&mut self, number: i32, stdio: impl Into<Stdio>) -> &mut Self {
         self.descriptors.set(number, stdio.into());
         self
+    }
+
+    /// As [`descriptor`](Self::descriptor), for several, and refuses to connect a number twice.
+    ///
+    /// # Errors
+    /// `InvalidInput` if a number is negative, comes twice, or was connected before: then none of these is
+    /// connected, and what was given is closed.
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")] {
+    /// use rawthread::process::Command;
+    ///
+    /// let open = || std::fs::File::open("/dev/null").unwrap();
+    /// let mut command = Command::new("true");
+    /// command.map_descriptors([(3, open()), (4, open())])?;
+    /// assert!(command.map_descriptors([(5, open()), (4, open())]).is_err());
+    /// assert!(command.status()?.success());
+    /// # }
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn map_descriptors<S: Into<Stdio>>(
+        &mut self,
+        descriptors: impl IntoIterator<Item = (i32, S)>,
+    ) -> Result<&mut Self, Error> {
+        let mut added = Descriptors::default();
+        for (number, stdio) in descriptors {
+            if number < 0 {
+                return Err(Error::invalid_input(
+                    "a descriptor of a negative number",
+                    "Descriptors are numbered from 0.",
+                ));
+            }
+            if added.has(number) || self.descriptors.has(number) {
+                return Err(Error::invalid_input(
+                    "a descriptor of the child is connected twice",
+                    "Give each its own number; `descriptor` replaces what a number was connected to.",
+                ));
+            }
+            added.set(number, stdio.into());
+        }
+        self.descriptors.0.append(&mut added.0);
+        Ok(self)
     }
 
     /// Closes every descriptor of the child from 3 up that was not connected here (Linux 5.11).

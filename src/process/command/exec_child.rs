@@ -12,7 +12,7 @@ use core::ffi::{CStr, c_char};
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use crate::error::{Error, Operation};
-use crate::process::before_exec::BeforeExec;
+use crate::process::before_exec::{BeforeExec, Phase};
 use crate::process::start_pipe::StartPipeChild;
 use crate::sys::signal::{self, SigSet};
 use crate::sys::{Errno, confine, process, task};
@@ -244,9 +244,7 @@ fn prepare(plan: &ExecPlan<'_>) -> Result<(), Failed> {
     if let Some(fd) = plan.controlling_terminal {
         process::set_controlling_terminal(fd).map_err(at(&TERMINAL))?;
     }
-    for step in plan.before_exec.iter().filter(|step| !step.is_last()) {
-        step.run()?;
-    }
+    take_steps(plan, Phase::First)?;
     if let Some(path) = plan.root {
         process::chroot(path).map_err(at(&ROOT))?;
         if plan.directory.is_none() {
@@ -258,6 +256,7 @@ fn prepare(plan: &ExecPlan<'_>) -> Result<(), Failed> {
         process::chdir(path).map_err(at(&DIRECTORY))?;
     }
     install_fds(plan)?;
+    take_steps(plan, Phase::Descriptors)?;
     for (resource, soft, hard) in plan.limits {
         process::set_rlimit(*resource, *soft, *hard).map_err(at(&LIMIT))?;
     }
@@ -291,10 +290,15 @@ fn prepare(plan: &ExecPlan<'_>) -> Result<(), Failed> {
     if let Some(mask) = plan.mask {
         signal::set_mask(mask);
     }
-    for step in plan.before_exec.iter().filter(|step| step.is_last()) {
-        step.run()?;
-    }
-    Ok(())
+    take_steps(plan, Phase::Last)
+}
+
+fn take_steps(plan: &ExecPlan<'_>, phase: Phase) -> Result<(), Failed> {
+    let mut steps = plan.before_exec.iter();
+    steps.try_for_each(|step| match step.phase() == phase {
+        true => step.run(),
+        false => Ok(()),
+    })
 }
 
 /// Puts every descriptor in its place: first each source out of the way if it is a target, so that

@@ -132,12 +132,14 @@ impl Command {
         }
         self.settings.check()?;
         let fds = self.connect(defaults)?;
-        let mut used = self
-            .settings
-            .before_exec
+        let steps = &self.settings.before_exec;
+        let is_target =
+            |fd: i32| fds.has_target(fd) || steps.iter().any(|step| step.target() == Some(fd));
+        if steps
             .iter()
-            .filter_map(BeforeExec::descriptor);
-        if used.any(|fd| fds.has_target(fd)) {
+            .filter_map(BeforeExec::descriptor)
+            .any(is_target)
+        {
             return Err(Error::invalid_input(
                 "a descriptor of the child takes the number that its Landlock rules have",
                 "Connect another number, or make the rules first.",
