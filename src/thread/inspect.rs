@@ -90,7 +90,7 @@ impl Pidfd {
     }
 }
 
-impl<T> JoinHandle<T> {
+impl<T, S> JoinHandle<T, S> {
     /// Sends a signal to the thread (`tgkill(2)`).
     ///
     /// It never reaches another thread that the kernel gave this one's number to.

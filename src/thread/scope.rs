@@ -1,16 +1,13 @@
 //! Scopes: threads that may borrow, because the scope waits for all of them.
 #![allow(unsafe_code, reason = "shortens 'static to the life of a scope")]
 
-use core::fmt;
 use core::marker::PhantomData;
 use core::mem;
-use core::time::Duration;
 
 use super::builder::Builder;
-use super::current::Thread;
 use super::join::exit_observer::ExitObserver;
 use super::join::handle::JoinHandle;
-use super::join::result::Result;
+use super::join::membership::InScope;
 use super::join::scope_data::{Entered, ScopeData};
 use super::spawn::prepare;
 use crate::error::Error;
@@ -149,164 +146,36 @@ impl Builder {
             Ok(spawned) => {
                 // The thread decrements the count.
                 mem::forget(entered);
-                Ok(ScopedJoinHandle {
-                    handle: JoinHandle::new(spawned),
-                    data,
-                })
+                Ok(JoinHandle::with_scope(spawned, InScope(data)))
             }
             Err(error) => Err(error),
         }
     }
 }
 
-/// Owns the permission to join a thread of a [`scope`].
+/// Owns the permission to join a thread of a [`scope`]: a [`JoinHandle`] with all that that has.
 ///
 /// If the handle is dropped, the end of the scope waits for the thread, and panics if the thread did.
+/// A join that returns a panic has handled it: the scope does not panic for it any more.
 ///
 /// ```
+/// use std::time::Duration;
+///
 /// let numbers = [1, 2, 3];
 /// rawthread::scope(|s| {
-///     let handle = s.spawn(|| numbers.iter().sum::<i32>());
+///     let handle = s.spawn(|| {
+///         rawthread::park();
+///         numbers.iter().sum::<i32>()
+///     });
+///     let handle = handle.join_timeout(Duration::from_millis(1)).unwrap_err();
+///     println!("{} has used {:?} of {:?}", handle.tid(), handle.cpu_time()?, handle.stack());
+///     handle.thread().unpark();
 ///     assert_eq!(handle.join().unwrap(), 6);
-/// });
+///
+///     let panicked = s.spawn(|| panic!("no"));
+///     assert!(panicked.join().is_err());
+///     Ok::<(), rawthread::Error>(())
+/// })?;
+/// # Ok::<(), rawthread::Error>(())
 /// ```
-pub struct ScopedJoinHandle<'scope, T> {
-    handle: JoinHandle<T>,
-    data: &'scope ScopeData,
-}
-
-impl<'scope, T> ScopedJoinHandle<'scope, T> {
-    /// Marks a panic as handled where the result was taken; else makes the handle again.
-    fn map_joined(
-        joined: core::result::Result<Result<T>, JoinHandle<T>>,
-        data: &'scope ScopeData,
-    ) -> core::result::Result<Result<T>, Self> {
-        match joined {
-            Ok(result) => Ok(data.mark_handled(result)),
-            Err(handle) => Err(Self { handle, data }),
-        }
-    }
-
-    /// Waits for the thread to finish and returns its result, as [`JoinHandle::join`].
-    ///
-    /// # Errors
-    /// The closure panicked: the payload of the panic. The scope does not panic for it any more.
-    ///
-    /// ```
-    /// rawthread::scope(|s| {
-    ///     let handle = s.spawn(|| panic!("no"));
-    ///     assert!(handle.join().is_err());
-    /// });
-    /// ```
-    pub fn join(self) -> Result<T> {
-        self.data.mark_handled(self.handle.join())
-    }
-
-    /// Joins the thread if it is done; else returns the handle. As [`JoinHandle::try_join`].
-    ///
-    /// # Errors
-    /// The thread is not done: the handle.
-    ///
-    /// ```
-    /// rawthread::scope(|s| {
-    ///     let handle = s.spawn(rawthread::park);
-    ///     let handle = handle.try_join().unwrap_err();
-    ///     handle.thread().unpark();
-    /// });
-    /// ```
-    pub fn try_join(self) -> core::result::Result<Result<T>, Self> {
-        let Self { handle, data } = self;
-        Self::map_joined(handle.try_join(), data)
-    }
-
-    /// Joins the thread if it is done within `timeout`; else returns the handle. As
-    /// [`JoinHandle::join_timeout`].
-    ///
-    /// # Errors
-    /// The thread was not done in time: the handle.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// rawthread::scope(|s| {
-    ///     let handle = s.spawn(rawthread::park);
-    ///     let handle = handle.join_timeout(Duration::from_millis(1)).unwrap_err();
-    ///     handle.thread().unpark();
-    /// });
-    /// ```
-    pub fn join_timeout(self, timeout: Duration) -> core::result::Result<Result<T>, Self> {
-        let Self { handle, data } = self;
-        Self::map_joined(handle.join_timeout(timeout), data)
-    }
-
-    /// Joins the thread if it is done before `deadline`; else returns the handle. As
-    /// [`JoinHandle::join_deadline`]. Feature `std`.
-    ///
-    /// # Errors
-    /// The thread was not done in time: the handle.
-    ///
-    /// ```
-    /// use std::time::{Duration, Instant};
-    ///
-    /// rawthread::scope(|s| {
-    ///     let handle = s.spawn(rawthread::park);
-    ///     let soon = Instant::now() + Duration::from_millis(1);
-    ///     handle.join_deadline(soon).unwrap_err().thread().unpark();
-    /// });
-    /// ```
-    #[cfg(feature = "std")]
-    pub fn join_deadline(
-        self,
-        deadline: std::time::Instant,
-    ) -> core::result::Result<Result<T>, Self> {
-        let Self { handle, data } = self;
-        Self::map_joined(handle.join_deadline(deadline), data)
-    }
-
-    /// Returns the [`Thread`] of this handle.
-    ///
-    /// ```
-    /// rawthread::scope(|s| {
-    ///     let handle = s.spawn(rawthread::park);
-    ///     handle.thread().unpark();
-    /// });
-    /// ```
-    pub fn thread(&self) -> &Thread {
-        self.handle.thread()
-    }
-
-    /// Returns whether a join will not wait, as [`JoinHandle::is_finished`].
-    ///
-    /// ```
-    /// rawthread::scope(|s| {
-    ///     let handle = s.spawn(|| ());
-    ///     while !handle.is_finished() {
-    ///         rawthread::yield_now();
-    ///     }
-    /// });
-    /// ```
-    pub fn is_finished(&self) -> bool {
-        self.handle.is_finished()
-    }
-
-    /// Returns the thread's id in the kernel, as [`JoinHandle::tid`].
-    ///
-    /// ```
-    /// rawthread::scope(|s| {
-    ///     let handle = s.spawn(|| unsafe { libc::gettid() });
-    ///     let tid = handle.tid();
-    ///     assert_eq!(handle.join().unwrap(), tid);
-    /// });
-    /// ```
-    pub fn tid(&self) -> i32 {
-        self.handle.tid()
-    }
-}
-
-impl<T> fmt::Debug for ScopedJoinHandle<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScopedJoinHandle")
-            .field("thread", self.thread())
-            .finish_non_exhaustive()
-    }
-}
+pub type ScopedJoinHandle<'scope, T> = JoinHandle<T, InScope<'scope>>;

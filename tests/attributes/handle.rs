@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rawthread::{Builder, Signal};
 
+use crate::support;
+
 /// A thread that runs until it is told to stop.
 fn runner() -> (rawthread::JoinHandle<u64>, Arc<AtomicBool>) {
     let stop = Arc::new(AtomicBool::new(false));
@@ -204,4 +206,50 @@ fn unpark_works_from_a_signal_handler() {
     sleeper.join().unwrap();
     stop.store(true, Ordering::Relaxed);
     runner.join().unwrap();
+}
+
+#[test]
+fn a_scoped_handle_does_all_that_a_handle_does() {
+    use std::time::Instant;
+    let release = AtomicBool::new(false);
+    rawthread::scope(|s| {
+        let handle = s.spawn(|| {
+            while !release.load(Ordering::Acquire) {
+                rawthread::park();
+            }
+            unsafe { libc::gettid() }
+        });
+        let tid = handle.tid();
+        handle.signal(Signal::new(libc::SIGURG).unwrap()).unwrap();
+        handle.cpu_time().unwrap();
+        assert!(handle.stack().size >= 2 << 20 && handle.stack().guard > 0);
+        if let Err(error) = handle.pidfd() {
+            assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+            println!("SKIP: {error}");
+        }
+        let handle = handle.try_join().unwrap_err();
+        let handle = handle.join_timeout(Duration::from_millis(1)).unwrap_err();
+        let handle = handle.join_deadline(Instant::now()).unwrap_err();
+        assert!(!handle.is_finished());
+        release.store(true, Ordering::Release);
+        handle.thread().unpark();
+        assert_eq!(handle.join_reaped().unwrap(), tid);
+        if !support::by_libc() {
+            assert!(!std::path::Path::new(&format!("/proc/self/task/{tid}")).exists());
+        }
+        // Each way of joining takes a panic off the scope.
+        let panicking = || -> rawthread::ScopedJoinHandle<'_, ()> {
+            let handle = s.spawn(|| panic!("expected by this test"));
+            while !handle.is_finished() {
+                std::thread::yield_now();
+            }
+            handle
+        };
+        assert!(panicking().join().is_err());
+        assert!(panicking().join_reaped().is_err());
+        assert!(panicking().try_join().unwrap().is_err());
+        assert!(panicking().join_timeout(Duration::ZERO).unwrap().is_err());
+        let joined = panicking().join_deadline(Instant::now()).unwrap();
+        assert!(joined.is_err());
+    });
 }

@@ -13,6 +13,7 @@ use core::time::Duration;
 
 use crossbeam_utils::Backoff;
 
+use super::membership::{Membership, NoScope};
 use super::result::Result;
 use super::spin;
 use crate::runtime::record::ThreadRef;
@@ -37,36 +38,35 @@ use crate::thread::spawn::raw_handle::RawHandle;
 /// ([`join_timeout`](Self::join_timeout)) and acts on the kernel's thread ([`tid`](Self::tid),
 /// [`signal`](Self::signal), [`pidfd`](Self::pidfd)).
 ///
+/// `S` says whether the thread belongs to a scope; [`ScopedJoinHandle`](crate::ScopedJoinHandle) is the
+/// handle of one that does, and has the same methods. `JoinHandle<T>` belongs to none.
+///
 /// ```
 /// let handle = rawthread::spawn(|| "done");
 /// println!("thread {} runs", handle.tid());
 /// assert_eq!(handle.join().unwrap(), "done");
 /// ```
-pub struct JoinHandle<T> {
+pub struct JoinHandle<T, S = NoScope> {
     thread: Thread,
     head: NonNull<PacketHeader>,
     result: NonNull<Result<T>>,
+    scope: S,
 }
 
 // SAFETY: the handle gives its owner a `T` that was required to be `Send` when the thread was
 // made; everything else in it is shared by design. As std's.
-unsafe impl<T> Send for JoinHandle<T> {}
+unsafe impl<T, S: Send> Send for JoinHandle<T, S> {}
 // SAFETY: a shared handle gives no access to the `T`.
-unsafe impl<T> Sync for JoinHandle<T> {}
+unsafe impl<T, S: Sync> Sync for JoinHandle<T, S> {}
 
 impl<T> JoinHandle<T> {
     pub(in crate::thread) fn new(spawned: RawHandle<T>) -> Self {
-        Self {
-            thread: Thread::from_record(spawned.record),
-            head: spawned.head,
-            result: spawned.result,
-        }
+        Self::with_scope(spawned, NoScope)
     }
+}
 
-    fn record(&self) -> &ThreadRef {
-        self.thread.record()
-    }
-
+/// Joining.
+impl<T, S: Membership> JoinHandle<T, S> {
     /// Waits for the thread to finish and returns its result.
     ///
     /// The thread has run the destructors of its thread-locals then; what it did happens before the
@@ -193,6 +193,38 @@ impl<T> JoinHandle<T> {
         self.join_timeout(deadline.saturating_duration_since(std::time::Instant::now()))
     }
 
+    /// Takes the result and releases the packet.
+    ///
+    /// # Safety
+    /// `DONE` was seen.
+    unsafe fn into_result(self) -> Result<T> {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: by HANDLE-1 and HANDLE-2 the result is there, and taken once, for `this` is not
+        // dropped.
+        let result = unsafe { this.result.read() };
+        // SAFETY: the thread is done, so the handle is the last; it does not use the packet again.
+        unsafe { PacketHeader::release(this.head) };
+        // SAFETY: the field is moved out once.
+        drop(unsafe { core::ptr::read(&this.thread) });
+        this.scope.take_result(result)
+    }
+}
+
+/// What it takes no result for.
+impl<T, S> JoinHandle<T, S> {
+    pub(in crate::thread) fn with_scope(spawned: RawHandle<T>, scope: S) -> Self {
+        Self {
+            thread: Thread::from_record(spawned.record),
+            head: spawned.head,
+            result: spawned.result,
+            scope,
+        }
+    }
+
+    fn record(&self) -> &ThreadRef {
+        self.thread.record()
+    }
+
     /// Sleeps until the thread is done, after a short spin where that can help; false if the
     /// deadline came first.
     #[track_caller]
@@ -252,22 +284,6 @@ impl<T> JoinHandle<T> {
         self.packet().ops().is_pooled
     }
 
-    /// Takes the result and releases the packet.
-    ///
-    /// # Safety
-    /// `DONE` was seen.
-    unsafe fn into_result(self) -> Result<T> {
-        let this = ManuallyDrop::new(self);
-        // SAFETY: by HANDLE-1 and HANDLE-2 the result is there, and taken once, for `this` is not
-        // dropped.
-        let result = unsafe { this.result.read() };
-        // SAFETY: the thread is done, so the handle is the last; it does not use the packet again.
-        unsafe { PacketHeader::release(this.head) };
-        // SAFETY: the field is moved out once.
-        drop(unsafe { core::ptr::read(&this.thread) });
-        result
-    }
-
     /// Returns the [`Thread`] of this handle: its id, its name, and a way to unpark it.
     ///
     /// ```
@@ -311,11 +327,11 @@ impl<T> JoinHandle<T> {
     }
 }
 
-impl<T> Drop for JoinHandle<T> {
+impl<T, S> Drop for JoinHandle<T, S> {
     fn drop(&mut self) {
         /// Gives up the handle's share even if dropping the result panics.
-        struct Detach<'a, T>(&'a JoinHandle<T>);
-        impl<T> Drop for Detach<'_, T> {
+        struct Detach<'a, T, S>(&'a JoinHandle<T, S>);
+        impl<T, S> Drop for Detach<'_, T, S> {
             fn drop(&mut self) {
                 if self.0.record().state().detach() == LastUser::Yes {
                     // SAFETY: the thread was done first, so the handle is the last.
@@ -334,9 +350,9 @@ impl<T> Drop for JoinHandle<T> {
     }
 }
 
-impl<T> fmt::Debug for JoinHandle<T> {
+impl<T, S: Membership> fmt::Debug for JoinHandle<T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle")
+        f.debug_struct(S::HANDLE)
             .field("thread", &self.thread)
             .finish_non_exhaustive()
     }
