@@ -20,6 +20,8 @@
 //! and predicts what the kernel refuses. [`sync`] has the locks of `std::sync` for programs without
 //! std.
 //!
+//! `guide`, in the documentation of builds with `std`, explains threads and processes from the start.
+//!
 //! # When to use it
 //!
 //! For programs that create many threads, that must handle a refused thread, that need a thread's
@@ -118,6 +120,11 @@ compile_error!(
 compile_error!(
     "the feature `panic-thread` is for programs without a C library; with the feature `std`, panics unwind to the joiner"
 );
+
+#[cfg(all(doc, feature = "std"))]
+#[doc = include_str!("../docs/guide/rustdoc-links.txt")]
+#[doc = include_str!("../docs/guide/README.md")]
+pub mod guide;
 
 mod diagnosis;
 mod error;

@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use crate::graph::{Crate, Edge, circles};
 use crate::source::{Source, Token, end_of_group, is_attribute};
 
-/// The layer that a file of `src` belongs to; none for `lib.rs` and the loom models, which see all.
+/// The layer that a file of `src` belongs to; none for `lib.rs`, the guide and the loom models.
 pub(crate) fn layer_of(path: &str) -> Option<&str> {
     let inside = path.strip_prefix("src/")?;
     let layer = inside.split('/').next()?;
     let layer = layer.strip_suffix(".rs").unwrap_or(layer);
-    (!matches!(layer, "lib" | "loom_models")).then_some(layer)
+    (!matches!(layer, "lib" | "guide" | "loom_models")).then_some(layer)
 }
 
 fn is_exempt(edge: &Edge) -> bool {
-    ["src/lib.rs", "src/loom_models/"]
+    ["src/lib.rs", "src/guide.rs", "src/loom_models/"]
         .iter()
         .any(|exempt| edge.from.starts_with(exempt))
 }
