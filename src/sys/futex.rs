@@ -87,8 +87,9 @@ fn monotonic() -> libc::timespec {
 
 /// Sleeps while `*word == expected`, until woken, `deadline` (CLOCK_MONOTONIC), or a signal.
 ///
-/// Returns [`TimedOut`] only past the deadline. Everything else (a wake, a signal, a value that
-/// had changed) is `Ok`: the caller always reads the word again.
+/// Returns [`TimedOut`] only past the deadline, and then always, also where every wait is interrupted
+/// or refused. Everything else (a wake, a signal, a value that had changed) is `Ok`: the caller always
+/// reads the word again.
 pub(crate) fn wait(
     word: &AtomicU32,
     expected: u32,
@@ -127,8 +128,11 @@ pub(crate) unsafe fn wait_raw(
         )
     };
     match Errno::check(returned) {
+        Ok(_) => Ok(()),
         Err(Errno::ETIMEDOUT) => Err(TimedOut),
-        _ => Ok(()),
+        // The kernel did not look at the deadline: a caller that repeats the wait must not do so without end.
+        Err(_) if deadline.is_some_and(|deadline| deadline.has_passed()) => Err(TimedOut),
+        Err(_) => Ok(()),
     }
 }
 

@@ -67,7 +67,7 @@ pub(crate) fn sleep(duration: Duration) {
                 0,
             )
         };
-        if Errno::check(returned) != Err(Errno::EINTR) {
+        if Errno::check(returned) != Err(Errno::EINTR) || deadline.has_passed() {
             return;
         }
     }

@@ -1,0 +1,318 @@
+//! One system call fails, once: the n-th of its kind, for each n until a scenario makes fewer, with
+//! each errno that its manual page names. The answer is an error or the result, nothing is lost,
+//! and the next spawn works.
+//!
+//! `RAWTHREAD_FAULTS=all` tries every errno in every scenario; without it each call has one or two, and the
+//! suite takes some seconds. A filter hands the calls to a thread of the same process
+//! (`supervisor`), so that each case runs in a fork of its own, where nothing else does.
+#![allow(unsafe_code, reason = "installs filters, forks")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod scenarios;
+mod supervisor;
+
+use common::in_subprocess;
+use scenarios::Scenario;
+
+/// By name, for the message, with the errnos of the manual page, the likeliest first.
+macro_rules! calls {
+    ($($name:ident: $($errno:ident)*;)*) => {
+        [$((stringify!($name), libc::$name, &[$((stringify!($errno), libc::$errno)),*] as &[_])),*]
+    };
+}
+
+type Call = (&'static str, i64, &'static [(&'static str, i32)]);
+
+const CALLS: [Call; 25] = calls![
+    SYS_clone3: EAGAIN ENOMEM ENOSYS EPERM EINVAL;
+    SYS_clone: EAGAIN ENOMEM EPERM;
+    SYS_mmap: ENOMEM EAGAIN EPERM;
+    SYS_munmap: ENOMEM EINVAL;
+    SYS_mprotect: ENOMEM EACCES;
+    SYS_madvise: ENOMEM EAGAIN EINVAL;
+    SYS_mincore: ENOMEM EAGAIN;
+    SYS_rt_sigprocmask: EFAULT EINVAL;
+    SYS_rt_sigaction: EINVAL;
+    SYS_sigaltstack: ENOMEM EPERM;
+    SYS_set_robust_list: EINVAL ENOSYS;
+    SYS_get_robust_list: EPERM ENOSYS;
+    SYS_set_tid_address: ENOSYS;
+    SYS_sched_setaffinity: EINVAL EPERM;
+    SYS_sched_getaffinity: EINVAL;
+    SYS_sched_setattr: EPERM EBUSY E2BIG;
+    SYS_prctl: EINVAL EPERM;
+    SYS_tgkill: EAGAIN ESRCH;
+    SYS_openat: EMFILE ENFILE ENOENT;
+    SYS_read: EIO EINTR;
+    SYS_prlimit64: EPERM;
+    SYS_getrandom: EAGAIN ENOSYS;
+    SYS_pidfd_open: EMFILE ENOSYS;
+    SYS_waitid: EINTR;
+    SYS_pipe2: EMFILE ENFILE
+    ;
+];
+
+/// A futex may also answer what no caller can prevent: that it was interrupted, or that the word changed.
+const FUTEX: Call = (
+    "SYS_futex",
+    libc::SYS_futex,
+    &[("EINTR", libc::EINTR), ("EAGAIN", libc::EAGAIN)],
+);
+
+/// A thread whose slot's word the kernel refuses to clear abandons the slot, once in a process: later ones are
+/// not made that way.
+const LOST_SLOT_KIB: usize = 4 << 10;
+
+/// More calls of a kind than any scenario makes.
+const MOST: u32 = 3000;
+
+/// What a process holds when its threads have ended and idle memory was given back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Holdings {
+    tasks: usize,
+    descriptors: usize,
+    mapped_kib: usize,
+}
+
+impl Holdings {
+    /// Idle workers and the kernel's own end of a thread take a moment: waits for `tasks`.
+    fn after_trim(tasks: Option<usize>) -> Self {
+        let count = |path| std::fs::read_dir(path).unwrap().count();
+        rawthread::trim();
+        if let Some(tasks) = tasks {
+            common::poll_until("the threads ended", || {
+                rawthread::trim();
+                count("/proc/self/task") <= tasks
+            });
+        }
+        // The memory of those that ended since.
+        rawthread::trim();
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        let pages: usize = statm.split_whitespace().next().unwrap().parse().unwrap();
+        Self {
+            tasks: count("/proc/self/task"),
+            descriptors: count("/proc/self/fd"),
+            mapped_kib: pages * 4,
+        }
+    }
+}
+
+/// Runs `child` in a fork of this process, which has one thread, with standard error in a file of its own;
+/// how it ended if not well.
+fn forked(child: impl FnOnce()) -> Result<(), String> {
+    // SAFETY: the child runs on in this single-threaded process's copy.
+    match unsafe { libc::fork() } {
+        0 => {
+            common::watchdog(60);
+            let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
+            // SAFETY: ends the process.
+            unsafe { libc::_exit(i32::from(end.is_err())) }
+        }
+        -1 => panic!("fork: {}", std::io::Error::last_os_error()),
+        pid => {
+            let mut status = 0;
+            // SAFETY: waits for the child made above.
+            while unsafe { libc::waitpid(pid, &mut status, 0) } == -1 {}
+            match status {
+                0 => Ok(()),
+                _ if libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGALRM => {
+                    Err("hangs".into())
+                }
+                _ if libc::WIFSIGNALED(status) => {
+                    Err(format!("ends by signal {}", libc::WTERMSIG(status)))
+                }
+                _ => Err("panics".into()),
+            }
+        }
+    }
+}
+
+fn can_supervise() -> bool {
+    let can = forked(|| assert!(supervisor::supervise(libc::SYS_getppid))).is_ok();
+    if !can {
+        println!("SKIP: no seccomp listener here");
+    }
+    can
+}
+
+/// Every errno, or the likeliest.
+fn errnos(call: &Call) -> &'static [(&'static str, i32)] {
+    match std::env::var("RAWTHREAD_FAULTS").as_deref() {
+        Ok("all") => call.2,
+        _ => &call.2[..1],
+    }
+}
+
+/// Glibc's malloc makes an arena for each of many threads: one for all, so that mapped bytes tell.
+fn one_arena() {
+    // SAFETY: sets a number.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}
+
+/// In a process that has made threads: each n-th call in turn, in one process, so that what each
+/// loses adds up.
+fn every_later_call(name: &str, scenario: Scenario, call: Call, errno: i32) -> Result<u32, String> {
+    let tried = Shared::new();
+    forked(|| {
+        one_arena();
+        assert!(supervisor::supervise(call.1));
+        for _ in 0..3 {
+            scenario().unwrap();
+        }
+        let before = Holdings::after_trim(Some(2));
+        let mut passed = 0;
+        loop {
+            supervisor::arm(passed, errno);
+            let outcome = scenario();
+            let failed = supervisor::disarm();
+            if !failed {
+                outcome.unwrap();
+                break;
+            }
+            passed += 1;
+            tried.set(passed);
+            assert!(passed < MOST, "{name}: {} never ends", call.0);
+            scenarios::plain().expect("the next spawn");
+        }
+        scenario().unwrap();
+        let after = Holdings::after_trim(Some(before.tasks));
+        let allowed = before.mapped_kib
+            + if call.1 == libc::SYS_set_tid_address {
+                LOST_SLOT_KIB
+            } else {
+                256
+            };
+        assert!(
+            after.descriptors <= before.descriptors && after.mapped_kib <= allowed,
+            "{before:?}, {after:?} after {passed} faults"
+        );
+    })
+    .map(|()| tried.get())
+    .map_err(|end| format!("{name}, {}, fault {}: {end}", call.0, tried.get()))
+}
+
+/// The n-th call of a process that has made no thread of the crate yet.
+fn every_first_call(name: &str, scenario: Scenario, call: Call, errno: i32) -> Result<u32, String> {
+    for passed in 0..MOST {
+        let failed = Shared::new();
+        forked(|| {
+            assert!(supervisor::supervise(call.1));
+            supervisor::arm(passed, errno);
+            let outcome = scenario();
+            failed.set(supervisor::disarm().into());
+            if failed.get() == 0 {
+                outcome.unwrap();
+            }
+            scenarios::plain().expect("the next spawn");
+            scenario().unwrap();
+            let after = Holdings::after_trim(Some(2));
+            assert_eq!(after.tasks, 2);
+        })
+        .map_err(|end| format!("first {name}, {}, fault {}: {end}", call.0, passed + 1))?;
+        if failed.get() == 0 {
+            return Ok(passed);
+        }
+    }
+    panic!("{name}: {} never ends", call.0);
+}
+
+/// A number that a forked child leaves for its parent.
+struct Shared(*mut u32);
+
+impl Shared {
+    fn new() -> Self {
+        // SAFETY: a fresh mapping.
+        let page = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                4096,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        assert_ne!(page, libc::MAP_FAILED);
+        Self(page.cast())
+    }
+
+    fn set(&self, value: u32) {
+        // SAFETY: mapped by `new`; parent and child take turns.
+        unsafe { self.0.write_volatile(value) }
+    }
+
+    fn get(&self) -> u32 {
+        // SAFETY: as above.
+        unsafe { self.0.read_volatile() }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new`.
+        unsafe { libc::munmap(self.0.cast(), 4096) };
+    }
+}
+
+/// Runs every case; a failure names scenario, call and number.
+fn try_all(
+    every: fn(&str, Scenario, Call, i32) -> Result<u32, String>,
+    scenarios: &[(&str, Scenario)],
+    calls: &[Call],
+) {
+    let (mut tried, mut wrong) = (0, Vec::new());
+    for (name, scenario) in scenarios {
+        for call in calls {
+            for (errno_name, errno) in errnos(call) {
+                match every(name, *scenario, *call, *errno) {
+                    Ok(faults) => tried += faults,
+                    Err(what) => wrong.push(format!("{what} ({errno_name})")),
+                }
+            }
+        }
+    }
+    println!("{tried} faults");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(tried > 0, "nothing was refused");
+}
+
+#[test]
+fn each_call_of_the_first_spawn_fails_once() {
+    if in_subprocess("each_call_of_the_first_spawn_fails_once") && can_supervise() {
+        try_all(every_first_call, &scenarios::ALL[..1], &CALLS);
+    }
+}
+
+#[test]
+fn each_call_of_later_spawns_fails_once() {
+    if in_subprocess("each_call_of_later_spawns_fails_once") && can_supervise() {
+        try_all(every_later_call, &scenarios::ALL, &CALLS);
+    }
+}
+
+#[test]
+fn each_futex_call_is_interrupted_once() {
+    if in_subprocess("each_futex_call_is_interrupted_once") && can_supervise() {
+        try_all(every_later_call, &scenarios::ALL, &[FUTEX]);
+    }
+}
+
+/// A wait that is interrupted for ever ends at its time limit, and one without a limit when the thread ends.
+#[test]
+fn a_wait_that_is_always_interrupted_keeps_its_deadline() {
+    if !in_subprocess("a_wait_that_is_always_interrupted_keeps_its_deadline") || !can_supervise() {
+        return;
+    }
+    forked(|| {
+        assert!(supervisor::supervise(libc::SYS_futex));
+        scenarios::plain().unwrap();
+        supervisor::refuse_all(libc::EINTR);
+        for _ in 0..3 {
+            scenarios::timed_joins().unwrap();
+            scenarios::plain().unwrap();
+        }
+        assert!(!supervisor::disarm(), "the refusals went on to the end");
+    })
+    .unwrap();
+}
