@@ -104,7 +104,7 @@ resources! {
     }
     /// The table of signal handlers.
     SignalHandlers "signal handlers" {
-        Shared: "One table: a handler set by one is the other's.",
+        Shared: "One table: a handler set by one is the other's; and a pid namespace's init that dies (NEWPID) ignores SIGCHLD in it.",
         Copied: "A copied table.",
         Reset: "Handlers become the default action; ignored signals stay ignored.",
     }

@@ -23,6 +23,12 @@ const DEFAULT_STACK: usize = 256 * 1024;
 ///
 /// The exit signal is `SIGCHLD` unless set (0 with `PARENT`, where the kernel takes the caller's).
 ///
+/// With `VM`, `SIGHAND` and `NEWPID` the child is an init that shares the table of signal actions, and an
+/// init that dies ignores `SIGCHLD` in it (kernel/pid_namespace.c, `zap_pid_ns_processes`): from then on
+/// the kernel reaps this process's children, of any kind, by itself. [`Child::wait`](super::Child::wait)
+/// finds their status by the pidfd (Linux 6.15), `waitpid` and std's `wait` fail with `ECHILD`; set the
+/// action of `SIGCHLD` again.
+///
 /// ```
 /// use rawthread::process::Builder;
 ///

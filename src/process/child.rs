@@ -364,7 +364,9 @@ impl Child {
     pub(super) fn set_reaped(&mut self, status: ExitStatus, usage: Option<Usage>) {
         self.status = Some(status);
         self.usage = usage;
-        self.stack = None;
+        if let Some(mut stack) = self.stack.take() {
+            stack.set_status(status);
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::guarded_stack::GuardedStack;
+use super::status::ExitStatus;
 use crate::error::Error;
 use crate::flags::CloneFlags;
 use crate::runtime::{CloneTls, Rt, Runtime, Slot, acquire};
@@ -51,6 +52,13 @@ impl ChildStack {
         }
     }
 
+    /// The child was waited for: whether it ended at a call of its own, or a signal ended it anywhere.
+    pub(super) fn set_status(&mut self, status: ExitStatus) {
+        if let Self::WithTcb(tcb) = self {
+            tcb.is_intact = status.code().is_some();
+        }
+    }
+
     /// What the child needs to know of its TCB stack.
     pub(super) fn child_tcb(&self) -> Option<ChildTcb> {
         match self {
@@ -91,6 +99,8 @@ pub(super) struct TcbStack {
     slot: Slot,
     words: CloneTls,
     bottom: usize,
+    /// See [`Runtime::recover`].
+    is_intact: bool,
     state: *const AtomicU32,
 }
 
@@ -111,6 +121,7 @@ impl TcbStack {
     /// `Unsupported` where no TCB can be made; a limit; the size.
     pub(super) fn acquire(size: usize) -> Result<Self, Error> {
         Rt::ensure_init()?;
+        Rt::prepare_to_recover();
         let stack_size = size
             .checked_add(STATE_SIZE)
             .and_then(|size| size.checked_add(Rt::tcb_reserve()))
@@ -129,6 +140,7 @@ impl TcbStack {
             slot,
             words,
             bottom: slot.region().stack().0 as usize,
+            is_intact: false,
             state,
         })
     }
@@ -165,8 +177,13 @@ impl Drop for TcbStack {
                 Rt::cache().put_idle(self.slot);
             }
             EXITED => Rt::cache().put_idle(self.slot),
-            // The child was killed, or became another program, amid its thread-locals, whose state
-            // is unknown: the slot is leaked with its TCB. The kernel has cleared the tid.
+            // The child was killed, or became another program, amid its thread-locals. The kernel has
+            // cleared the tid.
+            // SAFETY: the child is gone, as the slot's word says; the slot is still held.
+            _ if unsafe { Rt::recover(self.slot, self.is_intact) } => {
+                Rt::cache().put_idle(self.slot);
+            }
+            // The slot is leaked with its TCB.
             // SAFETY: the child has left the stack, and no frame of it will be read again.
             _ => unsafe { self.slot.region().discard_stack_below(self.words.stack_top) },
         }

@@ -35,8 +35,15 @@ pub(super) fn reap_in_background(
 ) -> Result<(), Error> {
     let task = ManuallyDrop::new(Task { pid, pidfd, stack });
     let reap = move || {
-        let Task { pid, pidfd, stack } = ManuallyDrop::into_inner(task);
-        let _ = waitid_once(pid, pidfd.as_ref(), 0, &mut None);
+        let Task {
+            pid,
+            pidfd,
+            mut stack,
+        } = ManuallyDrop::into_inner(task);
+        let status = waitid_once(pid, pidfd.as_ref(), 0, &mut None);
+        if let (Ok(Some(status)), Some(stack)) = (status, &mut stack) {
+            stack.set_status(status);
+        }
         // The child has left its stack for good: the kernel drops a task's memory before it
         // reports the end. Where it cannot be waited for, another thread has reaped it.
         drop(stack);

@@ -112,6 +112,8 @@ impl Builder {
     /// making or joining threads, changing ids through libc, and using a descriptor by an object
     /// of the other process's (without `FILES` its table is another). If it is killed while
     /// it holds a lock of the shared memory, the lock stays locked.
+    /// If it is killed, or becomes another program, the destructors of its thread-locals do not run, and what
+    /// these own is lost; its stack and its thread control block go back when it was waited for.
     ///
     /// With `VM` but without one it uses the thread pointer of the calling thread: it
     /// must not touch thread-locals, `errno`, the allocator, stdio or locks of a libc or of std,
@@ -124,8 +126,9 @@ impl Builder {
     ///
     /// Without `FILES`, descriptors in the child are copies: dropping an `OwnedFd` there or here
     /// closes one of two. With `VM` the child alone has the closure, and closes its copy of a captured
-    /// `OwnedFd`: this process's stays open, so capture the number and drop the `OwnedFd` here. With `FILES` and without `VM`, both copies of a captured `OwnedFd` would
-    /// close the same number: capture numbers.
+    /// `OwnedFd`: this process's stays open. With `FILES` and without `VM`, both copies of a captured
+    /// `OwnedFd` would close the same number. `spawn_with_fds` gives descriptors to the child alone in
+    /// all four cases.
     ///
     /// ```
     /// # fn main() -> Result<(), rawthread::Error> {
@@ -179,6 +182,61 @@ impl Builder {
         // SAFETY: passed on.
         let made = unsafe { self.spawn_inner(Some(&mut hook), captured.as_ptr()) };
         captured.taken = made.is_ok() && self.flags.contains(CloneFlags::VM);
+        made
+    }
+
+    /// As [`spawn`](Self::spawn), and gives `fds` to the child alone: whatever the flags share, the closure
+    /// owns them, and this process's table does not keep them. Feature `std`.
+    ///
+    /// # Errors
+    /// Those of [`spawn`](Self::spawn); the descriptors are closed then.
+    ///
+    /// # Safety
+    /// That of [`spawn`](Self::spawn), but for these descriptors.
+    ///
+    /// ```
+    /// use std::io::Write;
+    ///
+    /// use rawthread::flags::CloneFlags;
+    ///
+    /// # fn main() -> Result<(), rawthread::Error> {
+    /// let (reader, writer) = std::io::pipe().unwrap();
+    /// let builder = rawthread::process::Builder::new().flags(CloneFlags::VM);
+    /// // SAFETY: the child has a thread control block, and shares nothing that it changes.
+    /// let mut child = unsafe {
+    ///     builder.spawn_with_fds([writer.into()], |[writer]| {
+    ///         let sent = std::fs::File::from(writer).write_all(b"hello");
+    ///         i32::from(sent.is_err())
+    ///     })
+    /// }?;
+    /// // The child had the only writing end: the text ends.
+    /// assert_eq!(std::io::read_to_string(reader).unwrap(), "hello");
+    /// assert!(child.wait()?.success());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "std")]
+    pub unsafe fn spawn_with_fds<const N: usize, F>(
+        &self,
+        fds: [std::os::fd::OwnedFd; N],
+        f: F,
+    ) -> Result<Child, Error>
+    where
+        F: FnOnce([std::os::fd::OwnedFd; N]) -> i32,
+    {
+        // No drop of the closure closes them: which table it would close them in is decided below.
+        let fds = fds.map(OwnedFd::from);
+        let numbers = fds.each_ref().map(OwnedFd::as_raw);
+        let given = ManuallyDrop::new(fds);
+        let with_fds = move || f(ManuallyDrop::into_inner(given).map(std::os::fd::OwnedFd::from));
+        // SAFETY: passed on.
+        let made = unsafe { self.spawn(with_fds) };
+        if made.is_err() || !self.flags.contains(CloneFlags::FILES) {
+            for number in numbers {
+                // SAFETY: of two tables, this process's; of one, no child has taken them.
+                drop(unsafe { OwnedFd::from_raw(number) });
+            }
+        }
         made
     }
 

@@ -168,6 +168,18 @@ pub(crate) trait Runtime {
     /// As `on_thread_exit`.
     unsafe fn reset_for_reuse(slot: SlotRef<Self::Tcb>) -> bool;
 
+    /// Before a task that may end without its exit path: a process that shares this memory.
+    fn prepare_to_recover() {}
+
+    /// Makes the TCB of a task that ended so fit for its next thread; what its thread-locals owned is lost.
+    /// `is_intact`: it ended at a call of its own, not amid any instruction. False if no thread may run
+    /// on the slot again.
+    ///
+    /// # Safety
+    /// The slot is the caller's alone, the task was prepared for by
+    /// [`prepare_to_recover`](Self::prepare_to_recover) and is gone, and its `clear_tid` word is 0.
+    unsafe fn recover(slot: SlotRef<Self::Tcb>, is_intact: bool) -> bool;
+
     /// How often this process noticed that it was forked: what a parent left has another number.
     fn fork_generation() -> u32;
 

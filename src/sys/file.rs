@@ -38,6 +38,14 @@ impl From<std::os::fd::OwnedFd> for OwnedFd {
     }
 }
 
+#[cfg(feature = "std")]
+impl From<OwnedFd> for std::os::fd::OwnedFd {
+    fn from(fd: OwnedFd) -> Self {
+        // SAFETY: the number is open, and owned by the value that gives it up.
+        unsafe { std::os::fd::FromRawFd::from_raw_fd(fd.into_raw()) }
+    }
+}
+
 impl Drop for OwnedFd {
     fn drop(&mut self) {
         // SAFETY: this value owns the number.

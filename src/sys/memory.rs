@@ -123,3 +123,29 @@ pub(crate) fn page_size() -> usize {
         size => size,
     }
 }
+
+/// Copies words of this process from an address that may be unmapped; whether all could be read.
+#[cfg(feature = "hosted")]
+pub(crate) fn read(address: usize, words: &mut [usize]) -> bool {
+    let local = libc::iovec {
+        iov_base: words.as_mut_ptr().cast(),
+        iov_len: size_of_val(words),
+    };
+    let remote = libc::iovec {
+        iov_base: core::ptr::without_provenance_mut(address),
+        iov_len: local.iov_len,
+    };
+    // SAFETY: the kernel writes to `words` only, and returns an error for what it cannot read.
+    let returned = unsafe {
+        super::arch::syscall6(
+            libc::SYS_process_vm_readv,
+            super::task::pid() as usize,
+            core::ptr::from_ref(&local) as usize,
+            1,
+            core::ptr::from_ref(&remote) as usize,
+            1,
+            0,
+        )
+    };
+    Errno::check(returned) == Ok(local.iov_len)
+}

@@ -144,6 +144,11 @@ impl Runtime for Freestanding {
         !task::robust_list().is_ok_and(|head| !head.is_null())
     }
 
+    /// The next `prepare_clone` writes the whole TCB.
+    unsafe fn recover(slot: Slot, _is_intact: bool) -> bool {
+        CACHE.owns(slot)
+    }
+
     fn fork_generation() -> u32 {
         CACHE.fork_generation()
     }

@@ -94,6 +94,17 @@ pub(super) unsafe fn reset(functions: Option<&Functions>) {
     unsafe { *libc::__errno_location() = 0 };
 }
 
+/// Makes the resolver's state that of a new thread without closing what it opened.
+///
+/// # Safety
+/// As [`reset`].
+pub(super) unsafe fn forget_resolver(functions: Option<&Functions>) {
+    if let Some((state, _)) = functions.and_then(|functions| functions.resolver) {
+        // SAFETY: the calling thread's state, which no other code uses.
+        unsafe { ptr::write_bytes(state().cast::<u8>(), 0, RESOLVER_STATE_LEN) };
+    }
+}
+
 /// # Safety
 /// `state` is the calling thread's, and `close` is `__res_nclose`.
 unsafe fn reset_resolver(state: *mut c_void, close: unsafe extern "C" fn(*mut c_void)) {

@@ -24,6 +24,7 @@
 //! * [`tls_images`]: the initial images of static TLS, so that no thread asks the loader at its end.
 //! * [`tls_snapshot`]: the same in static programs; [`unreported_tls`]: in libraries that came later.
 //! * [`stack_words`]: what libc reports as a thread's stack; [`pin`]: keeps a plugin loaded.
+//! * [`recover`]: the TCB of a process that was killed on it.
 //! * [`overflow`]: the report of a stack overflow; [`destroy`]: the end of a TCB.
 #![allow(unsafe_code, reason = "stands between the kernel and libc")]
 
@@ -46,6 +47,7 @@ mod probe;
 mod pthread;
 mod pthread_create;
 mod pthread_keys;
+mod recover;
 mod registration;
 mod stack_words;
 mod symbols;
@@ -219,6 +221,15 @@ impl Runtime for Hosted {
             !(*slot.tcb()).unrefreshed
                 && registration::holds_no_robust_mutex((*slot.tcb()).robust_head)
         }
+    }
+
+    fn prepare_to_recover() {
+        recover::note_libc_block();
+    }
+
+    unsafe fn recover(slot: Slot, is_intact: bool) -> bool {
+        // SAFETY: passed on.
+        CACHE.owns(slot) && !Self::is_lost(slot) && unsafe { recover::recover(slot, is_intact) }
     }
 
     fn fork_generation() -> u32 {

@@ -289,6 +289,26 @@ unsafe fn free_dynamic(slot: Slot) -> bool {
     true
 }
 
+/// Takes the blocks of the calling thread that lie outside of its static TLS from it, without freeing
+/// them: the allocator may not be called.
+///
+/// # Safety
+/// As [`free_dynamic`].
+pub(super) unsafe fn forget_dynamic(slot: Slot) {
+    let area = unreported_tls::own_static_tls_range(slot);
+    // SAFETY: as in `free_dynamic`.
+    unsafe {
+        let vector = Vector::own();
+        for module in 1..=vector.len() {
+            let entry = vector.entry(module);
+            let [block, memory] = *entry;
+            if block != 0 && block != UNALLOCATED && memory > 1 && !area.contains(&block) {
+                *entry = [UNALLOCATED, 0];
+            }
+        }
+    }
+}
+
 /// Asks the loader, if modules have come since a donor did; in a donor, before it runs anything that
 /// may use thread-locals. Goes without where a fork is under way or another donor is asking.
 pub(super) fn keep(slot: Slot) {

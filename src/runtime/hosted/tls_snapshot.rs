@@ -88,6 +88,21 @@ pub(super) unsafe fn capture(slot: Slot) {
     unsafe { ptr::copy_nonoverlapping(block(), storage(slot), len()) };
 }
 
+/// As [`restore`], for a thread-local storage that a task left without its exit path; `is_intact`: not
+/// amid any instruction.
+///
+/// # Safety
+/// As [`restore`].
+pub(super) unsafe fn renew(slot: Slot, is_intact: bool) {
+    if is_intact {
+        // SAFETY: passed on.
+        unsafe { restore(slot) };
+    } else {
+        // SAFETY: the copy and the block are the slot's.
+        unsafe { ptr::copy_nonoverlapping(storage(slot), block(), len()) };
+    }
+}
+
 /// Has libc free what hangs on the calling thread's block, and writes the copy back.
 ///
 /// # Safety
