@@ -11,6 +11,7 @@
 
 mod explore;
 pub(crate) mod futex;
+mod park;
 mod pool;
 mod setxid;
 mod sync;

@@ -5,6 +5,7 @@ use super::api::Runtime;
 use super::chosen::Rt;
 use super::name::Name;
 use super::record::{self, RecordPtr, ThreadInner, ThreadRef};
+use super::std_park;
 use crate::sys::task;
 
 /// The calling thread's record; makes one if it has none yet.
@@ -24,6 +25,8 @@ pub(crate) fn current() -> ThreadRef {
     record.set_tid(Rt::tid());
     // SAFETY: the clone's reference is the runtime's.
     unsafe { Rt::set_current(record.clone().into_raw()) };
+    // std was asked for the name just now, so it has its handle.
+    std_park::hand_over(&record);
     record
 }
 

@@ -5,10 +5,10 @@
 //! or without one. A program without a C library that does not use the feature `start` calls
 //! `init_main_thread` once, before its first thread.
 
-// From the bottom up: `state`, `name`, `tls_values` and `record` hold what is known of one thread, in
-// permanent memory; `occupant` relates slots and records; `api` has the trait, which `hosted` and
+// From the bottom up: `state`, `name`, `parker`, `tls_values` and `record` hold what is known of one
+// thread, in permanent memory; `occupant` relates slots and records; `api` has the trait, which `hosted` and
 // `freestanding` implement (`setxid` is a part of the first that a loom model runs); `chosen` names
-// the runtime of this build; `acquire` and `current` are written for that one.
+// the runtime of this build; `acquire`, `std_park` and `current` are written for that one.
 
 pub(crate) mod acquire;
 mod api;
@@ -20,10 +20,12 @@ pub(crate) mod freestanding;
 pub(crate) mod hosted;
 mod name;
 pub(crate) mod occupant;
+pub(crate) mod parker;
 pub(crate) mod record;
 #[cfg(any(feature = "hosted", all(test, loom)))]
 pub(crate) mod setxid;
 pub(crate) mod state;
+pub(crate) mod std_park;
 pub(crate) mod tls_values;
 
 pub(crate) use api::{CloneTls, LibcThread, Runtime};

@@ -7,15 +7,15 @@
 use core::cell::UnsafeCell;
 use core::num::NonZeroU64;
 use core::ptr;
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use super::name::Name;
+use super::parker::{Parker, StdHandle};
 use super::state::State;
 use super::tls_values::LocalList;
 use crate::arena::{Arena, ArenaEntry, FIRST_CHUNK, FreeList, Zeroable};
 use crate::diagnosis;
 use crate::error::Error;
-use crate::sys::futex::{self, Deadline, Sharing};
 use crate::sys::{Errno, task};
 
 /// One thread's record.
@@ -31,8 +31,7 @@ pub(crate) struct ThreadInner {
     id: AtomicU64,
     /// The tid that the kernel gave; 0 until known.
     tid: AtomicI32,
-    /// See [`ThreadInner::park`].
-    parker: AtomicU32,
+    parker: Parker<StdHandle>,
     /// Which of thread and handle still use the thread's slot.
     state: State,
     /// Lowest address and end of the stack that the thread's frames have; 0 where not ours.
@@ -45,24 +44,13 @@ pub(crate) struct ThreadInner {
     name: UnsafeCell<Name>,
 }
 
-// SAFETY: plain fields follow RECORD-2.
+// SAFETY: plain fields follow RECORD-2, the parker's PARKER-1; std's handles may be sent and shared.
 unsafe impl Sync for ThreadInner {}
-// SAFETY: zero is a record without references, name, slot.
+// SAFETY: zero is a record without references, name, token, slot.
 unsafe impl Zeroable for ThreadInner {}
 
 static RECORDS: Arena<ThreadInner, FIRST_CHUNK> = Arena::new();
 static FREE: FreeList = FreeList::new();
-
-/// Values of the parker word.
-///
-/// | value | meaning |
-/// |---|---|
-/// | `EMPTY` | no token; the thread is not parked |
-/// | `NOTIFIED` | a token waits for the next park |
-/// | `PARKED` | the thread sleeps, or is about to, until the word changes |
-const EMPTY: u32 = 0;
-const NOTIFIED: u32 = 1;
-const PARKED: u32 = u32::MAX;
 
 impl ThreadInner {
     pub(crate) fn id(&self) -> NonZeroU64 {
@@ -119,37 +107,8 @@ impl ThreadInner {
         unsafe { &*self.name.get() }.as_str()
     }
 
-    /// Sleeps until there is a token, and takes it; the calling thread must be this record's.
-    ///
-    /// Acquire on taking pairs with [`ThreadInner::unpark`]'s Release: what was written before an
-    /// unpark is visible after the park that it ends.
-    pub(crate) fn park(&self, deadline: Option<Deadline>) {
-        // NOTIFIED -> EMPTY, or EMPTY -> PARKED: one subtraction does both.
-        if self.parker.fetch_sub(1, Ordering::Acquire) == NOTIFIED {
-            return;
-        }
-        loop {
-            let timed_out = futex::wait(&self.parker, PARKED, deadline, Sharing::Private).is_err();
-            if self
-                .parker
-                .compare_exchange(NOTIFIED, EMPTY, Ordering::Acquire, Ordering::Acquire)
-                .is_ok()
-            {
-                return;
-            }
-            if timed_out {
-                // A token that comes at this instant is taken, not lost.
-                self.parker.swap(EMPTY, Ordering::Acquire);
-                return;
-            }
-        }
-    }
-
-    /// Leaves a token and wakes the thread if it sleeps. Async-signal-safe.
-    pub(crate) fn unpark(&self) {
-        if self.parker.swap(NOTIFIED, Ordering::Release) == PARKED {
-            futex::wake(self.parker.as_ptr(), 1, Sharing::Private);
-        }
+    pub(crate) fn parker(&self) -> &Parker<StdHandle> {
+        &self.parker
     }
 }
 
@@ -176,10 +135,12 @@ impl ThreadRef {
             None => RECORDS.alloc().map_err(alloc_error)?,
         };
         // SAFETY: RECORD-2: the record is on no list and, by RECORD-1, has no reference.
-        unsafe { *entry.name.get() = name };
+        unsafe {
+            *entry.name.get() = name;
+            entry.parker.reset();
+        }
         entry.id.store(next_id(), Ordering::Relaxed);
         entry.tid.store(0, Ordering::Relaxed);
-        entry.parker.store(EMPTY, Ordering::Relaxed);
         entry.state.reset();
         entry.slot.store(ptr::null_mut(), Ordering::Relaxed);
         entry.tls_values.forget();

@@ -5,8 +5,8 @@ use core::num::NonZeroU64;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
 
-use crate::runtime;
 use crate::runtime::record::ThreadRef;
+use crate::runtime::{self, std_park};
 use crate::sys::sched;
 
 /// A handle to a thread, with its id, its name and its parking token.
@@ -35,13 +35,30 @@ impl Thread {
     ///
     /// Tokens do not add up. Async-signal-safe (`signal-safety(7)`).
     ///
+    /// With the feature `std` it wakes a `std::thread::park`, too, once the thread has called
+    /// [`current`] or [`park`](crate::park) of this crate; a token that came before passes to std's
+    /// then. std makes its handle of a thread in the thread itself, so for a thread of this crate that
+    /// has called neither, and is known by its [`JoinHandle`](crate::JoinHandle) alone, there is no
+    /// parker of std's yet that could be given the token. Such a thread calls [`current`] first:
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")] {
+    /// let parked = rawthread::spawn(|| {
+    ///     let _ = rawthread::current(); // from here on both crates wake it
+    ///     std::thread::park();
+    /// });
+    /// parked.thread().unpark();
+    /// parked.join().unwrap();
+    /// # }
+    /// ```
+    ///
     /// ```
     /// let parked = rawthread::spawn(rawthread::park);
     /// parked.thread().unpark();
     /// parked.join().unwrap();
     /// ```
     pub fn unpark(&self) {
-        self.0.unpark();
+        self.0.parker().unpark();
     }
 
     /// Returns the id of the thread, which no other thread of the process ever has.
@@ -96,7 +113,8 @@ pub struct ThreadId(NonZeroU64);
 
 /// Returns a handle to the calling thread.
 ///
-/// Works in threads of this crate, of std, of libc, and in the main thread.
+/// Works in threads of this crate, of std, of libc, and in the main thread. As with
+/// `std::thread::current`, a thread's first call takes memory, so it is not async-signal-safe.
 ///
 /// # Panics
 /// Without memory for the record of a thread that this crate did not make.
@@ -107,7 +125,9 @@ pub struct ThreadId(NonZeroU64);
 /// ```
 #[must_use]
 pub fn current() -> Thread {
-    Thread(runtime::current::current())
+    let record = runtime::current::current();
+    std_park::hand_over(&record);
+    Thread(record)
 }
 
 /// Returns whether the calling thread is unwinding because of a panic.

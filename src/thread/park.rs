@@ -2,8 +2,7 @@
 
 use core::time::Duration;
 
-use crate::runtime::current;
-use crate::sys::futex::Deadline;
+use crate::runtime::{current, std_park};
 
 /// Blocks until the calling thread's token is made available, and takes it.
 ///
@@ -12,6 +11,11 @@ use crate::sys::futex::Deadline;
 /// callers check their condition in a loop, as with `std::thread::park`. The wait is a `futex(2)`.
 ///
 /// What was written before [`unpark`](crate::Thread::unpark) is visible after the `park` it ends.
+///
+/// With the feature `std` the token is std's as well: `unpark` of the thread's
+/// [`std::thread::Thread`](https://doc.rust-lang.org/std/thread/struct.Thread.html) ends a `park` of
+/// this crate's, and [`Thread::unpark`](crate::Thread::unpark), which has the one condition, ends a
+/// `std::thread::park`. So code that parks by one crate may be woken by the other.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +33,7 @@ use crate::sys::futex::Deadline;
 /// waiter.join().unwrap();
 /// ```
 pub fn park() {
-    current::current().park(None);
+    std_park::park(&current::current(), None);
 }
 
 /// Blocks as [`park`] does, for at most `timeout` (CLOCK_MONOTONIC).
@@ -42,8 +46,7 @@ pub fn park() {
 /// println!("back after {:?}", start.elapsed());
 /// ```
 pub fn park_timeout(timeout: Duration) {
-    // A deadline that the clock cannot express is as good as none.
-    current::current().park(Deadline::after(timeout));
+    std_park::park(&current::current(), Some(timeout));
 }
 
 /// Blocks as [`park_timeout`] does, for at most `ms` milliseconds.

@@ -6,6 +6,7 @@
 
 #![cfg(feature = "std")]
 
+mod across_std;
 #[path = "../common/mod.rs"]
 mod common;
 mod list;

@@ -1,0 +1,81 @@
+//! Parks the calling thread in std's parker, where std knows the thread, so that a token given by
+//! either crate's handle wakes it.
+//!
+//! std makes its handle of a thread when the thread first asks for it, in the thread itself; no
+//! other thread can make it. So a thread hands its token over when it first asks this crate for its
+//! own handle or parks. Until then it takes no memory for that, and a thread that does neither never
+//! does.
+//!
+//! std's handle is gone before the thread: std forgets it in the destructor of a pthread key, after
+//! which `std::thread::park` sleeps where no token comes. Thread-locals with destructors end before
+//! (`library/std/src/sys/thread_local/guard`), so one of them takes the token back.
+
+use core::time::Duration;
+
+use super::record::ThreadInner;
+use crate::sys::futex::Deadline;
+
+/// Has std's parker keep the calling thread's token, whose record this is; whether it does.
+#[cfg(feature = "std")]
+pub(crate) fn hand_over(record: &ThreadInner) -> bool {
+    use super::parker::StdHandle;
+
+    let parker = record.parker();
+    if parker.is_handed_over() {
+        return true;
+    }
+    // After the closure std's handle may be gone, and asking for it would panic.
+    if record.state().is_complete() || TAKE_BACK.try_with(|_| ()).is_err() {
+        return false;
+    }
+    parker.hand_over(|| StdHandle(std::thread::current()))
+}
+
+/// There is no other parker.
+#[cfg(not(feature = "std"))]
+pub(crate) fn hand_over(_record: &ThreadInner) -> bool {
+    false
+}
+
+/// Sleeps until the calling thread has a token, whose record this is, and takes it.
+pub(crate) fn park(record: &ThreadInner, timeout: Option<Duration>) {
+    if hand_over(record) {
+        park_by_std(timeout);
+    } else {
+        // A deadline that the clock cannot express is as good as none.
+        record.parker().park(timeout.and_then(Deadline::after));
+    }
+}
+
+#[cfg(feature = "std")]
+fn park_by_std(timeout: Option<Duration>) {
+    match timeout {
+        None => std::thread::park(),
+        Some(timeout) => std::thread::park_timeout(timeout),
+    }
+}
+
+/// Is not called: [`hand_over`] says no.
+#[cfg(not(feature = "std"))]
+fn park_by_std(_timeout: Option<Duration>) {}
+
+#[cfg(feature = "std")]
+struct TakeBack;
+
+#[cfg(feature = "std")]
+std::thread_local!(static TAKE_BACK: TakeBack = const { TakeBack });
+
+#[cfg(feature = "std")]
+impl Drop for TakeBack {
+    fn drop(&mut self) {
+        use super::api::Runtime;
+        use super::chosen::Rt;
+
+        #[allow(unsafe_code, reason = "reads the calling thread's record")]
+        // SAFETY: null, or the calling thread's record, which is permanent memory (RECORD-3).
+        let record = unsafe { Rt::current().as_ref() };
+        if let Some(record) = record {
+            record.parker().take_back();
+        }
+    }
+}
