@@ -56,7 +56,7 @@
 //! | `std` (default) | `hosted` and `alloc`; panics to the joiner, conversions to and from std's types |
 //! | `hosted` | threads in a program that links a C library; `diagnosis` |
 //! | `diagnosis` | errors name the limit that was met |
-//! | `alloc` | names of any length, `Builder::before_start`, `JoinSet::join_all`, `process::Command` |
+//! | `alloc` | names of any length, `Builder::before_start`, `add_spawn_hook`, `JoinSet::join_all`, `process::Command` |
 //! | `lock_api` | `sync::{RawMutex, RawRwLock}` for version 0.4 of the crate of that name |
 //! | `start` | without libc: the program's start (`entry!`, `start`) |
 //! | `panic-thread` | without libc: a panic ends its thread and no other |

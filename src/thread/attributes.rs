@@ -89,6 +89,23 @@ impl Builder {
         self
     }
 
+    /// Has the thread neither run nor inherit the spawner's hooks
+    /// ([`add_spawn_hook`](fn@crate::add_spawn_hook)): for threads that do nothing for their spawner.
+    ///
+    /// Without the feature `alloc` there are no hooks.
+    ///
+    /// ```
+    /// # #[cfg(feature = "alloc")]
+    /// rawthread::add_spawn_hook(|_| || unreachable!());
+    /// let thread = rawthread::Builder::new().no_hooks().spawn(|| 7)?;
+    /// assert_eq!(thread.join().unwrap(), 7);
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn no_hooks(mut self) -> Self {
+        self.with_hooks = false;
+        self
+    }
+
     /// Gives the thread a working directory, root and umask of its own (leaves out `CLONE_FS`): it
     /// begins with copies of the spawner's, and neither sees the other's changes.
     ///

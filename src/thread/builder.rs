@@ -43,6 +43,7 @@ pub struct Builder {
     pub(super) unshared: CloneFlags,
     pub(super) mask: Option<SignalSet>,
     pub(super) actions: StartupActions,
+    pub(super) with_hooks: bool,
 }
 
 impl fmt::Debug for Builder {
@@ -87,6 +88,7 @@ impl Builder {
             unshared: CloneFlags::empty(),
             mask: None,
             actions: StartupActions::none(),
+            with_hooks: true,
         }
     }
 
@@ -303,6 +305,7 @@ impl Builder {
             mask: self.mask.map(SignalSet::kernel),
             actions: &mut self.actions,
             observer: ExitObserver::None,
+            with_hooks: self.with_hooks,
         })
     }
 }

@@ -51,6 +51,8 @@ pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use set::JoinSet;
 pub use signals::{Signal, SignalSet};
 pub use spawn::config::Retry;
+#[cfg(feature = "alloc")]
+pub use spawn::hooks::add_spawn_hook;
 #[cfg(feature = "std")]
 pub(crate) use spawn::unwind::__rust_begin_short_backtrace;
 

@@ -9,6 +9,7 @@
 mod across_std;
 #[path = "../common/mod.rs"]
 mod common;
+mod hooks;
 mod list;
 mod scope;
 mod set;

@@ -24,6 +24,7 @@ use crate::sys::{arch, signal, task};
 use crate::thread::builder::Builder;
 use crate::thread::join::handle::JoinHandle;
 use crate::thread::spawn::finish::finish_task;
+use crate::thread::spawn::hooks::ChildHooks;
 use crate::thread::spawn::last_thread;
 use crate::thread::spawn::packet::{Packet, PacketHeader, PacketOps};
 use crate::thread::spawn::prepare::may_be_unshared;
@@ -114,6 +115,16 @@ where
         return Builder::new().spawn(f);
     }
     let record = ThreadRef::new(Name::NONE)?;
+    let hooks = ChildHooks::run(&record);
+    spawn_task(record, hooks.before(f))
+}
+
+/// Runs `f` as a task that has this record.
+fn spawn_task<F, T>(record: ThreadRef, f: F) -> Result<JoinHandle<T>, Error>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
     // The slot is named when it is known: it is not asked for before this function returns.
     let (vtable, ops) = (Packet::<F, T>::VTABLE, TaskOps::<F, T>::OPS);
     let mut header = PacketHeader::new(None, record.clone(), vtable, ops);
@@ -267,7 +278,9 @@ unsafe fn dispatch_to_new(head: NonNull<PacketHeader>) -> Result<Slot, Error> {
         }
     }
     let first = SendHead(head);
-    let worker = Builder::new().spawn(move || worker_main(first.into_inner()))?;
+    let worker = Builder::new()
+        .no_hooks()
+        .spawn(move || worker_main(first.into_inner()))?;
     // SAFETY: the packet stays, for the handle that would release it does not exist yet.
     let packet = unsafe { head.as_ref() };
     packet.record().set_tid(worker.tid());

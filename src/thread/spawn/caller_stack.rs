@@ -41,6 +41,7 @@ pub(in crate::thread) fn ensure_supported() -> Result<(), Error> {
             mask: None,
             actions: &mut StartupActions::none(),
             observer: ExitObserver::None,
+            with_hooks: false,
         };
         // SAFETY: the closure borrows nothing.
         let spawned = unsafe { prepare::spawn(options, learn)? };

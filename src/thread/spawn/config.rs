@@ -22,6 +22,8 @@ pub(in crate::thread) struct Options<'a> {
     pub(in crate::thread) mask: Option<SigSet>,
     pub(in crate::thread) actions: &'a mut StartupActions,
     pub(in crate::thread) observer: ExitObserver,
+    /// Whether the spawner's hooks are run for the thread, which inherits them.
+    pub(in crate::thread) with_hooks: bool,
 }
 
 /// How often to try again when the kernel says EAGAIN, and how long to sleep before each try.

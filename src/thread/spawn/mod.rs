@@ -11,6 +11,7 @@
 //! * [`finish`]: the end of a thread and of a task.
 //! * `panic_handler`: how a thread ends by a panic where nothing unwinds.
 //! * [`entry`]: what the thread does, from its first instruction to its last.
+//! * [`hooks`]: what a spawner does for each new thread, and has it do.
 //! * [`prepare`]: takes slot and record, writes the packet, and calls clone.
 //! * [`caller_stack`]: whether threads can run on memory of the caller's own.
 
@@ -19,6 +20,11 @@ pub(super) mod config;
 mod dedicated;
 pub(super) mod entry;
 pub(super) mod finish;
+#[cfg(feature = "alloc")]
+pub(super) mod hooks;
+#[cfg(not(feature = "alloc"))]
+#[path = "no_hooks.rs"]
+pub(super) mod hooks;
 pub(super) mod last_thread;
 pub(super) mod packet;
 #[cfg(feature = "panic-thread")]

@@ -1,10 +1,12 @@
 //! Takes a slot and a record, writes the packet, and has the kernel make the thread.
 #![allow(unsafe_code, reason = "clones onto memory it prepared")]
 
+use core::mem;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::config::{Options, Retry};
+use super::hooks::ChildHooks;
 use super::packet::{Packet, PacketHeader, PacketVTable};
 use super::raw_handle::{RawHandle, wait_for_exit};
 use super::setup::{StartupActions, StartupHandshake};
@@ -13,7 +15,7 @@ use crate::diagnosis;
 use crate::error::{Error, Operation};
 use crate::flags::{CloneFlags, Preset};
 use crate::runtime::record::ThreadRef;
-use crate::runtime::{CloneTls, LibcThread, Rt, Runtime, Slot, acquire, occupant};
+use crate::runtime::{CloneTls, LibcThread, Name, Rt, Runtime, Slot, acquire, occupant};
 use crate::stack::layout;
 use crate::stack::slot::ALIVE;
 use crate::sys::signal::{self, SigSet};
@@ -40,7 +42,37 @@ pub(in crate::thread) unsafe fn spawn<F, T>(
 where
     F: FnOnce() -> T,
 {
-    let prepared = PreparedThread::new(options, Packet::<F, T>::VTABLE)?;
+    Rt::ensure_init()?;
+    let mut options = options;
+    let comm = options.name.comm();
+    let record = ThreadRef::new(mem::replace(&mut options.name, Name::NONE))?;
+    // A hook may panic: no slot is taken yet.
+    let hooks = if options.with_hooks {
+        ChildHooks::run(&record)
+    } else {
+        ChildHooks::NONE
+    };
+    // SAFETY: passed on.
+    unsafe { spawn_with_record(options, comm, record, hooks.before(closure)) }
+}
+
+/// Spawns a thread that has this record.
+///
+/// # Errors
+/// As [`spawn`].
+///
+/// # Safety
+/// As [`spawn`].
+unsafe fn spawn_with_record<F, T>(
+    options: Options<'_>,
+    comm: Option<[u8; 16]>,
+    record: ThreadRef,
+    closure: F,
+) -> core::result::Result<RawHandle<T>, Error>
+where
+    F: FnOnce() -> T,
+{
+    let prepared = PreparedThread::new(options, comm, record, Packet::<F, T>::VTABLE)?;
     let head = prepared.head;
     let packet = head.as_ptr().cast::<Packet<F, T>>();
     // SAFETY: the memory is for a packet of this type, and no thread knows it yet.
@@ -105,14 +137,13 @@ struct FailedSpawn {
 }
 
 impl<'a> PreparedThread<'a> {
-    /// Takes a record and a slot, and prepares both for a packet of this type.
+    /// Takes a slot, and prepares it and the record for a packet of this type.
     fn new(
         options: Options<'a>,
+        comm: Option<[u8; 16]>,
+        record: ThreadRef,
         vtable: &'static PacketVTable,
     ) -> core::result::Result<Self, Error> {
-        Rt::ensure_init()?;
-        let comm = options.name.comm();
-        let record = ThreadRef::new(options.name)?;
         let stack_size = options
             .stack_size
             .checked_add(vtable.size + vtable.align)
