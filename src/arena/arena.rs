@@ -120,15 +120,22 @@ impl<T: Zeroable, const INSIDE: usize> Arena<T, INSIDE> {
 
     /// Every entry handed out so far.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'static ArenaEntry<T>> + '_ {
-        // An entry whose id is still 0 is being handed out right now.
-        (1..=self.chunks.used.load(Ordering::Acquire))
-            .filter(|id| {
-                let chunk = locate(*id as usize - 1).0;
-                let base = &self.chunks.bases[chunk];
-                !base.load(Ordering::Acquire).is_null()
-            })
-            .map(|id| self.entry(id))
-            .filter(|entry| entry.id() != 0)
+        (1..=self.last_id()).filter_map(|id| self.try_entry(id))
+    }
+
+    /// The highest id of an entry that was handed out or is being handed out; 0 for none.
+    pub(crate) fn last_id(&self) -> u32 {
+        self.chunks.used.load(Ordering::Acquire)
+    }
+
+    /// The entry with this id, which is at most [`Arena::last_id`]; `None` if it is being handed out
+    /// right now.
+    pub(crate) fn try_entry(&self, id: u32) -> Option<&'static ArenaEntry<T>> {
+        let chunk = locate(id as usize - 1).0;
+        if self.chunks.bases[chunk].load(Ordering::Acquire).is_null() {
+            return None;
+        }
+        Some(self.entry(id)).filter(|entry| entry.id() != 0)
     }
 }
 

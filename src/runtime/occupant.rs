@@ -25,8 +25,7 @@ pub(crate) fn clear_occupant<T: Zeroable>(slot: SlotRef<T>) {
 }
 
 /// The record of the thread that runs on the slot; `None` for an idle one.
-#[cfg(feature = "hosted")]
-pub(super) fn occupant<T: Zeroable>(slot: SlotRef<T>) -> Option<&'static ThreadInner> {
+pub(crate) fn occupant<T: Zeroable>(slot: SlotRef<T>) -> Option<&'static ThreadInner> {
     // SAFETY: OCCUPANT-1.
     unsafe { slot.current_record().cast::<ThreadInner>().as_ref() }
 }

@@ -7,7 +7,7 @@
 use core::cell::UnsafeCell;
 use core::num::NonZeroU64;
 use core::ptr;
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use super::name::Name;
 use super::parker::{Parker, StdHandle};
@@ -23,7 +23,8 @@ use crate::sys::{Errno, task};
 /// Invariants:
 /// * RECORD-1: `refs` counts the [`ThreadRef`] values of this record; at 0 it is on the free list.
 /// * RECORD-2: `id` and `name` are written only by the caller that took the record from the free
-///   list, before another thread can reach it.
+///   list, while `refs` is 0. Another thread reaches the record by a reference that it copies, or
+///   makes where `refs` is not 0.
 /// * RECORD-3: A runtime holds one reference to the record whose address its `current` returns, for
 ///   as long as it returns it.
 pub(crate) struct ThreadInner {
@@ -39,6 +40,8 @@ pub(crate) struct ThreadInner {
     /// The slot that the thread runs on (OCCUPANT-2 of `occupant`); null for threads that this crate
     /// did not make.
     slot: AtomicPtr<()>,
+    /// Whether it is a pool's thread, whose tasks have records of their own. Relaxed.
+    is_worker: AtomicBool,
     /// The values of the thread's `local!`s.
     tls_values: LocalList,
     name: UnsafeCell<Name>,
@@ -98,6 +101,14 @@ impl ThreadInner {
         self.slot.store(slot, Ordering::Relaxed);
     }
 
+    pub(crate) fn is_worker(&self) -> bool {
+        self.is_worker.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_worker(&self) {
+        self.is_worker.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn tls_values(&self) -> &LocalList {
         &self.tls_values
     }
@@ -143,10 +154,26 @@ impl ThreadRef {
         entry.tid.store(0, Ordering::Relaxed);
         entry.state.reset();
         entry.slot.store(ptr::null_mut(), Ordering::Relaxed);
+        entry.is_worker.store(false, Ordering::Relaxed);
         entry.tls_values.forget();
         entry.set_stack(0, 0);
-        entry.refs.store(1, Ordering::Relaxed);
+        // Release: `of_id` finds all of the above. Nothing else changes a count of 0.
+        entry.refs.store(1, Ordering::Release);
         Ok(Self(entry))
+    }
+
+    /// A reference to the record with this id in the arena, at most [`last_id`]; `None` if the record
+    /// is not in use.
+    pub(crate) fn of_id(id: u32) -> Option<Self> {
+        let entry = RECORDS.try_entry(id)?;
+        // Acquire pairs with the Release in `new`, whose sequence every clone and drop continues.
+        entry
+            .refs
+            .fetch_update(Ordering::Acquire, Ordering::Relaxed, |refs| {
+                (refs > 0).then_some(refs + 1)
+            })
+            .ok()?;
+        Some(Self(entry))
     }
 
     /// The address under which a runtime remembers it, and the reference with it.
@@ -234,6 +261,11 @@ impl Drop for ThreadRef {
             FREE.push(self.0);
         }
     }
+}
+
+/// The highest id that [`ThreadRef::of_id`] takes now; 0 for none.
+pub(crate) fn last_id() -> u32 {
+    RECORDS.last_id()
 }
 
 /// Sees to it that the next `n` records need no memory.

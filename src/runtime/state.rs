@@ -21,8 +21,9 @@
 //!
 //! While the record is in use no bit is cleared; `reset` clears all when it is used again. `WAITING`
 //! may be set many times, each other bit once. The bits above them count *pins*: calls that are
-//! using the thread's tid, for which the thread stays in the kernel a moment longer. Only a
-//! handle that is borrowed can pin, so a handle that is dropped finds no pins.
+//! using the thread's tid, for which the thread stays in the kernel a moment longer. A borrowed handle
+//! pins, and a walk over all threads; each has a reference to the record, which it drops later than
+//! the pin.
 //!
 //! Orderings:
 //! * `COMPLETE` and `DONE` are set with Release: the result is written before the first, and all but

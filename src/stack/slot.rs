@@ -70,10 +70,6 @@ impl<T: Zeroable> Slot<T> {
     }
 
     /// For `runtime::occupant` alone, as [`Slot::set_current_record`].
-    #[cfg_attr(
-        not(feature = "hosted"),
-        allow(dead_code, reason = "overflows are reported beside a libc only")
-    )]
     pub(crate) fn current_record(&self) -> *mut () {
         self.current_record.load(Ordering::Acquire)
     }

@@ -22,6 +22,7 @@ pub(crate) mod sched;
 pub(crate) mod setup;
 pub(crate) mod signal;
 pub(crate) mod task;
+pub(crate) mod task_file;
 pub(crate) mod wait;
 
 pub(crate) use errno::Errno;

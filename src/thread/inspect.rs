@@ -224,7 +224,7 @@ impl<T, S> JoinHandle<T, S> {
 }
 
 /// Bytes from `top` down to the lowest resident page at or above `low`.
-fn high_water(low: usize, top: usize) -> usize {
+pub(super) fn high_water(low: usize, top: usize) -> usize {
     const BATCH: usize = 256;
     let page = memory::page_size();
     let mut start = low.next_multiple_of(page);

@@ -8,6 +8,7 @@
 //! * [`builder`], [`attributes`], [`inspect`]: what a program asks of a thread.
 //! * [`scope`](mod@scope), [`set`]: many threads.
 //! * [`pool`], [`warm`]: kernel threads that run one task after another.
+//! * [`list`], [`dump`](mod@dump): every live thread.
 //! * [`reserve`](mod@reserve): resources ahead of time, and back.
 
 mod attributes;
@@ -15,8 +16,10 @@ mod backoff;
 mod builder;
 mod cpu_set;
 mod current;
+mod dump;
 mod inspect;
 pub(crate) mod join;
+mod list;
 pub mod local;
 mod park;
 pub(crate) mod pool;
@@ -36,6 +39,7 @@ pub use current::sleep_until;
 pub use current::{
     Thread, ThreadId, available_parallelism, current, panicking, sleep, sleep_ms, yield_now,
 };
+pub use dump::dump;
 #[cfg(not(feature = "std"))]
 pub use inspect::Pidfd;
 pub use inspect::{StackInfo, stack_usage};
@@ -43,6 +47,7 @@ pub use join::handle::JoinHandle;
 #[cfg(not(feature = "std"))]
 pub use join::result::Panicked;
 pub use join::result::Result;
+pub use list::{ThreadInfo, ThreadState, Threads, threads};
 #[allow(deprecated, reason = "as above")]
 pub use park::{park, park_timeout, park_timeout_ms};
 pub use reserve::{reserve, trim};

@@ -15,6 +15,7 @@ mod scope;
 mod set;
 #[path = "../common/support.rs"]
 mod support;
+mod threads;
 
 macro_rules! run_against_both {
     ($($body:ident),*) => {

@@ -297,6 +297,7 @@ fn worker_main(first: NonNull<PacketHeader>) {
     let Some(slot) = (unsafe { occupant::slot_of(&own) }) else {
         unreachable!("a worker runs on a slot");
     };
+    own.set_worker();
     last_thread::register(shutdown_idle);
     let thread = running::running();
     let initial = InheritedAttrs::current();
