@@ -24,7 +24,7 @@ use core::sync::atomic::Ordering;
 use super::libc_layout::{self, Support};
 use super::pthread_create::create_with_attributes;
 use super::tcb::{self, Slot, Tcb};
-use super::{pthread_keys, registration};
+use super::{pthread, pthread_keys, registration};
 use crate::runtime::api::LibcThread;
 use crate::runtime::occupant;
 use crate::runtime::record::RecordPtr;
@@ -58,9 +58,10 @@ pub(super) unsafe fn create(
         let handle = handle.assume_init();
         (&raw mut (*tcb).pthread).write(handle);
         (&raw mut (*tcb).unjoined).write(true);
-        // The kernel stores the tid before the thread exists, and clears it at its end. The memory is
-        // there until the thread was joined.
-        Ok((*libc_layout::tid_field_of(handle)).load(Ordering::Relaxed))
+        // The kernel stores the tid before the thread exists. A thread that has ended stored its own
+        // in its record.
+        Ok(pthread::tid_of(handle)
+            .unwrap_or_else(|| (*libc_layout::tid_field_of(handle)).load(Ordering::Relaxed)))
     }
 }
 
@@ -149,7 +150,8 @@ unsafe fn end(slot: Slot) {
     futex::wake(slot.clear_tid().as_ptr(), u32::MAX, Sharing::Shared);
 }
 
-/// Joins the thread that lies on the slot's memory, if one does; false if that is the calling thread.
+/// Joins the thread that lies on the slot's memory, if one does; false if that is the calling thread, or
+/// libc refuses. Then the memory must not be used.
 ///
 /// Blocks until libc has run the last round of the thread's destructors.
 ///
@@ -166,8 +168,9 @@ pub(super) unsafe fn join(slot: Slot) -> bool {
         if libc::pthread_equal(libc::pthread_self(), pthread) != 0 {
             return false;
         }
-        let joined = libc::pthread_join(pthread, ptr::null_mut());
-        debug_assert_eq!(joined, 0);
+        if libc::pthread_join(pthread, ptr::null_mut()) != 0 {
+            return false;
+        }
         (&raw mut (*tcb).unjoined).write(false);
         (&raw mut (*tcb).thread_pointer).write(ptr::null_mut());
     }

@@ -10,7 +10,7 @@ use core::{
 
 /// What a dynamic program is asked for.
 #[cfg(not(all(target_env = "gnu", target_feature = "crt-static")))]
-const NAMES: [&CStr; 19] = [
+const NAMES: [&CStr; 20] = [
     c"gnu_get_libc_version",
     c"pthread_key_create",
     c"_r_debug",
@@ -29,6 +29,7 @@ const NAMES: [&CStr; 19] = [
     c"__tsan_init",
     c"__msan_init",
     c"__hwasan_init",
+    c"__lsan_init",
     c"_vgnU_freeres",
 ];
 
@@ -111,6 +112,7 @@ pub(super) fn has_sanitizer() -> bool {
         c"__tsan_init",
         c"__msan_init",
         c"__hwasan_init",
+        c"__lsan_init",
     ]
     .iter()
     .any(|name| !get(name).is_null())

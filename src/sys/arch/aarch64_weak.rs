@@ -47,6 +47,10 @@ pub(crate) extern "C" fn weak_libc_symbols(
         "adrp x1, :got:__hwasan_init",
         "ldr x1, [x1, :got_lo12:__hwasan_init]",
         "str x1, [x0, 64]",
+        ".weak __lsan_init",
+        "adrp x1, :got:__lsan_init",
+        "ldr x1, [x1, :got_lo12:__lsan_init]",
+        "str x1, [x0, 72]",
         "ret",
     )
 }
@@ -91,6 +95,10 @@ pub(crate) extern "C" fn weak_libc_symbols(
         "adrp x1, :got:__hwasan_init",
         "ldr x1, [x1, :got_lo12:__hwasan_init]",
         "str x1, [x0, 40]",
+        ".weak __lsan_init",
+        "adrp x1, :got:__lsan_init",
+        "ldr x1, [x1, :got_lo12:__lsan_init]",
+        "str x1, [x0, 48]",
         "ret",
     )
 }

@@ -7,7 +7,7 @@ pub(crate) type ChildEntry = unsafe extern "C" fn(*mut u8) -> !;
 /// The symbols that [`weak_libc_symbols`](super::weak_libc_symbols) resolves. The first is always
 /// defined and brings its object file into the program.
 #[cfg(all(feature = "hosted", target_env = "gnu", target_feature = "crt-static"))]
-pub(crate) const LIBC_SYMBOLS: [&core::ffi::CStr; 9] = [
+pub(crate) const LIBC_SYMBOLS: [&core::ffi::CStr; 10] = [
     c"gnu_get_libc_version",
     c"__rseq_offset",
     c"__rseq_size",
@@ -17,6 +17,7 @@ pub(crate) const LIBC_SYMBOLS: [&core::ffi::CStr; 9] = [
     c"__tsan_init",
     c"__msan_init",
     c"__hwasan_init",
+    c"__lsan_init",
 ];
 
 /// The same in a program that may turn out to be static when it runs.
@@ -25,13 +26,14 @@ pub(crate) const LIBC_SYMBOLS: [&core::ffi::CStr; 9] = [
     target_env = "gnu",
     not(target_feature = "crt-static")
 ))]
-pub(crate) const LIBC_SYMBOLS: [&core::ffi::CStr; 6] = [
+pub(crate) const LIBC_SYMBOLS: [&core::ffi::CStr; 7] = [
     c"__call_tls_dtors",
     c"__libc_thread_freeres",
     c"__asan_init",
     c"__tsan_init",
     c"__msan_init",
     c"__hwasan_init",
+    c"__lsan_init",
 ];
 
 /// The numbers of the program's TLS segment (`PT_TLS`) from which the linker computed the offsets

@@ -37,6 +37,9 @@ pub(crate) extern "C" fn weak_libc_symbols(
         ".weak __hwasan_init",
         "mov rax, [rip + __hwasan_init@GOTPCREL]",
         "mov [rdi + 64], rax",
+        ".weak __lsan_init",
+        "mov rax, [rip + __lsan_init@GOTPCREL]",
+        "mov [rdi + 72], rax",
         "ret",
     )
 }
@@ -74,6 +77,9 @@ pub(crate) extern "C" fn weak_libc_symbols(
         ".weak __hwasan_init",
         "mov rax, [rip + __hwasan_init@GOTPCREL]",
         "mov [rdi + 40], rax",
+        ".weak __lsan_init",
+        "mov rax, [rip + __lsan_init@GOTPCREL]",
+        "mov [rdi + 48], rax",
         "ret",
     )
 }

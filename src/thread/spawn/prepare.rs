@@ -281,7 +281,7 @@ impl<'a> PreparedThread<'a> {
         let mut has_tcb = true;
         let error = match cloned {
             Ok(tid) => {
-                // 0: a thread on a donor that has already exited, and stored its tid before.
+                // 0: a thread on a donor, or of libc's, that has already exited, and stored its tid before.
                 if tid != 0 {
                     self.record.set_tid(tid);
                 }
