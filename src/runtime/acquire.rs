@@ -3,6 +3,7 @@
 
 use super::api::Runtime;
 use super::chosen::{Rt, Slot, Tcb};
+use crate::arena::FreeList;
 use crate::diagnosis;
 use crate::error::Error;
 use crate::stack::cache::{self, Acquired};
@@ -65,9 +66,19 @@ fn create_tcb(slot: Slot) -> Result<Slot, Error> {
 /// # Errors
 /// As [`cache::Cache::acquire`].
 fn find_slot(stack: usize, guard: usize) -> Result<Acquired<Tcb>, Errno> {
+    /// How many slots that libc's threads are still leaving are put aside before a fresh one is taken.
+    const MAX_LEAVING: u32 = 4;
+
     let mut trimmed = false;
+    let leaving = PutAside(FreeList::new());
+    let mut count = 0;
     loop {
-        let slot = match Rt::cache().acquire(stack, guard) {
+        let found = if count < MAX_LEAVING {
+            Rt::cache().acquire(stack, guard)
+        } else {
+            Rt::cache().acquire_fresh(stack, guard)
+        };
+        let slot = match found {
             Ok(Acquired::WithTcb(slot)) => slot,
             Ok(blank) => return Ok(blank),
             // EAGAIN: the limit on locked memory.
@@ -91,5 +102,18 @@ fn find_slot(stack: usize, guard: usize) -> Result<Acquired<Tcb>, Errno> {
                 return Ok(Acquired::Uninit(slot));
             }
         }
+        if Rt::is_served_by_libc() {
+            leaving.0.push(slot);
+            count += 1;
+        }
+    }
+}
+
+/// Slots whose threads libc has not ended yet; back on the cache's list afterwards.
+struct PutAside(FreeList);
+
+impl Drop for PutAside {
+    fn drop(&mut self) {
+        Rt::cache().put_all_idle(&self.0);
     }
 }

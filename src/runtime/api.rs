@@ -123,6 +123,24 @@ pub(crate) trait Runtime {
         Err(Errno::ENOSYS)
     }
 
+    /// Blocks until the slot's thread has ended, if libc made it, and joins it; false, at once, if
+    /// libc did not make it or does not join it.
+    ///
+    /// # Safety
+    /// The caller is the handle of the thread, which is not detached, or its spawner; one call at a time.
+    unsafe fn join_libc_thread(slot: SlotRef<Self::Tcb>) -> bool {
+        let _ = slot;
+        false
+    }
+
+    /// Whether the slot's thread has left the memory on which it ran.
+    ///
+    /// # Safety
+    /// The caller has the thread's handle, which is not detached.
+    unsafe fn has_left_stack(slot: SlotRef<Self::Tcb>) -> bool {
+        slot.has_exited()
+    }
+
     /// Before clone, in the spawner: returns what clone needs.
     ///
     /// # Safety

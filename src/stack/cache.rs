@@ -87,6 +87,19 @@ impl<T: Zeroable> Cache<T> {
         self.acquire_uninit(wanted).map(Acquired::Uninit)
     }
 
+    /// As [`Cache::acquire`], but never an idle one.
+    ///
+    /// # Errors
+    /// As [`Cache::acquire`].
+    pub(crate) fn acquire_fresh(
+        &'static self,
+        stack: usize,
+        guard: usize,
+    ) -> Result<Acquired<T>, Errno> {
+        let wanted = layout_for(stack, guard).ok_or(Errno::EINVAL)?;
+        self.acquire_uninit(wanted).map(Acquired::Uninit)
+    }
+
     fn acquire_idle(&self, wanted: &Layout) -> Option<SlotRef<T>> {
         let found = self.take_from(self.list_for(&self.idle, wanted), wanted);
         if !T::BOUNDS_IDLE_MEMORY {

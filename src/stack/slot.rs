@@ -41,10 +41,12 @@ pub(crate) struct Slot<T> {
     /// | `ALIVE` | a thread or donor was or is being cloned onto it, or is on its way out; or a `CLONE_VM` child is or may be on it (`process::child_stack`), or libc's end of its TCB (`hosted::destroy`) |
     /// | `LEAVING`, 2 | the donor that makes its TCB is on its way out, and the kernel will not clear this word |
     /// | `REFUSED`, 3 | the same of a donor that leaves no TCB |
+    /// | `AWAITED`, 4 | as `ALIVE`, of a thread that libc made, and a waiter sleeps |
     ///
     /// The kernel stores the 0 after a thread and after a donor whose word this is. The party that
     /// holds the slot stores it: after a clone that failed; after `LEAVING` and `REFUSED`, when the
-    /// donor is gone; when it has joined libc's end of the TCB; when the child has left.
+    /// donor is gone; when it has joined libc's end of the TCB; when the child has left. A thread that libc
+    /// made stores it itself, and wakes whom it finds with `AWAITED` (`hosted::libc_thread`).
     pub(super) clear_tid: AtomicU32,
     /// The record of the thread on it, for the overflow report; null when idle.
     pub(super) current_record: AtomicPtr<()>,
@@ -57,6 +59,12 @@ pub(crate) struct Slot<T> {
 
 /// See [`Slot`]'s truth table.
 pub(crate) const ALIVE: u32 = 1;
+/// See [`Slot`]'s truth table.
+#[cfg_attr(
+    not(feature = "hosted"),
+    allow(dead_code, reason = "only a libc makes threads")
+)]
+pub(crate) const AWAITED: u32 = 4;
 
 // SAFETY: the plain fields are shared under SLOT-1; `T` holds addresses that may move between threads
 // with the slot (each runtime's TCB says so).

@@ -91,16 +91,38 @@ pub(crate) unsafe fn set_alternate_stack(base: *mut u8, len: usize) -> Result<()
     Errno::check(returned).map(drop)
 }
 
-/// Whether the calling thread has a signal stack.
+/// As [`set_alternate_stack`], but a signal stack that the calling thread has already stays.
+///
+/// # Errors
+/// As [`set_alternate_stack`].
+///
+/// # Safety
+/// As [`set_alternate_stack`].
 #[cfg(feature = "hosted")]
-pub(crate) fn has_alternate_stack() -> bool {
-    let mut stack = core::mem::MaybeUninit::<libc::stack_t>::zeroed();
-    // SAFETY: the kernel fills the place; all zeroes are a valid one, too.
-    let stack = unsafe {
-        syscall2(libc::SYS_sigaltstack, 0, stack.as_mut_ptr() as usize);
-        stack.assume_init()
+pub(crate) unsafe fn set_first_alternate_stack(base: *mut u8, len: usize) -> Result<(), Errno> {
+    let stack = libc::stack_t {
+        ss_sp: base.cast(),
+        ss_flags: 0,
+        ss_size: len,
     };
-    !stack.ss_sp.is_null() && stack.ss_flags & libc::SS_DISABLE == 0
+    let mut old = core::mem::MaybeUninit::<libc::stack_t>::zeroed();
+    // One call finds none, in nearly all threads, and sets this one.
+    // SAFETY: the kernel reads `stack`, for whose range the caller vouches, and fills `old`; all zeroes
+    // are a valid one, too.
+    let old = unsafe {
+        let returned = syscall2(
+            libc::SYS_sigaltstack,
+            core::ptr::from_ref(&stack) as usize,
+            old.as_mut_ptr() as usize,
+        );
+        Errno::check(returned)?;
+        old.assume_init()
+    };
+    if !old.ss_sp.is_null() && old.ss_flags & libc::SS_DISABLE == 0 {
+        // SAFETY: it was installed a moment ago, and is still there.
+        unsafe { set_alternate_stack(old.ss_sp.cast(), old.ss_size) }?;
+    }
+    Ok(())
 }
 
 /// Sends `signal` to the thread `tid` of the process `tgid`; signal 0 only asks whether it exists.

@@ -103,7 +103,12 @@ pub(crate) fn warm_threads_are_kept() -> bool {
     if !kept {
         println!("SKIP: in this sandbox each warm task has a new thread");
     }
-    kept
+    let host = rawthread::host().unwrap();
+    let by_libc = host.support() == rawthread::Support::Libc;
+    if by_libc {
+        println!("SKIP: each warm task has a new thread with {host}");
+    }
+    kept && !by_libc
 }
 
 /// Standard output and standard error of a child.

@@ -1,7 +1,11 @@
 //! What is promised with partial support, and what an error says where no threads can be made: this
 //! binary again, with a libc of an unknown version.
 
-use crate::common::{Directory, assert_output, in_subprocess, rerun_self, stdout_stderr};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use crate::common::{
+    Directory, assert_output, in_subprocess, poll_until, rerun_self, stdout_stderr,
+};
 use crate::{filter, support, unknown_libc};
 
 /// Tests of things that need full support.
@@ -155,4 +159,70 @@ fn libc_makes_the_threads_of_a_program_that_asks_for_it() {
     if host.libc() == "glibc" {
         assert!(local < own && own - local < 1 << 16, "{local:#x} {own:#x}");
     }
+}
+
+/// With libc's own threads: what the program's destructors do after a thread is done holds up neither a
+/// look at its result nor a spawn. The destructor here waits for both.
+#[test]
+fn a_late_destructor_may_wait_for_the_thread_that_looks_at_the_result() {
+    const NAME: &str =
+        "partial_support::a_late_destructor_may_wait_for_the_thread_that_looks_at_the_result";
+    static KEY: AtomicU32 = AtomicU32::new(0);
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    static MAY_END: AtomicBool = AtomicBool::new(false);
+    extern "C" fn destructor(value: *mut libc::c_void) {
+        // The third round is the one in which the thread is done; this key is younger than the crate's.
+        if CALLS.fetch_add(1, Ordering::SeqCst) < 2 {
+            // SAFETY: the key exists; its destructor takes any value.
+            unsafe { libc::pthread_setspecific(KEY.load(Ordering::SeqCst), value) };
+            return;
+        }
+        poll_until("the other thread goes on", || {
+            MAY_END.load(Ordering::SeqCst)
+        });
+    }
+    if support::is_asked_for() || !in_subprocess(NAME) {
+        return;
+    }
+    rawthread::serve_by_libc().unwrap();
+    rawthread::spawn(|| ()).join().unwrap();
+    let mut key = 0;
+    // SAFETY: makes a key.
+    let made = unsafe { libc::pthread_key_create(&mut key, Some(destructor)) };
+    assert_eq!(made, 0);
+    KEY.store(key, Ordering::SeqCst);
+    let mut handle = rawthread::spawn(move || {
+        // SAFETY: as above.
+        unsafe { libc::pthread_setspecific(key, (&raw const KEY).cast()) };
+        7
+    });
+    let result = loop {
+        match handle.try_join() {
+            Ok(result) => break result,
+            Err(running) => handle = running,
+        }
+        rawthread::yield_now();
+    };
+    assert_eq!(result.unwrap(), 7);
+    assert_eq!(CALLS.load(Ordering::SeqCst), 3);
+    // Its memory is not free yet, and is left alone.
+    assert_eq!(rawthread::spawn(|| 8).join().unwrap(), 8);
+    rawthread::trim();
+    MAY_END.store(true, Ordering::SeqCst);
+    assert_eq!(rawthread::spawn(|| 9).join().unwrap(), 9);
+}
+
+/// With libc's own threads, those that ended without a join are joined by the end of the process: under
+/// ThreadSanitizer, which this test is for, they would else be reported as leaks.
+#[test]
+fn a_thread_that_was_detached_is_no_leak() {
+    if support::is_asked_for()
+        || !in_subprocess("partial_support::a_thread_that_was_detached_is_no_leak")
+    {
+        return;
+    }
+    rawthread::serve_by_libc().unwrap();
+    static RAN: AtomicU32 = AtomicU32::new(0);
+    drop(rawthread::spawn(|| RAN.fetch_add(1, Ordering::SeqCst)));
+    poll_until("the thread runs", || RAN.load(Ordering::SeqCst) == 1);
 }

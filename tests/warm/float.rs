@@ -59,7 +59,9 @@ fn under_each(mut check: impl FnMut((i32, u64, u64, i32))) {
 
 #[test]
 fn a_task_has_its_spawners_rounding_and_exceptions() {
-    if !in_subprocess("float::a_task_has_its_spawners_rounding_and_exceptions") {
+    if !in_subprocess("float::a_task_has_its_spawners_rounding_and_exceptions")
+        || !crate::common::warm_threads_are_kept()
+    {
         return;
     }
     settled();

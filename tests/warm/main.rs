@@ -294,7 +294,9 @@ fn threads_are_warm_in_a_forked_child_too() {
 /// The control words of a worker's slot serve other threads once the worker is gone.
 #[test]
 fn a_finished_task_stays_finished_when_its_workers_slot_is_used_again() {
-    if !in_subprocess("a_finished_task_stays_finished_when_its_workers_slot_is_used_again") {
+    if !in_subprocess("a_finished_task_stays_finished_when_its_workers_slot_is_used_again")
+        || !warm_threads_are_kept()
+    {
         return;
     }
     let handle = warm::spawn(|| 7);

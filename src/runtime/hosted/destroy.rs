@@ -43,9 +43,16 @@ pub(super) unsafe fn destroy_tcb(slot: Slot) -> bool {
             return false;
         }
     }
-    // A resumed donor is ending now; libc's other threads have ended, but for their last steps.
+    // A resumed donor is ending now. A thread that libc makes may have destructors to run yet.
     // SAFETY: SLOT-1: the slot is the caller's, and vacant.
-    if !unsafe { libc_thread::join(slot) } {
+    let joined = unsafe {
+        if libc_thread::is_chosen() {
+            libc_thread::join_soon(slot)
+        } else {
+            libc_thread::join(slot)
+        }
+    };
+    if !joined {
         return false;
     }
     slot.clear_tid().store(0, Ordering::Release);

@@ -4,7 +4,7 @@
 use super::libc_layout::{self, Host, Support};
 use super::tcb::CACHE;
 use super::tcb_reserve::tcb_reserve;
-use super::{atfork, donor, libc_thread, overflow, pthread_keys, symbols, tls_images};
+use super::{atfork, destroy, donor, libc_thread, overflow, pthread_keys, symbols, tls_images};
 use crate::diagnosis;
 use crate::error::Error;
 use crate::stack::cache::{self, Acquired};
@@ -52,6 +52,9 @@ fn probe_on_first_donor() -> Result<&'static Host, Error> {
             CACHE.put_idle(slot);
             let host = libc_layout::try_get().ok_or(PROBE_FAILED)?;
             donor::keep_libc_multithreaded(host)?;
+            if libc_thread::is_chosen() && symbols::has_sanitizer() {
+                join_at_exit();
+            }
             overflow::install();
             Ok(host)
         }
@@ -60,6 +63,16 @@ fn probe_on_first_donor() -> Result<&'static Host, Error> {
             Err(error)
         }
     }
+}
+
+/// Has the threads that have ended by then, and whose handles were dropped, joined at the process's end:
+/// ThreadSanitizer would report them as leaks.
+fn join_at_exit() {
+    extern "C" fn join_idle() {
+        CACHE.trim(destroy::destroy_tcb);
+    }
+    // SAFETY: any thread may call the function, at any time. Without memory for it there are reports.
+    unsafe { libc::atexit(join_idle) };
 }
 
 const PROBE_FAILED: Error = Error::unsupported(

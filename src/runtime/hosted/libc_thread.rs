@@ -7,11 +7,14 @@
 //!    pthread keys, in rounds. The key that remembers the thread's record is one of them. Its
 //!    destructor stays for [`ROUNDS_BEFORE_END`] rounds, then ends the thread for its joiner ([`end`]): the
 //!    other destructors have run, and those of later rounds are a sanitizer's own.
-//! 4. The slot's word becomes 0. The handle's join, or the slot's next taker or `trim` if the handle was
-//!    dropped, joins the thread (`pthread_join`) before the memory is touched.
+//! 4. The slot's word becomes 0. Before the memory is touched the thread is joined (`pthread_join`): by
+//!    the handle's join, which sleeps in libc, or, if that has a time limit, finds the thread done, or the
+//!    handle was dropped, by the slot's next taker or `trim`. These do not sleep: a destructor of the program's
+//!    may run that long, and wait for them. They leave such a slot on its list.
 //!
 //! * LIBC-1: While `unjoined` is set in a slot's TCB, a thread of libc's lies on its memory or on the
-//!   caller's, that was neither joined nor detached. One holder of the slot joins it and clears the flag.
+//!   caller's, that was neither joined nor detached. The holder of the slot, or the handle of a thread
+//!   that is not detached, joins it and clears the flag.
 //!
 //! [`Support::Libc`]: super::libc_layout::Support::Libc
 #![allow(unsafe_code, reason = "has libc make threads on memory of ours")]
@@ -28,8 +31,9 @@ use super::{pthread, pthread_keys, registration};
 use crate::runtime::api::LibcThread;
 use crate::runtime::occupant;
 use crate::runtime::record::RecordPtr;
+use crate::stack::slot::AWAITED;
 use crate::sys::futex::{self, Sharing};
-use crate::sys::{Errno, arch};
+use crate::sys::{Errno, arch, sched};
 
 /// How often the record's key is set again before the thread is ended: libc has four rounds, of which a
 /// sanitizer uses the last for its own end.
@@ -73,7 +77,7 @@ extern "C" fn main(argument: *mut c_void) -> *mut c_void {
     // SAFETY: the fields are the thread's from here; `create` wrote `libc_thread` first.
     let thread = unsafe {
         (&raw mut (*tcb).thread_pointer).write(arch::thread_pointer());
-        (&raw mut (*tcb).owns_signal_stack).write(registration::install_first_signal_stack(slot));
+        registration::install_first_signal_stack(slot);
         (&raw const (*tcb).libc_thread).read()
     };
     if let Some(thread) = thread {
@@ -132,22 +136,17 @@ pub(super) unsafe fn on_key_destructor(record: RecordPtr) -> bool {
 /// # Safety
 /// The slot is the calling thread's, whose closure has ended; called once.
 unsafe fn end(slot: Slot) {
-    let tcb = slot.tcb();
-    // SAFETY: the fields are this thread's until `thread.end` gives the slot away.
-    let thread = unsafe {
-        if (&raw const (*tcb).owns_signal_stack).read() {
-            registration::remove_signal_stack();
-        }
-        (&raw const (*tcb).libc_thread).read()
-    };
+    // SAFETY: the field is this thread's until `thread.end` gives the slot away.
+    let thread = unsafe { (&raw const (*slot.tcb()).libc_thread).read() };
     if let Some(thread) = thread {
         // SAFETY: the spawner vouches for it; once.
         unsafe { (thread.end)(thread.argument) };
     }
     // Release: all that this thread did before the next taker, which then joins it. The control words
     // are permanent.
-    slot.clear_tid().store(0, Ordering::Release);
-    futex::wake(slot.clear_tid().as_ptr(), u32::MAX, Sharing::Shared);
+    if slot.clear_tid().swap(0, Ordering::Release) == AWAITED {
+        futex::wake(slot.clear_tid().as_ptr(), u32::MAX, Sharing::Shared);
+    }
 }
 
 /// Joins the thread that lies on the slot's memory, if one does; false if that is the calling thread, or
@@ -156,7 +155,8 @@ unsafe fn end(slot: Slot) {
 /// Blocks until libc has run the last round of the thread's destructors.
 ///
 /// # Safety
-/// The slot is the caller's alone, and its word is 0 or the calling thread is its own.
+/// The slot is the caller's alone, and its word is 0, or the calling thread is its own. Or the caller is
+/// the thread's handle or spawner.
 pub(super) unsafe fn join(slot: Slot) -> bool {
     let tcb = slot.tcb();
     // SAFETY: as the caller vouches; LIBC-1.
@@ -177,6 +177,50 @@ pub(super) unsafe fn join(slot: Slot) -> bool {
     true
 }
 
+/// Whether libc has ended the thread on the slot's memory, or there is none: then [`join`] does not block.
+///
+/// # Safety
+/// As [`join`], or the caller has the thread's handle, which is not detached.
+pub(super) unsafe fn has_ended(slot: Slot) -> bool {
+    let tcb = slot.tcb();
+    // SAFETY: by the contract no call joins the thread now, and nothing else writes the fields;
+    // LIBC-1: libc's handle is good until then.
+    unsafe {
+        !(&raw const (*tcb).unjoined).read()
+            || pthread::tid_of((&raw const (*tcb).pthread).read()) == Some(0)
+    }
+}
+
+/// As [`join`], where that would not block; else false.
+///
+/// # Safety
+/// As [`join`].
+pub(super) unsafe fn join_if_ended(slot: Slot) -> bool {
+    // SAFETY: passed on.
+    unsafe { has_ended(slot) && join(slot) }
+}
+
+/// As [`join_if_ended`], after a bounded wait: destructors of the program's may still run, and wait
+/// for the caller.
+///
+/// # Safety
+/// As [`join`].
+pub(super) unsafe fn join_soon(slot: Slot) -> bool {
+    const TURNS: u32 = 64;
+    for turn in 0..TURNS {
+        // SAFETY: passed on.
+        if unsafe { join_if_ended(slot) } {
+            return true;
+        }
+        if turn >= TURNS / 2 {
+            // It may wait for this very processor.
+            sched::yield_now();
+        }
+        core::hint::spin_loop();
+    }
+    false
+}
+
 /// As [`tcb::stack_top`], for the cache: a slot whose thread was joined holds nothing.
 ///
 /// # Safety
@@ -188,7 +232,7 @@ pub(super) unsafe fn stack_top(slot: Slot) -> usize {
     }
     let (base, len) = slot.region().stack();
     // SAFETY: passed on.
-    if unsafe { join(slot) } {
+    if unsafe { join_if_ended(slot) } {
         base as usize + len
     } else {
         0

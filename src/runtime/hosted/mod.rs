@@ -129,9 +129,9 @@ impl Runtime for Hosted {
 
     fn put_used(slot: Slot) {
         if libc_thread::is_chosen() {
-            // SAFETY: the caller is the last of thread and handle. A thread that gives its own slot up
-            // is joined by the next taker.
-            unsafe { libc_thread::join(slot) };
+            // SAFETY: the caller is the last of thread and handle. A thread that has not ended yet, as
+            // one that gives its own slot up, is joined by the next taker.
+            unsafe { libc_thread::join_if_ended(slot) };
         }
         CACHE.put_used(slot, libc_thread::stack_top);
     }
@@ -147,6 +147,16 @@ impl Runtime for Hosted {
     ) -> Result<i32, Errno> {
         // SAFETY: passed on.
         unsafe { libc_thread::create(slot, stack, thread) }
+    }
+
+    unsafe fn join_libc_thread(slot: Slot) -> bool {
+        // SAFETY: passed on.
+        libc_thread::is_chosen() && unsafe { libc_thread::join(slot) }
+    }
+
+    unsafe fn has_left_stack(slot: Slot) -> bool {
+        // SAFETY: passed on.
+        slot.has_exited() && (!libc_thread::is_chosen() || unsafe { libc_thread::has_ended(slot) })
     }
 
     unsafe fn prepare_clone(slot: Slot) -> CloneTls {

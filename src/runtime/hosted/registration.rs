@@ -45,24 +45,15 @@ pub(super) unsafe fn install_signal_stack(slot: Slot) {
     let _ = unsafe { signal::set_alternate_stack(base, len) };
 }
 
-/// Gives a thread of libc's the slot's signal stack, unless it has one already, as a sanitizer gives it;
-/// whether it did.
+/// Gives a thread of libc's the slot's signal stack, unless it has one already, as a sanitizer gives it.
+/// The thread keeps it to its end, which comes before any other use of the slot's memory (LIBC-1).
 ///
 /// # Safety
 /// As [`install_signal_stack`].
-pub(super) unsafe fn install_first_signal_stack(slot: Slot) -> bool {
-    let is_first = !signal::has_alternate_stack();
-    if is_first {
-        // SAFETY: passed on.
-        unsafe { install_signal_stack(slot) };
-    }
-    is_first
-}
-
-/// Undoes [`install_signal_stack`], before the slot's memory may be given back.
-pub(super) fn remove_signal_stack() {
-    // SAFETY: none is safe on any thread that does not run on it.
-    let _ = unsafe { signal::set_alternate_stack(core::ptr::null_mut(), 0) };
+pub(super) unsafe fn install_first_signal_stack(slot: Slot) {
+    let (base, len) = slot.region().signal_stack();
+    // SAFETY: as in `install_signal_stack`; there, too, a filter may refuse.
+    let _ = unsafe { signal::set_first_alternate_stack(base, len) };
 }
 
 /// Empties the TCB's robust-mutex list and registers it: the kernel starts every thread without

@@ -59,8 +59,6 @@ pub(crate) struct Tcb {
     pub(super) libc_thread: Option<LibcThread>,
     /// How many rounds of its destructors have passed.
     pub(super) rounds: u32,
-    /// Whether its signal stack is the slot's.
-    pub(super) owns_signal_stack: bool,
     /// Whether libc's thread on the slot's memory was not joined yet (LIBC-1).
     pub(super) unjoined: bool,
 }

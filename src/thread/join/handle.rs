@@ -229,12 +229,16 @@ impl<T, S> JoinHandle<T, S> {
     /// deadline came first.
     #[track_caller]
     fn wait(&self, deadline: Option<Deadline>) -> bool {
-        if spin::spin_until(|| self.is_finished()) {
+        // libc's join waits for more than the thread's being done.
+        let joined_by_libc =
+            deadline.is_none() && Rt::is_served_by_libc() && !self.is_of_another_process();
+        if !joined_by_libc && spin::spin_until(|| self.is_finished()) {
             return true;
         }
         self.assert_of_this_process();
         let packet = self.packet();
-        if !(packet.ops().wait)(packet, deadline) {
+        // SAFETY: the handle, whose owner calls this: the joins consume it.
+        if !unsafe { (packet.ops().wait)(packet, deadline) } {
             return self.is_finished();
         }
         // The kernel clears the word after the thread set DONE, and a task has set it: then this loop
@@ -308,8 +312,9 @@ impl<T, S> JoinHandle<T, S> {
     pub fn is_finished(&self) -> bool {
         self.record().state().is_done()
             && (!self.packet().ops().must_exit
-                || self.slot().has_exited()
-                || self.is_of_another_process())
+                || self.is_of_another_process()
+                // SAFETY: the handle; a join or a drop, which detaches, would have it.
+                || unsafe { Rt::has_left_stack(self.slot()) })
     }
 
     /// Returns the thread's id in the kernel (`gettid(2)`), which is known as soon as the handle

@@ -42,8 +42,11 @@ pub(in crate::thread) static ON_LEAKED_SLOT: PacketOps = PacketOps {
     must_exit: true,
 };
 
-fn wait(head: &PacketHeader, deadline: Option<Deadline>) -> bool {
-    wait_for_exit(head.slot(), deadline)
+/// # Safety
+/// As [`PacketOps::wait`].
+unsafe fn wait(head: &PacketHeader, deadline: Option<Deadline>) -> bool {
+    // SAFETY: passed on.
+    unsafe { wait_for_exit(head.slot(), deadline) }
 }
 
 /// Gives the slot that the packet lies in back to the cache.

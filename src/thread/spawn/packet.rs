@@ -74,7 +74,9 @@ pub(in crate::thread) struct PacketVTable {
 /// pool.
 pub(in crate::thread) struct PacketOps {
     /// Blocks until the thread is done with the packet; false if the deadline came first.
-    pub(in crate::thread) wait: fn(&PacketHeader, Option<Deadline>) -> bool,
+    ///
+    /// Safety: the caller is the handle, which is not detached; one call at a time.
+    pub(in crate::thread) wait: unsafe fn(&PacketHeader, Option<Deadline>) -> bool,
     /// Frees the packet's memory: what the last of thread and handle does.
     pub(in crate::thread) release: unsafe fn(NonNull<PacketHeader>),
     /// Whether the kernel thread may run other closures after this one. Its slot is then not the

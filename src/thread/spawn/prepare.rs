@@ -289,7 +289,8 @@ impl<'a> PreparedThread<'a> {
                     Ok(()) => return Ok(self.record),
                     // The thread exits without running its closure.
                     Err(error) => {
-                        wait_for_exit(slot, None);
+                        // SAFETY: its spawner, and there is no handle.
+                        unsafe { wait_for_exit(slot, None) };
                         error
                     }
                 }
