@@ -13,6 +13,9 @@ impl Errno {
     pub(crate) const EAGAIN: Self = Self::new(libc::EAGAIN);
     pub(crate) const ENOMEM: Self = Self::new(libc::ENOMEM);
     pub(crate) const EINVAL: Self = Self::new(libc::EINVAL);
+    pub(crate) const E2BIG: Self = Self::new(libc::E2BIG);
+    pub(crate) const EBUSY: Self = Self::new(libc::EBUSY);
+    pub(crate) const EOPNOTSUPP: Self = Self::new(libc::EOPNOTSUPP);
     pub(crate) const ENFILE: Self = Self::new(libc::ENFILE);
     pub(crate) const EMFILE: Self = Self::new(libc::EMFILE);
     pub(crate) const ENOSYS: Self = Self::new(libc::ENOSYS);

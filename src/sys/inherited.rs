@@ -79,7 +79,7 @@ impl InheritedAttrs {
         let capabilities = credentials::capability_sets()?;
         Some(Self {
             affinity,
-            scheduling: sched::get_attributes().ok()?,
+            scheduling: sched::get_attributes(0).ok()?,
             users: ids(libc::SYS_getresuid, libc::SYS_setfsuid)?,
             groups: ids(libc::SYS_getresgid, libc::SYS_setfsgid)?,
             supplementary: Supplementary::current()?,

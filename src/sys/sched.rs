@@ -122,7 +122,8 @@ pub(crate) fn cpu_count() -> usize {
     }
 }
 
-/// `struct sched_attr`, first version: 48 bytes.
+/// `struct sched_attr`, second version (Linux 5.3): 56 bytes. An older kernel takes it where what it
+/// does not know, the clamps, is zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub(crate) struct SchedAttr {
@@ -134,16 +135,18 @@ pub(crate) struct SchedAttr {
     pub(crate) runtime: u64,
     pub(crate) deadline: u64,
     pub(crate) period: u64,
+    pub(crate) util_min: u32,
+    pub(crate) util_max: u32,
 }
 
-/// Policy, nice value, priority and deadline parameters of the calling thread.
-pub(crate) fn get_attributes() -> Result<SchedAttr, Errno> {
+/// Policy, nice value, priority, deadline parameters and clamps of thread `tid` (0: the caller).
+pub(crate) fn get_attributes(tid: i32) -> Result<SchedAttr, Errno> {
     let mut attributes = SchedAttr::default();
     // SAFETY: the kernel writes at most the size that is passed.
     let returned = unsafe {
         syscall4(
             libc::SYS_sched_getattr,
-            0,
+            tid as usize,
             core::ptr::from_mut(&mut attributes) as usize,
             size_of::<SchedAttr>(),
             0,
@@ -152,7 +155,7 @@ pub(crate) fn get_attributes() -> Result<SchedAttr, Errno> {
     Errno::check(returned).map(|_| attributes)
 }
 
-/// Sets policy, nice value, priority and deadline parameters of thread `tid` (0: the caller).
+/// Sets policy, nice value, priority, deadline parameters and clamps of thread `tid` (0: the caller).
 pub(crate) fn set_attributes(tid: i32, attributes: &SchedAttr) -> Result<(), Errno> {
     let attributes = SchedAttr {
         size: size_of::<SchedAttr>() as u32,

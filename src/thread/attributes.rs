@@ -31,16 +31,17 @@ impl Builder {
         self
     }
 
-    /// Sets the scheduling policy and priority (`sched_setattr(2)`, `sched(7)`).
+    /// Sets the scheduling policy, or a [`Scheduling`] with slice and clamps (`sched_setattr(2)`,
+    /// `sched(7)`).
     ///
     /// ```
-    /// use rawthread::{Builder, ErrorKind, Scheduling};
+    /// use rawthread::{Builder, ErrorKind, Policy};
     ///
-    /// let refused = Builder::new().scheduling(Scheduling::Fifo { priority: 1000 }).spawn(|| ());
+    /// let refused = Builder::new().scheduling(Policy::Fifo { priority: 1000 }).spawn(|| ());
     /// assert_eq!(refused.unwrap_err().kind(), ErrorKind::Os); // 1 to 99
     /// ```
-    pub fn scheduling(mut self, scheduling: Scheduling) -> Self {
-        self.actions.set_scheduling(scheduling);
+    pub fn scheduling(mut self, scheduling: impl Into<Scheduling>) -> Self {
+        self.actions.set_scheduling(scheduling.into());
         self
     }
 

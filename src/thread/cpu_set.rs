@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::error::Error;
+use crate::error::{Error, Operation};
 use crate::sys::{Errno, sched};
 
 /// More than the most processors a Linux kernel can be built for on 64-bit machines.
@@ -47,9 +47,13 @@ impl CpuSet {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn current() -> Result<Self, Error> {
+        affinity()
+    }
+
+    /// Reads the processors that thread `tid` (0: the caller) may use.
+    pub(super) fn of(tid: i32) -> Result<Self, Errno> {
         let mut set = Self::new();
-        sched::get_affinity(0, &mut set.words)
-            .map_err(|errno: Errno| Error::from_raw_os_error(errno.number()))?;
+        sched::get_affinity(tid, &mut set.words)?;
         Ok(set)
     }
 
@@ -133,6 +137,65 @@ impl CpuSet {
     pub(crate) fn words(&self) -> &[u64] {
         &self.words
     }
+}
+
+pub(in crate::thread) static SET_AFFINITY: Operation = Operation {
+    name: "sched_setaffinity",
+    purpose: "restrict the thread to the processors asked for",
+    hint: |errno| match errno {
+        Errno::ESRCH => "The thread has ended.",
+        Errno::EPERM => "CAP_SYS_NICE is needed for another user's thread.",
+        Errno::EBUSY => "A thread with a deadline keeps the processors of its domain.",
+        _ => "At least one of them must be online and in the process's cpuset.",
+    },
+};
+
+pub(super) static GET_AFFINITY: Operation = Operation {
+    name: "sched_getaffinity",
+    purpose: "read the processors that the thread may use",
+    hint: |errno| match errno {
+        Errno::ESRCH => "The thread has ended.",
+        Errno::EINVAL => "The kernel was built for more than 8192 processors.",
+        _ => "See sched_getaffinity(2).",
+    },
+};
+
+/// Returns the processors that the calling thread may use (`sched_getaffinity(2)`).
+///
+/// # Errors
+/// EINVAL on a kernel built for more than 8192 processors.
+///
+/// ```
+/// let cpus = rawthread::affinity()?;
+/// rawthread::set_affinity(&cpus)?;
+/// # Ok::<(), rawthread::Error>(())
+/// ```
+pub fn affinity() -> Result<CpuSet, Error> {
+    CpuSet::of(0).map_err(|errno| Error::from_operation(&GET_AFFINITY, errno))
+}
+
+/// Sets the processors that the calling thread may use (`sched_setaffinity(2)`).
+///
+/// Those that are offline, or outside the process's cpuset, are left out.
+///
+/// # Errors
+/// EINVAL if none is left; `InvalidInput` for a set that is empty or names a processor above 8191.
+///
+/// ```
+/// use rawthread::CpuSet;
+///
+/// let thread = rawthread::spawn(|| {
+///     let first: CpuSet = rawthread::affinity()?.iter().take(1).collect();
+///     rawthread::set_affinity(&first)?;
+///     Ok::<_, rawthread::Error>(rawthread::affinity()?.len())
+/// });
+/// assert_eq!(thread.join().unwrap()?, 1);
+/// # Ok::<(), rawthread::Error>(())
+/// ```
+pub fn set_affinity(cpus: &CpuSet) -> Result<(), Error> {
+    cpus.check()?;
+    sched::set_affinity(0, cpus.words())
+        .map_err(|errno| Error::from_operation(&SET_AFFINITY, errno))
 }
 
 impl Default for CpuSet {

@@ -198,14 +198,14 @@ impl<T, S> JoinHandle<T, S> {
     /// Has a worker of [`crate::warm`] exit after this task: what was sent to it or opened for it
     /// must not reach the next task. A signal that comes when the task's last handler has run would
     /// stay pending for that.
-    fn retire_worker_after_task(&self) {
+    pub(super) fn retire_worker_after_task(&self) {
         if self.is_pooled() {
             self.thread().record().state().request_exit();
         }
     }
 
     /// Runs `call` with the thread's tid while the thread cannot end.
-    fn with_pinned_tid<R>(
+    pub(super) fn with_pinned_tid<R>(
         &self,
         step: &'static Operation,
         call: impl FnOnce(i32) -> Result<R, Errno>,

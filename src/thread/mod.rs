@@ -5,7 +5,7 @@
 //! * [`spawn`](mod@spawn): from a builder's settings to a running thread. Its packet names what
 //!   [`join`] notifies of the thread's end.
 //! * [`join`]: waiting for a thread's end. [`join::handle`] lies above `spawn`'s packet.
-//! * [`builder`], [`attributes`], [`inspect`]: what a program asks of a thread.
+//! * [`builder`], [`attributes`], [`inspect`], [`running`]: what a program asks of a thread.
 //! * [`scope`](mod@scope), [`set`]: many threads.
 //! * [`pool`], [`warm`]: kernel threads that run one task after another.
 //! * [`list`], [`dump`](mod@dump): every live thread.
@@ -24,6 +24,7 @@ pub mod local;
 mod park;
 pub(crate) mod pool;
 mod reserve;
+mod running;
 mod scheduling;
 mod scope;
 mod set;
@@ -32,7 +33,7 @@ mod spawn;
 pub mod warm;
 
 pub use builder::{Builder, spawn};
-pub use cpu_set::CpuSet;
+pub use cpu_set::{CpuSet, affinity, set_affinity};
 #[cfg(feature = "std")]
 pub use current::sleep_until;
 #[allow(deprecated, reason = "std still has them, and programs still use them")]
@@ -51,7 +52,7 @@ pub use list::{ThreadInfo, ThreadState, Threads, threads};
 #[allow(deprecated, reason = "as above")]
 pub use park::{park, park_timeout, park_timeout_ms};
 pub use reserve::{reserve, trim};
-pub use scheduling::Scheduling;
+pub use scheduling::{Policy, Scheduling, scheduling, set_scheduling};
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use set::JoinSet;
 pub use signals::{Signal, SignalSet};

@@ -18,15 +18,15 @@
 //! | all four user and group ids, supplementary groups | compared |
 //! | effective, permitted, inheritable and ambient capabilities, secure bits | compared |
 //! | the bounding set | compared in `CAP_SYS_ADMIN`, which every sandbox drops; its other bits are not compared, for the kernel reports one bit per call |
-//! | affinity, policy, priority and nice value, I/O priority, timer slack, personality, NUMA policy | compared |
+//! | affinity, policy, priority, nice value, slice and utilization clamps, I/O priority, timer slack, personality, NUMA policy | compared |
 //! | directory, root, umask and descriptors (with `CLONE_FS` a mount namespace, too) | compared by `kcmp(2)`; where the kernel has none every worker exits after its task |
 //! | `no_new_privs`, and with it seccomp filters and Landlock domains | a spawner that has it gets a new thread for each task, for the kernel does not report how it has confined itself; so does one under a filter that `CAP_SYS_ADMIN` in its bounding set could have added |
 //! | more than 1024 processors or memory nodes, or 64 supplementary groups | a new thread for each task |
-//! | a Landlock domain or another security module's context taken without `no_new_privs` (`CAP_SYS_ADMIN`); keyrings; the namespaces of network, UTS, IPC, control groups, time, and of children's pids; utilization clamps, core scheduling, speculation control and other `prctl` settings; protection-key rights and other registers | not compared: use [`crate::spawn`] for a closure that changes one for its thread, and in a thread that has changed one |
+//! | a Landlock domain or another security module's context taken without `no_new_privs` (`CAP_SYS_ADMIN`); keyrings; the namespaces of network, UTS, IPC, control groups, time, and of children's pids; core scheduling, speculation control and other `prctl` settings; protection-key rights and other registers | not compared: use [`crate::spawn`] for a closure that changes one for its thread, and in a thread that has changed one |
 //!
 //! The spawner is compared with an idle worker, and a worker with what it was at its start. A worker
 //! that differs exits, and so does one whose task left a robust mutex locked, had a [`pidfd`] opened
-//! for it or a [`signal`] sent to it.
+//! for it, a [`signal`] sent to it, or its processors or scheduling set by its handle.
 //!
 //! Idle workers block all signals and exit after [`set_idle_time`], or at [`trim`](crate::trim). Each
 //! waits on a futex of its own, which a fork leaves usable. Closure and result of a task are on the

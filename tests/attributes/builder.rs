@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rawthread::{Builder, CpuSet, Error, ErrorKind, Scheduling, Signal, SignalSet};
+use rawthread::{Builder, CpuSet, Error, ErrorKind, Policy, Signal, SignalSet};
 
 /// Counts the drops of what a closure owned.
 struct Counted(Arc<AtomicU32>);
@@ -70,19 +70,19 @@ fn policies_are_in_force() {
     let policy = || unsafe { libc::sched_getscheduler(0) };
     let nice = || unsafe { libc::getpriority(libc::PRIO_PROCESS, libc::gettid() as u32) };
     for (scheduling, expected) in [
-        (Scheduling::Other { nice: 5 }, (libc::SCHED_OTHER, 5)),
-        (Scheduling::Batch { nice: 7 }, (libc::SCHED_BATCH, 7)),
+        (Policy::Other { nice: 5 }, (libc::SCHED_OTHER, 5)),
+        (Policy::Batch { nice: 7 }, (libc::SCHED_BATCH, 7)),
     ] {
         let thread = Builder::new()
             .scheduling(scheduling)
             .spawn(move || (policy(), nice()));
         assert_eq!(thread.unwrap().join().unwrap(), expected, "{scheduling:?}");
     }
-    let idle = Builder::new().scheduling(Scheduling::Idle).spawn(policy);
+    let idle = Builder::new().scheduling(Policy::Idle).spawn(policy);
     assert_eq!(idle.unwrap().join().unwrap(), libc::SCHED_IDLE);
     for (scheduling, expected) in [
-        (Scheduling::Fifo { priority: 3 }, libc::SCHED_FIFO),
-        (Scheduling::RoundRobin { priority: 4 }, libc::SCHED_RR),
+        (Policy::Fifo { priority: 3 }, libc::SCHED_FIFO),
+        (Policy::RoundRobin { priority: 4 }, libc::SCHED_RR),
     ] {
         match Builder::new().scheduling(scheduling).spawn(policy) {
             Ok(thread) => assert_eq!(thread.join().unwrap(), expected),
@@ -98,7 +98,7 @@ fn policies_are_in_force() {
 #[test]
 fn deadline_threads_are_made_where_the_right_is_there() {
     use std::time::Duration;
-    let scheduling = Scheduling::Deadline {
+    let scheduling = Policy::Deadline {
         runtime: Duration::from_millis(1),
         deadline: Duration::from_millis(10),
         period: Duration::from_millis(20),
@@ -155,7 +155,7 @@ fn before_start_runs_in_the_thread_after_the_settings_and_in_order() {
     let log = Arc::new(std::sync::Mutex::new(Vec::new()));
     let (first, second, third) = (log.clone(), log.clone(), log.clone());
     let thread = Builder::new()
-        .scheduling(Scheduling::Batch { nice: 3 })
+        .scheduling(Policy::Batch { nice: 3 })
         .before_start(move || {
             let policy = unsafe { libc::sched_getscheduler(0) };
             first

@@ -7,6 +7,7 @@
 
 mod builder;
 mod handle;
+mod running;
 #[path = "../common/support.rs"]
 mod support;
 mod unshared;

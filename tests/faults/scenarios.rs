@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rawthread::{Builder, CpuSet, Error, JoinSet, Scheduling, SignalSet};
+use rawthread::{Builder, CpuSet, Error, JoinSet, Policy, SignalSet};
 
 /// A scenario: an error of the crate, or all of it done. A wrong result panics.
 pub(crate) type Scenario = fn() -> Result<(), Error>;
@@ -52,7 +52,7 @@ fn attributes() -> Result<(), Error> {
     let thread = Builder::new()
         .name("attributes".into())
         .affinity(CpuSet::current()?)
-        .scheduling(Scheduling::Batch { nice: 1 })
+        .scheduling(Policy::Batch { nice: 1 })
         .signal_mask(SignalSet::all())
         .spawn(|| 4)?;
     assert_eq!(thread.join().unwrap(), 4);

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use rawthread::flags::CloneFlags;
 use rawthread::process::{BeforeExec, Builder, Command, Namespaces, Stdio};
-use rawthread::{ErrorKind, Scheduling};
+use rawthread::{ErrorKind, Policy};
 
 use crate::common::{Directory, in_subprocess};
 use crate::settings::is_root;
@@ -223,8 +223,8 @@ fn a_program_is_scheduled_as_the_step_says() {
             .spawn()
     };
     for (scheduling, expected) in [
-        (Scheduling::Batch { nice: 7 }, libc::SCHED_BATCH),
-        (Scheduling::Idle, libc::SCHED_IDLE),
+        (Policy::Batch { nice: 7 }, libc::SCHED_BATCH),
+        (Policy::Idle, libc::SCHED_IDLE),
     ] {
         let mut child = spawn(scheduling).unwrap();
         let found = policy(child.pid());
@@ -237,7 +237,7 @@ fn a_program_is_scheduled_as_the_step_says() {
             assert_eq!(nice, 7);
         }
     }
-    let real_time = Scheduling::Fifo { priority: 1 };
+    let real_time = Policy::Fifo { priority: 1 };
     match spawn(real_time) {
         Ok(mut child) => {
             let found = policy(child.pid());
@@ -247,7 +247,7 @@ fn a_program_is_scheduled_as_the_step_says() {
         }
         Err(error) => assert_eq!(error.operation(), Some("sched_setattr"), "{error}"),
     }
-    let error = spawn(Scheduling::Fifo { priority: 0 }).unwrap_err();
+    let error = spawn(Policy::Fifo { priority: 0 }).unwrap_err();
     assert_eq!(error.operation(), Some("sched_setattr"), "{error}");
 }
 

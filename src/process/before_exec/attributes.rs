@@ -33,14 +33,14 @@ impl BeforeExec {
     /// Sets the scheduling policy: `sched_setattr(2)`.
     ///
     /// ```
-    /// # use rawthread::{Scheduling, process::{BeforeExec, Command}};
-    /// let step = BeforeExec::scheduling(Scheduling::Batch { nice: 5 });
+    /// # use rawthread::{Policy, process::{BeforeExec, Command}};
+    /// let step = BeforeExec::scheduling(Policy::Batch { nice: 5 });
     /// assert!(Command::new("true").before_exec(step).status()?.success());
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     #[must_use]
-    pub fn scheduling(scheduling: Scheduling) -> Self {
-        Self(Action::Scheduling(scheduling.attributes()))
+    pub fn scheduling(scheduling: impl Into<Scheduling>) -> Self {
+        Self(Action::Scheduling(scheduling.into().attributes()))
     }
 
     /// Sets the processors that the program may use: `sched_setaffinity(2)`.

@@ -16,11 +16,13 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use super::unwind;
 use crate::error::{Error, Operation};
 use crate::flags::CloneFlags;
+#[cfg(feature = "alloc")]
+use crate::sys::Errno;
 use crate::sys::futex::{self, Sharing};
 use crate::sys::signal::{self, SigSet};
-use crate::sys::{Errno, sched, task};
-use crate::thread::cpu_set::CpuSet;
-use crate::thread::scheduling::Scheduling;
+use crate::sys::{sched, task};
+use crate::thread::cpu_set::{CpuSet, SET_AFFINITY};
+use crate::thread::scheduling::{SET_SCHEDULING, Scheduling};
 
 /// A step of the program's own, from [`crate::thread::Builder::before_start`].
 #[cfg(feature = "alloc")]
@@ -142,25 +144,10 @@ const PENDING: u32 = 0;
 const READY: u32 = 1;
 const FAILED: u32 = 2;
 
-static AFFINITY: Operation = Operation {
-    name: "sched_setaffinity",
-    purpose: "restrict the thread to the processors asked for",
-    hint: |_| "At least one of them must be online and in the process's cpuset.",
-};
-
 static UNSHARE: Operation = Operation {
     name: "unshare",
     purpose: "give the thread a directory or descriptors of its own",
     hint: |_| "See unshare(2) for this errno; an emulator or a sandbox may refuse the call.",
-};
-
-static SCHEDULING: Operation = Operation {
-    name: "sched_setattr",
-    purpose: "give the thread the scheduling asked for",
-    hint: |errno| match errno {
-        Errno::EPERM => "Raise RLIMIT_RTPRIO or RLIMIT_NICE, or have CAP_SYS_NICE.",
-        _ => "See sched(7) for the ranges.",
-    },
 };
 
 #[cfg(feature = "alloc")]
@@ -250,11 +237,11 @@ fn apply(actions: &mut StartupActions, mask: Option<SigSet>) -> Result<(), Error
     }
     if let Some(cpus) = &actions.affinity {
         sched::set_affinity(0, cpus.words())
-            .map_err(|errno| Error::from_operation(&AFFINITY, errno))?;
+            .map_err(|errno| Error::from_operation(&SET_AFFINITY, errno))?;
     }
     if let Some(scheduling) = actions.scheduling {
         sched::set_attributes(0, &scheduling.attributes())
-            .map_err(|errno| Error::from_operation(&SCHEDULING, errno))?;
+            .map_err(|errno| Error::from_operation(&SET_SCHEDULING, errno))?;
     }
     if let Some(mask) = mask {
         signal::set_mask(mask);
