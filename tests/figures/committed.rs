@@ -80,7 +80,7 @@ pub(crate) const CALLS: &[Calls] = &[
             ("prctl", 2),
             ("rseq", 2),
             ("rt_sigaction", 5),
-            ("rt_sigprocmask", 8),
+            ("rt_sigprocmask", 10),
             ("sched_getaffinity", 1),
             ("sched_getparam", 1),
             ("sched_getscheduler", 1),

@@ -19,6 +19,7 @@ mod locals;
 mod locks;
 mod partial_support;
 mod process_exit;
+mod pthread_kill;
 mod pthreads;
 mod setuid;
 #[path = "../common/support.rs"]

@@ -41,7 +41,7 @@
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use super::tcb::{self, Slot};
-use super::{libc_layout, pthread_keys, tls_reset};
+use super::{exit_lock, libc_layout, pthread_keys, tls_reset};
 use crate::runtime::api::CloneTls;
 use crate::runtime::setxid::{self, SETXID, SetxidMark};
 use crate::sys::sched::Pauses;
@@ -53,8 +53,16 @@ pub(super) unsafe fn on_thread_exit(slot: Slot) {
     unsafe { reset_for_reuse(slot) };
     // Field by field: the creator of a thread on a donor may write `pthread` only now.
     // SAFETY: the slot is the calling thread's, which wrote these fields or was cloned after it.
-    let (tid_field, cancelhandling) =
-        unsafe { ((*slot.tcb()).tid_field, (*slot.tcb()).cancelhandling) };
+    let (tid_field, cancelhandling, thread_pointer) = unsafe {
+        let tcb = slot.tcb();
+        (
+            (*tcb).tid_field,
+            (*tcb).cancelhandling,
+            (*tcb).thread_pointer,
+        )
+    };
+    // SAFETY: the calling thread's, with all signals blocked but libc's own.
+    unsafe { exit_lock::close(thread_pointer) };
     // From here no function of libc may be called: its locks know owners by the tid.
     // SAFETY: TCB-2; the mark word is of the same TCB.
     unsafe {
@@ -109,6 +117,7 @@ pub(super) unsafe fn prepare_clone(slot: Slot) -> CloneTls {
     let tcb = slot.tcb();
     // SAFETY: the slot is the caller's alone (SLOT-1) and has a TCB.
     unsafe {
+        exit_lock::open((*tcb).thread_pointer);
         CloneTls {
             tls: (*tcb).thread_pointer as usize,
             parent_tid: (*tcb).tid_field as usize,

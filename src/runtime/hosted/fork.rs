@@ -7,6 +7,7 @@
 //! | the slot on which the caller runs | the child's: libc keeps that TCB in its lists. Where a filter refuses set_tid_address(2), it stays the parent's |
 //! | the word that the kernel clears at the caller's end | libc's fork replaced it by libc's, a bare one by none: it is the slot's again, if that is the child's |
 //! | a mark of setuid's on the caller | cleared: the setuid that set it runs in the parent |
+//! | `pthread_kill`'s lock of the caller's TCB | unlocked: the sender that held it is in the parent |
 //! | the caller's record | has the new tid, and no pins |
 //!
 //! This happens at most once in each child, and in none whose parent never asked for a thread: in
@@ -24,7 +25,7 @@ use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use super::libc_layout::{self, Host};
 use super::tcb::{CACHE, Slot};
-use super::{donor, exit, libc_thread, pthread_keys};
+use super::{donor, exit, exit_lock, libc_thread, pthread_keys};
 use crate::error::Error;
 use crate::stack::slot::ALIVE;
 use crate::sys::{arch, memory, sched, task};
@@ -139,6 +140,7 @@ fn become_own_process(word: &ForkWord) {
     libc_layout::reset_probe_lock();
     CACHE.clear_after_fork();
     exit::clear_setxid_after_fork();
+    exit_lock::reset_after_fork();
     let own = own_slot();
     FORKER.store(
         own.map_or(ptr::null_mut(), |slot| {

@@ -1,10 +1,14 @@
 //! What must happen once before the first thread: libc is probed, its fork and signals are prepared.
 #![allow(unsafe_code, reason = "creates the first TCB")]
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use super::libc_layout::{self, Host, Support};
 use super::tcb::CACHE;
 use super::tcb_reserve::tcb_reserve;
-use super::{atfork, destroy, donor, libc_thread, overflow, pthread_keys, symbols, tls_images};
+use super::{
+    atfork, destroy, donor, exit_lock, libc_thread, overflow, pthread_keys, symbols, tls_images,
+};
 use crate::diagnosis;
 use crate::error::Error;
 use crate::stack::cache::{self, Acquired};
@@ -13,10 +17,14 @@ use crate::stack::layout;
 /// The host; the first call creates a donor that probes libc from inside.
 pub(super) fn get_or_probe() -> Result<&'static Host, Error> {
     match libc_layout::try_get() {
-        Some(host) => Ok(host),
-        None => init(),
+        Some(host) if IS_DONE.load(Ordering::Acquire) => Ok(host),
+        _ => init(),
     }
 }
+
+/// Whether all of [`init`] was done; the host is known earlier, to the first donor. Acquire and
+/// Release: what was done before what follows.
+static IS_DONE: AtomicBool = AtomicBool::new(false);
 
 /// Makes the first TCB of the process, from whose donor libc is probed.
 fn init() -> Result<&'static Host, Error> {
@@ -32,6 +40,9 @@ fn init() -> Result<&'static Host, Error> {
         Some(host) => Ok(host),
         None => probe_on_first_donor(),
     };
+    if host.is_ok() {
+        IS_DONE.store(true, Ordering::Release);
+    }
     libc_layout::PROBE_LOCK.unlock();
     host
 }
@@ -49,6 +60,13 @@ fn probe_on_first_donor() -> Result<&'static Host, Error> {
     // SAFETY: the slot was just taken and has guards.
     match unsafe { donor::create_tcb(slot) } {
         Ok(()) => {
+            // SAFETY: the slot is this caller's alone and has a TCB, whose donor has exited; its handle
+            // was given to no one.
+            unsafe {
+                let (thread_pointer, handle) =
+                    ((*slot.tcb()).thread_pointer, (*slot.tcb()).pthread);
+                exit_lock::prove(thread_pointer, handle);
+            }
             CACHE.put_idle(slot);
             let host = libc_layout::try_get().ok_or(PROBE_FAILED)?;
             donor::keep_libc_multithreaded(host)?;

@@ -70,6 +70,8 @@ pub(super) struct LibcLayout {
     /// The word in which glibc notes that it knows the thread's scheduling; only where it is
     /// found and may be written.
     pub(super) sched_cache_offset: Option<isize>,
+    /// The words that `pthread_kill` uses; used only once they are proven.
+    pub(super) exit_lock: Option<ExitLock>,
     pub(super) rseq: Option<Rseq>,
     pub(super) call_tls_destructors: Option<unsafe extern "C" fn()>,
     pub(super) keys: Option<KeyTable>,
@@ -94,6 +96,23 @@ impl TcbOffset {
         self.0.map_or(ptr::null_mut(), |offset| {
             thread_pointer.wrapping_offset(offset)
         })
+    }
+}
+
+/// Where `exit_lock` and `exiting` of a control block lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ExitLock {
+    pub(super) lock: isize,
+    pub(super) exiting: isize,
+}
+
+impl ExitLock {
+    /// The same places from an address `distance` further down.
+    pub(super) fn offset(self, distance: isize) -> Self {
+        Self {
+            lock: self.lock + distance,
+            exiting: self.exiting + distance,
+        }
     }
 }
 

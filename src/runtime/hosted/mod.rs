@@ -15,7 +15,8 @@
 //! * [`choice`]: what the program asked for; [`libc_thread`]: threads that libc makes and ends.
 //! * [`donor`] makes donors; [`tcb_reserve`] says how much of a slot they take; [`init`]: what must
 //!   happen before the first thread.
-//! * [`exit`]: thread exit and start, synchronised with setuid and its family.
+//! * [`exit`]: thread exit and start, synchronised with setuid and its family; [`exit_lock`]: and with
+//!   `pthread_kill`.
 //! * [`fork`]: what a forked child does with all this; [`atfork`]: the handlers in libc's fork.
 //! * [`modules`]: the loaded modules, read beside forks; [`loader_lock`]: and after one.
 //! * [`tls_reset`]: thread-locals fresh for the next thread; [`pthread_keys`]: pthread keys'
@@ -33,6 +34,7 @@ pub(crate) mod choice;
 mod destroy;
 mod donor;
 mod exit;
+mod exit_lock;
 pub(crate) mod fork;
 mod init;
 mod key_table;

@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicI32, Ordering};
 
 use super::key_table::KeyTable;
 use super::libc_layout::{Host, LibcLayout, Rseq, SCHED_CACHED, Support, TcbOffset};
-use super::{choice, libc_state, pthread, symbols, tid_field};
+use super::{choice, exit_lock, libc_state, pthread, symbols, tid_field};
 use crate::error::Error;
 use crate::sys::{Errno, arch, memory, task};
 
@@ -65,6 +65,12 @@ pub(super) unsafe fn probe(limit: usize) -> Result<Host, Error> {
     let sched_cache = watch(touch_sched_cache)
         .filter(|(_, bits)| mark.is_some() && *bits == SCHED_CACHED)
         .map(|(word, _)| from_tcb(word));
+    let exit_lock = version.filter(|_| mark.is_some()).and_then(|version| {
+        // SAFETY: passed on.
+        let words = unsafe { exit_lock::read(base, limit) };
+        let place = exit_lock::find(minor(version)?, &words)?;
+        Some(place.offset(from_tcb(base)))
+    });
     Ok(Host {
         libc: if version.is_some() {
             "glibc"
@@ -81,6 +87,7 @@ pub(super) unsafe fn probe(limit: usize) -> Result<Host, Error> {
             clear_tid: TcbOffset::find(task::get_tid_address()),
             cancelhandling_offset: mark.map_or(0, from_tcb),
             sched_cache_offset: sched_cache,
+            exit_lock,
             rseq: find_rseq(),
             call_tls_destructors: find_destructors(),
             keys: KeyTable::find(),

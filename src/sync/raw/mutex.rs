@@ -11,6 +11,8 @@
 //!   unlocking thread has not made it yet, or the woken thread has not yet read the word. A thread
 //!   that has slept takes the lock as `CONTENDED`, or sets `CONTENDED` and sleeps again, because it
 //!   cannot know whether it was the last sleeper.
+//! * RAWMUTEX-3. Values, transitions and futexes (private) are those of glibc's low-level lock
+//!   (sysdeps/nptl/lowlevellock.h): the two may share a word.
 //!
 //! Orderings: every way out of `FREE` is Acquire and every way into it is Release, on the one
 //! word; so what a holder did happens before what the next holder does. The mark `CONTENDED`
@@ -34,6 +36,7 @@ enum Unlock {
     WakeOne,
 }
 
+#[repr(transparent)]
 pub(crate) struct RawMutex {
     word: AtomicU32,
 }

@@ -1,0 +1,208 @@
+//! The lock under which glibc's `pthread_kill` reads a thread's tid and sends to it.
+//!
+//! Since 2.35, and in patched 2.34, `pthread_kill` takes this lock of the target's control block, and
+//! sends unless `exiting` is set (nptl/pthread_kill.c). A thread that ends sets it under the lock
+//! (nptl/pthread_create.c), so that its tid is not given away while a signal is on its way to it. A
+//! raw clone must do the same. Older versions have no lock: there `pthread_kill` at an ending thread
+//! is a race for every pthread, too.
+//!
+//! | `exiting` | set by | meaning |
+//! |---|---|---|
+//! | 0 | libc, in a new control block; a spawner ([`open`]), before its clone | `pthread_kill` sends to the tid |
+//! | 1 | the ending thread, under the lock ([`close`]); it stays in an idle slot | `pthread_kill` sends nothing, and returns as for a pthread that has ended and was not joined |
+//!
+//! Relaxed: the lock orders `close`. After `open` no handle leads to the thread before the spawner or
+//! the thread gives one away, which orders it.
+//!
+//! The places are known by the sources, from the thread's signal mask in front of them, which is
+//! known: see [`find`]. The proof is a call: [`prove`].
+#![allow(unsafe_code, reason = "takes a lock in a thread control block")]
+
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use crate::sync::raw::RawMutex;
+use crate::sys::Errno;
+use crate::sys::signal::SigSet;
+
+use super::libc_layout::{self, ExitLock};
+
+/// Whether [`prove`] has succeeded. Written before the process's first thread of this crate is made.
+/// Relaxed: what is made later is ordered after it by `PROBE_LOCK`.
+static PROVEN: AtomicBool = AtomicBool::new(false);
+
+/// The mask with which the first donor begins, as libc has it from the kernel: its creator has blocked
+/// all but libc's signals, and the kernel blocks neither SIGKILL nor SIGSTOP.
+const MASK: u64 = SigSet::ALL_BUT_LIBC
+    .without(libc::SIGKILL)
+    .without(libc::SIGSTOP)
+    .0;
+
+/// Where the words lie in a control block of version 2.`minor`, the first donor's, from its beginning.
+///
+/// `words` are the block's. None: not where the sources have them.
+///
+/// glibc's `struct pthread` (nptl/descr.h), at its end: the mask, since 2.37 a pointer that is null, a
+/// byte that is 0 in a thread of `pthread_create`; in 2.34 and 2.35 two bytes more; `exiting`; the
+/// lock, an int. In a 2.34 without the lock these bytes are padding.
+pub(super) fn find(minor: u64, words: &[u64]) -> Option<ExitLock> {
+    let (from_mask, bytes_before) = match minor {
+        // The mask was a sigset_t of 1,024 bits.
+        34 | 35 => (16, 3),
+        36 => (1, 1),
+        37..=44 => (2, 1),
+        _ => return None,
+    };
+    let mut hits = (0..words.len()).filter(|index| words[*index] == MASK);
+    let index = hits.next()?;
+    if hits.next().is_some() {
+        return None;
+    }
+    // In a living thread: null or part of the mask, then byte, `exiting` and lock, all 0.
+    let is_new = minor < 37 || *words.get(index + 1)? == 0;
+    let place = (index + from_mask) * 8;
+    (is_new && *words.get(index + from_mask)? == 0).then_some(ExitLock {
+        exiting: (place + bytes_before) as isize,
+        lock: (place + 4) as isize,
+    })
+}
+
+/// # Safety
+/// The thread pointer is of a control block of this libc's, which stays.
+unsafe fn exiting<'a>(place: ExitLock, thread_pointer: *mut u8) -> &'a AtomicU8 {
+    // SAFETY: the byte lies in the block; libc writes it under the lock, or before others know
+    // the block.
+    unsafe { &*thread_pointer.wrapping_offset(place.exiting).cast() }
+}
+
+/// # Safety
+/// As [`exiting`], and the places are proven.
+unsafe fn lock<'a>(place: ExitLock, thread_pointer: *mut u8) -> &'a RawMutex {
+    // SAFETY: an aligned int of the block, which glibc locks by the protocol of `RawMutex`:
+    // RAWMUTEX-3.
+    unsafe { &*thread_pointer.wrapping_offset(place.lock).cast() }
+}
+
+/// Whether the places are those that `pthread_kill` uses: in a control block that says `exiting` it
+/// sends nothing, so an invalid signal's number is no error (or ESRCH, in a program that is linked with
+/// a glibc before 2.34); else the kernel would say EINVAL.
+///
+/// # Safety
+/// `thread_pointer` and `handle` are of a control block of this libc's that no thread runs on and no
+/// other thread knows.
+pub(super) unsafe fn prove(thread_pointer: *mut u8, handle: libc::pthread_t) {
+    const NO_SIGNAL: i32 = 1000;
+    let Some(place) = libc_layout::try_get().and_then(|host| host.layout.exit_lock) else {
+        return;
+    };
+    // SAFETY: as the caller vouches. Where the places are wrong, a byte that was 0 is written and put
+    // back. The signal does not exist, and the control block has no tid.
+    let answer = unsafe {
+        let byte = exiting(place, thread_pointer);
+        byte.store(1, Ordering::Relaxed);
+        let answer = libc::pthread_kill(handle, NO_SIGNAL);
+        byte.store(0, Ordering::Relaxed);
+        answer
+    };
+    if answer == 0 || answer == Errno::ESRCH.number() {
+        PROVEN.store(true, Ordering::Relaxed);
+    }
+}
+
+fn proven() -> Option<ExitLock> {
+    let place = libc_layout::try_get()?.layout.exit_lock?;
+    PROVEN.load(Ordering::Relaxed).then_some(place)
+}
+
+/// From here on `pthread_kill` sends the thread nothing, and none sends that has begun.
+///
+/// # Safety
+/// `thread_pointer` is the calling thread's, on which no code of the application follows, handlers
+/// included.
+pub(super) unsafe fn close(thread_pointer: *mut u8) {
+    if let Some(place) = proven() {
+        // SAFETY: every thread has a control block of this libc's; the places are proven. The lock is
+        // held for a system call at most, by a thread without handlers.
+        unsafe {
+            let lock = lock(place, thread_pointer);
+            lock.lock();
+            exiting(place, thread_pointer).store(1, Ordering::Relaxed);
+            lock.unlock();
+        }
+    }
+}
+
+/// `pthread_kill` may send to the next thread on this control block.
+///
+/// # Safety
+/// The caller alone holds the control block, which no thread runs on.
+pub(super) unsafe fn open(thread_pointer: *mut u8) {
+    if let Some(place) = proven() {
+        // SAFETY: a byte of a control block; the caller vouches for it.
+        unsafe { exiting(place, thread_pointer).store(0, Ordering::Relaxed) };
+    }
+}
+
+/// In the child of a fork, which has one thread: a sender that held the lock is not here.
+pub(super) fn reset_after_fork() {
+    if let Some(place) = proven() {
+        let word = crate::sys::arch::thread_pointer().wrapping_offset(place.lock);
+        // SAFETY: the lock word of the calling thread's control block, which no other thread uses.
+        unsafe { (*word.cast::<core::sync::atomic::AtomicU32>()).store(0, Ordering::Relaxed) };
+    }
+}
+
+/// Words of a control block that are compared: `struct pthread` ends before.
+pub(super) const WORDS: usize = 2560 / 8;
+
+/// The words from `base` on that end before `limit`; the others are all ones, which is no such mask.
+///
+/// # Safety
+/// The memory from `base`, which is aligned, to `limit` can be read.
+pub(super) unsafe fn read(base: *const u8, limit: usize) -> [u64; WORDS] {
+    let mut words = [u64::MAX; WORDS];
+    let len = limit.saturating_sub(base as usize) / 8;
+    for (index, word) in words.iter_mut().enumerate().take(len) {
+        let address = base.wrapping_add(index * 8).cast::<AtomicU64>();
+        // SAFETY: before the limit. Atomic, because libc may write some of them from other threads.
+        *word = unsafe { (*address).load(Ordering::Relaxed) };
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(masks: &[usize]) -> [u64; WORDS] {
+        let mut words = [0; WORDS];
+        masks.iter().for_each(|index| words[*index] = MASK);
+        words
+    }
+
+    #[test]
+    fn the_places_are_those_of_the_sources() {
+        let found = |minor, mask| find(minor, &block(&[mask])).map(|it| (it.exiting, it.lock));
+        // As seen on x86-64.
+        assert_eq!(found(36, 286), Some((2297, 2300)));
+        assert_eq!(found(41, 286), Some((2305, 2308)));
+        assert_eq!(found(44, 286), Some((2305, 2308)));
+        // As read.
+        assert_eq!(found(35, 200), Some((1600 + 128 + 3, 1600 + 128 + 4)));
+        assert_eq!(found(34, 200), found(35, 200));
+    }
+
+    #[test]
+    fn what_is_not_as_in_the_sources_is_not_taken() {
+        assert_eq!(find(33, &block(&[286])), None);
+        assert_eq!(find(45, &block(&[286])), None);
+        assert_eq!(find(36, &block(&[])), None);
+        assert_eq!(find(36, &block(&[100, 286])), None);
+        assert_eq!(find(36, &block(&[WORDS - 1])), None);
+        let mut used = block(&[286]);
+        used[288] = 1 << 8;
+        assert_eq!(find(41, &used), None);
+        let mut pointer = block(&[286]);
+        pointer[287] = 4096;
+        assert_eq!(find(41, &pointer), None);
+    }
+}
