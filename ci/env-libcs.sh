@@ -35,16 +35,6 @@ partial_fails=(
     reaper::no_thread_keeps_root_beside_a_child_that_is_never_waited_for
     idle_threads_leave_after_their_time_and_at_a_trim
 )
-# Tests, as suite:test, that do not pass with full support on glibc 2.43 and newer, where the kernel
-# clears another word than the tid at a thread's end; docs/libcs.md tells what was seen. Left out,
-# named and counted, as above.
-joinstate_fails=(
-    regressions:refused::later_threads_are_made_or_refused_under_any_filter
-    regressions:refused::the_first_thread_is_made_or_refused_under_any_filter
-    regressions:tids::a_filter_may_refuse_set_tid_address
-    regressions:threads_that_libc_makes_do_the_same
-    hosted:partial_support::partial_support_is_enough_for_the_rest
-)
 # Seconds for one suite on one libc.
 limit=120
 
@@ -195,18 +185,8 @@ run_libc() { # run_libc LABEL ROOT: the suites on that libc
         printf '    %s\n' "${partial_fails[@]}"
         left_out=("${partial_fails[@]/#/--skip=}")
     fi
-    local known=()
-    if [ "$(printf '%s\n' "$version" 2.43 | sort -V | head -n 1)" = 2.43 ]; then
-        known=("${joinstate_fails[@]}")
-        echo "left out (filtered out, below), as they do not pass on this version:"
-        printf '    %s\n' "${known[@]}"
-    fi
     for suite in "${tests[@]}"; do
-        local skips=("${left_out[@]}") entry
-        for entry in "${known[@]}"; do
-            [[ $entry != "$suite:"* ]] || skips+=("--skip=${entry#*:}")
-        done
-        run_suite "$1" "$suite" "$copies/$suite" "${skips[@]}" || failed=1
+        run_suite "$1" "$suite" "$copies/$suite" "${left_out[@]}" || failed=1
     done
     return "$failed"
 }

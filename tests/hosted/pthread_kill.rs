@@ -1,5 +1,5 @@
-//! `pthread_kill` at a thread that is ending: the tid that it sends to is that thread's as long as
-//! it sends.
+//! What libc does with the handle of a thread that is ending or has ended. `pthread_kill`: the tid that
+//! it sends to is that thread's as long as it sends.
 //!
 //! A filter stops the sender inside of `pthread_kill`, right before the kernel sends, and asks this
 //! process when to go on (`SECCOMP_RET_USER_NOTIF`). So the order of events is the test's own.
@@ -168,6 +168,40 @@ fn pthread_kill_at_an_ended_thread_signals_none_and_at_its_successor_that_one() 
         assert_eq!(thread.join().unwrap(), handle);
     }
     println!("{} control blocks for 5 threads", handles.len());
+}
+
+/// To libc it is a thread while it runs, and none when it has ended.
+#[test]
+fn clocks_and_scheduling_of_an_ended_thread_are_refused() {
+    if !full() || rawthread::host().unwrap().libc() != "glibc" {
+        println!("SKIP: what this libc says of an ended thread is not known");
+        return;
+    }
+    // SAFETY: plain structures; a handle of a thread that is not joined yet.
+    let answers = |handle: usize| unsafe {
+        let handle = handle as libc::pthread_t;
+        let (mut clock, mut policy) = (0, 0);
+        let mut param = std::mem::zeroed::<libc::sched_param>();
+        [
+            libc::pthread_getcpuclockid(handle, &mut clock),
+            libc::pthread_getschedparam(handle, &mut policy, &mut param),
+            libc::pthread_setschedparam(handle, libc::SCHED_OTHER, &param),
+        ]
+    };
+    for _ in 0..3 {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let thread = rawthread::spawn(move || {
+            sender.send(own_handle()).unwrap();
+            rawthread::park();
+        });
+        let handle = receiver.recv().unwrap();
+        assert_eq!(answers(handle), [0; 3]);
+        let tid = thread.tid();
+        thread.thread().unpark();
+        poll_until("the thread is gone", || !is_there(tid));
+        assert_eq!(answers(handle), [libc::ESRCH; 3]);
+        thread.join().unwrap();
+    }
 }
 
 /// The lock is copied with the process. In the child the sender does not exist.

@@ -10,7 +10,7 @@ use core::ptr;
 use core::sync::atomic::Ordering;
 
 use super::tcb::{Slot, Tcb};
-use super::{exit, libc_thread, registration};
+use super::{exit, joinstate, libc_thread, registration};
 use crate::flags::{CloneFlags, Preset};
 use crate::stack::slot::ALIVE;
 use crate::sys::signal::{self, SigSet};
@@ -42,6 +42,11 @@ pub(super) unsafe fn destroy_tcb(slot: Slot) -> bool {
         if !unsafe { resume_donor(slot) } {
             return false;
         }
+    }
+    if frame == 0 {
+        // The donor has ended as a pthread, and a child on its block may not have said so of itself.
+        // SAFETY: SLOT-1: the slot is the caller's, and vacant.
+        unsafe { joinstate::set_ended((*slot.tcb()).thread_pointer) };
     }
     // A resumed donor is ending now. A thread that libc makes may have destructors to run yet.
     // SAFETY: SLOT-1: the slot is the caller's, and vacant.

@@ -41,7 +41,7 @@
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use super::tcb::{self, Slot};
-use super::{exit_lock, libc_layout, pthread_keys, tls_reset};
+use super::{exit_lock, joinstate, libc_layout, pthread_keys, tls_reset};
 use crate::runtime::api::CloneTls;
 use crate::runtime::setxid::{self, SETXID, SetxidMark};
 use crate::sys::sched::Pauses;
@@ -62,7 +62,10 @@ pub(super) unsafe fn on_thread_exit(slot: Slot) {
         )
     };
     // SAFETY: the calling thread's, with all signals blocked but libc's own.
-    unsafe { exit_lock::close(thread_pointer) };
+    unsafe {
+        exit_lock::close(thread_pointer);
+        joinstate::set_ended(thread_pointer);
+    }
     // From here no function of libc may be called: its locks know owners by the tid.
     // SAFETY: TCB-2; the mark word is of the same TCB.
     unsafe {
@@ -118,6 +121,7 @@ pub(super) unsafe fn prepare_clone(slot: Slot) -> CloneTls {
     // SAFETY: the slot is the caller's alone (SLOT-1) and has a TCB.
     unsafe {
         exit_lock::open((*tcb).thread_pointer);
+        joinstate::set_alive((*tcb).thread_pointer);
         CloneTls {
             tls: (*tcb).thread_pointer as usize,
             parent_tid: (*tcb).tid_field as usize,

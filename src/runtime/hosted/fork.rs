@@ -149,16 +149,17 @@ fn become_own_process(word: &ForkWord) {
         Ordering::Relaxed,
     );
     if let Some(slot) = own {
-        // A thread of libc's clears the word itself, and libc's fork has seen to its own.
-        let set = if libc_thread::is_chosen() {
-            Ok(())
+        let is_end_reported = if libc_thread::is_chosen() {
+            // A thread of libc's clears the slot's word itself, and is joined by libc's.
+            // SAFETY: the slot is the calling thread's.
+            unsafe { libc_thread::keep_joinable_after_fork(slot) }
         } else {
             // SAFETY: the slot's control words are never unmapped.
-            unsafe { task::set_tid_address(slot.clear_tid().as_ptr()) }
+            unsafe { task::set_tid_address(slot.clear_tid().as_ptr()) }.is_ok()
         };
         // Where a filter refuses, the kernel will not signal this thread's end: the slot stays the
         // parent's, which nothing here waits for or uses again.
-        if set.is_ok() {
+        if is_end_reported {
             CACHE.adopt(slot);
             slot.clear_tid().store(ALIVE, Ordering::Relaxed);
         }

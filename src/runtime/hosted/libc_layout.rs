@@ -70,6 +70,8 @@ pub(super) struct LibcLayout {
     /// The word in which glibc notes that it knows the thread's scheduling; only where it is
     /// found and may be written.
     pub(super) sched_cache_offset: Option<isize>,
+    /// The word by which libc knows a thread that has ended, if it is not the tid's.
+    pub(super) joinstate: Option<JoinState>,
     /// The words that `pthread_kill` uses; used only once they are proven.
     pub(super) exit_lock: Option<ExitLock>,
     pub(super) rseq: Option<Rseq>,
@@ -97,6 +99,13 @@ impl TcbOffset {
             thread_pointer.wrapping_offset(offset)
         })
     }
+}
+
+/// Where `joinstate` of a control block lies, and what it holds while a thread runs there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct JoinState {
+    pub(super) offset: isize,
+    pub(super) alive: u32,
 }
 
 /// Where `exit_lock` and `exiting` of a control block lie.

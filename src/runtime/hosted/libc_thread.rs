@@ -27,7 +27,7 @@ use core::sync::atomic::Ordering;
 use super::libc_layout::{self, Support};
 use super::pthread_create::create_with_attributes;
 use super::tcb::{self, Slot, Tcb};
-use super::{pthread, pthread_keys, registration};
+use super::{joinstate, pthread, pthread_keys, registration};
 use crate::runtime::api::LibcThread;
 use crate::runtime::occupant;
 use crate::runtime::record::RecordPtr;
@@ -219,6 +219,22 @@ pub(super) unsafe fn join_soon(slot: Slot) -> bool {
         core::hint::spin_loop();
     }
     false
+}
+
+/// In the child of a fork: false if the calling thread, which runs on `slot`, cannot be joined there;
+/// then it is not.
+///
+/// # Safety
+/// The slot is the calling thread's, which libc made, and the process has no other thread.
+pub(super) unsafe fn keep_joinable_after_fork(slot: Slot) -> bool {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let joinable = joinstate::report_end_after_fork(arch::thread_pointer());
+        if !joinable {
+            (&raw mut (*slot.tcb()).unjoined).write(false);
+        }
+        joinable
+    }
 }
 
 /// As [`tcb::stack_top`], for the cache: a slot whose thread was joined holds nothing.

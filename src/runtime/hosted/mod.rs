@@ -16,7 +16,7 @@
 //! * [`donor`] makes donors; [`tcb_reserve`] says how much of a slot they take; [`init`]: what must
 //!   happen before the first thread.
 //! * [`exit`]: thread exit and start, synchronised with setuid and its family; [`exit_lock`]: and with
-//!   `pthread_kill`.
+//!   `pthread_kill`; [`joinstate`]: and with libc's look at ended threads.
 //! * [`fork`]: what a forked child does with all this; [`atfork`]: the handlers in libc's fork.
 //! * [`modules`]: the loaded modules, read beside forks; [`loader_lock`]: and after one.
 //! * [`tls_reset`]: thread-locals fresh for the next thread; [`pthread_keys`]: pthread keys'
@@ -37,6 +37,7 @@ mod exit;
 mod exit_lock;
 pub(crate) mod fork;
 mod init;
+mod joinstate;
 mod key_table;
 pub(crate) mod libc_layout;
 mod libc_state;

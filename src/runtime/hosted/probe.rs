@@ -9,8 +9,8 @@ use core::ptr;
 use core::sync::atomic::{AtomicI32, Ordering};
 
 use super::key_table::KeyTable;
-use super::libc_layout::{Host, LibcLayout, Rseq, SCHED_CACHED, Support, TcbOffset};
-use super::{choice, exit_lock, libc_state, pthread, symbols, tid_field};
+use super::libc_layout::{Host, JoinState, LibcLayout, Rseq, SCHED_CACHED, Support, TcbOffset};
+use super::{choice, exit_lock, joinstate, libc_state, pthread, symbols, tid_field};
 use crate::error::Error;
 use crate::sys::{Errno, arch, memory, task};
 
@@ -71,6 +71,16 @@ pub(super) unsafe fn probe(limit: usize) -> Result<Host, Error> {
         let place = exit_lock::find(minor(version)?, &words)?;
         Some(place.offset(from_tcb(base)))
     });
+    let cleared = task::get_tid_address();
+    // Of another libc it may be any word: musl's is the lock of its list of threads.
+    let joinstate = cleared.ok().filter(|_| version.is_some()).and_then(|word| {
+        // SAFETY: passed on.
+        let alive = unsafe { joinstate::alive(word, base, limit, tid_field) }?;
+        Some(JoinState {
+            offset: from_tcb(word.cast()),
+            alive,
+        })
+    });
     Ok(Host {
         libc: if version.is_some() {
             "glibc"
@@ -84,9 +94,10 @@ pub(super) unsafe fn probe(limit: usize) -> Result<Host, Error> {
             tid_offset: from_tcb(tid_field),
             handle_offset: from_tcb(base),
             robust_head: TcbOffset::find(task::robust_list()),
-            clear_tid: TcbOffset::find(task::get_tid_address()),
+            clear_tid: TcbOffset::find(cleared),
             cancelhandling_offset: mark.map_or(0, from_tcb),
             sched_cache_offset: sched_cache,
+            joinstate,
             exit_lock,
             rseq: find_rseq(),
             call_tls_destructors: find_destructors(),
