@@ -26,6 +26,7 @@ mod hook;
 mod libc_state;
 mod own_stack;
 mod panic_output;
+mod reaped;
 mod reaper;
 mod refused;
 mod static_tls;
