@@ -35,7 +35,7 @@
 //! kernel on which the tests run is 6.1 (x86-64, emulated). Where the kernel lacks a newer call, or a
 //! sandbox refuses it, the crate uses the older one: `clone` without `clone3` (Linux 5.3), `mprotect`
 //! without `MADV_GUARD_INSTALL` (6.13). A method that has no older way is an error there, such as
-//! `JoinHandle::pidfd` before 6.9.
+//! [`JoinHandle::open_pidfd`] before 6.9.
 //!
 //! A program has one of two runtimes:
 //!
@@ -48,15 +48,35 @@
 //!
 //! # Features
 //!
-//! `start` and `panic-thread` exclude `hosted`. With `alloc`, `Builder::name` takes a `String`; with
-//! `std`, [`Result`], `JoinHandle::pidfd` and [`available_parallelism`] have std's types.
+//! Features add items and change none: a library that uses the crate with few features compiles in
+//! a program that enables more. With `std`, an item that bears the name of one of `std::thread` has
+//! std's type: `Builder::{spawn, spawn_scoped, spawn_unchecked}` and `available_parallelism` return an
+//! `io::Result`. What works in every build has a name of its own, and returns an [`Error`]:
+//!
+//! | with `std` | in every build |
+//! |---|---|
+//! | `Builder::spawn`, `spawn_scoped`, `spawn_unchecked` | [`Builder::try_spawn`], [`try_spawn_scoped`](Builder::try_spawn_scoped), [`try_spawn_unchecked`](Builder::try_spawn_unchecked) |
+//! | `available_parallelism` | [`try_available_parallelism`] |
+//! | `Builder::name(String)` (also with `alloc`) | [`Builder::name_str`] |
+//! | `JoinHandle::pidfd`, an `OwnedFd` | [`JoinHandle::open_pidfd`], a [`Pidfd`] |
+//!
+//! There is one exception. The error of a join, in [`Result`], is the payload of the panic,
+//! `Box<dyn Any + Send>`, with `std`, and [`Panicked`] without. With std it must be
+//! `std::thread::Result`, or code written for std would not compile. Without, it cannot be: a `Box`
+//! needs `alloc`, and a program that links `alloc` and has no allocator is refused by the compiler
+//! ("no global memory allocator found but one is required"). Code that does not name the type of
+//! that error compiles in both.
+//!
+//! `start` and `panic-thread` are for programs without a C library and exclude `hosted`; only such
+//! programs have the module `runtime`. Where a feature changes a limit and no type, the item says so:
+//! names have at most 63 bytes without `alloc`. The examples are written for `std`.
 //!
 //! | feature | brings |
 //! |---|---|
-//! | `std` (default) | `hosted` and `alloc`; panics to the joiner, conversions to and from std's types |
+//! | `std` (default) | `hosted` and `alloc`; `Builder::spawn` and what else returns an `io::Result`, panics to the joiner, conversions to and from std's types |
 //! | `hosted` | threads in a program that links a C library; `diagnosis` |
 //! | `diagnosis` | errors name the limit that was met |
-//! | `alloc` | names of any length, `Builder::before_start`, `add_spawn_hook`, `JoinSet::join_all`, `process::Command` |
+//! | `alloc` | `Builder::name`, names of any length, `Builder::before_start`, `add_spawn_hook`, `JoinSet::join_all`, `process::Command` |
 //! | `lock_api` | `sync::{RawMutex, RawRwLock}` for version 0.4 of the crate of that name |
 //! | `start` | without libc: the program's start (`entry!`, `start`) |
 //! | `panic-thread` | without libc: a panic ends its thread and no other |
@@ -71,9 +91,10 @@
 //!
 //! # What is refused
 //!
-//! No function of the safe API aborts because a limit was met: [`Builder::spawn`], `Command::spawn`
-//! and their kin return an [`Error`], with the limit's name and value where `diagnosis` is enabled.
-//! [`spawn`] panics where [`Builder::spawn`] returns an error, as std's does. `Unsupported` is the error
+//! No function of the safe API aborts because a limit was met: [`Builder::try_spawn`],
+//! `Command::spawn` and their kin return an [`Error`], with the limit's name and value where
+//! `diagnosis` is enabled; `Builder::spawn` returns an `io::Error` that holds it.
+//! [`spawn`] panics where they return an error, as std's does. `Unsupported` is the error
 //! of what the process cannot have: threads with a C library that does not run a thread on the stack
 //! that it was given, stacks of the caller's own that the C library cannot be made to report, threads
 //! without a C library before the main thread is initialized. A thread of this crate must not be
@@ -82,7 +103,7 @@
 //! # Unsafe code
 //!
 //! The safe API is sound in every feature set. Functions that trust their caller are `unsafe` and
-//! say in `# Safety` what the caller must ensure; for example [`Builder::spawn_unchecked`] trusts
+//! say in `# Safety` what the caller must ensure; for example [`Builder::try_spawn_unchecked`] trusts
 //! that what the closure borrows outlives the thread, and `Builder::stack` that the memory does.
 //!
 //! Inside, `unsafe` is what the crate is for: system calls, thread control blocks, closures and

@@ -9,17 +9,25 @@ use crate::sys::limits::read_number;
 /// Both versions of cgroups give the files these names; see cgroups(7) and
 /// Documentation/admin-guide/cgroup-v2.rst, PID.
 pub(crate) fn for_each_pids(mut visit: impl FnMut(u64, u64)) {
-    let Some((mut path, top)) = pids_directory() else {
+    for_each_group(b"pids", |path| {
+        if let (Some(max), Some(current)) = (
+            read_number_at(path, b"/pids.max"),
+            read_number_at(path, b"/pids.current"),
+        ) {
+            visit(max, current);
+        }
+    });
+}
+
+/// Calls `visit` with the directory of the calling thread's control group with this controller, and
+/// of each of its ancestors that is visible here, from the bottom up.
+pub(super) fn for_each_group(controller: &[u8], mut visit: impl FnMut(&mut FixedPath)) {
+    let Some((mut path, top)) = directory(controller) else {
         return;
     };
     loop {
         let len = path.as_bytes().len();
-        if let (Some(max), Some(current)) = (
-            read_number_at(&mut path, b"/pids.max"),
-            read_number_at(&mut path, b"/pids.current"),
-        ) {
-            visit(max, current);
-        }
+        visit(&mut path);
         if len <= top {
             return;
         }
@@ -28,7 +36,8 @@ pub(crate) fn for_each_pids(mut visit: impl FnMut(u64, u64)) {
     }
 }
 
-fn read_number_at(directory: &mut FixedPath, file: &[u8]) -> Option<u64> {
+/// The number in a file of the group, if it begins with one.
+pub(super) fn read_number_at(directory: &mut FixedPath, file: &[u8]) -> Option<u64> {
     let len = directory.as_bytes().len();
     directory.push(file)?;
     let number = directory.as_c_str().and_then(read_number);
@@ -36,13 +45,13 @@ fn read_number_at(directory: &mut FixedPath, file: &[u8]) -> Option<u64> {
     number
 }
 
-/// The directory of the calling thread's control group with the controller `pids`, and the length
-/// of its prefix that is the mount point of the hierarchy.
-fn pids_directory() -> Option<(FixedPath, usize)> {
-    let (cgroup, unified) = own_cgroup()?;
+/// The directory of the calling thread's control group with this controller, and the length of its
+/// prefix that is the mount point of the hierarchy.
+fn directory(controller: &[u8]) -> Option<(FixedPath, usize)> {
+    let (cgroup, unified) = own_cgroup(controller)?;
     let mut mounts = LineReader::of(c"/proc/thread-self/mountinfo")?;
     while let Some(line) = mounts.next() {
-        if let Some((root, mounted)) = pids_hierarchy(line, unified) {
+        if let Some((root, mounted)) = hierarchy(controller, line, unified) {
             let mut path = FixedPath::new(&[mounted])?;
             let top = path.as_bytes().len();
             // The mount may show only a part of the hierarchy, from `root` down.
@@ -61,15 +70,15 @@ fn pids_directory() -> Option<(FixedPath, usize)> {
     None
 }
 
-/// The path of the calling thread's control group in the hierarchy with the controller `pids`,
-/// and whether that is the unified one (version 2).
-fn own_cgroup() -> Option<(FixedPath, bool)> {
+/// The path of the calling thread's control group in the hierarchy with this controller, and whether
+/// that is the unified one (version 2).
+fn own_cgroup(controller: &[u8]) -> Option<(FixedPath, bool)> {
     let mut unified = None;
     let mut lines = LineReader::of(c"/proc/thread-self/cgroup")?;
     while let Some(line) = lines.next() {
         let mut fields = line.splitn(3, |byte| *byte == b':');
         let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
-        if has_word(controllers, b"pids") {
+        if has_word(controllers, controller) {
             return Some((FixedPath::new(&[path])?, false));
         }
         if number == b"0" && controllers.is_empty() {
@@ -80,8 +89,8 @@ fn own_cgroup() -> Option<(FixedPath, bool)> {
 }
 
 /// Root and mount point of a line of mountinfo (proc_pid_mountinfo(5)), if the line mounts the
-/// hierarchy with the controller `pids`.
-fn pids_hierarchy(line: &[u8], unified: bool) -> Option<(&[u8], &[u8])> {
+/// hierarchy with this controller.
+fn hierarchy<'a>(controller: &[u8], line: &'a [u8], unified: bool) -> Option<(&'a [u8], &'a [u8])> {
     let mut fields = line.split(|byte| *byte == b' ');
     let root = fields.nth(3)?;
     let mounted = fields.next()?;
@@ -89,7 +98,7 @@ fn pids_hierarchy(line: &[u8], unified: bool) -> Option<(&[u8], &[u8])> {
     let fits = if unified {
         kind == b"cgroup2"
     } else {
-        kind == b"cgroup" && has_word(fields.nth(1)?, b"pids")
+        kind == b"cgroup" && has_word(fields.nth(1)?, controller)
     };
     fits.then_some((root, mounted))
 }
@@ -107,16 +116,18 @@ mod tests {
         let v1 = b"35 28 0:31 / /sys/fs/cgroup/pids rw,relatime shared:15 - cgroup cgroup rw,pids";
         let v2 = b"42 32 0:39 /box /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate";
         let cpu = b"36 28 0:32 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct";
+        let pids = |line, unified| hierarchy(b"pids", line, unified);
         assert_eq!(
-            pids_hierarchy(v1, false),
+            pids(v1, false),
             Some((&b"/"[..], &b"/sys/fs/cgroup/pids"[..]))
         );
+        assert_eq!(pids(v2, true), Some((&b"/box"[..], &b"/sys/fs/cgroup"[..])));
+        assert_eq!(pids(v1, true), None);
+        assert_eq!(pids(cpu, false), None);
         assert_eq!(
-            pids_hierarchy(v2, true),
-            Some((&b"/box"[..], &b"/sys/fs/cgroup"[..]))
+            hierarchy(b"cpu", cpu, false),
+            Some((&b"/"[..], &b"/sys/fs/cgroup/cpu"[..]))
         );
-        assert_eq!(pids_hierarchy(v1, true), None);
-        assert_eq!(pids_hierarchy(cpu, false), None);
-        assert_eq!(pids_hierarchy(b"1 2 3", true), None);
+        assert_eq!(pids(b"1 2 3", true), None);
     }
 }

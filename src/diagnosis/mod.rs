@@ -6,6 +6,9 @@
 
 #[cfg(feature = "diagnosis")]
 mod cgroup;
+// std has its own way to find it.
+#[cfg(all(feature = "diagnosis", any(not(feature = "std"), test)))]
+mod cpu_quota;
 #[cfg(feature = "diagnosis")]
 mod probe;
 #[cfg(feature = "diagnosis")]
@@ -41,6 +44,18 @@ pub(crate) fn map_error(errno: Errno, bytes: usize) -> Error {
         Errno::EAGAIN => probe::locked(errno, bytes).unwrap_or(Error::from_operation(&MAP, errno)),
         errno => Error::from_operation(&MAP, errno),
     }
+}
+
+/// How many processors' time the quotas of control groups allow; `None` without a quota.
+#[cfg(all(feature = "diagnosis", not(feature = "std")))]
+pub(crate) fn cpu_quota() -> Option<usize> {
+    cpu_quota::cpu_quota().map(|cpus| usize::try_from(cpus).unwrap_or(usize::MAX))
+}
+
+/// Not looked for without the feature `diagnosis`.
+#[cfg(not(feature = "diagnosis"))]
+pub(crate) fn cpu_quota() -> Option<usize> {
+    None
 }
 
 /// For a thread of these flags that clone refused for another reason than a limit: the rule, if

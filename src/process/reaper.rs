@@ -51,6 +51,6 @@ pub(super) fn reap_in_background(
     Builder::new()
         .stack_size(STACK_SIZE)
         .signal_mask(SignalSet::all())
-        .spawn(reap)
+        .try_spawn(reap)
         .map(drop)
 }

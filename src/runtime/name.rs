@@ -26,6 +26,10 @@ impl HeapName {
         Some(Self(Some(name.into())))
     }
 
+    fn from_string(name: alloc::string::String) -> Self {
+        Self(Some(name.into_boxed_str()))
+    }
+
     fn as_str(&self) -> Option<&str> {
         self.0.as_deref()
     }
@@ -71,6 +75,20 @@ impl Name {
         Some(kept)
     }
 
+    /// Keeps `name`, without a copy if it is long.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn from_string(name: alloc::string::String) -> Self {
+        if name.len() < INLINE_CAP
+            && let Some(kept) = Self::new(&name)
+        {
+            return kept;
+        }
+        Self {
+            heap: HeapName::from_string(name),
+            ..Self::NONE
+        }
+    }
+
     pub(crate) fn as_str(&self) -> Option<&str> {
         if let Some(heap) = self.heap.as_str() {
             return Some(heap);
@@ -108,6 +126,8 @@ mod tests {
                 continue;
             };
             assert_eq!(name.as_str(), Some(&*text));
+            #[cfg(feature = "alloc")]
+            assert_eq!(Name::from_string(text.clone()).as_str(), Some(&*text));
             assert_eq!(name.comm().unwrap()[15], 0);
         }
         assert_eq!(Name::NONE.as_str(), None);

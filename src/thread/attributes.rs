@@ -37,7 +37,7 @@ impl Builder {
     /// ```
     /// use rawthread::{Builder, ErrorKind, Policy};
     ///
-    /// let refused = Builder::new().scheduling(Policy::Fifo { priority: 1000 }).spawn(|| ());
+    /// let refused = Builder::new().scheduling(Policy::Fifo { priority: 1000 }).try_spawn(|| ());
     /// assert_eq!(refused.unwrap_err().kind(), ErrorKind::Os); // 1 to 99
     /// ```
     pub fn scheduling(mut self, scheduling: impl Into<Scheduling>) -> Self {
@@ -77,7 +77,7 @@ impl Builder {
     ///
     /// let refused = Builder::new()
     ///     .before_start(|| Err(Error::from_raw_os_error(libc::EACCES)))
-    ///     .spawn(|| unreachable!());
+    ///     .try_spawn(|| unreachable!());
     /// assert_eq!(refused.map(drop).unwrap_err().raw_os_error(), Some(libc::EACCES));
     /// ```
     #[cfg(feature = "alloc")]

@@ -17,10 +17,11 @@ use crate::stack::{cache, layout};
 
 /// Configures and spawns a thread: its name, its stack, its attributes, and what to do at a limit.
 ///
-/// Has the methods of `std::thread::Builder` and more. Each method takes and returns the builder;
-/// [`spawn`](Builder::spawn) makes the thread and returns a [`JoinHandle`], or an
-/// [`Error`](crate::Error) that names the limit or rule that refused it. The free function
-/// [`spawn`](fn@crate::spawn) does the same with the defaults and panics instead.
+/// Has the methods of `std::thread::Builder` and more. Each method takes and returns the builder.
+/// [`try_spawn`](Builder::try_spawn) makes the thread and returns a [`JoinHandle`], or an
+/// [`Error`](crate::Error) that names the limit or rule that refused it. With the feature `std`,
+/// `Builder::spawn` does the same with std's type of error, an `io::Error` that holds the
+/// other. The free function [`spawn`](fn@crate::spawn) has the defaults and panics instead.
 ///
 /// ```
 /// let thread = rawthread::Builder::new()
@@ -32,10 +33,7 @@ use crate::stack::{cache, layout};
 /// ```
 #[must_use = "a builder makes a thread only when `spawn` is called"]
 pub struct Builder {
-    #[cfg(feature = "alloc")]
-    name: Option<alloc::string::String>,
-    #[cfg(not(feature = "alloc"))]
-    name: Option<&'static str>,
+    name: Option<BuilderName>,
     stack_size: Option<usize>,
     guard_size: Option<usize>,
     retry: Retry,
@@ -49,7 +47,7 @@ pub struct Builder {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
-            .field("name", &self.name)
+            .field("name", &self.name.as_ref().and_then(BuilderName::as_str))
             .field("stack_size", &self.stack_size)
             .field("guard_size", &self.guard_size)
             .finish_non_exhaustive()
@@ -92,13 +90,14 @@ impl Builder {
         }
     }
 
-    /// Names the thread.
+    /// Names the thread. Feature `alloc`; [`name_str`](Builder::name_str) is there in every build.
     ///
     /// [`Thread::name`](super::Thread::name) returns the whole name; the kernel keeps the first 15
     /// bytes (`/proc/self/task/TID/comm`, `prctl(2)` PR_SET_NAME). The name must not contain a NUL
-    /// byte: [`spawn`](Builder::spawn) panics then, as std's does. Without the feature `alloc` it
-    /// takes a `&'static str` of at most 63 bytes, and `spawn` refuses longer ones; `"io".into()`
-    /// is either.
+    /// byte: the spawn panics then, as std's does.
+    ///
+    /// It takes a `String` as std's does, and not any type that converts to one: the target of the
+    /// usual `"io".into()` would then be ambiguous.
     ///
     /// std's panic message says `<unnamed>` and the thread's id: std offers no way to name a thread
     /// that it did not make, and a library cannot put a panic hook in front of the program's without
@@ -124,24 +123,24 @@ impl Builder {
     /// ```
     #[cfg(feature = "alloc")]
     pub fn name(mut self, name: alloc::string::String) -> Self {
-        self.name = Some(name);
+        self.name = Some(BuilderName::Kept(Name::from_string(name)));
         self
     }
 
-    /// Names the thread.
+    /// Names the thread, as `name` does, of which std's `Builder` has only the form that takes a
+    /// `String`. The builder keeps a copy.
     ///
-    /// [`Thread::name`](super::Thread::name) returns the whole name; the kernel keeps the first 15
-    /// bytes (`/proc/self/task/TID/comm`, `prctl(2)` PR_SET_NAME). The name must not contain a NUL
-    /// byte: [`spawn`](Builder::spawn) panics then. Without an allocator a name has at most 63 bytes.
+    /// Without the feature `alloc` a name has at most 63 bytes, and the spawn refuses a longer one as
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput). The name must not contain a NUL byte: the
+    /// spawn panics then.
     ///
     /// ```
-    /// let thread = rawthread::Builder::new().name("io").spawn(rawthread::current)?;
+    /// let thread = rawthread::Builder::new().name_str("io").try_spawn(rawthread::current)?;
     /// assert_eq!(thread.join().unwrap().name(), Some("io"));
     /// # Ok::<(), rawthread::Error>(())
     /// ```
-    #[cfg(not(feature = "alloc"))]
-    pub fn name(mut self, name: &'static str) -> Self {
-        self.name = Some(name);
+    pub fn name_str(mut self, name: &str) -> Self {
+        self.name = Some(Name::new(name).map_or(BuilderName::TooLong, BuilderName::Kept));
         self
     }
 
@@ -202,8 +201,11 @@ impl Builder {
     /// Spawns a thread that runs `f`, and returns its handle.
     ///
     /// The thread may outlive its spawner, for which reason closure and result are `'static`;
-    /// [`spawn_scoped`](Builder::spawn_scoped) spawns a thread that may borrow. It is detached when the
-    /// handle is dropped. See [`spawn`](fn@crate::spawn).
+    /// [`try_spawn_scoped`](Builder::try_spawn_scoped) spawns a thread that may borrow. It is detached
+    /// when the handle is dropped. See [`spawn`](fn@crate::spawn).
+    ///
+    /// This method is there in every build. With the feature `std`, `Builder::spawn` does the
+    /// same and has the type of std's.
     ///
     /// # Errors
     /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) at every limit, named with its value: the
@@ -216,30 +218,35 @@ impl Builder {
     /// If the name contains a NUL byte, as `std::thread::Builder::spawn`.
     ///
     /// ```
+    /// use rawthread::{Builder, ErrorKind};
+    ///
     /// let greeting = String::from("hello");
-    /// let thread = rawthread::Builder::new().spawn(move || greeting.len())?;
+    /// let thread = Builder::new().try_spawn(move || greeting.len())?;
     /// assert_eq!(thread.join().unwrap(), 5);
+    ///
+    /// let error = Builder::new().stack_size(usize::MAX).try_spawn(|| ()).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidInput);
     /// # Ok::<(), rawthread::Error>(())
     /// ```
-    pub fn spawn<F, T>(self, f: F) -> Result<JoinHandle<T>, Error>
+    pub fn try_spawn<F, T>(self, f: F) -> Result<JoinHandle<T>, Error>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
         // SAFETY: 'static outlives every thread.
-        unsafe { self.spawn_unchecked(f) }
+        unsafe { self.try_spawn_unchecked(f) }
     }
 
     /// Spawns a thread whose closure and result may borrow, and returns its handle.
     ///
-    /// As `std::thread::Builder::spawn_unchecked`. Prefer [`spawn_scoped`](Builder::spawn_scoped),
-    /// where the compiler checks the contract.
+    /// As `std::thread::Builder::spawn_unchecked`, in every build. Prefer
+    /// [`try_spawn_scoped`](Builder::try_spawn_scoped), where the compiler checks the contract.
     ///
     /// # Errors
-    /// As [`Builder::spawn`].
+    /// As [`Builder::try_spawn`].
     ///
     /// # Panics
-    /// As [`Builder::spawn`].
+    /// As [`Builder::try_spawn`].
     ///
     /// # Safety
     /// What the closure and its result borrow must outlive both the thread (until it is joined,
@@ -250,11 +257,11 @@ impl Builder {
     /// ```
     /// let number = 7;
     /// // SAFETY: the thread is joined before `number` is dropped.
-    /// let thread = unsafe { rawthread::Builder::new().spawn_unchecked(|| number + 1)? };
+    /// let thread = unsafe { rawthread::Builder::new().try_spawn_unchecked(|| number + 1)? };
     /// assert_eq!(thread.join().unwrap(), 8);
     /// # Ok::<(), rawthread::Error>(())
     /// ```
-    pub unsafe fn spawn_unchecked<F, T>(mut self, f: F) -> Result<JoinHandle<T>, Error>
+    pub unsafe fn try_spawn_unchecked<F, T>(mut self, f: F) -> Result<JoinHandle<T>, Error>
     where
         F: FnOnce() -> T + Send,
         T: Send,
@@ -278,18 +285,9 @@ impl Builder {
         if self.stack.is_some() {
             caller_stack::ensure_supported()?;
         }
-        let name = match &self.name {
+        let name = match self.name.take() {
             None => Name::NONE,
-            Some(name) => {
-                assert!(
-                    !name.as_bytes().contains(&0),
-                    "a thread name may not contain NUL bytes"
-                );
-                Name::new(name).ok_or(Error::invalid_input(
-                    "a thread name has more than 63 bytes and there is no allocator",
-                    "Use a shorter name, or the feature `alloc`.",
-                ))?
-            }
+            Some(name) => name.checked()?,
         };
         Ok(Options {
             name,
@@ -307,6 +305,41 @@ impl Builder {
             observer: ExitObserver::None,
             with_hooks: self.with_hooks,
         })
+    }
+}
+
+/// The name that a builder was given.
+enum BuilderName {
+    Kept(Name),
+    /// More than a build without an allocator keeps.
+    TooLong,
+}
+
+impl BuilderName {
+    fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Kept(name) => name.as_str(),
+            Self::TooLong => None,
+        }
+    }
+
+    /// The name for a thread. Panics if it contains a NUL byte.
+    fn checked(self) -> Result<Name, Error> {
+        match self {
+            Self::Kept(name) => {
+                assert!(
+                    !name
+                        .as_str()
+                        .is_some_and(|name| name.as_bytes().contains(&0)),
+                    "a thread name may not contain NUL bytes"
+                );
+                Ok(name)
+            }
+            Self::TooLong => Err(Error::invalid_input(
+                "a thread name has more than 63 bytes and there is no allocator",
+                "Use a shorter name, or the feature `alloc`.",
+            )),
+        }
     }
 }
 
@@ -351,7 +384,7 @@ pub(super) fn default_stack_size() -> usize {
 /// of its own, and to handle errors.
 ///
 /// # Panics
-/// Where [`Builder::spawn`] returns an error, as `std::thread::spawn`.
+/// Where [`Builder::try_spawn`] returns an error, as `std::thread::spawn`.
 ///
 /// # Examples
 ///
@@ -375,7 +408,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    match Builder::new().spawn(f) {
+    match Builder::new().try_spawn(f) {
         Ok(handle) => handle,
         Err(error) => panic!("failed to spawn thread: {error}"),
     }

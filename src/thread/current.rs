@@ -206,33 +206,3 @@ pub fn sleep_until(deadline: std::time::Instant) {
     // sleep time passes, so the sleep may end late by that, which no sleep promises not to.
     sleep(deadline.saturating_duration_since(std::time::Instant::now()));
 }
-
-/// Returns how many threads can run at once: CPUs available after affinity and cgroup quota.
-///
-/// # Errors
-/// As `std::thread::available_parallelism`, which it is.
-///
-/// ```
-/// println!("{} threads at once", rawthread::available_parallelism()?);
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[cfg(feature = "std")]
-pub fn available_parallelism() -> std::io::Result<core::num::NonZero<usize>> {
-    std::thread::available_parallelism()
-}
-
-/// Returns how many processors the calling thread may use (`sched_getaffinity(2)`).
-///
-/// Without std, CPU quotas of control groups are not taken into account.
-///
-/// # Errors
-/// None today.
-///
-/// ```
-/// println!("{} threads at once", rawthread::available_parallelism()?);
-/// # Ok::<(), rawthread::Error>(())
-/// ```
-#[cfg(not(feature = "std"))]
-pub fn available_parallelism() -> Result<core::num::NonZero<usize>, crate::Error> {
-    Ok(core::num::NonZero::new(sched::cpu_count()).unwrap_or(core::num::NonZero::<usize>::MIN))
-}

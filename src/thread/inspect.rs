@@ -1,5 +1,5 @@
 //! What a handle reports of a running thread and does to it.
-#![allow(unsafe_code, reason = "none of it: only system calls on pinned tids")]
+#![allow(unsafe_code, reason = "owns descriptors")]
 
 use core::time::Duration;
 
@@ -63,19 +63,18 @@ pub struct StackInfo {
     pub high_water: usize,
 }
 
-/// A descriptor for a thread, from [`JoinHandle::pidfd`]; closed when dropped. With std that is an
-/// `OwnedFd`.
+/// A descriptor for a thread, from [`JoinHandle::open_pidfd`]; closed when dropped.
+///
+/// With std it has `AsFd` and `AsRawFd`, and converts into an `OwnedFd`.
 ///
 /// ```
-/// fn is_open(descriptor: &rawthread::Pidfd) -> bool {
-///     descriptor.raw_fd() >= 0
+/// fn poll_entry(descriptor: &rawthread::Pidfd) -> libc::pollfd {
+///     libc::pollfd { fd: descriptor.raw_fd(), events: libc::POLLIN, revents: 0 }
 /// }
 /// ```
-#[cfg(not(feature = "std"))]
 #[derive(Debug)]
 pub struct Pidfd(OwnedFd);
 
-#[cfg(not(feature = "std"))]
 impl Pidfd {
     /// Returns the descriptor's number, which this value keeps open.
     ///
@@ -87,6 +86,30 @@ impl Pidfd {
     #[must_use]
     pub fn raw_fd(&self) -> i32 {
         self.0.as_raw()
+    }
+}
+
+#[cfg(feature = "std")]
+impl std::os::fd::AsFd for Pidfd {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        // SAFETY: the descriptor stays open as long as `self` is borrowed.
+        unsafe { std::os::fd::BorrowedFd::borrow_raw(self.raw_fd()) }
+    }
+}
+
+#[cfg(feature = "std")]
+impl std::os::fd::AsRawFd for Pidfd {
+    fn as_raw_fd(&self) -> i32 {
+        self.raw_fd()
+    }
+}
+
+#[cfg(feature = "std")]
+impl From<Pidfd> for std::os::fd::OwnedFd {
+    fn from(pidfd: Pidfd) -> Self {
+        use std::os::fd::FromRawFd;
+        // SAFETY: an open descriptor, which `into_raw` gives up.
+        unsafe { Self::from_raw_fd(pidfd.0.into_raw()) }
     }
 }
 
@@ -130,11 +153,11 @@ impl<T, S> JoinHandle<T, S> {
         self.with_pinned_tid(&CPU_TIME, sched::thread_cpu_time)
     }
 
-    /// Opens a descriptor for the thread that polls readable when it has ended
-    /// (`pidfd_open(2)` with PIDFD_THREAD, Linux 6.9). Without the feature `std` it is a `Pidfd`.
+    /// Opens a descriptor for the thread, as [`open_pidfd`](Self::open_pidfd), of std's type. Feature
+    /// `std`.
     ///
     /// # Errors
-    /// EINVAL before Linux 6.9; ESRCH if the thread has ended; EMFILE at RLIMIT_NOFILE.
+    /// As [`open_pidfd`](Self::open_pidfd).
     ///
     /// ```
     /// let thread = rawthread::spawn(rawthread::park);
@@ -147,10 +170,7 @@ impl<T, S> JoinHandle<T, S> {
     /// ```
     #[cfg(feature = "std")]
     pub fn pidfd(&self) -> Result<std::os::fd::OwnedFd, Error> {
-        use std::os::fd::FromRawFd;
-        let number = self.open_pidfd()?.into_raw();
-        // SAFETY: the kernel just opened it for us.
-        Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(number) })
+        self.open_pidfd().map(Into::into)
     }
 
     /// Opens a descriptor for the thread that polls readable when it has ended
@@ -160,23 +180,21 @@ impl<T, S> JoinHandle<T, S> {
     /// EINVAL before Linux 6.9; ESRCH if the thread has ended; EMFILE at RLIMIT_NOFILE.
     ///
     /// ```
-    /// fn number<T>(thread: &rawthread::JoinHandle<T>) -> Result<i32, rawthread::Error> {
-    ///     let descriptor = thread.pidfd()?;
-    ///     Ok(descriptor.raw_fd()) // closed here
+    /// let thread = rawthread::spawn(rawthread::park);
+    /// match thread.open_pidfd() {
+    ///     Ok(descriptor) => println!("poll {}", descriptor.raw_fd()),
+    ///     Err(error) => println!("{error}"),
     /// }
+    /// # thread.thread().unpark();
+    /// # thread.join().unwrap();
     /// ```
-    #[cfg(not(feature = "std"))]
-    pub fn pidfd(&self) -> Result<Pidfd, Error> {
-        self.open_pidfd().map(Pidfd)
-    }
-
-    fn open_pidfd(&self) -> Result<OwnedFd, Error> {
+    pub fn open_pidfd(&self) -> Result<Pidfd, Error> {
         const PIDFD_THREAD: u32 = libc::O_EXCL as u32;
         // The descriptor must become ready at the task's end.
         self.retire_worker_after_task();
         self.with_pinned_tid(&PIDFD, |tid| wait::pidfd_open(tid, PIDFD_THREAD))
             // SAFETY: the call opened it for this caller.
-            .map(|fd| unsafe { OwnedFd::from_raw(fd) })
+            .map(|fd| Pidfd(unsafe { OwnedFd::from_raw(fd) }))
     }
 
     /// Returns the sizes of the thread's stack, and how much of it was used.

@@ -7,6 +7,7 @@
 //! * [`join`]: waiting for a thread's end. [`join::handle`] lies above `spawn`'s packet.
 //! * [`builder`], [`attributes`], [`inspect`], [`running`]: what a program asks of a thread.
 //! * [`scope`](mod@scope), [`set`]: many threads.
+//! * `std_types`: what has a name and an error type of std's.
 //! * [`pool`], [`warm`]: kernel threads that run one task after another.
 //! * [`list`], [`dump`](mod@dump): every live thread.
 //! * [`reserve`](mod@reserve): resources ahead of time, and back.
@@ -21,6 +22,7 @@ mod inspect;
 pub(crate) mod join;
 mod list;
 pub mod local;
+mod parallelism;
 mod park;
 pub(crate) mod pool;
 mod reserve;
@@ -30,6 +32,8 @@ mod scope;
 mod set;
 mod signals;
 mod spawn;
+#[cfg(feature = "std")]
+mod std_types;
 pub mod warm;
 
 pub use builder::{Builder, spawn};
@@ -37,18 +41,13 @@ pub use cpu_set::{CpuSet, affinity, set_affinity};
 #[cfg(feature = "std")]
 pub use current::sleep_until;
 #[allow(deprecated, reason = "std still has them, and programs still use them")]
-pub use current::{
-    Thread, ThreadId, available_parallelism, current, panicking, sleep, sleep_ms, yield_now,
-};
+pub use current::{Thread, ThreadId, current, panicking, sleep, sleep_ms, yield_now};
 pub use dump::dump;
-#[cfg(not(feature = "std"))]
-pub use inspect::Pidfd;
-pub use inspect::{StackInfo, stack_usage};
+pub use inspect::{Pidfd, StackInfo, stack_usage};
 pub use join::handle::JoinHandle;
-#[cfg(not(feature = "std"))]
-pub use join::result::Panicked;
-pub use join::result::Result;
+pub use join::result::{Panicked, Result};
 pub use list::{ThreadInfo, ThreadState, Threads, threads};
+pub use parallelism::try_available_parallelism;
 #[allow(deprecated, reason = "as above")]
 pub use park::{park, park_timeout, park_timeout_ms};
 pub use reserve::{reserve, trim};
@@ -61,6 +60,8 @@ pub use spawn::config::Retry;
 pub use spawn::hooks::add_spawn_hook;
 #[cfg(feature = "std")]
 pub(crate) use spawn::unwind::__rust_begin_short_backtrace;
+#[cfg(feature = "std")]
+pub use std_types::available_parallelism;
 
 /// std's own thread-locals, which work in threads of this crate as in any other. Feature `std`.
 ///

@@ -16,7 +16,7 @@ use crate::stack::cache;
 /// stack's address space.
 ///
 /// # Errors
-/// As [`Builder::spawn`](crate::Builder::spawn); what was prepared until then stays prepared.
+/// As [`Builder::try_spawn`](crate::Builder::try_spawn); what was prepared until then stays prepared.
 /// [`InvalidInput`](crate::ErrorKind::InvalidInput), with nothing prepared, above 4194304, the most
 /// tasks that Linux can have.
 ///

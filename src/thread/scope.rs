@@ -89,7 +89,7 @@ impl<'scope> Scope<'scope, '_> {
     /// If the handle is dropped, the end of the scope waits for the thread.
     ///
     /// # Panics
-    /// Where [`Builder::spawn_scoped`] returns an error.
+    /// Where [`Builder::try_spawn_scoped`] returns an error.
     ///
     /// ```
     /// let text = String::from("borrowed");
@@ -101,7 +101,7 @@ impl<'scope> Scope<'scope, '_> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        match Builder::new().spawn_scoped(self, f) {
+        match Builder::new().try_spawn_scoped(self, f) {
             Ok(handle) => handle,
             Err(error) => panic!("failed to spawn thread: {error}"),
         }
@@ -110,24 +110,25 @@ impl<'scope> Scope<'scope, '_> {
 
 impl Builder {
     /// Spawns a thread of a [`scope`], which may borrow what outlives the scope, and returns its
-    /// handle.
+    /// handle. In every build; with the feature `std`, `spawn_scoped` does the
+    /// same and has the type of std's.
     ///
     /// # Errors
-    /// As [`Builder::spawn`].
+    /// As [`Builder::try_spawn`].
     ///
     /// # Panics
-    /// As [`Builder::spawn`].
+    /// As [`Builder::try_spawn`].
     ///
     /// ```
     /// let mut count = 0;
     /// rawthread::scope(|s| {
-    ///     rawthread::Builder::new().name("counter".into()).spawn_scoped(s, || count += 1)?;
+    ///     rawthread::Builder::new().name_str("counter").try_spawn_scoped(s, || count += 1)?;
     ///     Ok::<(), rawthread::Error>(())
     /// })?;
     /// assert_eq!(count, 1);
     /// # Ok::<(), rawthread::Error>(())
     /// ```
-    pub fn spawn_scoped<'scope, F, T>(
+    pub fn try_spawn_scoped<'scope, F, T>(
         mut self,
         scope: &'scope Scope<'scope, '_>,
         f: F,

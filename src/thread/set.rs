@@ -126,10 +126,10 @@ impl<T> JoinSet<T> {
     /// Spawns a thread of this set with the settings of `builder`.
     ///
     /// # Errors
-    /// As [`Builder::spawn`].
+    /// As [`Builder::try_spawn`].
     ///
     /// # Panics
-    /// As [`Builder::spawn`].
+    /// As [`Builder::try_spawn`].
     ///
     /// ```
     /// let mut set = rawthread::JoinSet::new();

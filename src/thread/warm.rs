@@ -44,7 +44,7 @@
 //! assert_eq!(sum, 14);
 //! ```
 //!
-//! [`pidfd`]: crate::JoinHandle::pidfd
+//! [`pidfd`]: crate::JoinHandle::open_pidfd
 //! [`signal`]: crate::JoinHandle::signal
 
 pub use super::pool::workers::{set_idle_time, spawn, try_spawn};

@@ -37,7 +37,7 @@ fn a_failed_setting_is_spawns_error_and_nothing_is_left() {
         // No machine of this kind has this processor.
         let builder = Builder::new().affinity([8191].into_iter().collect());
         let error = builder
-            .spawn(move || {
+            .try_spawn(move || {
                 ran.fetch_add(1, Ordering::SeqCst);
                 drop(owned);
             })
@@ -60,7 +60,7 @@ fn a_failed_setting_is_spawns_error_and_nothing_is_left() {
 #[test]
 fn unusable_sets_are_refused_before_anything_happens() {
     for cpus in [CpuSet::new(), [1_000_000].into_iter().collect()] {
-        let error = Builder::new().affinity(cpus).spawn(|| ()).unwrap_err();
+        let error = Builder::new().affinity(cpus).try_spawn(|| ()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
     }
 }
@@ -84,7 +84,7 @@ fn policies_are_in_force() {
         (Policy::Fifo { priority: 3 }, libc::SCHED_FIFO),
         (Policy::RoundRobin { priority: 4 }, libc::SCHED_RR),
     ] {
-        match Builder::new().scheduling(scheduling).spawn(policy) {
+        match Builder::new().scheduling(scheduling).try_spawn(policy) {
             Ok(thread) => assert_eq!(thread.join().unwrap(), expected),
             Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
                 println!("SKIP: no right to {scheduling:?}: {error}");
@@ -196,13 +196,13 @@ fn errors_and_panics_of_before_start_are_spawns_errors() {
     let owned = Counted(drops.clone());
     let error = Builder::new()
         .before_start(|| Err(std::io::Error::from_raw_os_error(libc::EDOM)))
-        .spawn(move || drop(owned))
+        .try_spawn(move || drop(owned))
         .unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EDOM));
     let owned = Counted(drops.clone());
     let error = Builder::new()
         .before_start(|| -> Result<(), Error> { panic!("expected in this test") })
-        .spawn(move || drop(owned))
+        .try_spawn(move || drop(owned))
         .unwrap_err();
     assert_eq!(error.operation(), Some("before_start"));
     assert_eq!(drops.load(Ordering::SeqCst), 2);

@@ -98,7 +98,7 @@ fn unsupported_is_an_error_and_the_closure_is_dropped() {
     let inside = captured.clone();
     for error in [
         rawthread::Builder::new()
-            .spawn(move || drop(inside))
+            .try_spawn(move || drop(inside))
             .unwrap_err(),
         rawthread::host().unwrap_err(),
     ] {

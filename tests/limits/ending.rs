@@ -39,7 +39,7 @@ fn a_hundred_thousand_threads_end_at_once() {
         for _ in 0..COUNT {
             let start = start.clone();
             let builder = Builder::new().stack_size(64 * 1024);
-            match builder.spawn(move || start.acquire().forget()) {
+            match builder.try_spawn(move || start.acquire().forget()) {
                 Ok(thread) => threads.push(thread),
                 Err(error) => {
                     println!("SKIP: {} of {COUNT} threads: {error}", threads.len());

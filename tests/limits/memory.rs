@@ -167,5 +167,5 @@ fn rlimit_as_at_the_very_first_thread() {
         value: 1 << 20,
         errno: libc::ENOMEM,
     };
-    expected.check(Builder::new().spawn(|| ()).unwrap_err());
+    expected.check(Builder::new().try_spawn(|| ()).unwrap_err());
 }

@@ -34,7 +34,7 @@ fn rlimit_memlock() {
         let mut threads = Vec::new();
         let error = loop {
             assert!(threads.len() < 20, "no limit was met");
-            match large().spawn(rawthread::park) {
+            match large().try_spawn(rawthread::park) {
                 Ok(thread) => threads.push(thread),
                 Err(error) => break error,
             }
@@ -55,10 +55,10 @@ fn after_unshare_of_the_pid_namespace(before: impl FnOnce()) {
         skip!("no right to make a pid namespace");
     }
     let errors = [
-        Builder::new().spawn(|| ()).map(drop).unwrap_err(),
+        Builder::new().try_spawn(|| ()).map(drop).unwrap_err(),
         Builder::new()
             .stack_size(16 << 20)
-            .spawn(|| ())
+            .try_spawn(|| ())
             .map(drop)
             .unwrap_err(),
     ];

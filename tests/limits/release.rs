@@ -19,7 +19,7 @@ fn of_many_sizes() {
     for size in 1..=64 {
         let builder = Builder::new().stack_size(size << 20);
         let thread = builder
-            .spawn(move || size)
+            .try_spawn(move || size)
             .unwrap_or_else(|error| panic!("{size} MiB: {error}"));
         assert_eq!(thread.join().unwrap(), size);
     }
@@ -57,7 +57,10 @@ fn many_small_stacks_make_room_for_a_large_one() {
             thread.thread().unpark();
             thread.join_reaped().unwrap();
         }
-        let large = Builder::new().stack_size(150 << 20).spawn(|| 7).unwrap();
+        let large = Builder::new()
+            .stack_size(150 << 20)
+            .try_spawn(|| 7)
+            .unwrap();
         assert_eq!(large.join_reaped().unwrap(), 7);
         for thread in running {
             thread.thread().unpark();

@@ -16,10 +16,10 @@ const TOO_LARGE: [usize; 6] = [
 ];
 
 fn refuse(builder: impl Fn(usize) -> Builder) {
-    Builder::new().spawn(|| ()).unwrap().join().unwrap();
+    Builder::new().try_spawn(|| ()).unwrap().join().unwrap();
     let before = Holdings::now();
     for size in TOO_LARGE {
-        let error = builder(size).spawn(|| ()).unwrap_err();
+        let error = builder(size).try_spawn(|| ()).unwrap_err();
         let expected = match error.raw_os_error() {
             Some(libc::EINVAL) => error.kind() == ErrorKind::InvalidInput,
             Some(libc::ENOMEM) => error.limit() == Some(Limit::Memory),
@@ -33,7 +33,7 @@ fn refuse(builder: impl Fn(usize) -> Builder) {
         after.descriptors == before.descriptors && after.maps <= before.maps,
         "{before:?} became {after:?}"
     );
-    Builder::new().spawn(|| ()).unwrap().join().unwrap();
+    Builder::new().try_spawn(|| ()).unwrap().join().unwrap();
 }
 
 #[test]
@@ -53,8 +53,8 @@ fn absurd_guards_are_refused() {
 #[test]
 fn absurd_stacks_are_refused_to_the_first_thread_too() {
     if common::in_subprocess("sizes::absurd_stacks_are_refused_to_the_first_thread_too") {
-        assert!(Builder::new().stack_size(1 << 57).spawn(|| ()).is_err());
-        assert!(Builder::new().guard_size(1 << 57).spawn(|| ()).is_err());
+        assert!(Builder::new().stack_size(1 << 57).try_spawn(|| ()).is_err());
+        assert!(Builder::new().guard_size(1 << 57).try_spawn(|| ()).is_err());
     }
 }
 
@@ -69,7 +69,7 @@ fn huge_sizes_get_an_answer_soon() {
             Builder::new().stack_size(1 << shift),
             Builder::new().guard_size(1 << shift),
         ] {
-            match builder.spawn(move || shift) {
+            match builder.try_spawn(move || shift) {
                 Ok(thread) => assert_eq!(thread.join().unwrap(), shift),
                 Err(error) => assert_eq!(error.kind(), ErrorKind::Limit, "{error}"),
             }
@@ -95,7 +95,7 @@ fn tiny_sizes_become_usable_ones() {
     for size in [0, 1, 4095, 4096, 16 * 1024, 64 * 1024] {
         for guard in [0, 1, 4096, 12_288] {
             let builder = Builder::new().stack_size(size).guard_size(guard);
-            let thread = builder.spawn(|| {
+            let thread = builder.try_spawn(|| {
                 let frame = std::hint::black_box([7u8; 2000]);
                 frame.iter().map(|byte| u32::from(*byte)).sum::<u32>()
             });

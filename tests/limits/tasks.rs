@@ -69,7 +69,7 @@ fn rlimit_nproc_at_the_very_first_thread() {
         ..PROCESSES
     };
     for _ in 0..3 {
-        expected.check(Builder::new().spawn(|| ()).unwrap_err());
+        expected.check(Builder::new().try_spawn(|| ()).unwrap_err());
     }
 }
 
@@ -181,7 +181,7 @@ fn pid_max() {
         fs::write(FILE, expected.value.to_string()).unwrap();
         // Use every id once: those below 300 are not given out a second time.
         for _ in 0..600 {
-            Builder::new().spawn(|| ()).unwrap().join().unwrap();
+            Builder::new().try_spawn(|| ()).unwrap().join().unwrap();
             common::poll_until("the id is free again", || util::tasks() <= 2);
         }
         for _ in 0..2 {
@@ -282,7 +282,7 @@ fn a_refusal_at_no_known_limit() {
     }
     many_threads::warm_up(1, Builder::new);
     refuse_clone(libc::EAGAIN);
-    let error = Builder::new().spawn(|| ()).unwrap_err();
+    let error = Builder::new().try_spawn(|| ()).unwrap_err();
     assert_eq!(error.limit(), None, "{error}");
     assert_eq!(error.kind(), ErrorKind::Os, "{error}");
     assert_eq!(error.raw_os_error(), Some(libc::EAGAIN));

@@ -22,7 +22,7 @@ fn a_panic_of_a_payload_is_the_error_of_the_spawn_as_the_first_one_is() {
     for _ in 0..3 {
         let refused = rawthread::Builder::new()
             .before_start(|| -> Result<(), rawthread::Error> { std::panic::panic_any(Twice) })
-            .spawn(|| ());
+            .try_spawn(|| ());
         assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc::ECANCELED));
         rawthread::spawn(|| ()).join().unwrap();
     }

@@ -51,7 +51,7 @@ fn want_of_memory_at_the_first_guard_does_not_choose_the_kind() {
     // The filter is this thread's alone.
     let refused = std::thread::spawn(|| {
         filter::refuse(libc::SYS_madvise, None, libc::ENOMEM)
-            .then(|| rawthread::Builder::new().spawn(|| ()).map(drop))
+            .then(|| rawthread::Builder::new().try_spawn(|| ()).map(drop))
     });
     match refused.join().unwrap() {
         Some(spawned) => {

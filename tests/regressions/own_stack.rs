@@ -37,7 +37,7 @@ fn a_stack_of_the_callers_own_is_what_libc_tells() {
         let low = memory.as_mut_ptr();
         // SAFETY: no other code uses the vector until the join.
         let builder = unsafe { Builder::new().stack(low, len) };
-        let own = match builder.spawn(told) {
+        let own = match builder.try_spawn(told) {
             Ok(thread) => thread.join().unwrap(),
             Err(error) if error.kind() == rawthread::ErrorKind::Unsupported => {
                 println!("SKIP: {error}");

@@ -38,7 +38,7 @@ fn use_threads(known: bool, warm: bool) {
         let _ = writeln!(std::io::stderr(), "{step} (known: {known}): {error}");
     };
     for round in 0..2 {
-        match rawthread::Builder::new().spawn(|| 7) {
+        match rawthread::Builder::new().try_spawn(|| 7) {
             Ok(thread) => assert_eq!(thread.join().unwrap(), 7),
             Err(error) => failed("spawn", &error),
         }
@@ -47,11 +47,14 @@ fn use_threads(known: bool, warm: bool) {
             .name("large".into())
             .stack_size((1 << 20) << round)
             .signal_mask(rawthread::SignalSet::empty());
-        match large.spawn(|| vec![1u8; 100_000].len()) {
+        match large.try_spawn(|| vec![1u8; 100_000].len()) {
             Ok(thread) => assert_eq!(thread.join().unwrap(), 100_000),
             Err(error) => failed("large", &error),
         }
-        match rawthread::Builder::new().guard_size(1 << 16).spawn(|| ()) {
+        match rawthread::Builder::new()
+            .guard_size(1 << 16)
+            .try_spawn(|| ())
+        {
             Ok(thread) => drop(thread),
             Err(error) => failed("guard", &error),
         }
@@ -62,7 +65,7 @@ fn use_threads(known: bool, warm: bool) {
         }
         let refusing = rawthread::Builder::new()
             .before_start(|| Err(rawthread::Error::from_raw_os_error(libc::EXDEV)));
-        assert!(refusing.spawn(|| ()).is_err());
+        assert!(refusing.try_spawn(|| ()).is_err());
         if let Err(error) = rawthread::reserve(3) {
             failed("reserve", &error);
         }

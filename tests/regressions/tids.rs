@@ -140,7 +140,7 @@ fn a_lost_slot_is_not_used_again_after_a_failed_set_up() {
     let failing = rawthread::Builder::new()
         .stack_size(1 << 23)
         .before_start(|| Err(std::io::Error::from_raw_os_error(libc::EXDEV)));
-    assert!(failing.spawn(|| ()).is_err());
+    assert!(failing.try_spawn(|| ()).is_err());
     for _ in 0..20 {
         let large = rawthread::Builder::new().stack_size(1 << 23);
         large.spawn(|| ()).unwrap().join().unwrap();
@@ -161,7 +161,7 @@ fn a_refused_first_thread_leaves_libcs_list_in_order() {
             return 0;
         }
         for _ in 0..5 {
-            let error = rawthread::Builder::new().spawn(|| ()).unwrap_err();
+            let error = rawthread::Builder::new().try_spawn(|| ()).unwrap_err();
             assert_eq!(error.kind(), rawthread::ErrorKind::Unsupported);
             assert!(error.to_string().contains("gettid"), "{error}");
             libc_is_in_order();

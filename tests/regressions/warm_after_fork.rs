@@ -78,7 +78,7 @@ fn a_thread_with_a_name_needs_no_hook_of_the_parents() {
     poll_until("the hook runs", || IN_HOOK.load(Ordering::SeqCst));
     let named = || {
         let builder = Builder::new().name("named".into());
-        builder.spawn(|| ()).unwrap().join().unwrap();
+        builder.try_spawn(|| ()).unwrap().join().unwrap();
     };
     let waiting = std::thread::spawn(named);
     // There is nothing to see of a thread that waits for std's lock but that it does not end.

@@ -51,14 +51,14 @@ fn reserved_threads_need_no_memory_and_no_new_tcb() {
     // SAFETY: sets a limit.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
     for index in 0..COUNT {
-        match rawthread::Builder::new().spawn(rawthread::park) {
+        match rawthread::Builder::new().try_spawn(rawthread::park) {
             Ok(thread) => threads.push(thread),
             Err(error) => panic!("thread {index}: {error}"),
         }
     }
     // And one more is too many, which shows that the limit bites.
     let error = loop {
-        match rawthread::Builder::new().spawn(rawthread::park) {
+        match rawthread::Builder::new().try_spawn(rawthread::park) {
             Ok(thread) => threads.push(thread),
             Err(error) => break error,
         }

@@ -105,7 +105,7 @@ fn a_thread_that_its_set_up_refuses_is_none_of_the_scope() {
             let refuse = || Err(rawthread::Error::from_raw_os_error(libc::EPERM));
             let refused = rawthread::Builder::new()
                 .before_start(refuse)
-                .spawn_scoped(s, || ran.fetch_add(100, Relaxed));
+                .try_spawn_scoped(s, || ran.fetch_add(100, Relaxed));
             assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc::EPERM));
             s.spawn(|| ran.fetch_add(1, Relaxed));
         }

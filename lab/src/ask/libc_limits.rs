@@ -160,7 +160,7 @@ fn threads_where_refused(number: libc::c_long, errno: i32) -> Option<(i32, i32)>
             writer,
             std.map_or(0, |error| error.raw_os_error().unwrap_or(-1)),
         );
-        let library = rawthread::Builder::new().spawn(|| ()).err();
+        let library = rawthread::Builder::new().try_spawn(|| ()).err();
         support::send(
             writer,
             library.map_or(0, |error| error.raw_os_error().unwrap_or(-1)),

@@ -76,7 +76,7 @@ fn spawn_until_refused(under: &str, most: usize) -> String {
     let (reader, _writer) = support::pipe();
     let mut count = 0;
     let error = loop {
-        match rawthread::Builder::new().spawn(move || support::receive(reader)) {
+        match rawthread::Builder::new().try_spawn(move || support::receive(reader)) {
             Ok(_) => count += 1,
             Err(error) => break error,
         }

@@ -33,10 +33,10 @@ use crate::thread::spawn::raw_handle::RawHandle;
 /// nothing can join it any more. The process does not wait for it: threads that still run when the
 /// process exits are stopped where they are.
 ///
-/// Made by [`spawn`](fn@crate::spawn), [`Builder::spawn`](crate::Builder::spawn) and
+/// Made by [`spawn`](fn@crate::spawn), [`Builder::try_spawn`](crate::Builder::try_spawn) and
 /// [`warm::spawn`](fn@crate::warm::spawn). Beside what std's has, it waits with a time limit
 /// ([`join_timeout`](Self::join_timeout)) and acts on the kernel's thread ([`tid`](Self::tid),
-/// [`signal`](Self::signal), [`pidfd`](Self::pidfd)).
+/// [`signal`](Self::signal), [`open_pidfd`](Self::open_pidfd)).
 ///
 /// `S` says whether the thread belongs to a scope; [`ScopedJoinHandle`](crate::ScopedJoinHandle) is the
 /// handle of one that does, and has the same methods. `JoinHandle<T>` belongs to none.

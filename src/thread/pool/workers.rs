@@ -97,7 +97,7 @@ where
 /// Runs `f` as [`spawn`](fn@spawn) does, but returns an error where that panics.
 ///
 /// # Errors
-/// As [`Builder::spawn`].
+/// As [`Builder::try_spawn`].
 ///
 /// ```
 /// let handle = rawthread::warm::try_spawn(|| "warm")?;
@@ -112,7 +112,7 @@ where
     Rt::ensure_init()?;
     if Rt::is_served_by_libc() {
         // Only libc can put a thread's own things back, at the thread's end.
-        return Builder::new().spawn(f);
+        return Builder::new().try_spawn(f);
     }
     let record = ThreadRef::new(Name::NONE)?;
     let hooks = ChildHooks::run(&record);
@@ -280,7 +280,7 @@ unsafe fn dispatch_to_new(head: NonNull<PacketHeader>) -> Result<Slot, Error> {
     let first = SendHead(head);
     let worker = Builder::new()
         .no_hooks()
-        .spawn(move || worker_main(first.into_inner()))?;
+        .try_spawn(move || worker_main(first.into_inner()))?;
     // SAFETY: the packet stays, for the handle that would release it does not exist yet.
     let packet = unsafe { head.as_ref() };
     packet.record().set_tid(worker.tid());

@@ -31,7 +31,7 @@ const FLAGS: CloneFlags = Preset::RAWTHREAD.flags;
 /// runs.
 ///
 /// # Errors
-/// See [`crate::thread::Builder::spawn`]. The closure is dropped; nothing else remains.
+/// See [`crate::thread::Builder::try_spawn`]. The closure is dropped; nothing else remains.
 ///
 /// # Safety
 /// Whatever the closure and its result borrow must outlive the thread and its result.

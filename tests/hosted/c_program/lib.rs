@@ -86,7 +86,7 @@ extern "C" fn raw_run(threads: c_int, body: Body, argument: *mut c_void) -> c_in
 #[unsafe(no_mangle)]
 extern "C" fn raw_call(body: Body, argument: *mut c_void) -> c_int {
     let argument = Argument(argument);
-    match Builder::new().spawn(move || argument.give_to(body)) {
+    match Builder::new().try_spawn(move || argument.give_to(body)) {
         Ok(handle) => handle.join().unwrap_or(-1),
         Err(error) => {
             say(&error.to_string());
@@ -124,7 +124,7 @@ extern "C" fn raw_rust() -> bool {
     let total = rawthread::spawn(move || values.iter().sum::<u64>()).join();
     let named = Builder::new()
         .name("worker".to_string())
-        .spawn(|| rawthread::current().name() == Some("worker"))
+        .try_spawn(|| rawthread::current().name() == Some("worker"))
         .is_ok_and(|handle| handle.join() == Ok(true));
     let mut set = JoinSet::new();
     for number in 0..20u64 {

@@ -216,7 +216,7 @@ fn a_builder_reports_what_the_system_refuses() {
         let refused = thread::Builder::new()
             .stack_size(1 << 50)
             .spawn_scoped(s, || ());
-        let error: std::io::Error = refused.map(drop).unwrap_err().into();
+        let error: std::io::Error = refused.map(drop).unwrap_err();
         // The number, or this crate's error, which has the number.
         assert!(error.raw_os_error().is_some() || error.get_ref().is_some());
         s.spawn(|| 1).join().unwrap()

@@ -162,7 +162,7 @@ fn a_stack_may_be_larger_than_asked_for() {
 #[test]
 fn a_builder_reports_what_the_system_refuses() {
     let refused = thread::Builder::new().stack_size(1 << 50).spawn(|| ());
-    let error: std::io::Error = refused.map(drop).unwrap_err().into();
+    let error: std::io::Error = refused.map(drop).unwrap_err();
     // The number, or this crate's error, which has the number.
     assert!(error.raw_os_error().is_some() || error.get_ref().is_some());
 }

@@ -1,7 +1,7 @@
 //! A libc owns this process's thread pointer: spawn must refuse, and nothing else may break.
 
 fn main() {
-    let error = rawthread::Builder::new().spawn(|| 1).unwrap_err();
+    let error = rawthread::Builder::new().try_spawn(|| 1).unwrap_err();
     assert_eq!(error.kind(), rawthread::ErrorKind::Unsupported);
     assert_eq!(rawthread::current().name(), Some("main"));
     println!("{error}");

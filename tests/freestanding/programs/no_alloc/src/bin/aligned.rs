@@ -43,7 +43,7 @@ fn big() -> Builder {
 fn main() -> i32 {
     assert_eq!(LOCAL.with(|local| local.0.check()), 1);
     for round in 1..=10 {
-        let thread = big().spawn(|| LOCAL.with(|local| local.0.check()));
+        let thread = big().try_spawn(|| LOCAL.with(|local| local.0.check()));
         assert_eq!(thread.unwrap().join().unwrap(), 1);
         assert_eq!(DROPPED.load(Ordering::Relaxed), round);
     }
@@ -51,7 +51,7 @@ fn main() -> i32 {
         let wide = Wide(number);
         let task = warm::try_spawn(move || Wide(wide.check() + 1)).unwrap();
         assert_eq!(task.join().unwrap().check(), number + 1);
-        let thread = big().spawn(move || Wide(wide.check() + 2)).unwrap();
+        let thread = big().try_spawn(move || Wide(wide.check() + 2)).unwrap();
         assert_eq!(thread.join().unwrap().check(), number + 2);
         let mut set = JoinSet::new();
         let with = set.spawn_with(big(), move || Wide(wide.check() + 3));

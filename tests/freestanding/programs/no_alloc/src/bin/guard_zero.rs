@@ -32,7 +32,7 @@ fn large_frame() -> u8 {
 fn main() -> i32 {
     let by_recursion = start::args().nth(1) == Some(c"recursion");
     let build = || Builder::new().stack_size(0).guard_size(0);
-    let upper = build().spawn(move || {
+    let upper = build().try_spawn(move || {
         while !GO.load(Ordering::Acquire) {
             rawthread::yield_now();
         }
@@ -44,7 +44,7 @@ fn main() -> i32 {
     });
     let upper = upper.unwrap();
     // The kernel maps downwards: without a guard these stacks end where others begin.
-    let lower = [(); 8].map(|()| build().spawn(rawthread::park).unwrap());
+    let lower = [(); 8].map(|()| build().try_spawn(rawthread::park).unwrap());
     print(format_args!("guard {}\n", upper.stack().guard));
     GO.store(true, Ordering::Release);
     let _ = upper.join();

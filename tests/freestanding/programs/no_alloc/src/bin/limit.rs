@@ -72,7 +72,7 @@ fn meet(limit: Limit, step: &str, stack: usize) -> usize {
     let error = loop {
         let thread = Builder::new()
             .stack_size(stack)
-            .spawn(|| GO.acquire().forget());
+            .try_spawn(|| GO.acquire().forget());
         match thread {
             Ok(thread) => threads[made] = Some(thread),
             Err(error) => break error,
@@ -90,7 +90,7 @@ fn meet(limit: Limit, step: &str, stack: usize) -> usize {
     }
     // The kernel counts a thread a moment longer than a join waits.
     let patient = Retry::times(1000, Duration::from_millis(1));
-    let next = Builder::new().stack_size(stack).retry(patient).spawn(|| 1);
+    let next = Builder::new().stack_size(stack).retry(patient).try_spawn(|| 1);
     assert_eq!(next.unwrap().join().unwrap(), 1);
     made
 }

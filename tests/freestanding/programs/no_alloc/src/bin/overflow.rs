@@ -18,7 +18,7 @@ fn deep(level: u64) -> u64 {
 fn main() -> i32 {
     let deep_enough = rawthread::Builder::new()
         .stack_size(4 << 20)
-        .spawn(|| core::hint::black_box([1u8; 900 << 10]).len());
+        .try_spawn(|| core::hint::black_box([1u8; 900 << 10]).len());
     print(format_args!("{}\n", deep_enough.unwrap().join().unwrap()));
     let _ = rawthread::spawn(|| deep(0)).join();
     print(format_args!("survived\n"));

@@ -93,7 +93,7 @@ rawthread::local! {
 fn in_threads() -> i32 {
     // Nothing of the thread's is dropped, and its frames stay for the holder of a reference.
     static SEEN: AtomicU32 = AtomicU32::new(0);
-    let thread = Builder::new().name("unlucky").spawn(|| {
+    let thread = Builder::new().name_str("unlucky").try_spawn(|| {
         let kept = Counted;
         COUNTED.with(|_| ());
         let frame = AtomicU32::new(5);
@@ -101,7 +101,7 @@ fn in_threads() -> i32 {
         let address = &raw const frame as usize;
         // SAFETY: the frame is never left: this thread panics in it.
         let reader = unsafe {
-            Builder::new().spawn_unchecked(move || {
+            Builder::new().try_spawn_unchecked(move || {
                 while SEEN.load(Ordering::Acquire) < 2 {
                     rawthread::yield_now();
                 }

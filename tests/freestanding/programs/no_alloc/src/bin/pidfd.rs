@@ -44,7 +44,7 @@ fn poll(fd: i32, seconds: i64) -> u16 {
 
 /// Whether the kernel has such descriptors.
 fn watched(thread: JoinHandle<()>) -> bool {
-    let descriptor = match thread.pidfd() {
+    let descriptor = match thread.open_pidfd() {
         Ok(descriptor) => descriptor,
         Err(error) => {
             assert_eq!(error.raw_os_error(), Some(EINVAL), "{error}");

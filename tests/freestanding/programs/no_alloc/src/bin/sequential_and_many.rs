@@ -26,8 +26,8 @@ fn main() -> i32 {
         *thread = Some(
             rawthread::Builder::new()
                 .stack_size(32 * 1024)
-                .name("one of many")
-                .spawn(move || {
+                .name_str("one of many")
+                .try_spawn(move || {
                     ALL.wait();
                     (number, rawthread::current().name() == Some("one of many"))
                 })

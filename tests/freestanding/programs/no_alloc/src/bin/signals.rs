@@ -15,7 +15,7 @@ fn main() -> i32 {
         Some(_) => Builder::new(),
         None => Builder::new().signal_mask(SignalSet::all()),
     };
-    let thread = builder.spawn(rawthread::park).unwrap();
+    let thread = builder.try_spawn(rawthread::park).unwrap();
     thread.signal(signal).unwrap();
     thread.thread().unpark();
     thread.join().unwrap();

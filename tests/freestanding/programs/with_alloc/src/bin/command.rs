@@ -58,7 +58,7 @@ fn main() -> i32 {
 
     // Names of any length and values on the heap.
     let name: String = core::iter::repeat_n('n', 200).collect();
-    let thread = rawthread::Builder::new().name(name.clone()).spawn(|| {
+    let thread = rawthread::Builder::new().name(name.clone()).try_spawn(|| {
         let name = rawthread::current();
         name.name().map(|name| Vec::from(name.as_bytes()))
     });

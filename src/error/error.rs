@@ -1,7 +1,8 @@
-//! The error of the crate: which limit, rule or system call, with which errno, and what to do.
+//! The type `Error`, and the operations that it names.
 
 use core::fmt;
 
+use super::limit::Limit;
 use crate::sys::Errno;
 
 /// The error for a thread or process that could not be created, prepared, or waited for.
@@ -50,83 +51,6 @@ pub enum ErrorKind {
     Unsupported,
     /// A system call failed; [`Error::operation`] names it where the crate made it.
     Os,
-}
-
-/// A limit on threads, processes, mappings, memory or descriptors.
-///
-/// ```
-/// use rawthread::Limit;
-///
-/// assert_eq!(Limit::Processes.name(), "RLIMIT_NPROC");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Limit {
-    /// `RLIMIT_NPROC`: tasks of the user, see `getrlimit(2)`.
-    Processes,
-    /// `pids.max` of the control group or of one above it.
-    CgroupPids,
-    /// `/proc/sys/kernel/threads-max`: tasks on the machine.
-    ThreadsMax,
-    /// `/proc/sys/kernel/pid_max`: ids in the pid namespace.
-    PidMax,
-    /// `/proc/sys/vm/max_map_count`: mappings in one address space.
-    MapCount,
-    /// `RLIMIT_AS`: bytes of address space of the process.
-    AddressSpace,
-    /// `RLIMIT_DATA`: bytes of private writable memory of the process, stacks included.
-    Data,
-    /// `RLIMIT_MEMLOCK`: bytes that the process may lock, where it locks all that it maps
-    /// (`mlockall(2)` with `MCL_FUTURE`).
-    LockedMemory,
-    /// Memory, or what the kernel is willing to promise of it (`vm.overcommit_memory`).
-    Memory,
-    /// `RLIMIT_NOFILE`: descriptors of the process.
-    OpenFiles,
-    /// `/proc/sys/user/max_*_namespaces`, or 32 nested levels.
-    Namespaces,
-}
-
-impl Limit {
-    /// Returns the name of the limit, as the system's documentation has it.
-    ///
-    /// ```
-    /// assert_eq!(rawthread::Limit::MapCount.name(), "vm.max_map_count");
-    /// ```
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Processes => "RLIMIT_NPROC",
-            Self::CgroupPids => "pids.max",
-            Self::ThreadsMax => "kernel.threads-max",
-            Self::PidMax => "kernel.pid_max",
-            Self::MapCount => "vm.max_map_count",
-            Self::AddressSpace => "RLIMIT_AS",
-            Self::Data => "RLIMIT_DATA",
-            Self::LockedMemory => "RLIMIT_MEMLOCK",
-            Self::Memory => "memory",
-            Self::OpenFiles => "RLIMIT_NOFILE",
-            Self::Namespaces => "user.max_*_namespaces",
-        }
-    }
-
-    const fn hint(self) -> &'static str {
-        match self {
-            Self::Processes => "Run fewer tasks as this user, or raise it with `ulimit -u`.",
-            Self::CgroupPids => "Run fewer tasks in this control group, or raise its pids.max.",
-            Self::ThreadsMax => "Run fewer tasks on this machine, or raise the sysctl.",
-            Self::PidMax => "Run fewer tasks in this pid namespace, or raise the sysctl.",
-            Self::MapCount => "Use fewer threads or mappings, or raise the sysctl.",
-            Self::AddressSpace => "Ask for smaller stacks, or raise it with `ulimit -v`.",
-            Self::Data => "Ask for smaller stacks, or raise it with `ulimit -d`.",
-            Self::LockedMemory => {
-                "Ask for smaller stacks, raise it with `ulimit -l`, or lock less than all \
-                 (munlockall)."
-            }
-            Self::Memory => "Free some, ask for smaller stacks, or allow overcommit.",
-            Self::OpenFiles => "Close descriptors, or raise it with `ulimit -n`.",
-            Self::Namespaces => "Leave namespaces unused, or raise the sysctls in /proc/sys/user.",
-        }
-    }
 }
 
 /// A system call made for a thread or process, and its purpose.
@@ -382,53 +306,6 @@ impl fmt::Debug for Error {
 
 impl core::error::Error for Error {}
 
-/// Keeps the message, and the kind that the errno has there. The errno itself is the inner error's:
-/// `std::io::Error` holds a number or an error.
-#[cfg(feature = "std")]
-impl From<Error> for std::io::Error {
-    fn from(error: Error) -> Self {
-        match error.raw_os_error() {
-            Some(errno) => Self::new(Self::from_raw_os_error(errno).kind(), error),
-            None => Self::new(std::io::ErrorKind::Unsupported, error),
-        }
-    }
-}
-
-/// Returns the [`Error`] inside, if there is one; else keeps the errno. An error that has neither
-/// becomes `EIO`.
-#[cfg(feature = "std")]
-impl From<std::io::Error> for Error {
-    fn from(error: std::io::Error) -> Self {
-        match error.downcast::<Self>() {
-            Ok(inside) => inside,
-            Err(error) => Self::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EIO)),
-        }
-    }
-}
-
-#[cfg(feature = "std")]
-impl Error {
-    /// Returns the error of this crate that an [`std::io::Error`] was made from.
-    ///
-    /// Such an `io::Error` has the kind that std's would have and this error's text. Its own
-    /// `raw_os_error()` is `None`; this error has the errno.
-    ///
-    /// ```
-    /// use rawthread::{Builder, Error};
-    ///
-    /// fn spawn() -> std::io::Result<()> {
-    ///     Builder::new().stack_size(usize::MAX).spawn(|| ())?;
-    ///     Ok(())
-    /// }
-    /// let error = spawn().unwrap_err();
-    /// assert!(Error::from_io(&error).is_some());
-    /// ```
-    #[must_use]
-    pub fn from_io(error: &std::io::Error) -> Option<&Self> {
-        error.get_ref()?.downcast_ref()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -465,19 +342,6 @@ mod tests {
             rule.to_string(),
             "clone refuses: a rule: EINVAL (22). Do otherwise."
         );
-    }
-
-    #[cfg(feature = "std")]
-    #[test]
-    fn the_errno_survives_the_way_to_io_error_and_back() {
-        let error = Error::from_operation(&CHDIR, Errno::new(libc::EACCES));
-        let text = std::string::ToString::to_string(&error);
-        let io = std::io::Error::from(error);
-        // An io::Error with a text of its own has no number of its own.
-        assert_eq!(io.raw_os_error(), None);
-        assert_eq!(io.kind(), std::io::ErrorKind::PermissionDenied);
-        assert_eq!(io.to_string(), text);
-        assert_eq!(Error::from(io).raw_os_error(), Some(libc::EACCES));
     }
 
     #[test]

@@ -1,0 +1,117 @@
+//! Conversions between the crate's error and std's (feature `std`).
+
+use std::io;
+use std::vec::Vec;
+
+use super::error::{Error, ErrorKind};
+
+/// Keeps the error inside, with its message. The errno is the inner error's ([`Error::from_io`]):
+/// `std::io::Error` holds a number or an error.
+///
+/// The kind is that of the errno; but at every limit for which the errno is ENOMEM it is
+/// `WouldBlock`, as for EAGAIN: a thread of std's is made by `pthread_create(3)`, which returns EAGAIN
+/// for want of memory, too. Where no memory is left for an error that holds another, the result is
+/// the kind alone.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match (error.kind(), error.raw_os_error()) {
+            (ErrorKind::Limit, Some(libc::ENOMEM)) => io::ErrorKind::WouldBlock,
+            (_, Some(errno)) => Self::from_raw_os_error(errno).kind(),
+            (_, None) => io::ErrorKind::Unsupported,
+        };
+        if has_memory() {
+            Self::new(kind, error)
+        } else {
+            Self::from(kind)
+        }
+    }
+}
+
+/// Returns the [`Error`] inside, if there is one; else keeps the errno. An error that has neither
+/// becomes `EIO`.
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(inside) => inside,
+            Err(error) => Self::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EIO)),
+        }
+    }
+}
+
+impl Error {
+    /// Returns the error of this crate that an [`std::io::Error`] was made from.
+    ///
+    /// Such an `io::Error` has the kind that std's would have and this error's text. Its own
+    /// `raw_os_error()` is `None`, where std's has a number; this error has the errno.
+    ///
+    /// ```
+    /// use rawthread::{Builder, Error};
+    ///
+    /// fn errno(error: &std::io::Error) -> Option<i32> {
+    ///     error.raw_os_error().or_else(|| Error::from_io(error)?.raw_os_error())
+    /// }
+    /// let error = Builder::new().stack_size(usize::MAX).spawn(|| ()).unwrap_err();
+    /// assert_eq!(error.raw_os_error(), None);
+    /// assert_eq!(errno(&error), Some(libc::EINVAL));
+    /// ```
+    #[must_use]
+    pub fn from_io(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
+/// Whether the allocator has what an `io::Error` needs that holds an [`Error`]. Without this look a
+/// spawn that met a limit on memory would end the process, for `Box::new` has no other answer. It
+/// gives the memory back at once, so what another thread takes in between is not ruled out.
+fn has_memory() -> bool {
+    let (mut inner, mut custom) = (Vec::<Error>::new(), Vec::<[usize; 3]>::new());
+    inner.try_reserve_exact(1).is_ok() && custom.try_reserve_exact(1).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::error::Operation;
+    use super::super::limit::Limit;
+    use super::*;
+    use crate::sys::Errno;
+    use std::string::ToString;
+
+    #[test]
+    fn the_errno_survives_the_way_to_io_error_and_back() {
+        static CHDIR: Operation = Operation {
+            name: "chdir",
+            purpose: "enter the child's working directory",
+            hint: |_| "Check who may enter it.",
+        };
+        let error = Error::from_operation(&CHDIR, Errno::new(libc::EACCES));
+        let text = error.to_string();
+        let io = io::Error::from(error);
+        // An io::Error with a text of its own has no number of its own.
+        assert_eq!(io.raw_os_error(), None);
+        assert_eq!(io.kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(io.to_string(), text);
+        assert_eq!(Error::from_io(&io).unwrap().operation(), Some("chdir"));
+        assert_eq!(Error::from(io).raw_os_error(), Some(libc::EACCES));
+    }
+
+    #[test]
+    fn every_limit_on_tasks_and_memory_would_block() {
+        let kind = |limit, errno| io::Error::from(Error::at_limit(limit, None, errno)).kind();
+        let would_block = io::ErrorKind::WouldBlock;
+        assert_eq!(kind(Limit::Processes, Errno::EAGAIN), would_block);
+        assert_eq!(kind(Limit::LockedMemory, Errno::EAGAIN), would_block);
+        for limit in [
+            Limit::Memory,
+            Limit::AddressSpace,
+            Limit::Data,
+            Limit::MapCount,
+        ] {
+            assert_eq!(kind(limit, Errno::ENOMEM), would_block);
+        }
+        // What std does not report so.
+        let open_files = io::Error::from_raw_os_error(libc::EMFILE).kind();
+        assert_eq!(kind(Limit::OpenFiles, Errno::new(libc::EMFILE)), open_files);
+        let other = io::Error::from(Error::from_raw_os_error(libc::ENOMEM));
+        assert_eq!(other.kind(), io::ErrorKind::OutOfMemory);
+    }
+}
