@@ -7,32 +7,40 @@
 //! cargo run --example container -- sh -c 'id; ls /; hostname; ls /proc; mount -t tmpfs x /usr'
 //! ```
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
 
 use libc::{MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC, MS_REMOUNT};
 use rawthread::process::{BeforeExec, Capabilities, Command, Namespaces, Rlimit};
 use rawthread::{Error, Signal};
 
-fn main() -> ExitCode {
+/// What reaches around the container; calls of other ABIs are refused with them.
+const REFUSED: [i64; 10] = [
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_bpf,
+    libc::SYS_ptrace,
+    libc::SYS_keyctl,
+    libc::SYS_add_key,
+    libc::SYS_perf_event_open,
+];
+
+fn main() -> Result<(), Error> {
     let mut words = std::env::args().skip(1);
     let program = words.next().unwrap_or_else(|| "/bin/sh".to_owned());
-    let group = cgroup();
-    let status = container(&program, group.as_ref()).and_then(|mut all| all.args(words).status());
-    let _ = fs::remove_dir(cgroup_path());
-    match status {
-        Ok(status) => ExitCode::from(status.code().map_or(1, |code| code as u8)),
-        Err(error) => {
-            eprintln!("container: {program}: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let (path, group) = cgroup(Path::new("/sys/fs/cgroup")).unzip();
+    let ended = container(&program, group.as_ref()).and_then(|mut all| all.args(words).status());
+    path.map(fs::remove_dir);
+    std::process::exit(ended?.code().unwrap_or(1));
 }
 
 /// The command that runs `program` in a container.
-pub(crate) fn container(program: &str, cgroup: Option<&fs::File>) -> Result<Command, Error> {
+pub(crate) fn container(program: &str, cgroup: Option<&File>) -> Result<Command, Error> {
     // The caller, as the owner of its directory in /proc, is root inside; no other user is there.
     let (uid, gid) = fs::metadata("/proc/self").map_or((0, 0), |own| (own.uid(), own.gid()));
     let kept = Capabilities::CHOWN | Capabilities::DAC_OVERRIDE | Capabilities::KILL;
@@ -59,7 +67,7 @@ pub(crate) fn container(program: &str, cgroup: Option<&fs::File>) -> Result<Comm
         .before_exec(BeforeExec::loopback_up())
         .before_exec(BeforeExec::no_new_privileges())
         .before_exec(BeforeExec::keep_capabilities(kept))
-        .before_exec(BeforeExec::seccomp(filter()));
+        .before_exec(BeforeExec::refuse_calls(REFUSED, libc::EPERM));
     Ok(command)
 }
 
@@ -69,10 +77,9 @@ fn own_root(at: &str) -> Vec<BeforeExec> {
     let hard = MS_NOSUID | MS_NODEV;
     let bind = |from: &str, to: &str| BeforeExec::mount(from, to, "", MS_BIND | MS_REC, "");
     // Mounts made inside must not show outside.
-    let mut steps = vec![
-        BeforeExec::mount("", "/", "", MS_REC | MS_PRIVATE, ""),
-        BeforeExec::mount("root", at, "tmpfs", hard, "mode=755,size=64m"),
-    ];
+    let private = BeforeExec::mount("", "/", "", MS_REC | MS_PRIVATE, "");
+    let root = BeforeExec::mount("root", at, "tmpfs", hard, "mode=755,size=64m");
+    let mut steps = vec![private, root];
     for dir in ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc"] {
         let new = format!("{at}{dir}");
         if let Ok(target) = fs::read_link(dir) {
@@ -83,61 +90,27 @@ fn own_root(at: &str) -> Vec<BeforeExec> {
             steps.push(BeforeExec::mount("", &new, "", read_only, ""));
         }
     }
-    for dir in ["/dev", "/proc", "/tmp"] {
-        steps.push(BeforeExec::make_dir(format!("{at}{dir}"), 0o755));
-    }
+    let dirs = ["/dev", "/proc", "/tmp"];
+    steps.extend(dirs.map(|dir| BeforeExec::make_dir(format!("{at}{dir}"), 0o755)));
     for device in ["/dev/null", "/dev/zero", "/dev/urandom"] {
         let new = format!("{at}{device}");
         steps.push(BeforeExec::write_file(&new, "", Some(0o666)));
         steps.push(bind(device, &new));
     }
-    let proc = format!("{at}/proc");
-    steps.push(BeforeExec::mount(
-        "proc",
-        proc,
-        "proc",
-        hard | MS_NOEXEC,
-        "",
-    ));
+    let (proc, flags) = (format!("{at}/proc"), hard | MS_NOEXEC);
+    steps.push(BeforeExec::mount("proc", proc, "proc", flags, ""));
     steps.push(BeforeExec::pivot_root(at));
     steps
 }
 
-fn cgroup_path() -> String {
-    format!("/sys/fs/cgroup/container-{}", std::process::id())
-}
-
-/// A control group of at most 64 tasks, where the caller may make one in version 2's tree.
-fn cgroup() -> Option<fs::File> {
-    fs::metadata("/sys/fs/cgroup/cgroup.controllers").ok()?;
-    fs::create_dir(cgroup_path()).ok()?;
-    fs::write(format!("{}/pids.max", cgroup_path()), "64").ok()?;
-    fs::File::open(cgroup_path()).ok()
-}
-
-/// A filter that answers EPERM to what reaches around the container, and to other ABIs' calls.
-fn filter() -> Vec<u8> {
-    let mounts = [libc::SYS_mount, libc::SYS_umount2, libc::SYS_pivot_root];
-    let others = [libc::SYS_unshare, libc::SYS_setns, libc::SYS_bpf];
-    let kernel = [libc::SYS_ptrace, libc::SYS_keyctl, libc::SYS_init_module];
-    let refused = [mounts, others, kernel].concat();
-    let abi = match std::env::consts::ARCH {
-        "x86_64" => 0xc000_003e,
-        _ => 0xc000_00b7,
-    };
-    let op = |code: u16, yes: u8, no: u8, value: u32| {
-        let [a, b] = code.to_ne_bytes();
-        let [c, d, e, f] = value.to_ne_bytes();
-        [a, b, yes, no, c, d, e, f]
-    };
-    let count = refused.len() as u8;
-    // Loads (0x20) the ABI and then the number of seccomp_data, and compares (0x15: =, 0x35: >=).
-    let mut code = vec![op(0x20, 0, 0, 4), op(0x15, 0, count + 3, abi)];
-    code.extend([op(0x20, 0, 0, 0), op(0x35, count + 1, 0, 0x4000_0000)]);
-    for (at, number) in (0..).zip(refused) {
-        code.push(op(0x15, count - at, 0, number as u32));
-    }
-    code.push(op(0x06, 0, 0, libc::SECCOMP_RET_ALLOW));
-    code.push(op(0x06, 0, 0, libc::SECCOMP_RET_ERRNO | 1));
-    code.concat()
+/// A control group of at most 64 tasks, where the caller may make one in version 2's `tree`.
+pub(crate) fn cgroup(tree: &Path) -> Option<(PathBuf, File)> {
+    fs::metadata(tree.join("cgroup.controllers")).ok()?;
+    let path = tree.join(format!("container-{}", std::process::id()));
+    fs::create_dir(&path).ok()?;
+    let limited = fs::write(path.join("pids.max"), "64").and_then(|()| File::open(&path));
+    limited
+        .map_err(|_| fs::remove_dir(&path))
+        .ok()
+        .map(|group| (path, group))
 }

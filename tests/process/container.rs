@@ -1,5 +1,6 @@
 //! What `examples/container.rs` promises, and the steps that it does not take.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 
@@ -77,6 +78,10 @@ fn keeps_its_promises() {
     let (_, code) = inside("echo x > /tmp/x && echo x > /dev/null && head -c1 /dev/zero");
     assert_eq!(code, 0);
 
+    // What the filter refuses, though a capability would not be needed.
+    let (text, code) = inside("unshare --user true 2>&1");
+    assert_ne!(code, 0, "{text}");
+
     // No right is left but those that were kept, and none comes back.
     let (status, _) = inside("grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status");
     let kept = Capabilities::CHOWN | Capabilities::DAC_OVERRIDE | Capabilities::KILL;
@@ -99,6 +104,95 @@ fn keeps_its_promises() {
     assert!(!mounts.contains("size=65536k,mode=755 - tmpfs root"));
     assert!(!Path::new("/tmp/usr").exists());
 }
+
+/// Made in the control group of the example, where version 2's tree has the controller; else in one without
+/// a limit.
+#[test]
+fn a_container_begins_in_its_control_group() {
+    let test = "container::a_container_begins_in_its_control_group";
+    if !in_subprocess(test) || !can_contain() {
+        return;
+    }
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+    let mut mounts = mounts
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>());
+    let Some(tree) = mounts.find(|words| words[2] == "cgroup2") else {
+        println!("SKIP: no control groups of version 2 here");
+        return;
+    };
+    let tree = Path::new(tree[1]);
+    let limited = example::cgroup(tree);
+    let has_limit = limited.is_some();
+    let made = limited.or_else(|| {
+        let path = tree.join(format!("container-test-{}", std::process::id()));
+        std::fs::create_dir(&path).ok()?;
+        let group = std::fs::File::open(&path).ok()?;
+        Some((path, group))
+    });
+    let Some((path, group)) = made else {
+        println!("SKIP: no right to make a control group");
+        return;
+    };
+    let mut command = example::container("/bin/sh", Some(&group)).unwrap();
+    let many = "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 60 & done; echo $i";
+    command.args([
+        "-c",
+        &format!("grep ^0: /proc/self/cgroup; {many}; exec sleep 600"),
+    ]);
+    let mut child = command.stdout(rawthread::process::Stdio::piped()).spawn();
+    let texts = child.as_mut().map(|child| {
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let inside = lines.next().unwrap().unwrap();
+        let jobs = lines.next().unwrap().unwrap();
+        let processes = std::fs::read_to_string(path.join("cgroup.procs")).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        (inside, jobs, processes, child.pid())
+    });
+    // Every process of the container ends with its first; the group is empty when all are gone.
+    crate::common::poll_until("the group is empty", || std::fs::remove_dir(&path).is_ok());
+    let (inside, jobs, processes, pid) = texts.unwrap();
+    assert_eq!(inside, "0::/", "the control group is seen from outside");
+    assert!(processes.lines().any(|line| line == pid.to_string()));
+    assert_eq!(jobs.trim(), "10");
+    assert_eq!(processes.lines().count(), 11, "{processes}");
+    if !has_limit {
+        println!("SKIP: no controller for the number of tasks in version 2's tree");
+    }
+}
+
+/// Refused with the number that was asked for, and calls of another ABI; all others are allowed.
+#[test]
+fn a_list_of_calls_is_refused() {
+    let script = "mkdir /tmp/x 2>&1; uname 2>&1; echo on";
+    let text = sh(script, |command| {
+        let calls = [libc::SYS_uname, libc::SYS_mkdirat, SYS_MKDIR];
+        command
+            .env("LC_ALL", "C")
+            .before_exec(BeforeExec::no_new_privileges())
+            .before_exec(BeforeExec::refuse_calls(calls, libc::EXDEV));
+    });
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(lines[0].ends_with("link"), "{text}");
+    assert!(lines[1].ends_with("link") && lines[2] == "on", "{text}");
+    // A list of any length, execve in it.
+    let calls = (0..400).chain([libc::SYS_execve]);
+    let error = Command::new("true")
+        .before_exec(BeforeExec::no_new_privileges())
+        .before_exec(BeforeExec::refuse_calls(calls.skip(300), libc::EDOM))
+        .spawn()
+        .unwrap_err();
+    assert_eq!(error.operation(), Some("execve"), "{error}");
+    assert_eq!(error.raw_os_error(), Some(libc::EDOM));
+}
+
+/// mkdir(2), which newer machines do not have.
+const SYS_MKDIR: i64 = match () {
+    () if cfg!(target_arch = "x86_64") => 83,
+    () => libc::SYS_mkdirat,
+};
 
 #[test]
 fn a_container_keeps_its_promises() {

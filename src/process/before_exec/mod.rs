@@ -4,13 +4,14 @@
 //! |---|---|
 //! | `mod.rs` | [`BeforeExec`] |
 //! | `action.rs` | the steps as data, and taking them in the child |
-//! | `files.rs`, `descriptors.rs`, `attributes.rs`, `rights.rs` | the constructors, by subject |
+//! | `files.rs`, `descriptors.rs`, `attributes.rs`, `rights.rs`, `seccomp.rs` | the constructors, by subject |
 
 mod action;
 mod attributes;
 mod descriptors;
 mod files;
 mod rights;
+mod seccomp;
 
 pub use action::BeforeExec;
 pub(super) use action::Phase;

@@ -3,7 +3,6 @@
 //! What confines the program itself is taken last, after all other steps and the change of ids.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use super::action::{Action, BeforeExec};
 use crate::process::capabilities::Capabilities;
@@ -69,32 +68,5 @@ impl BeforeExec {
     #[must_use]
     pub fn landlock(rules: Landlock) -> Self {
         Self(Action::Landlock(Arc::new(rules)))
-    }
-
-    /// Installs a seccomp filter, `seccomp(2)`: the bytes of its `struct sock_filter`s, as libseccomp
-    /// exports and seccompiler compiles them. Needs [`no_new_privileges`](Self::no_new_privileges) or
-    /// `CAP_SYS_ADMIN`. Taken last: the filter must allow `execve`, and what steps given after it do.
-    ///
-    /// ```
-    /// # use rawthread::process::{BeforeExec, Command};
-    /// // One instruction: BPF_RET | BPF_K, SECCOMP_RET_ALLOW.
-    /// let allow_all = [0x06, 0, 0, 0, 0, 0, 0xff, 0x7f];
-    /// let status = Command::new("true")
-    ///     .before_exec(BeforeExec::no_new_privileges())
-    ///     .before_exec(BeforeExec::seccomp(allow_all))
-    ///     .status()?;
-    /// assert!(status.success());
-    /// # Ok::<(), rawthread::Error>(())
-    /// ```
-    #[must_use]
-    pub fn seccomp(filter: impl AsRef<[u8]>) -> Self {
-        let instructions = filter.as_ref().chunks_exact(8);
-        if !instructions.remainder().is_empty() {
-            return Self(Action::BadFilter);
-        }
-        let words: Vec<u64> = instructions
-            .filter_map(|one| one.try_into().ok().map(u64::from_ne_bytes))
-            .collect();
-        Self(Action::Seccomp(words))
     }
 }

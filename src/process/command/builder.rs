@@ -40,7 +40,7 @@ use crate::process::kernel_str::{KernelStr, cstring};
 /// | pidfd | unstable | `PidFD` | [`pidfd`](Self::pidfd), on by default |
 /// | own root, mounts, loopback, joined namespaces | no | no | [`before_exec`](Self::before_exec) |
 /// | capabilities | no | `AmbientCaps` | all but a set given up: [`BeforeExec::keep_capabilities`] |
-/// | Landlock, seccomp | no | no | [`BeforeExec::landlock`], [`BeforeExec::seccomp`] |
+/// | Landlock, seccomp | no | no | [`BeforeExec::landlock`], [`BeforeExec::refuse_calls`], [`BeforeExec::seccomp`] |
 /// | scheduler, affinity, OOM score, tracing, foreground | no | `Ptrace`, `Foreground` | [`before_exec`](Self::before_exec) |
 /// | work in the parent while the child waits | no | no | [`parent_hook`](Self::parent_hook) |
 /// | output within a time | no | `WaitDelay` | [`Child::wait_with_output_timeout`] |
@@ -76,6 +76,7 @@ use crate::process::kernel_str::{KernelStr, cstring};
 /// [`Child::wait_group`]: crate::process::Child::wait_group
 /// [`BeforeExec::keep_capabilities`]: crate::process::BeforeExec::keep_capabilities
 /// [`BeforeExec::landlock`]: crate::process::BeforeExec::landlock
+/// [`BeforeExec::refuse_calls`]: crate::process::BeforeExec::refuse_calls
 /// [`BeforeExec::seccomp`]: crate::process::BeforeExec::seccomp
 /// [`Child::wait_with_output_timeout`]: crate::process::Child::wait_with_output_timeout
 /// [`Child::signal_group`]: crate::process::Child::signal_group

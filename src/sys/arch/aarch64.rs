@@ -356,6 +356,10 @@ pub(crate) const fn order_clone_tail(child_tid: usize, tls: usize) -> [usize; 2]
     [tls, child_tid]
 }
 
+/// How seccomp names this machine's ABI: `AUDIT_ARCH_*` (linux/audit.h).
+#[cfg(feature = "alloc")]
+pub(crate) const AUDIT_ARCH: u32 = 0xc000_00b7;
+
 /// The signature of rseq areas, which glibc's abort handlers carry (`RSEQ_SIG` of sys/rseq.h).
 #[cfg(feature = "hosted")]
 pub(crate) const RSEQ_SIGNATURE: u32 = 0xd428_bc00;
