@@ -331,7 +331,8 @@ impl Child {
         let sent = match (&self.pidfd, self.status) {
             (_, Some(_)) => Err(Errno::ESRCH),
             (Some(pidfd), None) => match wait::pidfd_send_signal(pidfd.as_raw(), signal) {
-                Err(Errno::ENOSYS) => signal::send_to_process(self.pid, signal),
+                // An old kernel, or a sandbox. The child is not reaped: the number is its own.
+                Err(Errno::ENOSYS | Errno::EPERM) => signal::send_to_process(self.pid, signal),
                 other => other,
             },
             (None, None) => signal::send_to_process(self.pid, signal),

@@ -37,7 +37,26 @@ pub(super) fn waitid_once(
             Err(Errno::EINTR) => {}
             // Linux before 5.4 has pidfds and does not wait on them.
             Err(Errno::EINVAL) if target.0 == libc::P_PIDFD => target = (libc::P_PID, pid as u32),
+            // A sandbox may know the older call alone, which libcs' waitpid makes.
+            Err(Errno::ENOSYS | Errno::EPERM) => {
+                let options = options & (libc::WNOHANG | libc::__WALL);
+                let (child, status) = wait4_through(pid, options, &mut used)?;
+                if child != 0 {
+                    *usage = Some(Usage::from_kernel(&used));
+                }
+                return Ok((child != 0).then(|| ExitStatus::from_raw(status)));
+            }
             Err(errno) => return Err(errno),
+        }
+    }
+}
+
+/// `wait4(2)`, begun again after signals.
+fn wait4_through(pid: i32, options: i32, used: &mut libc::rusage) -> Result<(i32, i32), Errno> {
+    loop {
+        match wait::wait4(pid, options, used) {
+            Err(Errno::EINTR) => {}
+            other => return other,
         }
     }
 }
@@ -56,6 +75,11 @@ pub(super) fn wait_for_group(group: i32) -> Result<(i32, ExitStatus, Usage), Err
                 return Ok((child, status, Usage::from_kernel(&used)));
             }
             Err(Errno::EINTR) => {}
+            Err(Errno::ENOSYS | Errno::EPERM) => {
+                let (child, status) = wait4_through(-group, libc::__WALL, &mut used)?;
+                let status = ExitStatus::from_raw(status);
+                return Ok((child, status, Usage::from_kernel(&used)));
+            }
             Err(errno) => return Err(errno),
         }
     }

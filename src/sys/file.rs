@@ -188,7 +188,7 @@ pub(crate) fn occupy_standard_streams() {
 ///
 /// # Errors
 /// The kernel's, of getdents64(2).
-#[cfg(feature = "diagnosis")]
+#[cfg(any(feature = "diagnosis", feature = "alloc"))]
 pub(crate) fn for_each_entry(
     directory: &OwnedFd,
     mut visit: impl FnMut(&[u8]),

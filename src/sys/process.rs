@@ -8,6 +8,7 @@ use core::ffi::{CStr, c_char};
 
 use super::arch::{syscall0, syscall1, syscall2, syscall3, syscall4, syscall5};
 use super::errno::Errno;
+use super::{file, limits};
 
 /// Replaces the process's program; returns only if that failed.
 ///
@@ -241,7 +242,11 @@ pub(crate) fn clear_cloexec(fd: i32) -> Result<(), Errno> {
     Errno::check(returned).map(drop)
 }
 
-/// Marks every descriptor from `first` up close-on-exec (Linux 5.11).
+/// Marks every descriptor from `first` up close-on-exec.
+///
+/// One call from Linux 5.11 on. Before, and where a sandbox refuses it, each that `/proc/self/fd` lists; and
+/// without that, each number below RLIMIT_NOFILE, though one opened before the limit was lowered may lie
+/// above.
 pub(crate) fn set_cloexec_from(first: u32) -> Result<(), Errno> {
     const CLOSE_RANGE_CLOEXEC: usize = 4;
     // SAFETY: no memory.
@@ -251,6 +256,51 @@ pub(crate) fn set_cloexec_from(first: u32) -> Result<(), Errno> {
             first as usize,
             u32::MAX as usize,
             CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    if Errno::check(returned).is_ok() {
+        return Ok(());
+    }
+    let mut failed = Ok(());
+    let mut mark = |number: u32| {
+        if number >= first
+            && let Err(errno) = set_cloexec(number as i32)
+            && errno.number() != libc::EBADF
+        {
+            failed = Err(errno);
+        }
+    };
+    let listed =
+        file::open(c"/proc/self/fd", libc::O_RDONLY | libc::O_DIRECTORY).and_then(|directory| {
+            file::for_each_entry(&directory, |name| {
+                decimal(name).map(&mut mark).unwrap_or(())
+            })
+        });
+    if listed.is_err() {
+        let end = limits::rlimit(libc::RLIMIT_NOFILE as _).unwrap_or(u64::MAX);
+        // The kernel's own bound on the limit, unless an administrator raised it: fs.nr_open.
+        (first..end.min(1 << 20) as u32).for_each(&mut mark);
+    }
+    failed
+}
+
+/// A number that is all of the text.
+fn decimal(text: &[u8]) -> Option<u32> {
+    text.iter().try_fold(0u32, |number, byte| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    })
+}
+
+/// Closes descriptor `fd` at execve.
+fn set_cloexec(fd: i32) -> Result<(), Errno> {
+    // SAFETY: no memory.
+    let returned = unsafe {
+        syscall3(
+            libc::SYS_fcntl,
+            fd as usize,
+            libc::F_SETFD as usize,
+            libc::FD_CLOEXEC as usize,
         )
     };
     Errno::check(returned).map(drop)

@@ -31,6 +31,25 @@ pub(crate) fn waitid(
     Errno::check(returned).map(|_| info)
 }
 
+/// `wait4(2)` for one child: its pid and status, or (0, _) if `WNOHANG` is among the options and it runs.
+///
+/// # Errors
+/// As [`waitid`].
+pub(crate) fn wait4(pid: i32, options: i32, usage: &mut libc::rusage) -> Result<(i32, i32), Errno> {
+    let mut status = 0i32;
+    // SAFETY: the kernel writes to `status` and `usage` only.
+    let returned = unsafe {
+        syscall4(
+            libc::SYS_wait4,
+            pid as isize as usize,
+            core::ptr::from_mut(&mut status) as usize,
+            options as usize,
+            core::ptr::from_mut(usage) as usize,
+        )
+    };
+    Errno::check(returned).map(|pid| (pid as i32, status))
+}
+
 /// `pidfd_open(2)`; `flags` 0 or `PIDFD_THREAD` (Linux 6.9).
 pub(crate) fn pidfd_open(pid: i32, flags: u32) -> Result<i32, Errno> {
     // SAFETY: no memory.

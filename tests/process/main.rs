@@ -11,6 +11,8 @@ mod container;
 mod debug;
 mod environment;
 mod exhaustion;
+#[path = "../common/filter.rs"]
+mod filter;
 mod held;
 mod identity;
 mod pitfalls;

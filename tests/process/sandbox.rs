@@ -2,9 +2,9 @@
 //! still works.
 
 use rawthread::flags::CloneFlags;
-use rawthread::process::{Builder, Command, Fork, fork};
+use rawthread::process::{BeforeExec, Builder, Command, Fork, Namespaces, fork};
 
-use crate::common;
+use crate::{common, filter};
 
 /// Has clone3 answer `errno` in this process from now on.
 fn forbid_clone3(errno: i32) {
@@ -126,5 +126,88 @@ fn no_handler_of_the_parent_runs_in_the_child_without_clone3() {
     if common::in_subprocess("sandbox::no_handler_of_the_parent_runs_in_the_child_without_clone3") {
         forbid_clone3(libc::ENOSYS);
         crate::settings::spawn_in_a_storm_of_signals();
+    }
+}
+
+/// A call that the crate prefers, and an older one does the same: std gets along with the older.
+#[test]
+fn a_sandbox_may_refuse_newer_calls() {
+    let test = "sandbox::a_sandbox_may_refuse_newer_calls";
+    if !common::in_subprocess(test) {
+        return;
+    }
+    // SAFETY: 9 is free in this process; it stays open across execve.
+    assert_eq!(unsafe { libc::dup2(0, 9) }, 9);
+    for errno in [libc::ENOSYS, libc::EPERM] {
+        for call in [
+            libc::SYS_waitid,
+            libc::SYS_close_range,
+            libc::SYS_pidfd_send_signal,
+            libc::SYS_pidfd_open,
+            libc::SYS_clone3,
+        ] {
+            // The filter is the thread's and its children's.
+            let thread = std::thread::spawn(move || {
+                if !filter::refuse(call, None, errno) {
+                    println!("SKIP: no filters here");
+                    return;
+                }
+                let is_open = "true <&9 && echo open || echo closed";
+                let mut command = Command::new("sh");
+                command.args(["-c", is_open]);
+                assert_eq!(command.output().unwrap().stdout, b"open\n");
+                assert_eq!(command.close_others().output().unwrap().stdout, b"closed\n");
+
+                let mut child = Command::new("sleep")
+                    .arg("600")
+                    .process_group(0)
+                    .spawn()
+                    .unwrap();
+                assert_eq!(child.try_wait().unwrap(), None);
+                child.kill().unwrap();
+                let status = child.wait_group().unwrap();
+                assert_eq!(status.signal(), Some(libc::SIGKILL));
+                assert!(child.usage().is_some());
+                assert_eq!(Command::new("false").status().unwrap().code(), Some(1));
+            });
+            assert!(thread.join().is_ok(), "{call} {errno}");
+        }
+    }
+}
+
+/// Before Linux 5.11 each descriptor is marked, and without /proc each number.
+#[test]
+fn others_are_closed_without_proc_too() {
+    let test = "sandbox::others_are_closed_without_proc_too";
+    if !crate::util::user_namespaces() || !common::in_subprocess(test) {
+        return;
+    }
+    // SAFETY: 9 is free in this process; the limit is for the loop over all numbers to be short.
+    unsafe {
+        assert_eq!(libc::dup2(0, 9), 9);
+        let limit = libc::rlimit {
+            rlim_cur: 4096,
+            rlim_max: 4096,
+        };
+        libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+    }
+    if !filter::refuse(libc::SYS_close_range, None, libc::ENOSYS) {
+        println!("SKIP: no filters here");
+        return;
+    }
+    let mut command = Command::new("sh");
+    let private = libc::MS_REC | libc::MS_PRIVATE;
+    command
+        .args([
+            "-c",
+            "test -e /proc/self || true <&9 && echo open || echo closed",
+        ])
+        .close_others()
+        .namespaces(Namespaces::USER | Namespaces::MOUNT)
+        .before_exec(BeforeExec::mount("", "/", "", private, ""))
+        .before_exec(BeforeExec::mount("none", "/proc", "tmpfs", 0, ""));
+    match command.output() {
+        Ok(output) => assert_eq!(output.stdout, b"closed\n"),
+        Err(error) => println!("SKIP: /proc cannot be covered here: {error}"),
     }
 }

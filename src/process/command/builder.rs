@@ -324,7 +324,8 @@ impl Command {
         Ok(self)
     }
 
-    /// Closes every descriptor of the child from 3 up that was not connected here (Linux 5.11).
+    /// Closes every descriptor of the child from 3 up that was not connected here. One call from Linux 5.11 on;
+    /// before, one for each descriptor.
     ///
     /// ```
     /// # use rawthread::process::Command;

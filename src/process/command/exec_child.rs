@@ -145,7 +145,7 @@ steps! {
             _ => "Is there a number left below RLIMIT_NOFILE?",
         };
     CLOSE = "close_range", "close the other descriptors",
-        |_| "It needs Linux 5.11.";
+        |_| "A sandbox refuses close_range and fcntl.";
     CLEAR_CLOEXEC = "fcntl(F_SETFD)", "keep a descriptor open for the child",
         |_| "Is it open?";
     DUP_TO = "dup3", "put a descriptor in its place",

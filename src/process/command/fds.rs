@@ -7,6 +7,7 @@ use super::exec_child::FdMapping;
 use super::stdio::{self, Source};
 use crate::error::{Error, Operation};
 use crate::process::pipe::Pipe;
+use crate::sys::Errno;
 use crate::sys::file::{self, OwnedFd};
 
 static PIPE: Operation = Operation {
@@ -17,7 +18,10 @@ static PIPE: Operation = Operation {
 static NULL: Operation = Operation {
     name: "openat",
     purpose: "open /dev/null for the child",
-    hint: |_| "Is /dev mounted?",
+    hint: |errno| match errno {
+        Errno::EMFILE | Errno::ENFILE => "Close descriptors, or raise RLIMIT_NOFILE.",
+        _ => "Is /dev mounted?",
+    },
 };
 
 /// The parent's side of the child's descriptors.

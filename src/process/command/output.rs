@@ -12,7 +12,10 @@ use crate::sys::{Errno, wait};
 static POLL: Operation = Operation {
     name: "ppoll",
     purpose: "wait for the child's output",
-    hint: |_| "Free some memory.",
+    hint: |errno| match errno {
+        Errno::ENOMEM => "Free some memory.",
+        _ => "A sandbox may refuse the call: read the pipes yourself.",
+    },
 };
 
 /// How a child ended and what it wrote.
