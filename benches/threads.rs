@@ -129,10 +129,11 @@ fn table(effort: Effort, words: &[&str]) {
     }
     println!("µs per thread (median of rounds) and ratios (median of the rounds' ratios):\n");
     println!(
-        "| work | bare clone | rawthread | pthread | std::thread | warm | rawthread ÷ bare clone \
-         | std ÷ rawthread | warm ÷ bare clone |"
+        "| work | bare clone | rawthread | pthread | std::thread | warm | warm unverified \
+         | rawthread ÷ bare clone | std ÷ rawthread | warm ÷ bare clone \
+         | warm unverified ÷ bare clone |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
     rows.iter().for_each(Row::print);
     println!("\nSystem calls of a warm spawn and join, both sides together:\n");
     for contender in all::all() {
@@ -156,8 +157,8 @@ fn table(effort: Effort, words: &[&str]) {
 /// One row of the table: each contender's times, by round.
 struct Row {
     work: String,
-    /// Floor, rawthread, pthread, std, warm; the first and the last may be empty.
-    times: [Vec<f64>; 5],
+    /// Floor, rawthread, pthread, std, warm, warm unverified; the first and the last two may be empty.
+    times: [Vec<f64>; 6],
 }
 
 impl Row {
@@ -171,12 +172,19 @@ impl Row {
         });
         Self {
             work: format!("{work}, {processors}"),
-            times: std::array::from_fn(|_| times.next().expect("five contenders")),
+            times: std::array::from_fn(|_| times.next().expect("six contenders")),
         }
     }
 
     fn into_report(self) -> report::Row {
-        let names = ["bare clone", "rawthread", "pthread", "std", "warm"];
+        let names = [
+            "bare clone",
+            "rawthread",
+            "pthread",
+            "std",
+            "warm",
+            "warm unverified",
+        ];
         let measured = self.times.into_iter().zip(names);
         let measured = measured.filter(|(times, _)| !times.is_empty());
         report::Row {
@@ -196,7 +204,7 @@ impl Row {
             true => "–".to_owned(),
             false => format!("{value:.2}"),
         };
-        let [bare, raw, _, std, warm] = &self.times;
+        let [bare, raw, _, std, warm, unverified] = &self.times;
         let times = self.times.each_ref().map(|times| {
             let median = rounds::median(times.iter().copied());
             if median.is_nan() {
@@ -206,12 +214,13 @@ impl Row {
             }
         });
         println!(
-            "| {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} |",
             self.work,
             times.join(" | "),
             show(rounds::ratio(raw, bare)),
             show(rounds::ratio(std, raw)),
             show(rounds::ratio(warm, bare)),
+            show(rounds::ratio(unverified, bare)),
         );
     }
 }
@@ -219,7 +228,7 @@ impl Row {
 /// First spawns: a process for each contender and round.
 fn cold(effort: Effort) -> Row {
     let count = effort.cold_threads().to_string();
-    let mut times: [Vec<f64>; 5] = Default::default();
+    let mut times: [Vec<f64>; 6] = Default::default();
     for _ in 0..effort.rounds() {
         for (contender, times) in all::spawning().iter().zip(&mut times[1..]) {
             let output = child(&["cold", contender.name(), &count]);

@@ -9,11 +9,20 @@ use std::ptr;
 use super::bare_clone_threads::BareClone;
 use super::contender::Contender;
 
-/// All contenders: the bare clone first, warm threads last.
+/// All contenders: the bare clone first, pooled threads last.
 pub(crate) fn all() -> Vec<Box<dyn Contender>> {
     let mut all: Vec<Box<dyn Contender>> = vec![Box::new(BareClone::default())];
     all.extend(spawning());
-    all.push(Box::new(Warm::default()));
+    all.push(Box::new(Warm {
+        name: "warm",
+        spawn: rawthread::warm::spawn,
+        handles: VecDeque::new(),
+    }));
+    all.push(Box::new(Warm {
+        name: "warm unverified",
+        spawn: rawthread::warm::spawn_unverified,
+        handles: VecDeque::new(),
+    }));
     all
 }
 
@@ -61,21 +70,24 @@ impl Contender for Rawthread {
     }
 }
 
-/// This crate's `warm::spawn`, which reuses idle kernel threads.
-#[derive(Default)]
-struct Warm(VecDeque<rawthread::JoinHandle<()>>);
+/// This crate's `warm`, which reuses idle kernel threads.
+struct Warm {
+    name: &'static str,
+    spawn: fn(fn()) -> rawthread::JoinHandle<()>,
+    handles: VecDeque<rawthread::JoinHandle<()>>,
+}
 
 impl Contender for Warm {
     fn name(&self) -> &'static str {
-        "warm"
+        self.name
     }
 
     fn spawn(&mut self, work: fn()) {
-        self.0.push_back(rawthread::warm::spawn(work));
+        self.handles.push_back((self.spawn)(work));
     }
 
     fn join(&mut self) {
-        let handle = self.0.pop_front().expect("a thread to join");
+        let handle = self.handles.pop_front().expect("a thread to join");
         handle.join().expect("a thread without panic");
     }
 }

@@ -141,7 +141,7 @@ impl Report {
                 let (width, cut) = (ratio.min(LONGEST) * UNIT, ratio > LONGEST);
                 let color = match measured.name.as_str() {
                     "rawthread" => "#2a6fbb",
-                    "warm" => "#7fb2e5",
+                    "warm" | "warm unverified" => "#7fb2e5",
                     _ => "#bbbbbb",
                 };
                 let wall = rounds::median(measured.wall.iter().copied());

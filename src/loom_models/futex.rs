@@ -50,6 +50,16 @@ pub(crate) fn wait(
     Ok(())
 }
 
+/// As [`wait`] with a deadline, but for the longest time, which does not end.
+pub(crate) fn wait_for(
+    word: &AtomicU32,
+    expected: u32,
+    time: core::time::Duration,
+) -> Result<(), TimedOut> {
+    let deadline = (time < core::time::Duration::MAX).then(|| Deadline::after(time));
+    wait(word, expected, deadline.flatten())
+}
+
 pub(crate) fn wake(word: *const AtomicU32, count: u32) -> usize {
     let mut queue = QUEUE.lock().unwrap();
     let mut woken = 0;

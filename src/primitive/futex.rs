@@ -15,6 +15,7 @@ use crate::loom_models::futex as imp;
 mod imp {
     use crate::sys::futex::{self, Deadline, Sharing, TimedOut};
     use core::sync::atomic::AtomicU32;
+    use core::time::Duration;
 
     pub(super) fn wait(
         word: &AtomicU32,
@@ -22,6 +23,14 @@ mod imp {
         deadline: Option<Deadline>,
     ) -> Result<(), TimedOut> {
         futex::wait(word, expected, deadline, Sharing::Private)
+    }
+
+    pub(super) fn wait_for(
+        word: &AtomicU32,
+        expected: u32,
+        time: Duration,
+    ) -> Result<(), TimedOut> {
+        futex::wait_for(word, expected, time, Sharing::Private)
     }
 
     pub(super) fn wake(word: *const AtomicU32, count: u32) -> usize {
@@ -40,6 +49,16 @@ pub(crate) fn wait_until(
     deadline: Option<Deadline>,
 ) -> Result<(), TimedOut> {
     imp::wait(word, expected, deadline)
+}
+
+/// [`wait_until`] with the length of the sleep in the place of its end, which saves the caller a
+/// look at the clock.
+pub(crate) fn wait_for(
+    word: &AtomicU32,
+    expected: u32,
+    time: core::time::Duration,
+) -> Result<(), TimedOut> {
+    imp::wait_for(word, expected, time)
 }
 
 /// [`wait_until`] without a deadline, and so without an error.

@@ -4,7 +4,7 @@
 use core::sync::atomic::AtomicU32;
 use core::time::Duration;
 
-use super::arch::{syscall2, syscall3, syscall6};
+use super::arch::{syscall2, syscall3, syscall4, syscall6};
 use super::errno::Errno;
 
 /// Which wakes reach a waiter.
@@ -133,6 +133,35 @@ pub(crate) unsafe fn wait_raw(
         // The kernel did not look at the deadline: a caller that repeats the wait must not do so without end.
         Err(_) if deadline.is_some_and(|deadline| deadline.has_passed()) => Err(TimedOut),
         Err(_) => Ok(()),
+    }
+}
+
+/// [`wait`] for at most `time`, which the kernel counts from the call. A sleep that ends before may
+/// have lasted any part of it.
+pub(crate) fn wait_for(
+    word: &AtomicU32,
+    expected: u32,
+    time: Duration,
+    sharing: Sharing,
+) -> Result<(), TimedOut> {
+    let timeout = libc::timespec {
+        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(time.subsec_nanos()),
+    };
+    // FUTEX_WAIT takes a relative time (CLOCK_MONOTONIC).
+    // SAFETY: the kernel only reads the word and the timeout.
+    let returned = unsafe {
+        syscall4(
+            libc::SYS_futex,
+            word.as_ptr() as usize,
+            (libc::FUTEX_WAIT | sharing.bit()) as usize,
+            expected as usize,
+            core::ptr::from_ref(&timeout) as usize,
+        )
+    };
+    match Errno::check(returned) {
+        Err(Errno::ETIMEDOUT) => Err(TimedOut),
+        _ => Ok(()),
     }
 }
 

@@ -7,7 +7,6 @@ use super::arch::{syscall1, syscall2, syscall3, syscall5};
 use super::credentials::{self, Capabilities};
 use super::errno::Errno;
 use super::sched::{self, SchedAttr};
-use super::task;
 
 /// What a new thread inherits from its spawner, beside the signal mask, the name and the
 /// floating-point control registers.
@@ -196,12 +195,12 @@ impl MemoryPolicy {
     }
 }
 
-/// Whether the calling thread shares working directory and descriptors with the process's first
-/// thread (`kcmp(2)`); false if the kernel refuses the call.
-pub(crate) fn shares_fs_and_files() -> bool {
+/// Whether thread `tid` of process `pid`, the caller's, shares working directory and descriptors with
+/// the process's first thread (`kcmp(2)`); false if the kernel refuses the call.
+pub(crate) fn shares_fs_and_files(pid: i32, tid: i32) -> bool {
     const KCMP_FILES: usize = 2;
     const KCMP_FS: usize = 3;
-    let (pid, tid) = (task::pid() as usize, task::tid() as usize);
+    let (pid, tid) = (pid as usize, tid as usize);
     [KCMP_FILES, KCMP_FS].into_iter().all(|kind| {
         // SAFETY: compares two tasks' structures; no memory.
         unsafe { syscall5(libc::SYS_kcmp, pid, tid, kind, 0, 0) == 0 }

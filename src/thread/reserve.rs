@@ -1,7 +1,7 @@
 //! Preallocates thread resources; frees idle ones.
 
 use super::builder::default_stack_size;
-use super::pool::workers;
+use super::pool::idle;
 use super::spawn::prepare::SIZE_OVERFLOW;
 use crate::arena::FreeList;
 use crate::error::Error;
@@ -87,7 +87,7 @@ pub fn reserve(n: usize) -> Result<(), Error> {
 /// ```
 pub fn trim() {
     if Rt::ensure_init().is_ok() {
-        workers::shutdown_idle();
+        idle::shutdown_idle();
         Rt::cache().trim(Rt::destroy_tcb);
     }
 }

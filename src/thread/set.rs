@@ -203,7 +203,7 @@ impl<T> JoinSet<T> {
                 "failed to join thread: all of the set are of the process that this one was \
                  forked from"
             );
-            if !spin::spin_until(|| !shared.queue.is_empty()) {
+            if !spin::spin_until(&spin::JOINS, || !shared.queue.is_empty()) {
                 shared.queue.wait();
             }
         }

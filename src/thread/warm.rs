@@ -28,6 +28,8 @@
 //! that differs exits, and so does one whose task left a robust mutex locked, had a [`pidfd`] opened
 //! for it, a [`signal`] sent to it, or its processors or scheduling set by its handle.
 //!
+//! [`spawn_unverified`] leaves the comparisons out, which are most of the cost.
+//!
 //! Idle workers block all signals and exit after [`set_idle_time`], or at [`trim`](crate::trim). Each
 //! waits on a futex of its own, which a fork leaves usable. Closure and result of a task are on the
 //! heap; without the feature `alloc` they take 256 bytes of an arena that grows and never shrinks, or
@@ -47,4 +49,5 @@
 //! [`pidfd`]: crate::JoinHandle::open_pidfd
 //! [`signal`]: crate::JoinHandle::signal
 
-pub use super::pool::workers::{set_idle_time, spawn, try_spawn};
+pub use super::pool::idle::set_idle_time;
+pub use super::pool::workers::{spawn, spawn_unverified, try_spawn, try_spawn_unverified};

@@ -21,6 +21,7 @@ pub(crate) fn run(scenario: &str) {
         }
         "calls-spawn-join" => repeated(spawn_join),
         "calls-warm" => repeated(warm),
+        "calls-warm-unverified" => repeated(warm_unverified),
         "faults-first-spawn" => println!("{}", faults(spawn_join)),
         "faults-spawn-join" => println!("{}", repeated_faults(spawn_join)),
         "faults-warm" => println!("{}", repeated_faults(warm)),
@@ -38,6 +39,11 @@ fn spawn_join() {
 
 fn warm() {
     let handle = rawthread::warm::spawn(|| mark(HOLD));
+    handle.join().expect("no panic");
+}
+
+fn warm_unverified() {
+    let handle = rawthread::warm::spawn_unverified(|| mark(HOLD));
     handle.join().expect("no panic");
 }
 

@@ -19,6 +19,7 @@ mod support;
 
 mod float;
 mod inherited;
+mod unverified;
 
 use common::{in_subprocess, warm_threads_are_kept};
 
@@ -333,5 +334,6 @@ fn threads_that_libc_makes_do_the_same() {
         "a_kernel_thread_serves_many_tasks",
         "float::a_task_has_its_spawners_rounding",
         "idle_threads_leave_after_their_time",
+        "unverified::verified_and_unverified_tasks_have",
     ]);
 }

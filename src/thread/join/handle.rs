@@ -234,7 +234,7 @@ impl<T, S> JoinHandle<T, S> {
         // libc's join waits for more than the thread's being done.
         let joined_by_libc =
             deadline.is_none() && Rt::is_served_by_libc() && !self.is_of_another_process();
-        if !joined_by_libc && spin::spin_until(|| self.is_finished()) {
+        if !joined_by_libc && spin::spin_until(&spin::JOINS, || self.is_finished()) {
             return true;
         }
         self.assert_of_this_process();

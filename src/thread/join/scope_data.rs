@@ -128,7 +128,7 @@ impl ScopeData {
     pub(crate) fn wait(&self) {
         self.after_fork();
         let load = || self.running.load(Ordering::Acquire);
-        if spin::spin_until(|| load() == 0) {
+        if spin::spin_until(&spin::JOINS, || load() == 0) {
             return;
         }
         let mut value = self.running.fetch_or(WAITING, Ordering::Acquire) | WAITING;

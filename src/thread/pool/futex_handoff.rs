@@ -2,6 +2,7 @@
 //! queue of the whole process, as `parking_lot_core` has, may be locked in a forked child by a thread
 //! that the child does not have.
 
+use core::mem;
 use core::ptr::{self, NonNull};
 use core::time::Duration;
 
@@ -15,21 +16,24 @@ use crate::sys::futex::Deadline;
 ///
 /// | `word` | meaning | which thread changes it next |
 /// |---|---|---|
-/// | `EMPTY` | no message; the worker sleeps or is about to | the spawner, to `RUN` or `EXIT`, or the worker at the end of its time, to `TIMED_OUT` |
+/// | `EMPTY` | no message; the worker is awake and looks again before it sleeps | the spawner, to `RUN` or `EXIT` without a wake, or the worker, to `ASLEEP` |
+/// | `ASLEEP` | no message; the worker sleeps or is about to | the spawner, to `RUN` or `EXIT` with a wake, or the worker at the end of its time, to `TIMED_OUT` |
 /// | `RUN` | `packet` is the message; the worker runs, or was or is about to be woken | the next worker with this handoff, to `EMPTY` |
 /// | `EXIT` | the worker is to exit; it runs, or was or is about to be woken | the same |
 /// | `TIMED_OUT` | the worker exited for want of tasks, and does not wait | the same |
 ///
-/// No wake is lost: a spawner changes the word first and wakes then, and the kernel puts the
-/// worker to sleep only while the word is `EMPTY`. A wake may come late, when another worker has
-/// this handoff: it looks at the word and sleeps again.
+/// No wake is lost: a spawner that found `ASLEEP` changes the word first and wakes then, and the
+/// kernel puts the worker to sleep only while the word is `ASLEEP`, which the worker wrote itself. A
+/// spawner that found `EMPTY` owes no wake: the worker's change to `ASLEEP` fails then, and it looks
+/// at the word. A wake may come late, when another worker has this handoff: it looks at the word and
+/// sleeps again.
 ///
-/// `EMPTY` is left by one compare-and-swap, the spawner's or the worker's: so either the worker
-/// takes the message, or the spawner learns that the worker has exited.
+/// `EMPTY` and `ASLEEP` are left by one compare-and-swap, the spawner's or the worker's: so either
+/// the worker takes the message, or the spawner learns that the worker has exited.
 ///
 /// Orderings: `packet`, and whatever it points at, is written before the word becomes `RUN`
-/// (Release) and read after that was seen (Acquire). `TIMED_OUT` and `EMPTY` carry no data: the next
-/// user of the handoff gets it by a list, which orders all that was done here before.
+/// (Release) and read after that was seen (Acquire). `TIMED_OUT`, `ASLEEP` and `EMPTY` carry no data:
+/// the next user of the handoff gets it by a list, which orders all that was done here before.
 #[derive(Debug)]
 pub(crate) struct FutexHandoff<P> {
     word: AtomicU32,
@@ -40,6 +44,7 @@ const EMPTY: u32 = 0;
 const RUN: u32 = 1;
 const EXIT: u32 = 2;
 const TIMED_OUT: u32 = 3;
+const ASLEEP: u32 = 4;
 
 impl<P> FutexHandoff<P> {
     /// Among the entries of idle workers a handoff begins as zero bytes.
@@ -52,24 +57,44 @@ impl<P> FutexHandoff<P> {
     }
 }
 
+impl<P> FutexHandoff<P> {
+    /// Worker: changes the word where it has not changed, which carries no data.
+    fn change(&self, from: u32, to: u32) -> bool {
+        self.word
+            .compare_exchange(from, to, Relaxed, Relaxed)
+            .is_ok()
+    }
+}
+
 impl<P> Handoff<P> for FutexHandoff<P> {
     fn reset(&self) {
         self.packet.store(ptr::null_mut(), Relaxed);
         self.word.store(EMPTY, Relaxed);
     }
 
+    fn has_message(&self) -> bool {
+        // Relaxed: `wait` looks again, with the ordering.
+        self.word.load(Relaxed) != EMPTY
+    }
+
     fn wait(&self, time: Duration) -> Option<Message<P>> {
-        let deadline = Deadline::after(time);
+        // The first sleep is told how long, and reads no clock. What cuts it short is rare (a late
+        // wake, a setuid of the process): the sleeps after that have all the time once more.
+        let (mut first, mut again) = (true, None);
         loop {
             match self.word.load(Acquire) {
                 EMPTY => {
-                    let over = futex::wait_until(&self.word, EMPTY, deadline).is_err();
-                    if over
-                        && self
-                            .word
-                            .compare_exchange(EMPTY, TIMED_OUT, Relaxed, Relaxed)
-                            .is_ok()
-                    {
+                    // Where it fails there is a message.
+                    self.change(EMPTY, ASLEEP);
+                }
+                ASLEEP => {
+                    let over = if mem::take(&mut first) {
+                        futex::wait_for(&self.word, ASLEEP, time)
+                    } else {
+                        let deadline = again.get_or_insert_with(|| Deadline::after(time));
+                        futex::wait_until(&self.word, ASLEEP, *deadline)
+                    };
+                    if over.is_err() && self.change(ASLEEP, TIMED_OUT) {
                         return None;
                     }
                 }
@@ -87,14 +112,19 @@ impl<P> Handoff<P> for FutexHandoff<P> {
             }
             Message::Exit => EXIT,
         };
-        let accepted = self
-            .word
-            .compare_exchange(EMPTY, word, Release, Relaxed)
-            .is_ok();
-        if accepted {
-            futex::wake_one(&raw const self.word);
+        // Mostly the worker sleeps.
+        let mut found = ASLEEP;
+        loop {
+            match self.word.compare_exchange(found, word, Release, Relaxed) {
+                Ok(ASLEEP) => {
+                    futex::wake_one(&raw const self.word);
+                    return true;
+                }
+                Ok(_) => return true,
+                Err(now @ (EMPTY | ASLEEP)) => found = now,
+                Err(_) => return false,
+            }
         }
-        accepted
     }
 }
 

@@ -24,6 +24,9 @@ pub(crate) trait Handoff<P> {
     /// Worker: empties the cell.
     fn reset(&self);
 
+    /// Worker: whether `wait` would find a message, at this instant.
+    fn has_message(&self) -> bool;
+
     /// Worker: sleeps until there is a message; `None` if `time` was over first, after which none
     /// is accepted.
     fn wait(&self, time: Duration) -> Option<Message<P>>;

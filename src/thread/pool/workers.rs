@@ -1,26 +1,19 @@
 //! The workers of the pool: kernel threads that run one task after another.
 #![allow(unsafe_code, reason = "hands packets to threads")]
 
-use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::mem;
-use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use core::time::Duration;
+use core::ptr::NonNull;
 
-use crossbeam_utils::CachePadded;
-
-use super::futex_handoff::FutexHandoff as PlatformHandoff;
-use super::handoff::{Handoff, Message};
+use super::idle::{Attributes, dispatch_to_idle, shutdown_idle, stack_of, wait_for_task};
 use super::packet_alloc;
-use crate::arena::{Arena, ArenaEntry, FreeList, Zeroable};
 use crate::error::Error;
 use crate::runtime::record::ThreadRef;
 use crate::runtime::state::ResultOwner;
 use crate::runtime::{Name, Rt, Runtime, Slot, current, occupant};
 use crate::sys::futex::Deadline;
 use crate::sys::inherited::{self, InheritedAttrs};
-use crate::sys::{arch, signal, task};
+use crate::sys::{signal, task};
 use crate::thread::builder::Builder;
 use crate::thread::join::handle::JoinHandle;
 use crate::thread::spawn::finish::finish_task;
@@ -31,45 +24,6 @@ use crate::thread::spawn::prepare::may_be_unshared;
 use crate::thread::spawn::raw_handle::RawHandle;
 use crate::thread::spawn::running;
 use crate::thread::spawn::unwind::AbortOnUnwind;
-
-/// One worker that waits for a task.
-///
-/// Invariants:
-/// * WORKER-1: An entry is on `FREE`, or on `IDLE_STACK`, or held by one spawner that popped it, or
-///   by its own worker.
-/// * WORKER-2: While an entry is on `IDLE_STACK` or popped from it, its plain fields are not written.
-struct IdleWorker {
-    /// The thread's slot, where its stack is.
-    slot: AtomicPtr<()>,
-    /// Lowest address and end of that stack: a spawner must not ask the slot, which may be another
-    /// thread's once this worker has timed out. Relaxed, as the others.
-    stack: [AtomicUsize; 2],
-    tid: AtomicI32,
-    /// What the worker inherited from its spawner, and still has.
-    attrs: UnsafeCell<Option<InheritedAttrs>>,
-    fork_generation: AtomicU32,
-    /// The floating-point environment of the task's spawner, which stores it before it sends the
-    /// task: Relaxed, for the handoff orders it.
-    float: AtomicU64,
-    /// Where it waits for a task.
-    handoff: PlatformHandoff<PacketHeader>,
-}
-
-// SAFETY: plain fields follow WORKER-1 and WORKER-2.
-unsafe impl Sync for IdleWorker {}
-// SAFETY: zero bytes are null, `None` or zero-filled attributes that are not read before
-// `wait_for_task` wrote them, and a handoff that is not in use.
-unsafe impl Zeroable for IdleWorker {}
-
-static WORKERS: Arena<IdleWorker> = Arena::new();
-
-// Every spawn and every end of a task changes both heads, on any processor: each has a cache line
-// of its own.
-static FREE: CachePadded<FreeList> = CachePadded::new(FreeList::new());
-static IDLE_STACK: CachePadded<FreeList> = CachePadded::new(FreeList::new());
-
-/// How long an idle worker waits for a task, in nanoseconds.
-static IDLE_TIME: AtomicU64 = AtomicU64::new(10_000_000_000);
 
 /// Runs `f` on an idle worker if there is one, else on a new one, and returns its handle.
 ///
@@ -109,6 +63,62 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
+    try_spawn_with(Attributes::Verified, f)
+}
+
+/// Runs `f` as [`spawn`](fn@spawn) does, but on a worker whose attributes are not verified: it costs a
+/// third of the system calls.
+///
+/// The task has fresh thread-locals, its spawner's signal mask, comm and floating-point environment.
+/// What the table in [the module's page](self) calls *compared*, ids, capabilities, affinity,
+/// scheduling and the like, it has as its worker has it: the worker inherited it from the spawner
+/// that it was made for, and keeps what earlier tasks of this function changed. Workers of this
+/// function serve no task of [`spawn`](fn@spawn), nor theirs a task of this.
+///
+/// For programs whose threads all have the same attributes.
+///
+/// # Panics
+/// As [`spawn`](fn@spawn).
+///
+/// ```
+/// for n in 0..100 {
+///     assert_eq!(rawthread::warm::spawn_unverified(move || n * 2).join().unwrap(), n * 2);
+/// }
+/// ```
+pub fn spawn_unverified<F, T>(f: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    match try_spawn_unverified(f) {
+        Ok(handle) => handle,
+        Err(error) => panic!("failed to spawn thread: {error}"),
+    }
+}
+
+/// Runs `f` as [`spawn_unverified`] does, but returns an error where that panics.
+///
+/// # Errors
+/// As [`Builder::try_spawn`].
+///
+/// ```
+/// let handle = rawthread::warm::try_spawn_unverified(|| "warm")?;
+/// assert_eq!(handle.join().unwrap(), "warm");
+/// # Ok::<(), rawthread::Error>(())
+/// ```
+pub fn try_spawn_unverified<F, T>(f: F) -> Result<JoinHandle<T>, Error>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    try_spawn_with(Attributes::Unverified, f)
+}
+
+fn try_spawn_with<F, T>(attributes: Attributes, f: F) -> Result<JoinHandle<T>, Error>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
     Rt::ensure_init()?;
     if Rt::is_served_by_libc() {
         // Only libc can put a thread's own things back, at the thread's end.
@@ -116,11 +126,11 @@ where
     }
     let record = ThreadRef::new(Name::NONE)?;
     let hooks = ChildHooks::run(&record);
-    spawn_task(record, hooks.before(f))
+    spawn_task(attributes, record, hooks.before(f))
 }
 
 /// Runs `f` as a task that has this record.
-fn spawn_task<F, T>(record: ThreadRef, f: F) -> Result<JoinHandle<T>, Error>
+fn spawn_task<F, T>(attributes: Attributes, record: ThreadRef, f: F) -> Result<JoinHandle<T>, Error>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
@@ -133,10 +143,10 @@ where
     let packet = packet_alloc::alloc(Packet::new(header, f))?;
     // SAFETY: a packet's address is not null.
     let head = unsafe { NonNull::new_unchecked(packet.cast::<PacketHeader>()) };
-    let slot = match dispatch_to_idle(head) {
+    let slot = match dispatch_to_idle(attributes, head) {
         Some(slot) => slot,
         // SAFETY: the packet is whole, and no thread knows it yet.
-        None => match unsafe { dispatch_to_new(head) } {
+        None => match unsafe { dispatch_to_new(attributes, head) } {
             Ok(slot) => slot,
             Err(error) => {
                 // SAFETY: no thread took it: closure and reference are still in the packet.
@@ -159,27 +169,6 @@ where
         head,
         result,
     }))
-}
-
-/// Sets how long an idle worker waits for a task before it exits; 10 seconds unless set.
-///
-/// Workers that are idle already keep the time that was set when they became idle.
-///
-/// ```
-/// rawthread::warm::set_idle_time(std::time::Duration::from_secs(1));
-/// ```
-pub fn set_idle_time(time: Duration) {
-    let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    IDLE_TIME.store(nanos, Ordering::Relaxed);
-}
-
-/// Has every idle worker exit.
-pub(in crate::thread) fn shutdown_idle() {
-    while let Some(idle) = IDLE_STACK.pop(&WORKERS) {
-        if is_here(idle) {
-            send(idle, Message::Exit);
-        }
-    }
 }
 
 /// The operations on a task's packet, by the types of its closure and result.
@@ -208,66 +197,14 @@ unsafe fn release<F: FnOnce() -> T, T>(head: NonNull<PacketHeader>) {
     unsafe { packet_alloc::dealloc(head.as_ptr().cast::<Packet<F, T>>()) };
 }
 
-/// Sends the task to the worker that became idle last and is as a new thread of the caller's would
-/// be; `None` if there is none.
-fn dispatch_to_idle(head: NonNull<PacketHeader>) -> Option<Slot> {
-    if IDLE_STACK.is_empty() {
-        return None;
-    }
-    // Idle workers have the process's directory and descriptors; a new one has its spawner's.
-    if may_be_unshared() && !inherited::shares_fs_and_files() {
-        return None;
-    }
-    let wanted = InheritedAttrs::current()?;
-    while let Some(idle) = IDLE_STACK.pop(&WORKERS) {
-        if !is_here(idle) {
-            continue;
-        }
-        // SAFETY: WORKER-2.
-        if unsafe { *idle.attrs.get() } != Some(wanted) {
-            // Another spawner may want it, but this one would pop it again and again.
-            send(idle, Message::Exit);
-            continue;
-        }
-        let slot = idle.slot.load(Ordering::Relaxed);
-        // SAFETY: the packet is the caller's until it is sent.
-        let record = unsafe { head.as_ref() }.record();
-        record.set_tid(idle.tid.load(Ordering::Relaxed));
-        record.set_stack(
-            idle.stack[0].load(Ordering::Relaxed),
-            idle.stack[1].load(Ordering::Relaxed),
-        );
-        idle.float
-            .store(arch::float_environment(), Ordering::Relaxed);
-        if send(idle, Message::Run(head)) {
-            // SAFETY: `wait_for_task` stored the address of a slot, which is permanent memory.
-            return Some(unsafe { &*slot.cast() });
-        }
-    }
-    None
-}
-
-/// Whether an idle worker is one of this process, and not of one that this was forked from: then
-/// its entry is not touched again.
-fn is_here(idle: &IdleWorker) -> bool {
-    idle.fork_generation.load(Ordering::Relaxed) == Rt::fork_generation()
-}
-
-/// Sends a message to an idle worker; false if it has timed out and will not take it.
-fn send(idle: &'static ArenaEntry<IdleWorker>, message: Message<PacketHeader>) -> bool {
-    // HANDOFF-2: the caller popped it; after `false` the entry is the caller's to free.
-    let taken = idle.handoff.send(message);
-    if !taken {
-        FREE.push(idle);
-    }
-    taken
-}
-
 /// Makes a worker that begins with this task.
 ///
 /// # Safety
 /// The packet is whole, and no thread knows it yet.
-unsafe fn dispatch_to_new(head: NonNull<PacketHeader>) -> Result<Slot, Error> {
+unsafe fn dispatch_to_new(
+    attributes: Attributes,
+    head: NonNull<PacketHeader>,
+) -> Result<Slot, Error> {
     /// The packet's address on its way to the worker.
     struct SendHead(NonNull<PacketHeader>);
     // SAFETY: the closure in the packet was required to be Send.
@@ -280,7 +217,7 @@ unsafe fn dispatch_to_new(head: NonNull<PacketHeader>) -> Result<Slot, Error> {
     let first = SendHead(head);
     let worker = Builder::new()
         .no_hooks()
-        .try_spawn(move || worker_main(first.into_inner()))?;
+        .try_spawn(move || worker_main(attributes, first.into_inner()))?;
     // SAFETY: the packet stays, for the handle that would release it does not exist yet.
     let packet = unsafe { head.as_ref() };
     packet.record().set_tid(worker.tid());
@@ -291,7 +228,7 @@ unsafe fn dispatch_to_new(head: NonNull<PacketHeader>) -> Result<Slot, Error> {
 }
 
 /// Runs a worker: its first task, then what it is sent.
-fn worker_main(first: NonNull<PacketHeader>) {
+fn worker_main(attributes: Attributes, first: NonNull<PacketHeader>) {
     let own = current::current();
     // SAFETY: the type of the runtime's slots.
     let Some(slot) = (unsafe { occupant::slot_of(&own) }) else {
@@ -300,8 +237,12 @@ fn worker_main(first: NonNull<PacketHeader>) {
     own.set_worker();
     last_thread::register(shutdown_idle);
     let thread = running::running();
-    let initial = InheritedAttrs::current();
-    let process = Rt::fork_generation();
+    let initial = match attributes {
+        Attributes::Verified => InheritedAttrs::current(),
+        Attributes::Unverified => None,
+    };
+    // They stay: a thread that forks has left this process.
+    let (pid, tid, process) = (task::pid(), task::tid(), Rt::fork_generation());
     let mut task = first;
     loop {
         // SAFETY: the task was sent to this worker alone.
@@ -310,10 +251,18 @@ fn worker_main(first: NonNull<PacketHeader>) {
         // The only thread of a child that the task forked ends with the task, as one of spawn does.
         let fresh = !must_exit
             && Rt::fork_generation() == process
-            && initial.is_some()
-            && InheritedAttrs::current() == initial
-            && inherited::shares_fs_and_files();
-        match fresh.then(|| wait_for_task(slot, initial)).flatten() {
+            && match attributes {
+                Attributes::Verified => {
+                    initial.is_some()
+                        && InheritedAttrs::current() == initial
+                        && inherited::shares_fs_and_files(pid, tid)
+                }
+                Attributes::Unverified => {
+                    !may_be_unshared() || inherited::shares_fs_and_files(pid, tid)
+                }
+            };
+        let next = fresh.then(|| wait_for_task(attributes, slot, initial));
+        match next.flatten() {
             Some(next) => task = next,
             None => {
                 // The thread's own end needs its own record.
@@ -323,12 +272,6 @@ fn worker_main(first: NonNull<PacketHeader>) {
             }
         }
     }
-}
-
-/// Lowest address and end of a slot's stack. The slot is the caller's own, or held by a handle.
-fn stack_of(slot: Slot) -> (usize, usize) {
-    let (low, len) = slot.region().stack();
-    (low as usize, low as usize + len)
 }
 
 /// Runs a task as a thread would, from mask to destructors; whether the worker must exit after it.
@@ -373,40 +316,4 @@ unsafe fn run_task(
     mem::forget(guard);
     // SAFETY: the task is complete.
     unsafe { finish_task(head) || !fresh }
-}
-
-/// Offers the calling worker to spawners and sleeps; `None` if it is to exit.
-fn wait_for_task(slot: Slot, attrs: Option<InheritedAttrs>) -> Option<NonNull<PacketHeader>> {
-    let idle = FREE
-        .pop(&WORKERS)
-        .map_or_else(|| WORKERS.alloc(), Ok)
-        .ok()?;
-    idle.slot
-        .store(ptr::from_ref(slot).cast_mut().cast(), Ordering::Relaxed);
-    let (low, top) = stack_of(slot);
-    idle.stack[0].store(low, Ordering::Relaxed);
-    idle.stack[1].store(top, Ordering::Relaxed);
-    idle.tid.store(Rt::tid(), Ordering::Relaxed);
-    idle.fork_generation
-        .store(Rt::fork_generation(), Ordering::Relaxed);
-    // SAFETY: WORKER-1: the entry is this worker's until it is pushed.
-    unsafe { *idle.attrs.get() = attrs };
-    // HANDOFF-1: `reset`, then the list, from which one spawner pops it, then `wait`.
-    idle.handoff.reset();
-    let time = Duration::from_nanos(IDLE_TIME.load(Ordering::Relaxed));
-    IDLE_STACK.push(idle);
-    // After a timeout the entry stays on the list until a spawner pops it and finds it timed out
-    // (HANDOFF-3).
-    let message = idle.handoff.wait(time)?;
-    let float = idle.float.load(Ordering::Relaxed);
-    FREE.push(idle);
-    match message {
-        Message::Run(head) => {
-            // SAFETY: the spawner read it; the task has its spawner's, as a new thread has it, whose
-            // registers the kernel copies.
-            unsafe { arch::set_float_environment(float) };
-            Some(head)
-        }
-        Message::Exit => None,
-    }
 }
