@@ -53,6 +53,9 @@ pub(crate) trait Runtime {
         Self::cache().put_idle(slot);
     }
 
+    /// Sets how many bytes of idle stacks keep what threads left in them.
+    fn set_idle_memory(bytes: usize);
+
     /// Whether no thread may run on the TCB any more, which is then to be retired.
     ///
     /// # Safety

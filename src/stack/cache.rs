@@ -39,13 +39,8 @@ pub(crate) struct Cache<T> {
     fork_generation: AtomicU32,
 }
 
-/// How many bytes of idle stacks keep what threads left in them.
-#[cfg(feature = "hosted")]
-const MOST_UNDISCARDED: usize = 16 << 20;
-
 /// What a small thread's frames take: the next one finds it there.
-#[cfg(feature = "hosted")]
-const SHALLOW: usize = 8 * 1024;
+pub(crate) const SHALLOW: usize = 8 * 1024;
 
 /// How many slots that their threads are still leaving a taker pops before it spins for the first.
 const MAX_SKIPPED: usize = 4;
@@ -208,21 +203,31 @@ impl<T: Zeroable> Cache<T> {
         self.list_for(&self.idle, layout).push(slot);
     }
 
-    /// As [`Cache::put_idle`], of a slot that a thread has used. Where idle stacks would come to more
-    /// than [`MOST_UNDISCARDED`] with it, what threads left in them is discarded first, but for
-    /// [`SHALLOW`] bytes below the address that `stack_top` returns, and what lies above it.
+    /// As [`Cache::put_idle`], of a slot that a thread has used, after [`Cache::discard_beyond`] `most`
+    /// bytes with it.
     #[cfg(feature = "hosted")]
-    pub(crate) fn put_used(&self, slot: SlotRef<T>, stack_top: unsafe fn(SlotRef<T>) -> usize) {
+    pub(crate) fn put_used(
+        &self,
+        slot: SlotRef<T>,
+        most: usize,
+        stack_top: unsafe fn(SlotRef<T>) -> usize,
+    ) {
         let len = slot.region().layout().stack().1;
-        let undiscarded = self.undiscarded.load(Ordering::Relaxed);
-        if undiscarded.saturating_add(len) > MOST_UNDISCARDED
-            && undiscarded > 0
+        self.discard_beyond(most.saturating_sub(len), stack_top);
+        self.put_idle(slot);
+    }
+
+    /// Where idle stacks that were not discarded come to more than `most` bytes, discards what threads
+    /// left in them, but for [`SHALLOW`] bytes below the address that `stack_top` returns, and what lies
+    /// above it; unless another caller does so already.
+    #[cfg(feature = "hosted")]
+    pub(crate) fn discard_beyond(&self, most: usize, stack_top: unsafe fn(SlotRef<T>) -> usize) {
+        if self.undiscarded.load(Ordering::Relaxed) > most
             && !self.discarding.swap(true, Ordering::Acquire)
         {
             self.discard_idle(stack_top);
             self.discarding.store(false, Ordering::Release);
         }
-        self.put_idle(slot);
     }
 
     #[cfg(feature = "hosted")]

@@ -50,7 +50,7 @@ pub use list::{ThreadInfo, ThreadState, Threads, threads};
 pub use parallelism::try_available_parallelism;
 #[allow(deprecated, reason = "as above")]
 pub use park::{park, park_timeout, park_timeout_ms};
-pub use reserve::{reserve, trim};
+pub use reserve::{reserve, set_idle_memory, trim};
 pub use scheduling::{Policy, Scheduling, scheduling, set_scheduling};
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use set::JoinSet;

@@ -56,14 +56,34 @@ pub fn reserve(n: usize) -> Result<(), Error> {
     outcome.and_then(|()| record::reserve(n))
 }
 
+/// Sets how many bytes of idle stacks keep the memory that their threads touched: with a libc 16 MiB
+/// unless set, without one all.
+///
+/// The stacks of ended threads stay mapped for later threads, and what a thread touched stays resident,
+/// so that the next one finds it without a page fault. Beyond `bytes`, by the sizes of the stacks, it
+/// returns to the system as threads are joined or end (`madvise(2)`, `MADV_DONTNEED`), but for the top
+/// of each stack: 8 KiB, and what lies above, with a libc some 40 KiB in all. `usize::MAX` keeps all.
+/// With 0 no more than one stack keeps it, at the cost of a system call a thread and of a page fault for
+/// each page that its next thread touches.
+///
+/// With a libc the stacks that are idle now follow at once; without one, those that become idle later.
+/// A spawn on an idle stack makes no call for it. [`trim`] gives back the stacks themselves.
+///
+/// ```
+/// rawthread::set_idle_memory(64 << 20);
+/// ```
+pub fn set_idle_memory(bytes: usize) {
+    Rt::set_idle_memory(bytes);
+}
+
 /// Unmaps the stacks of threads that have ended, and has the idle workers of [`warm`](crate::warm)
 /// exit.
 ///
 /// Stacks are kept for later threads: a process keeps as many as it had threads at once. Running
-/// threads are not touched. With a libc, while the idle stacks come to more than 16 MiB, the memory
-/// that threads touched in them returns to the system when threads are joined or end (not with time),
-/// but for the top, some 40 KiB of each: 300 threads that touched 1 MiB each leave less than 24 MiB
-/// resident, and up to 16 MiB of stacks stay resident. Without a libc all of it stays until `trim`.
+/// threads are not touched. While the idle stacks come to more than [`set_idle_memory`] says, the memory
+/// that threads touched in them returns to the system when threads are joined or end (not with time), but
+/// for the top of each: with a libc, where that is 16 MiB unless set, 300 threads that touched 1 MiB each
+/// leave less than 24 MiB resident.
 ///
 /// `trim` leaves some 200 bytes a thread. These stacks it leaves mapped, too:
 /// * one that its thread has not quite left yet, for a later `trim`;

@@ -16,6 +16,7 @@ mod aligned;
 mod elf;
 mod fini;
 mod guard_zero;
+mod idle_memory;
 mod refused;
 mod streams;
 

@@ -136,3 +136,47 @@ fn what_many_threads_left_goes_back() {
         );
     }
 }
+
+/// A program may allow more or less than the default, and what is idle already follows.
+#[test]
+fn a_program_says_how_much_of_idle_stacks_stays() {
+    if !common::in_subprocess("release::a_program_says_how_much_of_idle_stacks_stays") {
+        return;
+    }
+    const COUNT: usize = 32;
+    const TOUCHED: usize = COUNT << 20;
+    /// Threads that touch 1 MiB each, all alive at once, and are joined; how much more is resident.
+    fn left_by_threads(before: usize) -> usize {
+        let threads: Vec<_> = (0..COUNT)
+            .map(|_| {
+                rawthread::spawn(|| {
+                    std::hint::black_box([1u8; 1 << 20]);
+                    rawthread::park();
+                })
+            })
+            .collect();
+        common::poll_until("all have touched their stacks", || {
+            used("VmRSS:") > before + TOUCHED
+        });
+        for thread in threads {
+            thread.thread().unpark();
+            thread.join_reaped().unwrap();
+        }
+        used("VmRSS:").saturating_sub(before)
+    }
+    rawthread::spawn(|| ()).join().unwrap();
+    let before = used("VmRSS:");
+    rawthread::set_idle_memory(usize::MAX);
+    let all = left_by_threads(before);
+    assert!(all >= TOUCHED, "{all} of {TOUCHED}");
+    // The top of each stack stays, some 40 KiB, and what malloc took.
+    const TOPS: usize = COUNT * (64 << 10) + (2 << 20);
+    rawthread::set_idle_memory(0);
+    let at_once = used("VmRSS:").saturating_sub(before);
+    assert!(at_once < TOPS, "{at_once} at once");
+    let none = left_by_threads(before);
+    assert!(none < TOPS + (1 << 20), "{none} with a bound of 0");
+    rawthread::set_idle_memory(16 << 20);
+    let some = left_by_threads(before);
+    assert!(some < TOPS + (8 << 20), "{some} with the default");
+}

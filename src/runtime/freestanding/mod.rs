@@ -4,6 +4,7 @@
 //! * `start`: from the kernel's first instruction to the program's `main`, and its end;
 //!   `relocate`: a static PIE moves itself; `builtins`: what compilers call unasked.
 //! * `main_thread`: the main thread's control block.
+//! * [`idle_memory`]: how much of the stacks of ended threads stays resident.
 //! * [`tcb`]: where TLS block and control words lie around a thread pointer, by the
 //!   architecture's TLS variant.
 //!
@@ -14,6 +15,7 @@
 
 #[cfg(all(feature = "start", not(test)))]
 mod builtins;
+mod idle_memory;
 mod main_thread;
 #[cfg(any(feature = "start", test))]
 #[cfg_attr(
@@ -80,12 +82,24 @@ impl Runtime for Freestanding {
             *slot.tcb() = Tcb {
                 thread_pointer: thread_pointer as *mut u8,
                 stack_top,
+                kept: 0,
             };
         }
         Ok(())
     }
 
+    fn put_used(slot: Slot) {
+        idle_memory::apply(slot);
+        CACHE.put_idle(slot);
+    }
+
+    fn set_idle_memory(bytes: usize) {
+        idle_memory::set(bytes);
+    }
+
     unsafe fn destroy_tcb(slot: Slot) -> bool {
+        // SAFETY: SLOT-1: the slot is the caller's alone.
+        unsafe { idle_memory::forget(slot) };
         // Its memory may become another slot's: then `after_fork` must not take this one for it.
         // SAFETY: SLOT-1: the slot is the caller's alone.
         unsafe { (&raw mut (*slot.tcb()).thread_pointer).write(ptr::null_mut()) };

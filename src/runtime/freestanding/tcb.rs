@@ -28,6 +28,8 @@ pub(super) type Slot = SlotRef<Tcb>;
 pub(crate) struct Tcb {
     pub(super) thread_pointer: *mut u8,
     pub(super) stack_top: usize,
+    /// Bytes of stack that keep what threads leave in them (`idle_memory`): all or none.
+    pub(super) kept: usize,
 }
 
 // SAFETY: zero is null and 0; access follows SLOT-1 of `stack::slot`.

@@ -62,7 +62,7 @@ mod tls_reset;
 mod tls_snapshot;
 mod unreported_tls;
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::api::{CloneTls, LibcThread, Runtime};
 use super::record::RecordPtr;
@@ -73,6 +73,10 @@ use crate::sys::arch::ChildEntry;
 use crate::sys::futex::{self, Sharing};
 use libc_layout::Host;
 use tcb::{CACHE, Slot, Tcb};
+
+/// How many bytes of idle stacks keep what threads left in them. Relaxed: a policy hangs on it, no
+/// memory.
+static IDLE_MEMORY: AtomicUsize = AtomicUsize::new(16 << 20);
 
 /// The hosted runtime.
 #[derive(Debug)]
@@ -136,7 +140,13 @@ impl Runtime for Hosted {
             // one that gives its own slot up, is joined by the next taker.
             unsafe { libc_thread::join_if_ended(slot) };
         }
-        CACHE.put_used(slot, libc_thread::stack_top);
+        let most = IDLE_MEMORY.load(Ordering::Relaxed);
+        CACHE.put_used(slot, most, libc_thread::stack_top);
+    }
+
+    fn set_idle_memory(bytes: usize) {
+        IDLE_MEMORY.store(bytes, Ordering::Relaxed);
+        CACHE.discard_beyond(bytes, libc_thread::stack_top);
     }
 
     fn is_served_by_libc() -> bool {
