@@ -82,6 +82,15 @@ impl FreeList {
         self.0.load(Ordering::Relaxed) as u32 == 0
     }
 
+    /// Writes to the list's page and changes nothing.
+    #[cfg(feature = "hosted")]
+    pub(crate) fn touch(&self) {
+        // As `fetch_or(0)`, which compilers make a load of.
+        let _ = self
+            .0
+            .compare_exchange(0, 0, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
     /// Removes every entry: for a forked child, where they stand for nothing.
     pub(crate) fn clear(&self) {
         self.0.store(0, Ordering::Relaxed);

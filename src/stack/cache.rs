@@ -28,6 +28,9 @@ pub(crate) struct Cache<T> {
     /// Bytes of stack on `idle`, as the puts and takes that are under way have it. Relaxed: a
     /// policy hangs on it, no memory.
     undiscarded: AtomicUsize,
+    /// Whether there may be slots on `discarded`: a look there would cost the first spawn of a process a
+    /// page fault. Relaxed: a taker that misses one takes another.
+    has_discarded: AtomicBool,
     /// Whether a caller of `Cache::put_used` discards: others leave it that.
     discarding: AtomicBool,
     /// Mapped slots of the default guard's size, without guards and TCB.
@@ -52,6 +55,7 @@ impl<T: Zeroable> Cache<T> {
             idle: [const { [const { FreeList::new() }; GUARD_CLASSES] }; SIZE_CLASSES],
             discarded: [const { [const { FreeList::new() }; GUARD_CLASSES] }; SIZE_CLASSES],
             undiscarded: AtomicUsize::new(0),
+            has_discarded: AtomicBool::new(false),
             discarding: AtomicBool::new(false),
             uninit: [const { FreeList::new() }; SIZE_CLASSES],
             unmapped: FreeList::new(),
@@ -95,6 +99,19 @@ impl<T: Zeroable> Cache<T> {
         self.acquire_uninit(wanted).map(Acquired::Uninit)
     }
 
+    /// Writes to the pages that the first spawn of this size reads and then writes: a page that is read
+    /// first costs it two faults. Changes nothing.
+    #[cfg(feature = "hosted")]
+    pub(crate) fn touch(&self, stack: usize, guard: usize) {
+        // A change from 0 to 0 writes, or fails where the page was written already.
+        let _ = self
+            .undiscarded
+            .compare_exchange(0, 0, Ordering::Relaxed, Ordering::Relaxed);
+        if let Some(wanted) = layout_for(stack, guard) {
+            self.list_for(&self.idle, &wanted).touch();
+        }
+    }
+
     fn acquire_idle(&self, wanted: &Layout) -> Option<SlotRef<T>> {
         let found = self.take_from(self.list_for(&self.idle, wanted), wanted);
         if !T::BOUNDS_IDLE_MEMORY {
@@ -105,11 +122,10 @@ impl<T: Zeroable> Cache<T> {
                 .fetch_sub(wanted.stack().1, Ordering::Relaxed);
             return found;
         }
-        let list = self.list_for(&self.discarded, wanted);
-        if list.is_empty() {
+        if !self.has_discarded.load(Ordering::Relaxed) {
             return None;
         }
-        self.take_from(list, wanted)
+        self.take_from(self.list_for(&self.discarded, wanted), wanted)
     }
 
     fn take_from(&self, list: &FreeList, wanted: &Layout) -> Option<SlotRef<T>> {
@@ -246,6 +262,7 @@ impl<T: Zeroable> Cache<T> {
                 unsafe { region.discard_stack_below(stack_top(slot).saturating_sub(SHALLOW)) };
                 self.undiscarded.fetch_sub(len, Ordering::Relaxed);
                 self.list_for(&self.discarded, region.layout()).push(slot);
+                self.has_discarded.store(true, Ordering::Relaxed);
             }
         }
         while let Some(slot) = leaving.pop(&self.arena) {
@@ -266,7 +283,7 @@ impl<T: Zeroable> Cache<T> {
     pub(crate) fn trim(&self, destroy_tcb: unsafe fn(SlotRef<T>) -> bool) -> bool {
         let kept = FreeList::new();
         let mut any = self.retire_all(&self.idle, destroy_tcb, &kept);
-        if T::BOUNDS_IDLE_MEMORY {
+        if T::BOUNDS_IDLE_MEMORY && self.has_discarded.load(Ordering::Relaxed) {
             any |= self.retire_all(&self.discarded, destroy_tcb, &kept);
         }
         self.put_all_idle(&kept);

@@ -49,6 +49,7 @@ fn init() -> Result<&'static Host, Error> {
 
 fn probe_on_first_donor() -> Result<&'static Host, Error> {
     let stack = layout::DEFAULT_STACK + tcb_reserve();
+    CACHE.touch(stack, cache::default_guard());
     let slot = match CACHE.acquire(stack, cache::default_guard()) {
         Ok(Acquired::WithTcb(slot)) => {
             CACHE.put_idle(slot);

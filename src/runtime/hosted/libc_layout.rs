@@ -1,9 +1,11 @@
 //! Which libc this is, and where its private words lie: what [`probe`](super::probe) found, once.
 #![allow(unsafe_code, reason = "looks into thread control blocks")]
 
+use core::cell::UnsafeCell;
 use core::fmt;
+use core::mem::MaybeUninit;
 use core::ptr;
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use super::key_table::KeyTable;
 use super::libc_state;
@@ -211,15 +213,28 @@ pub(super) fn try_get() -> Option<&'static Host> {
 
 /// Keeps the first host that is published and returns it.
 pub(super) fn publish(host: Host) -> Result<&'static Host, Error> {
-    const { assert!(size_of::<Host>() <= 4096) };
-    let page = memory::map(size_of::<Host>().next_multiple_of(memory::page_size()))
-        .map_err(|errno| crate::diagnosis::map_error(errno, size_of::<Host>()))?
-        .cast::<Host>()
-        .as_ptr();
-    // SAFETY: the page was just mapped for it. A loser's page is left behind: one page, once.
-    unsafe { page.write(host) };
+    /// Memory for the first host.
+    struct Space(UnsafeCell<MaybeUninit<Host>>);
+    // SAFETY: the thread that set `CLAIMED` alone writes it, before others have its address.
+    unsafe impl Sync for Space {}
+    static SPACE: Space = Space(UnsafeCell::new(MaybeUninit::uninit()));
+    // Relaxed: it says which thread writes, and no more.
+    static CLAIMED: AtomicBool = AtomicBool::new(false);
+
+    let place = if CLAIMED.swap(true, Ordering::Relaxed) {
+        // Two probed at once, or the one that claimed the space was not copied by a fork. A loser's page
+        // is left behind: one page, once.
+        memory::map(size_of::<Host>().next_multiple_of(memory::page_size()))
+            .map_err(|errno| crate::diagnosis::map_error(errno, size_of::<Host>()))?
+            .cast::<Host>()
+            .as_ptr()
+    } else {
+        SPACE.0.get().cast::<Host>()
+    };
+    // SAFETY: mapped just now, or the static that this thread claimed.
+    unsafe { place.write(host) };
     // Release: the value before the pointer.
-    let _ = HOST.compare_exchange(ptr::null_mut(), page, Ordering::Release, Ordering::Relaxed);
+    let _ = HOST.compare_exchange(ptr::null_mut(), place, Ordering::Release, Ordering::Relaxed);
     try_get().ok_or(Error::unsupported(
         "the host could not be remembered",
         "Report this.",

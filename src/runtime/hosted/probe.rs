@@ -10,7 +10,8 @@ use core::sync::atomic::{AtomicI32, Ordering};
 
 use super::key_table::KeyTable;
 use super::libc_layout::{Host, JoinState, LibcLayout, Rseq, SCHED_CACHED, Support, TcbOffset};
-use super::{choice, exit_lock, joinstate, libc_state, pthread, symbols, tid_field};
+use super::tid_field::{self, Registered};
+use super::{choice, exit_lock, joinstate, libc_state, pthread, symbols};
 use crate::error::Error;
 use crate::sys::{Errno, arch, memory, task};
 
@@ -28,8 +29,9 @@ pub(super) unsafe fn probe(limit: usize) -> Result<Host, Error> {
     let window = limit.saturating_sub(base as usize).min(WATCHED);
     let from_tcb = |address: *const u8| address as isize - arch::thread_pointer() as isize;
     let version = glibc_version();
+    let registered = Registered::ask();
     // SAFETY: passed on.
-    let tid_field = unsafe { tid_field::find(base, limit, version.is_some()) }?;
+    let tid_field = unsafe { tid_field::find(base, limit, version.is_some(), &registered) }?;
     let watch = |changed_by: fn(bool)| find_changed_word(base, window, changed_by);
     let (mark, reason) = match version {
         None => (None, "not a glibc, or one that does not tell its version"),
@@ -41,7 +43,7 @@ pub(super) unsafe fn probe(limit: usize) -> Result<Host, Error> {
             "this glibc does not show how to run the destructors of thread-locals",
         ),
         Some(version) => {
-            let mark = mark_word(base, window, tid_field);
+            let mark = mark_word(base, window, tid_field, &registered);
             let watched = watch(disable_cancellation);
             match mark {
                 Some(word) if keeps_cancel_state_elsewhere(version) => (
@@ -71,9 +73,8 @@ pub(super) unsafe fn probe(limit: usize) -> Result<Host, Error> {
         let place = exit_lock::find(minor(version)?, &words)?;
         Some(place.offset(from_tcb(base)))
     });
-    let cleared = task::get_tid_address();
     // Of another libc it may be any word: musl's is the lock of its list of threads.
-    let joinstate = cleared.ok().filter(|_| version.is_some()).and_then(|word| {
+    let joinstate = registered.clear_tid.ok().filter(|_| version.is_some()).and_then(|word| {
         // SAFETY: passed on.
         let alive = unsafe { joinstate::alive(word, base, limit, tid_field) }?;
         Some(JoinState {
@@ -93,8 +94,8 @@ pub(super) unsafe fn probe(limit: usize) -> Result<Host, Error> {
         layout: LibcLayout {
             tid_offset: from_tcb(tid_field),
             handle_offset: from_tcb(base),
-            robust_head: TcbOffset::find(task::robust_list()),
-            clear_tid: TcbOffset::find(cleared),
+            robust_head: TcbOffset::find(registered.robust_head),
+            clear_tid: TcbOffset::find(registered.clear_tid),
             cancelhandling_offset: mark.map_or(0, from_tcb),
             sched_cache_offset: sched_cache,
             joinstate,
@@ -170,8 +171,13 @@ fn read(word: *const u8) -> u32 {
 /// head of the robust list (`cancelhandling` of nptl/descr.h, on every 64-bit architecture). `None` if
 /// the control block is not laid out so: then the tid does not lie before the head, or the word is not
 /// that of a thread of which nothing was asked yet.
-fn mark_word(base: *const u8, window: usize, tid_field: *const u8) -> Option<*const u8> {
-    let head = task::robust_list().ok()?.cast_const().cast::<u8>();
+fn mark_word(
+    base: *const u8,
+    window: usize,
+    tid_field: *const u8,
+    registered: &Registered,
+) -> Option<*const u8> {
+    let head = registered.robust_head.ok()?.cast_const();
     let word = head.wrapping_add(MARK_BEHIND_ROBUST_HEAD);
     let end = (word as usize).checked_sub(base as usize)? + size_of::<u32>();
     let as_known = head.wrapping_sub(tid_field::TID_BEFORE_ROBUST_HEAD) == tid_field;

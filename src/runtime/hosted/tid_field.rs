@@ -47,7 +47,24 @@ const NO_TID: Error = Error::unsupported(
     None,
 );
 
-/// The word of the calling thread, whose description by libc begins at `base`.
+/// What libc registered with the kernel for the calling thread: asked once.
+pub(super) struct Registered {
+    pub(super) robust_head: Result<*mut u8, Errno>,
+    /// The word that the kernel will clear at the thread's end.
+    pub(super) clear_tid: Result<*mut u32, Errno>,
+}
+
+impl Registered {
+    pub(super) fn ask() -> Self {
+        Self {
+            robust_head: task::robust_list(),
+            clear_tid: task::get_tid_address(),
+        }
+    }
+}
+
+/// The word of the calling thread, whose description by libc begins at `base`, and which `registered` is
+/// of.
 ///
 /// # Errors
 /// `Unsupported`: it is not found where every libc keeps one. A limit: a thread that was to be
@@ -59,20 +76,22 @@ pub(super) unsafe fn find(
     base: *const u8,
     limit: usize,
     is_glibc: bool,
+    registered: &Registered,
 ) -> Result<*const u8, Error> {
+    let tid = task::tid();
     // A refusal is a number, too, and one that many words hold.
-    if task::tid() <= 0 {
+    if tid <= 0 {
         return Err(NO_TID);
     }
     let mut words = Words::ALL;
     // SAFETY: passed on.
-    unsafe { words.keep_those_with_tid(base, limit) };
+    unsafe { words.keep_those_with_tid(base, limit, tid) };
     let proven = |address: usize| {
         let index = address.checked_sub(base as usize)? / 4;
         (address.is_multiple_of(4) && words.holds(index)).then_some(index)
     };
-    let cleared = task::get_tid_address().map_or(0, |word| word as usize);
-    let robust = match task::robust_list() {
+    let cleared = registered.clear_tid.map_or(0, |word| word as usize);
+    let robust = match registered.robust_head {
         Ok(head) if is_glibc => (head as usize).saturating_sub(TID_BEFORE_ROBUST_HEAD),
         _ => 0,
     };
@@ -144,7 +163,7 @@ extern "C" fn look(witness: *mut c_void) -> *mut c_void {
         let limit = (*witness).limit;
         (*witness)
             .words
-            .keep_those_with_tid(pthread_address(), limit);
+            .keep_those_with_tid(pthread_address(), limit, task::tid());
     }
     ptr::null_mut()
 }
@@ -183,8 +202,8 @@ impl Words {
     ///
     /// # Safety
     /// As [`find`].
-    unsafe fn keep_those_with_tid(&mut self, base: *const u8, limit: usize) {
-        let tid = task::tid() as u32;
+    unsafe fn keep_those_with_tid(&mut self, base: *const u8, limit: usize, tid: i32) {
+        let tid = tid as u32;
         let len = limit.saturating_sub(base as usize).min(WINDOW);
         self.keep(|index| {
             let word = base.wrapping_add(index * 4).cast::<AtomicU32>();
@@ -218,7 +237,7 @@ mod tests {
         let mut words = Words::ALL;
         let base = pthread_address();
         // SAFETY: the test's thread has its description at the end of its own mapping.
-        unsafe { words.keep_those_with_tid(base, base as usize + 800) };
+        unsafe { words.keep_those_with_tid(base, base as usize + 800, task::tid()) };
         let real = words;
         assert!(real.count() >= 1);
         // Words that do not hold a tid, as if they had equalled it once.
