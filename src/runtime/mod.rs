@@ -5,7 +5,7 @@
 //! or without one. A program without a C library that does not use the feature `start` calls
 //! `init_main_thread` once, before its first thread.
 
-// From the bottom up: `state`, `name`, `parker`, `tls_values` and `record` hold what is known of one
+// From the bottom up: `state`, `name`, `parker`, `closed_mark`, `tls_values` and `record` hold what is known of one
 // thread, in permanent memory; `occupant` relates slots and records; `api` has the trait, which `hosted` and
 // `freestanding` implement (`setxid` is a part of the first that a loom model runs); `chosen` names
 // the runtime of this build; `acquire`, `std_park` and `current` are written for that one.
@@ -13,6 +13,7 @@
 pub(crate) mod acquire;
 mod api;
 mod chosen;
+pub(crate) mod closed_mark;
 pub(crate) mod current;
 #[cfg(not(feature = "hosted"))]
 pub(crate) mod freestanding;

@@ -9,6 +9,7 @@ use core::num::NonZeroU64;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
+use super::closed_mark::ClosedMark;
 use super::name::Name;
 use super::parker::{Parker, StdHandle};
 use super::state::State;
@@ -42,6 +43,7 @@ pub(crate) struct ThreadInner {
     slot: AtomicPtr<()>,
     /// Whether it is a pool's thread, whose tasks have records of their own. Relaxed.
     is_worker: AtomicBool,
+    closed_mark: ClosedMark,
     /// The values of the thread's `local!`s.
     tls_values: LocalList,
     name: UnsafeCell<Name>,
@@ -101,6 +103,10 @@ impl ThreadInner {
         self.slot.store(slot, Ordering::Relaxed);
     }
 
+    pub(crate) fn closed_mark(&self) -> &ClosedMark {
+        &self.closed_mark
+    }
+
     pub(crate) fn is_worker(&self) -> bool {
         self.is_worker.load(Ordering::Relaxed)
     }
@@ -155,6 +161,7 @@ impl ThreadRef {
         entry.state.reset();
         entry.slot.store(ptr::null_mut(), Ordering::Relaxed);
         entry.is_worker.store(false, Ordering::Relaxed);
+        entry.closed_mark.set(0);
         entry.tls_values.forget();
         entry.set_stack(0, 0);
         // Release: `of_id` finds all of the above. Nothing else changes a count of 0.

@@ -14,8 +14,13 @@ use super::sched::{self, SchedAttr};
 /// Held whole and compared whole: two threads with equal values may do the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InheritedAttrs {
-    affinity: [u64; 16],
-    scheduling: SchedAttr,
+    credentials: Credentials,
+    settings: Settings,
+}
+
+/// What a thread may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Credentials {
     /// Real, effective, saved and filesystem id.
     users: [u32; 4],
     groups: [u32; 4],
@@ -24,8 +29,16 @@ pub(crate) struct InheritedAttrs {
     /// Only of `CAP_SYS_ADMIN`: the kernel tells one bit of the bounding set a call.
     bounded: bool,
     ambient: u64,
-    secure_bits: isize,
     filtered: bool,
+}
+
+/// What every thread may change for itself; some of it other threads and processes, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Settings {
+    affinity: [u64; 16],
+    scheduling: SchedAttr,
+    /// `SECBIT_KEEP_CAPS` is every thread's to change.
+    secure_bits: isize,
     timer_slack: isize,
     io_priority: isize,
     personality: isize,
@@ -60,7 +73,7 @@ impl InheritedAttrs {
     /// The prctl calls come first: a filter that ends the process at an unusual call usually came
     /// with `no_new_privs`.
     pub(crate) fn current() -> Option<Self> {
-        if control(libc::PR_GET_NO_NEW_PRIVS, 0) != 0 {
+        if has_no_new_privs() {
             return None;
         }
         // A kernel without seccomp says EINVAL.
@@ -73,26 +86,74 @@ impl InheritedAttrs {
         if filtered && !bounded {
             return None;
         }
+        let capabilities = credentials::capability_sets()?;
+        Some(Self {
+            credentials: Credentials {
+                users: ids(libc::SYS_getresuid, libc::SYS_setfsuid)?,
+                groups: ids(libc::SYS_getresgid, libc::SYS_setfsgid)?,
+                supplementary: Supplementary::current()?,
+                capabilities,
+                bounded,
+                ambient: ambient(&capabilities),
+                filtered,
+            },
+            settings: Settings::current()?,
+        })
+    }
+
+    /// As [`InheritedAttrs::current`], of a thread whose credentials are known: half the questions.
+    pub(crate) fn current_with(credentials: &Credentials) -> Option<Self> {
+        if has_no_new_privs() {
+            return None;
+        }
+        Some(Self {
+            credentials: *credentials,
+            settings: Settings::current()?,
+        })
+    }
+
+    /// The credentials, if the thread cannot change them while its process has another thread: all four
+    /// user ids are equal, and so are the group ids; it has no capability in any set; no filter.
+    ///
+    /// Then setresuid, setfsuid and the like find no other id that they may set, setgroups, capset
+    /// and the bounding set want a capability (kernel/sys.c, kernel/groups.c, security/commoncap.c), and a
+    /// user namespace, which would give all of them, can be made or entered by the only thread of a
+    /// process alone (kernel/fork.c, kernel/user_namespace.c). `no_new_privs` is asked each time: a thread
+    /// without it and without CAP_SYS_ADMIN installs no filter, and one that another thread installs for
+    /// all (SECCOMP_FILTER_FLAG_TSYNC) is all threads' filter.
+    pub(crate) fn closed_credentials(&self) -> Option<&Credentials> {
+        let Credentials {
+            users,
+            groups,
+            capabilities: sets,
+            ambient,
+            filtered,
+            ..
+        } = &self.credentials;
+        let alike = |ids: &[u32; 4]| ids.iter().all(|id| *id == ids[0]);
+        let powerless = sets.effective | sets.permitted | sets.inheritable | ambient == 0;
+        (alike(users) && alike(groups) && powerless && !filtered).then_some(&self.credentials)
+    }
+}
+
+impl Settings {
+    fn current() -> Option<Self> {
         let mut affinity = [0; 16];
         sched::get_affinity(0, &mut affinity).ok()?;
-        let capabilities = credentials::capability_sets()?;
         Some(Self {
             affinity,
             scheduling: sched::get_attributes(0).ok()?,
-            users: ids(libc::SYS_getresuid, libc::SYS_setfsuid)?,
-            groups: ids(libc::SYS_getresgid, libc::SYS_setfsgid)?,
-            supplementary: Supplementary::current()?,
-            capabilities,
-            bounded,
-            ambient: ambient(&capabilities),
             secure_bits: control(libc::PR_GET_SECUREBITS, 0),
-            filtered,
             timer_slack: control(libc::PR_GET_TIMERSLACK, 0),
             io_priority: io_priority(),
             personality: personality(),
             memory_policy: MemoryPolicy::current()?,
         })
     }
+}
+
+fn has_no_new_privs() -> bool {
+    control(libc::PR_GET_NO_NEW_PRIVS, 0) != 0
 }
 
 /// `prctl(2)` with a request that takes a number and writes nothing; its answer or negative errno.

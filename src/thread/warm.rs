@@ -24,6 +24,9 @@
 //! | more than 1024 processors or memory nodes, or 64 supplementary groups | a new thread for each task |
 //! | a Landlock domain or another security module's context taken without `no_new_privs` (`CAP_SYS_ADMIN`); keyrings; the namespaces of network, UTS, IPC, control groups, time, and of children's pids; core scheduling, speculation control and other `prctl` settings; protection-key rights and other registers | not compared: use [`crate::spawn`] for a closure that changes one for its thread, and in a thread that has changed one |
 //!
+//! Threads of a process without rights (all user ids alike, all group ids alike, no capability) cannot
+//! change ids, groups and capabilities: there they are compared once for each thread, not for each task.
+//!
 //! The spawner is compared with an idle worker, and a worker with what it was at its start. A worker
 //! that differs exits, and so does one whose task left a robust mutex locked, had a [`pidfd`] opened
 //! for it, a [`signal`] sent to it, or its processors or scheduling set by its handle.

@@ -21,6 +21,10 @@ pub(crate) fn run(scenario: &str) {
         }
         "calls-spawn-join" => repeated(spawn_join),
         "calls-warm" => repeated(warm),
+        "calls-warm-without-rights" => {
+            give_up_rights();
+            repeated(warm);
+        }
         "calls-warm-unverified" => repeated(warm_unverified),
         "faults-first-spawn" => println!("{}", faults(spawn_join)),
         "faults-spawn-join" => println!("{}", repeated_faults(spawn_join)),
@@ -40,6 +44,17 @@ fn spawn_join() {
 fn warm() {
     let handle = rawthread::warm::spawn(|| mark(HOLD));
     handle.join().expect("no panic");
+}
+
+/// Makes the process one of a user without any rights.
+fn give_up_rights() {
+    const NOBODY: u32 = 65534;
+    // SAFETY: changes ids; without the right to do so there are no rights to give up.
+    unsafe {
+        libc::setgroups(0, std::ptr::null());
+        libc::setresgid(NOBODY, NOBODY, NOBODY);
+        libc::setresuid(NOBODY, NOBODY, NOBODY);
+    }
 }
 
 fn warm_unverified() {

@@ -128,6 +128,23 @@ pub(crate) const CALLS: &[Calls] = &[
         more_futex_calls: 128,
     },
     Calls {
+        scenario: "calls-warm-without-rights",
+        what: "system calls of 32 warm spawns and joins on an idle thread, in a process without rights",
+        committed: &[
+            ("futex", 128),
+            ("get_mempolicy", 64),
+            ("ioprio_get", 64),
+            ("kcmp", 64),
+            ("personality", 64),
+            ("prctl", 256),
+            ("rt_sigprocmask", 96),
+            ("sched_getaffinity", 64),
+            ("sched_getattr", 64),
+            ("sigaltstack", 32),
+        ],
+        more_futex_calls: 128,
+    },
+    Calls {
         scenario: "calls-warm-unverified",
         what: "system calls of 32 unverified warm spawns and joins on an idle thread",
         committed: &[

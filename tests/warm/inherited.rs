@@ -95,6 +95,10 @@ const TRAITS: &[Trait] = &[
         change: || control(libc::PR_SET_SECUREBITS, [1 << 2, 0, 0, 0]) == 0,
     },
     Trait {
+        what: "capabilities kept at a change of ids",
+        change: || control(libc::PR_SET_KEEPCAPS, [1, 0, 0, 0]) == 0,
+    },
+    Trait {
         what: "real user",
         change: || call(libc::SYS_setresuid, [SOME_ID, NONE, NONE, 0, 0]) == 0,
     },
@@ -190,17 +194,16 @@ fn told() -> String {
     told.join("\n")
 }
 
-#[test]
-fn a_task_has_what_its_spawner_has_made_of_itself() {
-    if !in_subprocess("inherited::a_task_has_what_its_spawner_has_made_of_itself") {
-        return;
-    }
+/// A spawner changes one trait after the other; its tasks have it, and others' have not.
+fn spawners_change_themselves() {
     let mut wrong = Vec::new();
     for Trait { what, change } in TRAITS {
         // An idle worker with the process's attributes.
         settled();
         // A filesystem id loses capabilities, so the spawner ends with its attributes.
         let spawner = move || {
+            // Its credentials are known before the change.
+            warm::spawn(|| ()).join().unwrap();
             if !change() {
                 return None;
             }
@@ -226,11 +229,8 @@ fn a_task_has_what_its_spawner_has_made_of_itself() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-#[test]
-fn a_task_leaves_no_trait_to_the_next() {
-    if !in_subprocess("inherited::a_task_leaves_no_trait_to_the_next") {
-        return;
-    }
+/// A task changes one trait after the other; no later task has it.
+fn tasks_change_themselves() {
     let mut wrong = Vec::new();
     for Trait { what, change } in TRAITS {
         settled();
@@ -248,6 +248,76 @@ fn a_task_leaves_no_trait_to_the_next() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn a_task_has_what_its_spawner_has_made_of_itself() {
+    if in_subprocess("inherited::a_task_has_what_its_spawner_has_made_of_itself") {
+        spawners_change_themselves();
+    }
+}
+
+#[test]
+fn a_task_leaves_no_trait_to_the_next() {
+    if in_subprocess("inherited::a_task_leaves_no_trait_to_the_next") {
+        tasks_change_themselves();
+    }
+}
+
+/// Gives up all rights of the process, whose credentials no thread can change any more.
+fn close_credentials() {
+    const NOBODY: u32 = 65534;
+    // SAFETY: libc changes all threads; a process without the rights stays as it is.
+    unsafe {
+        libc::setgroups(0, std::ptr::null());
+        libc::setresgid(NOBODY, NOBODY, NOBODY);
+        libc::setresuid(NOBODY, NOBODY, NOBODY);
+    }
+}
+
+/// Where the credentials are not asked for again.
+#[test]
+fn the_same_without_any_rights() {
+    if in_subprocess("inherited::the_same_without_any_rights") {
+        close_credentials();
+        spawners_change_themselves();
+        tasks_change_themselves();
+    }
+}
+
+/// The one way to other credentials: a user namespace, for the only thread of a process.
+#[test]
+fn a_user_namespace_gives_rights_to_the_only_thread() {
+    if !in_subprocess("inherited::a_user_namespace_gives_rights_to_the_only_thread") {
+        return;
+    }
+    close_credentials();
+    settled();
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        let agree = || (0..3).all(|_| warm::spawn(told).join().unwrap() == told());
+        // The spawner's credentials are known.
+        let before = agree();
+        while std::fs::read_dir("/proc/self/task").unwrap().count() > 1 {
+            rawthread::trim();
+        }
+        let made = unsafe { libc::unshare(libc::CLONE_NEWUSER) } == 0;
+        // A thread that gives the new rights up leaves a worker with the ids and rights of before.
+        let humble = rawthread::spawn(|| {
+            let gave_up = with_capabilities(|sets| *sets = [0; 6]);
+            (0..3).for_each(|_| warm::spawn(|| ()).join().unwrap());
+            gave_up
+        });
+        let made = humble.join().unwrap() && made;
+        unsafe { libc::_exit(i32::from(!made) * 2 + i32::from(!before || !agree())) };
+    }
+    let mut status = -1;
+    unsafe { libc::waitpid(pid, &mut status, 0) };
+    if status == 2 << 8 {
+        println!("SKIP: no user namespace can be made here");
+        return;
+    }
+    assert_eq!(status, 0);
 }
 
 /// The ambient set is told bit by bit, and only where it can have bits.

@@ -74,14 +74,18 @@ pub(super) unsafe fn probe(limit: usize) -> Result<Host, Error> {
         Some(place.offset(from_tcb(base)))
     });
     // Of another libc it may be any word: musl's is the lock of its list of threads.
-    let joinstate = registered.clear_tid.ok().filter(|_| version.is_some()).and_then(|word| {
-        // SAFETY: passed on.
-        let alive = unsafe { joinstate::alive(word, base, limit, tid_field) }?;
-        Some(JoinState {
-            offset: from_tcb(word.cast()),
-            alive,
-        })
-    });
+    let joinstate = registered
+        .clear_tid
+        .ok()
+        .filter(|_| version.is_some())
+        .and_then(|word| {
+            // SAFETY: passed on.
+            let alive = unsafe { joinstate::alive(word, base, limit, tid_field) }?;
+            Some(JoinState {
+                offset: from_tcb(word.cast()),
+                alive,
+            })
+        });
     Ok(Host {
         libc: if version.is_some() {
             "glibc"

@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
+use super::credentials::SpawnerAttrs;
 use super::futex_handoff::FutexHandoff as PlatformHandoff;
 use super::handoff::{Handoff, Message};
 use crate::arena::{Arena, ArenaEntry, FreeList, Zeroable};
@@ -34,6 +35,8 @@ struct IdleWorker {
     tid: AtomicI32,
     /// What the worker inherited from its spawner, and still has; `None` of an unverified one.
     attrs: UnsafeCell<Option<InheritedAttrs>>,
+    /// See [`credentials::of_new_worker`](super::credentials::of_new_worker).
+    number: AtomicU64,
     fork_generation: AtomicU32,
     /// The floating-point environment of the task's spawner, which stores it before it sends the
     /// task: Relaxed, for the handoff orders it.
@@ -118,16 +121,26 @@ pub(super) fn dispatch_to_idle(
     if may_be_unshared() && !inherited::shares_fs_and_files(task::pid(), task::tid()) {
         return None;
     }
-    let wanted = match attributes {
-        Attributes::Verified => Some(InheritedAttrs::current()?),
+    let mut spawner = match attributes {
+        Attributes::Verified => Some(SpawnerAttrs::ask()?),
         Attributes::Unverified => None,
     };
     while let Some(idle) = stack.pop(&WORKERS) {
         if !is_here(idle) {
             continue;
         }
+        let wanted = match &mut spawner {
+            None => None,
+            Some(spawner) => match spawner.beside(idle.number.load(Ordering::Relaxed)) {
+                Some(attrs) => Some(attrs),
+                None => {
+                    stack.push(idle);
+                    return None;
+                }
+            },
+        };
         // SAFETY: WORKER-2.
-        if unsafe { *idle.attrs.get() } != wanted {
+        if unsafe { &*idle.attrs.get() }.as_ref() != wanted {
             // Another spawner may want it, but this one would pop it again and again.
             send(idle, Message::Exit);
             continue;
@@ -170,7 +183,7 @@ fn send(idle: &'static ArenaEntry<IdleWorker>, message: Message<PacketHeader>) -
 pub(super) fn wait_for_task(
     attributes: Attributes,
     slot: Slot,
-    attrs: Option<InheritedAttrs>,
+    (attrs, number): (Option<InheritedAttrs>, u64),
 ) -> Option<NonNull<PacketHeader>> {
     let idle = FREE
         .pop(&WORKERS)
@@ -182,6 +195,7 @@ pub(super) fn wait_for_task(
     idle.stack[0].store(low, Ordering::Relaxed);
     idle.stack[1].store(top, Ordering::Relaxed);
     idle.tid.store(Rt::tid(), Ordering::Relaxed);
+    idle.number.store(number, Ordering::Relaxed);
     idle.fork_generation
         .store(Rt::fork_generation(), Ordering::Relaxed);
     // SAFETY: WORKER-1: the entry is this worker's until it is pushed.

@@ -5,6 +5,7 @@ use core::marker::PhantomData;
 use core::mem;
 use core::ptr::NonNull;
 
+use super::credentials;
 use super::idle::{Attributes, dispatch_to_idle, shutdown_idle, stack_of, wait_for_task};
 use super::packet_alloc;
 use crate::error::Error;
@@ -12,7 +13,7 @@ use crate::runtime::record::ThreadRef;
 use crate::runtime::state::ResultOwner;
 use crate::runtime::{Name, Rt, Runtime, Slot, current, occupant};
 use crate::sys::futex::Deadline;
-use crate::sys::inherited::{self, InheritedAttrs};
+use crate::sys::inherited;
 use crate::sys::{signal, task};
 use crate::thread::builder::Builder;
 use crate::thread::join::handle::JoinHandle;
@@ -238,8 +239,8 @@ fn worker_main(attributes: Attributes, first: NonNull<PacketHeader>) {
     last_thread::register(shutdown_idle);
     let thread = running::running();
     let initial = match attributes {
-        Attributes::Verified => InheritedAttrs::current(),
-        Attributes::Unverified => None,
+        Attributes::Verified => credentials::of_new_worker(),
+        Attributes::Unverified => (None, 0),
     };
     // They stay: a thread that forks has left this process.
     let (pid, tid, process) = (task::pid(), task::tid(), Rt::fork_generation());
@@ -253,8 +254,8 @@ fn worker_main(attributes: Attributes, first: NonNull<PacketHeader>) {
             && Rt::fork_generation() == process
             && match attributes {
                 Attributes::Verified => {
-                    initial.is_some()
-                        && InheritedAttrs::current() == initial
+                    initial.0.is_some()
+                        && credentials::of_worker(initial.1) == initial.0
                         && inherited::shares_fs_and_files(pid, tid)
                 }
                 Attributes::Unverified => {
