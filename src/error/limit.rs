@@ -72,7 +72,9 @@ impl Limit {
             }
             Self::Memory => "Free some, ask for smaller stacks, or allow overcommit.",
             Self::OpenFiles => "Close descriptors, or raise it with `ulimit -n`.",
-            Self::Namespaces => "Leave namespaces unused, or raise the sysctls in /proc/sys/user.",
+            Self::Namespaces => {
+                "They nest 32 deep; or leave some unused, or raise the sysctls in /proc/sys/user."
+            }
         }
     }
 }

@@ -57,7 +57,6 @@ impl Child {
     /// # use rawthread::process::{Command, Stdio};
     /// let mut first = Command::new("yes").process_group(0).stdout(Stdio::piped()).spawn()?;
     /// let lines = first.stdout.take().unwrap();
-    /// // The command, which holds the parent's end of the pipe, is gone after this line.
     /// Command::new("head").process_group(first.pid()).stdin(lines).stdout(Stdio::null()).spawn()?;
     /// assert_eq!(first.wait_group()?.signal(), Some(libc::SIGPIPE));
     /// # }

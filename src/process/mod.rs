@@ -9,6 +9,65 @@
 //!
 //! Each gives a [`Child`], which waits, signals, and leaves no zombie when dropped. A child that waits for its
 //! parent to set it up ends if that dies first.
+//!
+//! # A pipeline
+//!
+//! ```
+//! # #[cfg(feature = "alloc")] {
+//! use rawthread::process::{Command, Stdio};
+//!
+//! // sort | uniq, as one job: the first leads its process group.
+//! let mut sort = Command::new("sort")
+//!     .stdin(Stdio::bytes("b\na\nb\n")?)
+//!     .stdout(Stdio::piped())
+//!     .process_group(0)
+//!     .spawn()?;
+//! let lines = sort.stdout.take().unwrap();
+//! let output = Command::new("uniq").stdin(lines).process_group(sort.pid()).output()?;
+//! assert_eq!(output.stdout, b"a\nb\n");
+//! assert!(sort.wait_group()?.success());
+//! # }
+//! # Ok::<(), rawthread::Error>(())
+//! ```
+//!
+//! # A service that is started again when it fails
+//!
+//! ```
+//! # #[cfg(feature = "alloc")] {
+//! use std::time::Duration;
+//!
+//! use rawthread::process::{BeforeExec, Command, Rlimit, Stdio};
+//!
+//! let mut service = Command::new("sh");
+//! service
+//!     .args(["-c", "exit 3"])
+//!     .stdin(Stdio::null())
+//!     .process_group(0) // it and what it starts can be signalled at once
+//!     .close_others()
+//!     .rlimit(Rlimit::OpenFiles, 64, 64)
+//!     .rlimit(Rlimit::Core, 0, 0)
+//!     .before_exec(BeforeExec::oom_score_adj(500))
+//!     .before_exec(BeforeExec::no_new_privileges());
+//! // As root: service.user("nobody")?
+//! let mut failures = 0;
+//! while failures < 3 {
+//!     let mut child = service.spawn()?;
+//!     match child.wait_timeout(Duration::from_secs(3600))? {
+//!         Some(status) if status.success() => break,
+//!         Some(_) => failures += 1,
+//!         None => {
+//!             // It hangs.
+//!             child.signal_group(libc::SIGKILL)?;
+//!             child.wait()?;
+//!         }
+//!     }
+//! }
+//! assert_eq!(failures, 3);
+//! # }
+//! # Ok::<(), rawthread::Error>(())
+//! ```
+//!
+//! A container is `examples/container.rs`, of some hundred lines.
 
 #[cfg(feature = "alloc")]
 mod before_exec;

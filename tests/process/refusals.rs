@@ -2,43 +2,17 @@
 
 use std::os::fd::AsRawFd;
 
-use rawthread::process::{Builder, Command};
+use rawthread::flags::{Call, Caller, CloneFlags};
+use rawthread::process::{Builder, Command, Namespaces};
 
 use crate::common::{self, in_subprocess};
+use crate::filter::refuse;
 use crate::util;
-
-/// Makes the calling thread's system call `number`, and its children's, fail with `errno`.
-fn refuse(number: i64, errno: i32) {
-    let step = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter {
-        code: code as u16,
-        jt,
-        jf,
-        k,
-    };
-    let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
-    let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
-    let answer = libc::BPF_RET | libc::BPF_K;
-    let mut filter = [
-        step(load, 0, 0, 0),
-        step(equal, 0, 1, number as u32),
-        step(answer, 0, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
-        step(answer, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog {
-        len: filter.len() as u16,
-        filter: filter.as_mut_ptr(),
-    };
-    // SAFETY: the kernel copies the program.
-    unsafe {
-        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, 2, &program), 0);
-    }
-}
 
 fn refused(number: i64, errno: i32, run: impl FnOnce() -> rawthread::Error + Send) -> String {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            refuse(number, errno);
+            assert!(refuse(number, None, errno));
             run()
         });
         let error = thread.join().unwrap();
@@ -250,4 +224,45 @@ fn a_pid_namespace_without_init_is_named() {
     assert!(error.violated_rule().unwrap().contains("init"), "{error}");
     let error = Command::new("true").spawn().unwrap_err();
     assert!(error.to_string().contains("init"), "{error}");
+}
+
+/// User namespaces nest 32 deep. `Caller::current` does not see how deep it is, as it says; the error of the
+/// call does.
+#[test]
+fn the_depth_of_user_namespaces_is_named() {
+    /// Makes one namespace in another until the kernel refuses; exits with 0 if it did so as expected.
+    fn descend(depth: i32) -> i32 {
+        // SAFETY: asks for ids.
+        let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
+        let builder = Builder::new()
+            .namespaces(Namespaces::USER)
+            .uid_map(0, uid, 1)
+            .gid_map(0, gid, 1);
+        // SAFETY: this process has one thread.
+        let child = unsafe { builder.spawn(move || descend(depth + 1)) };
+        match child {
+            Ok(mut child) => child
+                .wait()
+                .map_or(99, |status| status.code().unwrap_or(98)),
+            Err(error) => {
+                let flags = CloneFlags::NEWUSER;
+                let verdict = flags.verdict(Call::Clone3, 17, &Caller::current());
+                let text = error.to_string();
+                println!("at depth {depth}: {text}; foretold: {:?}", verdict.errno());
+                let is_named = error.raw_os_error() == Some(libc::ENOSPC)
+                    && error.limit() == Some(rawthread::Limit::Namespaces)
+                    && text.contains("nest");
+                i32::from(depth < 10 || !is_named || verdict.errno().is_some())
+            }
+        }
+    }
+    if !util::user_namespaces() || !in_subprocess("refusals::the_depth_of_user_namespaces_is_named")
+    {
+        return;
+    }
+    // SAFETY: the child does what a process with one thread may.
+    let code = unsafe { Builder::new().spawn(|| descend(0)) }
+        .unwrap()
+        .wait();
+    assert_eq!(code.unwrap().code(), Some(0));
 }

@@ -117,6 +117,35 @@ fn a_group_is_signalled_until_its_leader_is_reaped() {
     assert_eq!(error.raw_os_error(), Some(libc::ESRCH));
 }
 
+/// A command that lives on does not hold the pipe that its child reads: the writer learns of the child's end.
+#[test]
+fn a_pipe_is_given_to_one_child() {
+    if !crate::common::in_subprocess("stdio::a_pipe_is_given_to_one_child") {
+        return;
+    }
+    let mut yes = Command::new("yes").stdout(Stdio::piped()).spawn().unwrap();
+    let mut head = Command::new("head");
+    head.arg("-n1").stdin(yes.stdout.take().unwrap());
+    assert_eq!(head.output().unwrap().stdout, b"y\n");
+    let status = yes.wait_timeout(Duration::from_secs(60)).unwrap();
+    assert_eq!(
+        status.and_then(|status| status.signal()),
+        Some(libc::SIGPIPE)
+    );
+    let error = head.spawn().unwrap_err();
+    assert_eq!(error.kind(), rawthread::ErrorKind::InvalidInput, "{error}");
+
+    // A spawn that fails has given nothing away.
+    let mut echo = Command::new("echo").stdout(Stdio::piped()).spawn().unwrap();
+    let mut refused = Command::new("cat");
+    refused
+        .stdin(echo.stdout.take().unwrap())
+        .current_dir("/no/such");
+    assert!(refused.output().is_err());
+    assert_eq!(refused.current_dir("/").output().unwrap().stdout, b"\n");
+    echo.wait().unwrap();
+}
+
 #[test]
 fn three_commands_make_a_pipeline() {
     let mut first = Command::new("printf")

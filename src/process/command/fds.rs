@@ -40,7 +40,13 @@ impl FdSetup {
             Source::Inherit if (0..3).contains(&to) => return Ok(()),
             Source::Inherit => to,
             Source::Borrowed(fd) => *fd,
-            Source::Owned(fd) => fd.as_raw(),
+            Source::Owned(fd) | Source::Once(fd) => fd.as_raw(),
+            Source::Spent => {
+                return Err(Error::invalid_input(
+                    "the pipe was given to the child of an earlier spawn",
+                    "Connect the descriptor again.",
+                ));
+            }
             Source::Null => {
                 let null = file::open(c"/dev/null", stdio::null_access(to))
                     .map_err(|errno| Error::from_operation(&NULL, errno))?;

@@ -29,7 +29,7 @@ impl Command {
     /// Runs the program, and returns once it runs.
     ///
     /// May be called again: descriptors given by `From<OwnedFd>` stay open for that as long as the
-    /// command lives.
+    /// command lives; a [`Pipe`](crate::process::Pipe) of another child does not.
     ///
     /// # Errors
     /// The step that failed, by name; a limit; `InvalidInput` for a text with a NUL in it.
@@ -106,7 +106,7 @@ impl Command {
 
     /// `defaults`: what 0, 1 and 2 are if nothing was said of them; `pidfd` likewise.
     fn run(&mut self, defaults: Option<[Source; 3]>, pidfd: Option<bool>) -> Result<Child, Error> {
-        self.with_plan(defaults, |plan, parent_ends, command| {
+        let child = self.with_plan(defaults, |plan, parent_ends, command| {
             let settings = &command.settings;
             let options = SpawnOptions {
                 namespaces: settings.namespaces.flags(),
@@ -118,7 +118,9 @@ impl Command {
             let mut child = spawn::spawn(plan, &options, command.hook)?;
             [child.stdin, child.stdout, child.stderr] = parent_ends;
             Ok(child)
-        })
+        })?;
+        self.descriptors.spend();
+        Ok(child)
     }
 
     /// Makes the plan of a child and hands it to `act`.

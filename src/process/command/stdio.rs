@@ -28,6 +28,10 @@ pub(super) enum Source {
     Null,
     Piped,
     Owned(OwnedFd),
+    /// For one child.
+    Once(OwnedFd),
+    /// That child has it.
+    Spent,
     Borrowed(i32),
 }
 
@@ -121,9 +125,24 @@ pub(super) const fn null_access(to: i32) -> i32 {
     }
 }
 
+/// The end of another child's pipe is given to one child: once that is made, this process does not hold it, so
+/// the pipe ends with the children that use it. To spawn the command again, connect it again.
+///
+/// ```
+/// use rawthread::process::{Command, Stdio};
+///
+/// let mut first = Command::new("yes").stdout(Stdio::piped()).spawn()?;
+/// let mut last = Command::new("head");
+/// last.args(["-n", "2"]).stdin(first.stdout.take().unwrap());
+/// assert_eq!(last.output()?.stdout, b"y\ny\n");
+/// // The command is still here, and yes has no reader all the same.
+/// assert_eq!(first.wait()?.signal(), Some(libc::SIGPIPE));
+/// assert!(last.spawn().is_err());
+/// # Ok::<(), rawthread::Error>(())
+/// ```
 impl From<Pipe> for Stdio {
     fn from(pipe: Pipe) -> Self {
-        Self(Source::Owned(pipe.into_descriptor()))
+        Self(Source::Once(pipe.into_descriptor()))
     }
 }
 
@@ -159,6 +178,15 @@ impl Descriptors {
     pub(super) fn set(&mut self, number: i32, stdio: Stdio) {
         self.0.retain(|(other, _)| *other != number);
         self.0.push((number, stdio));
+    }
+
+    /// A child has been made, which has what is given once.
+    pub(super) fn spend(&mut self) {
+        for (_, Stdio(source)) in &mut self.0 {
+            if matches!(source, Source::Once(_)) {
+                *source = Source::Spent;
+            }
+        }
     }
 
     pub(super) fn has(&self, number: i32) -> bool {
