@@ -87,6 +87,26 @@ pub(crate) fn watchdog(seconds: u32) {
     }
 }
 
+/// Runs `body` in a forked child, of which the calling thread is the only one. Fails if it panics, or
+/// does not end.
+#[track_caller]
+pub(crate) fn in_forked_child(body: impl FnOnce()) {
+    // SAFETY: the child ends by `_exit`, whatever the body does.
+    let status = unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            watchdog(60);
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
+            libc::_exit(i32::from(outcome.is_err()));
+        }
+        assert!(child > 0);
+        let mut status = -1;
+        assert_eq!(libc::waitpid(child, &mut status, 0), child);
+        status
+    };
+    assert_eq!(status, 0, "the child's status");
+}
+
 /// Whether workers of `warm` may run a second task in this process: not where a thread could confine
 /// itself without a trace (see the table of `rawthread::warm`).
 pub(crate) fn warm_threads_are_kept() -> bool {

@@ -1,13 +1,13 @@
 //! Parking by one crate, waking by the other: the token is the same.
 
-#![allow(unsafe_code, reason = "makes a pthread, a pthread key and a fork")]
+#![allow(unsafe_code, reason = "makes a pthread and a pthread key")]
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use crate::common::{in_subprocess, poll_until, watchdog};
+use crate::common::{in_forked_child, in_subprocess, poll_until, watchdog};
 
 /// What wakes a thread, by either crate.
 #[derive(Clone)]
@@ -308,29 +308,20 @@ fn a_forked_child_parks_by_both() {
     if !in_subprocess("across_std::a_forked_child_parks_by_both") {
         return;
     }
-    let status = rawthread::spawn(|| {
+    let forks = rawthread::spawn(|| {
         let _ = rawthread::current();
-        // SAFETY: the child ends by `_exit`.
-        unsafe {
-            let child = libc::fork();
-            if child == 0 {
-                watchdog(60);
-                for park in BOTH {
-                    for wake in BOTH {
-                        wake.current().unpark();
-                        park.park();
-                        let handle = wake.current();
-                        let waker = rawthread::spawn(move || handle.unpark());
-                        park.park();
-                        waker.join().unwrap();
-                    }
+        in_forked_child(|| {
+            for park in BOTH {
+                for wake in BOTH {
+                    wake.current().unpark();
+                    park.park();
+                    let handle = wake.current();
+                    let waker = rawthread::spawn(move || handle.unpark());
+                    park.park();
+                    waker.join().unwrap();
                 }
-                libc::_exit(0);
             }
-            let mut status = -1;
-            assert_eq!(libc::waitpid(child, &mut status, 0), child);
-            status
-        }
+        });
     });
-    assert_eq!(status.join().unwrap(), 0);
+    forks.join().unwrap();
 }

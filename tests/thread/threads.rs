@@ -1,6 +1,6 @@
 //! `threads()` and `dump`: each live thread once, and never another's data under its name.
 
-#![allow(unsafe_code, reason = "ends a thread by a system call, and forks")]
+#![allow(unsafe_code, reason = "ends a thread by a system call")]
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rawthread::{Builder, JoinSet, ThreadId, ThreadInfo, ThreadState, threads, warm};
 
-use crate::common::{in_subprocess, poll_until, warm_threads_are_kept, watchdog};
+use crate::common::{in_forked_child, in_subprocess, poll_until, warm_threads_are_kept};
 
 fn own_tid() -> i32 {
     // SAFETY: asks.
@@ -119,9 +119,19 @@ fn a_walk_is_consistent_while_threads_come_and_go() {
     if !in_subprocess("threads::a_walk_is_consistent_while_threads_come_and_go") {
         return;
     }
+    let begun = Arc::new(Barrier::new(21));
     let stay: Vec<_> = (0..20)
-        .map(|n| named(&format!("stays {n}")).spawn(rawthread::park).unwrap())
+        .map(|n| {
+            let begun = begun.clone();
+            let body = move || {
+                begun.wait();
+                rawthread::park();
+            };
+            named(&format!("stays {n}")).spawn(body).unwrap()
+        })
         .collect();
+    // The kernel has a name as soon as the closure begins.
+    begun.wait();
     let churn: Vec<_> = (0..3)
         .map(|kind| {
             std::thread::spawn(move || {
@@ -201,31 +211,22 @@ fn a_forked_child_lists_its_own_threads() {
         return;
     }
     let others: Vec<_> = (0..4).map(|_| rawthread::spawn(rawthread::park)).collect();
-    let status = rawthread::spawn(|| {
+    let forks = rawthread::spawn(|| {
         let id = rawthread::current().id();
         let before: Vec<_> = threads().filter(|thread| thread.id() != id).collect();
         assert_eq!(before.len(), 4);
-        // SAFETY: the child ends by `_exit`.
-        unsafe {
-            let child = libc::fork();
-            if child == 0 {
-                watchdog(60);
-                before.iter().for_each(assert_ended);
-                let own: Vec<_> = threads().collect();
-                assert_eq!(own.len(), 1, "{own:?}");
-                assert_eq!((own[0].id(), own[0].tid()), (id, libc::getpid()));
-                let new = rawthread::spawn(rawthread::park);
-                assert_eq!(threads().count(), 2);
-                new.thread().unpark();
-                new.join().unwrap();
-                libc::_exit(0);
-            }
-            let mut status = -1;
-            assert_eq!(libc::waitpid(child, &mut status, 0), child);
-            status
-        }
+        in_forked_child(|| {
+            before.iter().for_each(assert_ended);
+            let own: Vec<_> = threads().collect();
+            assert_eq!(own.len(), 1, "{own:?}");
+            assert_eq!((own[0].id(), own[0].tid()), (id, own_tid()));
+            let new = rawthread::spawn(rawthread::park);
+            assert_eq!(threads().count(), 2);
+            new.thread().unpark();
+            new.join().unwrap();
+        });
     });
-    assert_eq!(status.join().unwrap(), 0);
+    forks.join().unwrap();
     for other in others {
         other.thread().unpark();
         other.join().unwrap();
