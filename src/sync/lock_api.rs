@@ -5,7 +5,7 @@ use core::fmt;
 
 use lock_api::GuardNoSend;
 
-use super::raw;
+use super::{pi_mutex, raw};
 
 /// The word of a [`Mutex`](super::Mutex), for `lock_api` 0.4 (cargo feature `lock_api`).
 ///
@@ -40,6 +40,62 @@ unsafe impl lock_api::RawMutex for RawMutex {
     #[inline]
     fn lock(&self) {
         self.0.lock();
+    }
+
+    #[inline]
+    fn try_lock(&self) -> bool {
+        self.0.try_lock()
+    }
+
+    #[inline]
+    unsafe fn unlock(&self) {
+        self.0.unlock();
+    }
+
+    #[inline]
+    fn is_locked(&self) -> bool {
+        self.0.is_locked()
+    }
+}
+
+/// The words of a [`PiMutex`](super::PiMutex), for `lock_api` 0.4 (cargo feature `lock_api`).
+///
+/// Its `lock` panics where [`PiMutex::lock`](super::PiMutex::lock) does.
+///
+/// # Examples
+///
+/// ```
+/// type PiMutex<T> = lock_api::Mutex<rawthread::sync::RawPiMutex, T>;
+///
+/// static COUNT: PiMutex<u32> = PiMutex::new(0);
+/// *COUNT.lock() += 1;
+/// assert!(!COUNT.is_locked());
+/// ```
+pub struct RawPiMutex(raw::RawPiMutex);
+
+impl fmt::Debug for RawPiMutex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawPiMutex").finish_non_exhaustive()
+    }
+}
+
+// SAFETY: by PIMUTEX-1 in raw/pi_mutex.rs there is one holder at a time, and only the holder's unlock
+// gives the lock to another; Acquire and Release, or the kernel, order one holder's accesses before the
+// next one's.
+unsafe impl lock_api::RawMutex for RawPiMutex {
+    #[allow(
+        clippy::declare_interior_mutable_const,
+        reason = "the trait asks for it: a value to copy, not a place"
+    )]
+    const INIT: Self = Self(raw::RawPiMutex::new());
+
+    type GuardMarker = GuardNoSend;
+
+    #[inline]
+    fn lock(&self) {
+        if let Err(errno) = self.0.lock() {
+            pi_mutex::lock_failed(errno);
+        }
     }
 
     #[inline]

@@ -14,8 +14,9 @@
 //! | [`OnceLock`], [`LazyLock`] | yes | 1, and an `Option` |
 //! | [`Barrier`], [`BarrierWaitResult`] | yes | 4 |
 //! | [`Semaphore`], [`SemaphorePermit`] | std has none | 1 |
+//! | [`PiMutex`], [`PiMutexGuard`]: the holder inherits the waiters' priority | std has none | 2 |
 //!
-//! With the cargo feature `lock_api`, `RawMutex` and `RawRwLock` offer the words to the
+//! With the cargo feature `lock_api`, `RawMutex`, `RawPiMutex` and `RawRwLock` offer the words to the
 //! [`lock_api`](https://docs.rs/lock_api) crate and what is built on it.
 //!
 //! # No poisoning, and what takes its place
@@ -71,19 +72,21 @@ mod lock_api;
 mod mutex;
 mod once;
 mod once_lock;
+mod pi_mutex;
 pub(crate) mod raw;
 mod rwlock;
 mod semaphore;
 mod would_block;
 
 #[cfg(all(feature = "lock_api", not(all(test, loom))))]
-pub use self::lock_api::{RawMutex, RawRwLock};
+pub use self::lock_api::{RawMutex, RawPiMutex, RawRwLock};
 pub use barrier::{Barrier, BarrierWaitResult};
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use lazy::LazyLock;
 pub use mutex::{Mutex, MutexGuard};
 pub use once::{Once, OnceState};
 pub use once_lock::OnceLock;
+pub use pi_mutex::{PiMutex, PiMutexGuard};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{Semaphore, SemaphorePermit};
 pub use would_block::WouldBlock;

@@ -74,6 +74,7 @@ impl Errno {
             libc::ENOSYS => "ENOSYS",
             libc::ELOOP => "ELOOP",
             libc::EOVERFLOW => "EOVERFLOW",
+            libc::EOWNERDEAD => "EOWNERDEAD",
             libc::EUSERS => "EUSERS",
             libc::EOPNOTSUPP => "EOPNOTSUPP",
             libc::ETIMEDOUT => "ETIMEDOUT",

@@ -179,3 +179,37 @@ pub(crate) fn wake(word: *const u32, count: u32, sharing: Sharing) -> usize {
     };
     Errno::check(returned).unwrap_or(0)
 }
+
+/// Takes a lock whose word holds its owner's tid, and lends the caller's priority to that while it
+/// waits (FUTEX_LOCK_PI, private).
+///
+/// # Errors
+/// Those of futex(2): EDEADLK, ESRCH, EAGAIN, ENOMEM, EPERM, ENOSYS.
+pub(crate) fn lock_pi(word: &AtomicU32) -> Result<(), Errno> {
+    pi(word, libc::FUTEX_LOCK_PI)
+}
+
+/// Gives up a lock that [`lock_pi`] has waiters of (FUTEX_UNLOCK_PI, private).
+///
+/// # Errors
+/// Those of futex(2): EPERM, EINVAL, EAGAIN, ENOSYS.
+pub(crate) fn unlock_pi(word: &AtomicU32) -> Result<(), Errno> {
+    pi(word, libc::FUTEX_UNLOCK_PI)
+}
+
+fn pi(word: &AtomicU32, operation: i32) -> Result<(), Errno> {
+    // SAFETY: a reference is an address that stays accessible during the call, and the kernel changes
+    // the word by atomic operations. No timeout; the other arguments are not used.
+    let returned = unsafe {
+        syscall6(
+            libc::SYS_futex,
+            word.as_ptr() as usize,
+            (operation | Sharing::Private.bit()) as usize,
+            0,
+            0,
+            0,
+            0,
+        )
+    };
+    Errno::check(returned).map(drop)
+}

@@ -14,6 +14,11 @@ const RETURN_ALLOW: u32 = 0x7fff_0000;
 /// `first_argument` is given, only with that first argument. False where filters cannot be
 /// installed.
 pub(crate) fn refuse(call: i64, first_argument: Option<u32>, errno: i32) -> bool {
+    refuse_where(call, first_argument.map(|value| (0, value)), errno)
+}
+
+/// As [`refuse`]; if `argument` is given, only where the argument of that index has that value.
+pub(crate) fn refuse_where(call: i64, argument: Option<(u32, u32)>, errno: i32) -> bool {
     let load = |offset| filter(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, offset);
     let unless_equal =
         |value, skip| filter(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, skip, value);
@@ -24,8 +29,8 @@ pub(crate) fn refuse(call: i64, first_argument: Option<u32>, errno: i32) -> bool
         unless_equal(ARCH, 5),
         load(0),
         unless_equal(call as u32, 3),
-        load(16),
-        unless_equal(first_argument.unwrap_or(0), 1),
+        load(16 + 8 * argument.map_or(0, |(index, _)| index)),
+        unless_equal(argument.map_or(0, |(_, value)| value), 1),
         answer(RETURN_ERRNO | errno as u32),
         answer(RETURN_ALLOW),
     ];
@@ -37,7 +42,7 @@ pub(crate) fn refuse(call: i64, first_argument: Option<u32>, errno: i32) -> bool
         answer(RETURN_ERRNO | errno as u32),
         answer(RETURN_ALLOW),
     ];
-    let program: &[libc::sock_filter] = if first_argument.is_some() {
+    let program: &[libc::sock_filter] = if argument.is_some() {
         &with_argument
     } else {
         &without

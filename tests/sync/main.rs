@@ -2,9 +2,14 @@
 
 mod barrier_semaphore;
 mod beside_std;
+#[path = "../common/mod.rs"]
+mod common;
 mod condvar;
+#[path = "../common/filter.rs"]
+mod filter;
 mod mutex;
 mod once;
+mod pi_mutex;
 mod rwlock;
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -55,6 +60,9 @@ fn bounds_are_those_of_std() {
     is_sync::<OnceLock<u8>>();
     is_send::<LazyLock<u8, Box<dyn FnOnce() -> u8 + Send>>>();
     is_sync::<LazyLock<u8, Box<dyn FnOnce() -> u8 + Send>>>();
+    is_send::<PiMutex<Cell<u8>>>();
+    is_sync::<PiMutex<Cell<u8>>>();
+    is_sync::<PiMutexGuard<'_, u8>>();
     is_sync::<Condvar>();
     is_sync::<Once>();
     is_sync::<Barrier>();
@@ -72,4 +80,5 @@ fn sizes_are_as_documented() {
     assert_eq!(size_of::<OnceLock<u32>>(), 4 + size_of::<Option<u32>>());
     assert_eq!(size_of::<OnceLock<Box<u32>>>(), 8 + size_of::<usize>());
     assert_eq!(size_of::<Semaphore>(), 4);
+    assert_eq!(size_of::<PiMutex<()>>(), 8);
 }

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::diagnosis;
 use crate::error::Error;
+use crate::primitive::own_tid;
 use crate::stack::cache::{self, Acquired};
 use crate::stack::layout;
 
@@ -44,6 +45,9 @@ fn init() -> Result<&'static Host, Error> {
         IS_DONE.store(true, Ordering::Release);
     }
     libc_layout::PROBE_LOCK.unlock();
+    if host.is_ok() {
+        own_tid::register(libc_layout::cached_tid);
+    }
     host
 }
 

@@ -8,6 +8,7 @@ mod barrier;
 mod condvar;
 mod mutex;
 mod once;
+mod pi_mutex;
 mod rwlock;
 mod semaphore;
 
@@ -15,5 +16,6 @@ pub(crate) use barrier::RawBarrier;
 pub(crate) use condvar::RawCondvar;
 pub(crate) use mutex::RawMutex;
 pub(crate) use once::{Begin, InitGuard, RawOnce};
+pub(crate) use pi_mutex::RawPiMutex;
 pub(crate) use rwlock::RawRwLock;
 pub(crate) use semaphore::{MAX_PERMITS, RawSemaphore};
