@@ -114,11 +114,14 @@ impl<H: ParkHandle> Parker<H> {
     /// No other thread reaches the parker (PARKER-2).
     pub(super) unsafe fn reset(&self) {
         self.word.store(EMPTY, Ordering::Relaxed);
-        if self.stage.load(Ordering::Relaxed) == WRITTEN {
-            // SAFETY: PARKER-1; the caller alone uses it.
-            unsafe { (*self.handle.get()).assume_init_drop() };
+        // A handle of no size is one that cannot be: there is no other parker.
+        if size_of::<H>() > 0 {
+            if self.stage.load(Ordering::Relaxed) == WRITTEN {
+                // SAFETY: PARKER-1; the caller alone uses it.
+                unsafe { (*self.handle.get()).assume_init_drop() };
+            }
+            self.stage.store(NONE, Ordering::Relaxed);
         }
-        self.stage.store(NONE, Ordering::Relaxed);
     }
 
     /// Thread: whether the token is the other parker's, in which it then sleeps.

@@ -7,7 +7,7 @@
 use core::cell::UnsafeCell;
 use core::num::NonZeroU64;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use super::closed_mark::ClosedMark;
 use super::name::Name;
@@ -41,8 +41,6 @@ pub(crate) struct ThreadInner {
     /// The slot that the thread runs on (OCCUPANT-2 of `occupant`); null for threads that this crate
     /// did not make.
     slot: AtomicPtr<()>,
-    /// Whether it is a pool's thread, whose tasks have records of their own. Relaxed.
-    is_worker: AtomicBool,
     closed_mark: ClosedMark,
     /// The values of the thread's `local!`s.
     tls_values: LocalList,
@@ -107,14 +105,6 @@ impl ThreadInner {
         &self.closed_mark
     }
 
-    pub(crate) fn is_worker(&self) -> bool {
-        self.is_worker.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_worker(&self) {
-        self.is_worker.store(true, Ordering::Relaxed);
-    }
-
     pub(crate) fn tls_values(&self) -> &LocalList {
         &self.tls_values
     }
@@ -160,7 +150,6 @@ impl ThreadRef {
         entry.tid.store(0, Ordering::Relaxed);
         entry.state.reset();
         entry.slot.store(ptr::null_mut(), Ordering::Relaxed);
-        entry.is_worker.store(false, Ordering::Relaxed);
         entry.closed_mark.set(0);
         entry.tls_values.forget();
         entry.set_stack(0, 0);

@@ -16,8 +16,9 @@
 //! A join ends with `COMPLETE`, `DONE`: it takes the result, gives the slot back, and leaves the
 //! word.
 //!
-//! Two bits are for the thread pool, whose threads outlive their tasks: `WAITING`, a joiner sleeps
-//! on this word and must be woken; `EXIT_AFTER_TASK`, the kernel thread must end after this task.
+//! Three bits are for the thread pool, whose threads outlive their tasks: `WAITING`, a joiner sleeps
+//! on this word and must be woken; `EXIT_AFTER_TASK`, the kernel thread must end after this task;
+//! `WORKER`, the word is that of such a kernel thread, whose tasks have words of their own.
 //!
 //! While the record is in use no bit is cleared; `reset` clears all when it is used again. `WAITING`
 //! may be set many times, each other bit once. The bits above them count *pins*: calls that are
@@ -46,7 +47,8 @@ const COMPLETE: u32 = 2;
 const DONE: u32 = 4;
 const WAITING: u32 = 8;
 const EXIT_AFTER_TASK: u32 = 16;
-const PIN: u32 = 32;
+const WORKER: u32 = 32;
+const PIN: u32 = 64;
 /// The bits that are no count of pins.
 const FLAGS: u32 = PIN - 1;
 
@@ -185,6 +187,15 @@ impl State {
     /// bit alone matters, and the handle is not done with the task yet.
     pub(crate) fn request_exit(&self) {
         self.0.fetch_or(EXIT_AFTER_TASK, Ordering::Relaxed);
+    }
+
+    /// Worker, of its own state: its tasks have others. Relaxed: the bit alone matters.
+    pub(crate) fn set_worker(&self) {
+        self.0.fetch_or(WORKER, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_worker(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & WORKER != 0
     }
 
     /// Handle: keeps the thread from ending; `None` if it is done already.

@@ -5,6 +5,7 @@ use super::builder::Builder;
 use super::cpu_set::CpuSet;
 use super::scheduling::Scheduling;
 use super::signals::SignalSet;
+use super::spawn::hooks::HookChoice;
 #[cfg(feature = "alloc")]
 use crate::error::Error;
 use crate::flags::CloneFlags;
@@ -103,7 +104,7 @@ impl Builder {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn no_hooks(mut self) -> Self {
-        self.with_hooks = false;
+        self.hooks = HookChoice::Leave;
         self
     }
 

@@ -8,6 +8,7 @@ use super::join::exit_observer::ExitObserver;
 use super::join::handle::JoinHandle;
 use super::signals::SignalSet;
 use super::spawn::config::{Options, Retry};
+use super::spawn::hooks::HookChoice;
 use super::spawn::setup::StartupActions;
 use super::spawn::{caller_stack, prepare};
 use crate::error::Error;
@@ -41,7 +42,7 @@ pub struct Builder {
     pub(super) unshared: CloneFlags,
     pub(super) mask: Option<SignalSet>,
     pub(super) actions: StartupActions,
-    pub(super) with_hooks: bool,
+    pub(super) hooks: HookChoice,
 }
 
 impl fmt::Debug for Builder {
@@ -86,7 +87,7 @@ impl Builder {
             unshared: CloneFlags::empty(),
             mask: None,
             actions: StartupActions::none(),
-            with_hooks: true,
+            hooks: HookChoice::Inherit,
         }
     }
 
@@ -303,7 +304,7 @@ impl Builder {
             mask: self.mask.map(SignalSet::kernel),
             actions: &mut self.actions,
             observer: ExitObserver::None,
-            with_hooks: self.with_hooks,
+            hooks: self.hooks,
         })
     }
 }

@@ -193,7 +193,7 @@ impl ThreadInfo {
     /// ```
     #[must_use]
     pub fn is_idle_worker(&self) -> bool {
-        self.record().is_worker()
+        self.record().state().is_worker()
     }
 
     /// Returns the processor time that the thread has used: of a task, its worker's, with what

@@ -18,7 +18,7 @@ use crate::sys::{signal, task};
 use crate::thread::builder::Builder;
 use crate::thread::join::handle::JoinHandle;
 use crate::thread::spawn::finish::finish_task;
-use crate::thread::spawn::hooks::ChildHooks;
+use crate::thread::spawn::hooks::{ChildHooks, HookChoice};
 use crate::thread::spawn::last_thread;
 use crate::thread::spawn::packet::{Packet, PacketHeader, PacketOps};
 use crate::thread::spawn::prepare::may_be_unshared;
@@ -126,7 +126,7 @@ where
         return Builder::new().try_spawn(f);
     }
     let record = ThreadRef::new(Name::NONE)?;
-    let hooks = ChildHooks::run(&record);
+    let hooks = ChildHooks::run(HookChoice::Inherit, &record);
     spawn_task(attributes, record, hooks.before(f))
 }
 
@@ -235,7 +235,7 @@ fn worker_main(attributes: Attributes, first: NonNull<PacketHeader>) {
     let Some(slot) = (unsafe { occupant::slot_of(&own) }) else {
         unreachable!("a worker runs on a slot");
     };
-    own.set_worker();
+    own.state().set_worker();
     last_thread::register(shutdown_idle);
     let thread = running::running();
     let initial = match attributes {

@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "lets the runtime look at a thread's slot")]
 
 use super::config::{Options, Retry};
+use super::hooks::HookChoice;
 use super::prepare;
 use super::setup::StartupActions;
 use crate::error::Error;
@@ -41,7 +42,7 @@ pub(in crate::thread) fn ensure_supported() -> Result<(), Error> {
             mask: None,
             actions: &mut StartupActions::none(),
             observer: ExitObserver::None,
-            with_hooks: false,
+            hooks: HookChoice::Leave,
         };
         // SAFETY: the closure borrows nothing.
         let spawned = unsafe { prepare::spawn(options, learn)? };

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::hooks::HookChoice;
 use super::setup::StartupActions;
 use crate::flags::CloneFlags;
 use crate::runtime::Name;
@@ -22,8 +23,7 @@ pub(in crate::thread) struct Options<'a> {
     pub(in crate::thread) mask: Option<SigSet>,
     pub(in crate::thread) actions: &'a mut StartupActions,
     pub(in crate::thread) observer: ExitObserver,
-    /// Whether the spawner's hooks are run for the thread, which inherits them.
-    pub(in crate::thread) with_hooks: bool,
+    pub(in crate::thread) hooks: HookChoice,
 }
 
 /// How often to try again when the kernel says EAGAIN, and how long to sleep before each try.

@@ -101,6 +101,13 @@ where
     EXIST.store(true, Ordering::Relaxed);
 }
 
+/// Whether a new thread runs and inherits its spawner's hooks.
+#[derive(Clone, Copy)]
+pub(in crate::thread) enum HookChoice {
+    Inherit,
+    Leave,
+}
+
 /// What a new thread inherits and runs.
 pub(in crate::thread) struct ChildHooks(Option<Box<Inherited>>);
 
@@ -113,12 +120,11 @@ impl ChildHooks {
     /// For a thread without hooks.
     pub(in crate::thread) const NONE: Self = Self(None);
 
-    /// Spawner: runs its hooks for a new thread with this record.
-    pub(in crate::thread) fn run(new: &ThreadRef) -> Self {
-        if EXIST.load(Ordering::Relaxed) {
-            Self::run_all(new)
-        } else {
-            Self::NONE
+    /// Spawner: runs its hooks, if they are asked for, for a new thread with this record.
+    pub(in crate::thread) fn run(choice: HookChoice, new: &ThreadRef) -> Self {
+        match choice {
+            HookChoice::Inherit if EXIST.load(Ordering::Relaxed) => Self::run_all(new),
+            HookChoice::Inherit | HookChoice::Leave => Self::NONE,
         }
     }
 

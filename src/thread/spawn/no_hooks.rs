@@ -2,13 +2,23 @@
 
 use crate::runtime::record::ThreadRef;
 
+/// There is no choice.
+#[derive(Clone, Copy)]
+pub(in crate::thread) struct HookChoice;
+
+#[allow(non_upper_case_globals, reason = "the names of its twin")]
+impl HookChoice {
+    pub(in crate::thread) const Inherit: Self = Self;
+    pub(in crate::thread) const Leave: Self = Self;
+}
+
 /// Nothing.
 pub(in crate::thread) struct ChildHooks;
 
 impl ChildHooks {
     pub(in crate::thread) const NONE: Self = Self;
 
-    pub(in crate::thread) fn run(_new: &ThreadRef) -> Self {
+    pub(in crate::thread) fn run(_choice: HookChoice, _new: &ThreadRef) -> Self {
         Self
     }
 

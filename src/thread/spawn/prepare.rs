@@ -15,7 +15,7 @@ use crate::diagnosis;
 use crate::error::{Error, Operation};
 use crate::flags::{CloneFlags, Preset};
 use crate::runtime::record::ThreadRef;
-use crate::runtime::{CloneTls, LibcThread, Name, Rt, Runtime, Slot, acquire, occupant};
+use crate::runtime::{CloneTls, LibcThread, Rt, Runtime, Slot, acquire, occupant};
 use crate::stack::layout;
 use crate::stack::slot::ALIVE;
 use crate::sys::signal::{self, SigSet};
@@ -42,37 +42,36 @@ pub(in crate::thread) unsafe fn spawn<F, T>(
 where
     F: FnOnce() -> T,
 {
-    Rt::ensure_init()?;
-    let mut options = options;
-    let comm = options.name.comm();
-    let record = ThreadRef::new(mem::replace(&mut options.name, Name::NONE))?;
-    // A hook may panic: no slot is taken yet.
-    let hooks = if options.with_hooks {
-        ChildHooks::run(&record)
-    } else {
-        ChildHooks::NONE
-    };
+    let with_hooks = move |hooks: ChildHooks| hooks.before(closure);
+    let mut prepared = PreparedThread::new(options, vtable_of(&with_hooks))?;
+    let closure = with_hooks(mem::replace(&mut prepared.hooks, ChildHooks::NONE));
     // SAFETY: passed on.
-    unsafe { spawn_with_record(options, comm, record, hooks.before(closure)) }
+    unsafe { spawn_prepared(prepared, closure) }
 }
 
-/// Spawns a thread that has this record.
+/// The operations of a packet for the closure that `with_hooks` returns.
+fn vtable_of<W, F, T>(_with_hooks: &W) -> &'static PacketVTable
+where
+    W: FnOnce(ChildHooks) -> F,
+    F: FnOnce() -> T,
+{
+    Packet::<F, T>::VTABLE
+}
+
+/// Spawns a thread that was prepared for this closure.
 ///
 /// # Errors
 /// As [`spawn`].
 ///
 /// # Safety
-/// As [`spawn`].
-unsafe fn spawn_with_record<F, T>(
-    options: Options<'_>,
-    comm: Option<[u8; 16]>,
-    record: ThreadRef,
+/// As [`spawn`]; the packet has this closure's type.
+unsafe fn spawn_prepared<F, T>(
+    prepared: PreparedThread<'_>,
     closure: F,
 ) -> core::result::Result<RawHandle<T>, Error>
 where
     F: FnOnce() -> T,
 {
-    let prepared = PreparedThread::new(options, comm, record, Packet::<F, T>::VTABLE)?;
     let head = prepared.head;
     let packet = head.as_ptr().cast::<Packet<F, T>>();
     // SAFETY: the memory is for a packet of this type, and no thread knows it yet.
@@ -113,6 +112,8 @@ struct PreparedThread<'a> {
     unshared: CloneFlags,
     retry: Retry,
     comm: Option<[u8; 16]>,
+    /// What the closure runs first.
+    hooks: ChildHooks,
     mask: Option<SigSet>,
     actions: &'a mut StartupActions,
     observer: ExitObserver,
@@ -137,13 +138,16 @@ struct FailedSpawn {
 }
 
 impl<'a> PreparedThread<'a> {
-    /// Takes a slot, and prepares it and the record for a packet of this type.
+    /// Takes a record and a slot, and prepares both for a packet of this type.
     fn new(
         options: Options<'a>,
-        comm: Option<[u8; 16]>,
-        record: ThreadRef,
         vtable: &'static PacketVTable,
     ) -> core::result::Result<Self, Error> {
+        Rt::ensure_init()?;
+        let comm = options.name.comm();
+        let record = ThreadRef::new(options.name)?;
+        // A hook may panic: no slot is taken yet.
+        let hooks = ChildHooks::run(options.hooks, &record);
         let stack_size = options
             .stack_size
             .checked_add(vtable.size + vtable.align)
@@ -214,6 +218,7 @@ impl<'a> PreparedThread<'a> {
             unshared: options.unshared,
             retry: options.retry,
             comm,
+            hooks,
             mask: options.mask,
             actions: options.actions,
             observer: options.observer,
