@@ -47,14 +47,17 @@ fn acquire(stack: usize, guard: usize, too_large: Error) -> Result<Acquired<Tcb>
     })
 }
 
-/// Gives an uninitialised slot, which the caller took, its TCB; on failure the slot goes back.
+/// Gives an uninitialised slot, which the caller took, its TCB; on failure the slot goes back,
+/// unless it is lost.
 fn create_tcb(slot: Slot) -> Result<Slot, Error> {
     // SAFETY: by SLOT-1 an uninitialised slot that was just taken is the caller's alone; `find_slot`
     // gives it out with guards.
     match unsafe { Rt::create_tcb(slot) } {
         Ok(()) => Ok(slot),
         Err(error) => {
-            Rt::cache().put_uninit(slot);
+            if !Rt::is_lost(slot) {
+                Rt::cache().put_uninit(slot);
+            }
             Err(error)
         }
     }

@@ -73,8 +73,8 @@ pub(crate) trait Runtime {
         false
     }
 
-    /// Whether the slot of a thread that began on a donor must never be used again: the kernel will
-    /// not say when the thread has left it. `on_thread_exit` clears the slot's word in its place,
+    /// Whether the slot of a thread that began on a donor, or on which `create_tcb` failed, must never
+    /// be used again: the kernel will not say when the thread has left it. `on_thread_exit` clears the slot's word in its place,
     /// while the thread still runs on the slot.
     fn is_lost(slot: SlotRef<Self::Tcb>) -> bool {
         let _ = slot;

@@ -126,6 +126,48 @@ fn a_filter_may_refuse_set_tid_address() {
     }
 }
 
+/// The same where the process may not even ask whether a thread is there: an error, and at once.
+#[test]
+fn a_filter_may_refuse_to_tell_of_a_threads_end() {
+    if !in_subprocess("tids::a_filter_may_refuse_to_tell_of_a_threads_end") {
+        return;
+    }
+    for before in [true, false] {
+        let code = forked(|| {
+            if !before {
+                rawthread::spawn(|| ()).join().unwrap();
+            }
+            for call in [
+                libc::SYS_set_tid_address,
+                libc::SYS_tgkill,
+                libc::SYS_sched_getscheduler,
+            ] {
+                if !filter::refuse(call, None, libc::EPERM) {
+                    println!("SKIP: no filters");
+                    return 0;
+                }
+            }
+            for round in 0..5 {
+                let large = rawthread::Builder::new().stack_size(1 << 20 << round);
+                match large.spawn(|| 7) {
+                    Ok(thread) => assert_eq!(thread.join().unwrap(), 7),
+                    Err(error) => {
+                        let kind = error.kind();
+                        assert_eq!(kind, std::io::ErrorKind::Unsupported);
+                    }
+                }
+                if rawthread::host().unwrap().support() == rawthread::Support::Full {
+                    assert!(rawthread::reserve(20).is_err(), "an end was seen");
+                }
+                rawthread::trim();
+            }
+            libc_is_in_order();
+            0
+        });
+        assert_eq!(code, 0, "before: {before}");
+    }
+}
+
 /// The same where a thread on a donor reports that its startup action failed, on a slot that is lost.
 #[test]
 fn a_lost_slot_is_not_used_again_after_a_failed_set_up() {

@@ -23,6 +23,9 @@ use crate::sys::{Errno, memory, sched, signal, task};
 
 /// See [`Runtime::create_tcb`](crate::runtime::Runtime::create_tcb).
 pub(super) unsafe fn create_tcb(slot: Slot) -> Result<(), Error> {
+    if END_UNSEEN.load(Ordering::Relaxed) {
+        return Err(END_REFUSED);
+    }
     let mut refusal = None;
     slot.clear_tid().store(ALIVE, Ordering::Relaxed);
     let tcb = slot.tcb();
@@ -46,7 +49,12 @@ pub(super) unsafe fn create_tcb(slot: Slot) -> Result<(), Error> {
                 .unwrap_or(Error::from_operation(&CREATE, errno)),
         });
     }
-    wait_for_donor(slot);
+    if !wait_for_donor(slot) {
+        END_UNSEEN.store(true, Ordering::Relaxed);
+        // SAFETY: the donor has written its last field.
+        unsafe { (&raw mut (*tcb).lost).write(true) };
+        return Err(END_REFUSED);
+    }
     // SAFETY: the donor has said that it will not use the place again; Acquire in the wait ordered
     // it. The place is this frame's.
     match unsafe { (&raw mut refusal).read() } {
@@ -73,11 +81,7 @@ pub(super) unsafe fn create_and_run(
     // The donor may not have run yet, but libc has the kernel store its tid before it exists.
     // SAFETY: with full support the handle is the address of libc's description of the thread,
     // which lies in the slot; the caller wrote the handle just now.
-    let tid = unsafe {
-        let tid_field = libc_layout::tid_field_of((&raw const (*tcb).pthread).read());
-        (*tid_field).load(Ordering::Relaxed)
-    };
-    Ok(tid)
+    Ok(unsafe { libc_layout::tid_of((&raw const (*tcb).pthread).read()) })
 }
 
 /// # Safety
@@ -190,6 +194,16 @@ pub(super) fn is_word_refused() -> bool {
     WORD_REFUSED.load(Ordering::Relaxed)
 }
 
+/// Whether filters refuse all that could tell when a donor has exited. The slots on which that was seen
+/// are lost: one, or one for each thread that asks at that moment. Relaxed, as [`WORD_REFUSED`].
+static END_UNSEEN: AtomicBool = AtomicBool::new(false);
+
+const END_REFUSED: Error = Error::unsupported(
+    "filters refuse set_tid_address, tgkill and sched_getscheduler: the end of a thread cannot be seen",
+    "Allow one of them, or make the threads before the filters are installed (rawthread::reserve).",
+    None,
+);
+
 fn stack_range(slot: Slot) -> core::ops::Range<usize> {
     let (base, len) = slot.region().stack();
     base as usize..base as usize + len
@@ -268,7 +282,9 @@ fn report(slot: Slot, word: u32) {
 
 /// Returns when the donor's kernel thread has exited, its TCB written or refused. A donor that
 /// leaves no TCB was then ended by libc and joined: nothing of libc's lies on the slot.
-fn wait_for_donor(slot: Slot) {
+///
+/// False: its end cannot be seen. The slot is lost.
+fn wait_for_donor(slot: Slot) -> bool {
     let word = slot.clear_tid();
     for _ in 0..200 {
         if word.load(Ordering::Acquire) != ALIVE {
@@ -280,7 +296,7 @@ fn wait_for_donor(slot: Slot) {
         let _ = futex::wait(word, ALIVE, None, Sharing::Shared);
     }
     match word.load(Ordering::Acquire) {
-        0 => return,
+        0 => return true,
         REFUSED => {
             // SAFETY: the handle was written by the caller, and the donor is joined here alone.
             unsafe {
@@ -290,13 +306,15 @@ fn wait_for_donor(slot: Slot) {
         }
         // The kernel clears libc's word, or none: ask until the tid is gone.
         // SAFETY: the donor wrote its tid before the word changed.
-        _ => wait_until_gone(unsafe { (*slot.tcb()).donor_tid }),
+        _ if !wait_until_gone(unsafe { (*slot.tcb()).donor_tid }) => return false,
+        _ => {}
     }
     word.store(0, Ordering::Release);
+    true
 }
 
-/// Returns when the process has no thread of this tid any more.
-fn wait_until_gone(tid: i32) {
+/// Returns when the process has no thread of this tid any more; false if it may not ask.
+fn wait_until_gone(tid: i32) -> bool {
     let pid = task::pid();
     let mut pauses = Pauses::new();
     loop {
@@ -305,10 +323,10 @@ fn wait_until_gone(tid: i32) {
             Err(errno) if errno != Errno::ESRCH => sched::policy(tid).map(drop),
             answer => answer,
         };
-        if found == Err(Errno::ESRCH) {
-            return;
+        match found {
+            Err(errno) => return errno == Errno::ESRCH,
+            Ok(()) => pauses.pause(),
         }
-        pauses.pause();
     }
 }
 

@@ -82,7 +82,10 @@ fn probe_on_first_donor() -> Result<&'static Host, Error> {
             Ok(host)
         }
         Err(error) => {
-            CACHE.put_uninit(slot);
+            // SAFETY: the slot is this caller's.
+            if !unsafe { (*slot.tcb()).lost } {
+                CACHE.put_uninit(slot);
+            }
             Err(error)
         }
     }

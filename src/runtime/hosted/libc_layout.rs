@@ -267,11 +267,16 @@ pub(super) unsafe fn invalidate_sched_cache(thread_pointer: *mut u8) {
     }
 }
 
-/// The word in which libc keeps the tid of a thread with this handle. For known hosts whose
-/// `pthread_t` is the address of libc's description of the thread: all that are full.
-pub(super) fn tid_field_of(handle: libc::pthread_t) -> *const AtomicI32 {
+/// The tid that libc keeps of a thread with this handle.
+///
+/// # Safety
+/// The host is known, and its `pthread_t` is the address of libc's description of the thread, as of
+/// all that are full. The thread is not joined.
+pub(super) unsafe fn tid_of(handle: libc::pthread_t) -> i32 {
     let offset = try_get().map_or(0, |host| host.layout.tid_offset - host.layout.handle_offset);
-    (handle as *const u8).wrapping_offset(offset).cast()
+    let word = (handle as *const u8).wrapping_offset(offset);
+    // SAFETY: the field of a description that is there until the join; the kernel writes it, too.
+    unsafe { (*word.cast::<AtomicI32>()).load(Ordering::Relaxed) }
 }
 
 /// The word with setuid's mark in the calling thread's TCB; none with partial support.

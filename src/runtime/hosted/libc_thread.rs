@@ -64,8 +64,7 @@ pub(super) unsafe fn create(
         (&raw mut (*tcb).unjoined).write(true);
         // The kernel stores the tid before the thread exists. A thread that has ended stored its own
         // in its record.
-        Ok(pthread::tid_of(handle)
-            .unwrap_or_else(|| (*libc_layout::tid_field_of(handle)).load(Ordering::Relaxed)))
+        Ok(pthread::tid_of(handle).unwrap_or_else(|| libc_layout::tid_of(handle)))
     }
 }
 

@@ -30,12 +30,9 @@ static FORKING: AtomicU32 = AtomicU32::new(0);
 /// How long one side waits for the other: a hundred times what either needs.
 const MOMENT: Duration = Duration::from_millis(100);
 
-pub(super) type Visitor =
-    unsafe extern "C" fn(*mut libc::dl_phdr_info, libc::size_t, *mut c_void) -> i32;
-
-/// Calls `visit` for each module until it returns something else than 0; no module comes or goes
-/// meanwhile. For none in a forked child that cannot ask ([`loader_lock`]).
-pub(super) fn for_each_module(visit: Visitor, data: *mut c_void) {
+/// Calls `visit` for each module until it breaks off; no module comes or goes meanwhile. For none in a
+/// forked child that cannot ask ([`loader_lock`]).
+pub(super) fn for_each_module(visit: impl FnMut(&libc::dl_phdr_info) -> ControlFlow<()>) {
     if loader_lock::is_lost() {
         return;
     }
@@ -44,18 +41,30 @@ pub(super) fn for_each_module(visit: Visitor, data: *mut c_void) {
         // If a fork is still under way, it waits for user code: go on beside it.
         READER.fetch_add(1, Ordering::SeqCst);
     }
-    // SAFETY: the callers' visitors take the data that they pass with them.
-    unsafe { libc::dl_iterate_phdr(Some(visit), data) };
+    ask_loader(visit);
     read_unlock();
+}
+
+fn ask_loader<F: FnMut(&libc::dl_phdr_info) -> ControlFlow<()>>(mut visit: F) {
+    unsafe extern "C" fn call<F: FnMut(&libc::dl_phdr_info) -> ControlFlow<()>>(
+        info: *mut libc::dl_phdr_info,
+        _size: usize,
+        data: *mut c_void,
+    ) -> i32 {
+        // SAFETY: the loader passes a valid description; the data is `visit` below.
+        let (info, visit) = unsafe { (&*info, &mut *data.cast::<F>()) };
+        i32::from(visit(info).is_break())
+    }
+    // SAFETY: the data is the closure that `call::<F>` takes, and outlives the walk.
+    unsafe { libc::dl_iterate_phdr(Some(call::<F>), ptr::from_mut(&mut visit).cast()) };
 }
 
 /// As [`for_each_module`], but false, and nothing called, where a fork is under way, or was and left
 /// the loader's lock to nobody.
-pub(super) fn try_each_module(visit: Visitor, data: *mut c_void) -> bool {
+pub(super) fn try_each_module(visit: impl FnMut(&libc::dl_phdr_info) -> ControlFlow<()>) -> bool {
     let entered = !loader_lock::is_lost() && read_lock();
     if entered {
-        // SAFETY: as above.
-        unsafe { libc::dl_iterate_phdr(Some(visit), data) };
+        ask_loader(visit);
         read_unlock();
     }
     entered
@@ -128,16 +137,13 @@ pub(super) fn tls_header(info: &libc::dl_phdr_info) -> Option<&libc::Elf64_Phdr>
 
 /// Bytes of the thread-locals of all modules that are loaded now, each aligned as it asks.
 pub(super) fn size_of_all() -> usize {
-    unsafe extern "C" fn add(info: *mut libc::dl_phdr_info, _: usize, sum: *mut c_void) -> i32 {
-        // SAFETY: the loader passes a valid description; the data is `sum` below.
-        let (info, sum) = unsafe { (&*info, &mut *sum.cast::<usize>()) };
-        if let Some(tls) = tls_header(info) {
-            *sum = sum.saturating_add((tls.p_memsz + tls.p_align) as usize);
-        }
-        0
-    }
     let mut sum = 0usize;
-    for_each_module(add, ptr::from_mut(&mut sum).cast());
+    for_each_module(|info| {
+        if let Some(tls) = tls_header(info) {
+            sum = sum.saturating_add((tls.p_memsz + tls.p_align) as usize);
+        }
+        ControlFlow::Continue(())
+    });
     sum
 }
 
@@ -167,34 +173,21 @@ fn segment_range(info: &libc::dl_phdr_info, header: &libc::Elf64_Phdr) -> core::
 /// Calls `visit(start, end)` for each writable segment of the module that `pthread_key_create` is
 /// in, until it breaks off: libc, or in a static program the program itself.
 pub(super) fn for_each_libc_data_segment(mut visit: impl FnMut(usize, usize) -> ControlFlow<()>) {
-    let mut visitor: SegmentVisitor<'_> = &mut visit;
-    for_each_module(visit_if_libc, ptr::from_mut(&mut visitor).cast());
-}
-
-type SegmentVisitor<'a> = &'a mut dyn FnMut(usize, usize) -> ControlFlow<()>;
-
-unsafe extern "C" fn visit_if_libc(
-    info: *mut libc::dl_phdr_info,
-    _size: usize,
-    data: *mut c_void,
-) -> i32 {
-    // SAFETY: the loader passes a valid description; the data is `visitor` above.
-    let (info, visit) = unsafe { (&*info, &mut *data.cast::<SegmentVisitor<'_>>()) };
     let inside = symbols::get(c"pthread_key_create") as usize;
     let inside = if inside == 0 {
         libc::pthread_key_create as *const () as usize
     } else {
         inside
     };
-    if !is_in_module(info, inside) {
-        return 0;
-    }
-    for header in load_segments(info).filter(|header| header.p_flags & libc::PF_W != 0) {
-        let range = segment_range(info, header);
-        if visit(range.start, range.end).is_break() {
-            break;
+    for_each_module(|info| {
+        if !is_in_module(info, inside) {
+            return ControlFlow::Continue(());
         }
-    }
-    // No other module has it.
-    1
+        for header in load_segments(info).filter(|header| header.p_flags & libc::PF_W != 0) {
+            let range = segment_range(info, header);
+            visit(range.start, range.end)?;
+        }
+        // No other module has it.
+        ControlFlow::Break(())
+    });
 }

@@ -32,7 +32,8 @@ pub(super) unsafe fn probe(limit: usize) -> Result<Host, Error> {
     let registered = Registered::ask();
     // SAFETY: passed on.
     let tid_field = unsafe { tid_field::find(base, limit, version.is_some(), &registered) }?;
-    let watch = |changed_by: fn(bool)| find_changed_word(base, window, changed_by);
+    // SAFETY: the window lies before the limit.
+    let watch = |changed_by: fn(bool)| unsafe { find_changed_word(base, window, changed_by) };
     let (mark, reason) = match version {
         None => (None, "not a glibc, or one that does not tell its version"),
         Some(version) if !is_supported(version) => {
@@ -43,7 +44,8 @@ pub(super) unsafe fn probe(limit: usize) -> Result<Host, Error> {
             "this glibc does not show how to run the destructors of thread-locals",
         ),
         Some(version) => {
-            let mark = mark_word(base, window, tid_field, &registered);
+            // SAFETY: as above.
+            let mark = unsafe { mark_word(base, window, tid_field, &registered) };
             let watched = watch(disable_cancellation);
             match mark {
                 Some(word) if keeps_cancel_state_elsewhere(version) => (
@@ -117,7 +119,16 @@ pub(super) unsafe fn probe(limit: usize) -> Result<Host, Error> {
 const WATCHED: usize = 1200;
 
 /// The one word that `change(true)` changes, and which of its bits; `change(false)` undoes it.
-fn find_changed_word(base: *const u8, window: usize, change: fn(bool)) -> Option<(*const u8, u32)> {
+///
+/// # Safety
+/// `window` bytes from `base` on, which is aligned, can be read.
+unsafe fn find_changed_word(
+    base: *const u8,
+    window: usize,
+    change: fn(bool),
+) -> Option<(*const u8, u32)> {
+    // SAFETY: `words` stays in the window.
+    let read = |word| unsafe { read(word) };
     let mut before = [0u32; WATCHED / 4];
     for (place, word) in before.iter_mut().zip(words(base, window)) {
         *place = read(word);
@@ -165,9 +176,11 @@ fn words(base: *const u8, window: usize) -> impl Iterator<Item = *const u8> {
     (0..window / 4).map(move |index| base.wrapping_add(index * 4))
 }
 
-fn read(word: *const u8) -> u32 {
-    // SAFETY: inside the window, which the caller of `probe` vouches is mapped. Atomic, because
-    // libc may write some of these words from other threads.
+/// # Safety
+/// The word, which is aligned, can be read.
+unsafe fn read(word: *const u8) -> u32 {
+    // SAFETY: as the caller vouches. Atomic, because libc may write some of these words from other
+    // threads.
     unsafe { (*word.cast::<AtomicI32>()).load(Ordering::Relaxed) as u32 }
 }
 
@@ -175,7 +188,10 @@ fn read(word: *const u8) -> u32 {
 /// head of the robust list (`cancelhandling` of nptl/descr.h, on every 64-bit architecture). `None` if
 /// the control block is not laid out so: then the tid does not lie before the head, or the word is not
 /// that of a thread of which nothing was asked yet.
-fn mark_word(
+///
+/// # Safety
+/// As [`find_changed_word`].
+unsafe fn mark_word(
     base: *const u8,
     window: usize,
     tid_field: *const u8,
@@ -185,7 +201,8 @@ fn mark_word(
     let word = head.wrapping_add(MARK_BEHIND_ROBUST_HEAD);
     let end = (word as usize).checked_sub(base as usize)? + size_of::<u32>();
     let as_known = head.wrapping_sub(tid_field::TID_BEFORE_ROBUST_HEAD) == tid_field;
-    (as_known && end <= window && read(word) == 0).then_some(word)
+    // SAFETY: it ends in the window, and a head is aligned.
+    (as_known && end <= window && unsafe { read(word) } == 0).then_some(word)
 }
 
 /// From the head of the robust list: the head's three words, and two pointers.

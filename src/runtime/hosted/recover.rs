@@ -22,6 +22,7 @@
 use core::ffi::c_void;
 use core::hint::black_box;
 use core::mem::MaybeUninit;
+use core::ops::ControlFlow;
 use core::ptr;
 use core::sync::atomic::{AtomicIsize, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
@@ -62,7 +63,13 @@ pub(super) fn note_libc_block() {
     }
     let mut len = 0usize;
     if !tls_snapshot::is_needed() {
-        modules::for_each_module(note_if_libc, ptr::from_mut(&mut len).cast());
+        modules::for_each_module(|info| match note_if_libc(info) {
+            Some(found) => {
+                len = found;
+                ControlFlow::Break(())
+            }
+            None => ControlFlow::Continue(()),
+        });
     }
     if (1..=MOST_WORDS * WORD).contains(&len) {
         let mask = signal::block(SigSet::ALL_BUT_LIBC);
@@ -112,20 +119,13 @@ extern "C" fn learn(len: *mut c_void) -> *mut c_void {
     ptr::null_mut()
 }
 
-unsafe extern "C" fn note_if_libc(
-    info: *mut libc::dl_phdr_info,
-    _size: usize,
-    len: *mut c_void,
-) -> i32 {
-    // SAFETY: the loader passes a valid description; the data is `len` above.
-    let (info, len) = unsafe { (&*info, &mut *len.cast::<usize>()) };
-    let (Some((block, block_len)), Some(tls)) = (block_of(info), tls_header(info)) else {
-        return 0;
-    };
+/// Notes the block of the module that has errno, and returns its length.
+fn note_if_libc(info: &libc::dl_phdr_info) -> Option<usize> {
+    let ((block, block_len), tls) = (block_of(info)?, tls_header(info)?);
     // SAFETY: a pure look-up.
     let errno = unsafe { libc::__errno_location() } as usize;
     if !(block as usize..block as usize + block_len).contains(&errno) {
-        return 0;
+        return None;
     }
     OFFSET.store(
         block as isize - thread_pointer() as isize,
@@ -133,8 +133,7 @@ unsafe extern "C" fn note_if_libc(
     );
     IMAGE.store(image(info, tls).cast_mut(), Ordering::Relaxed);
     IMAGE_LEN.store(tls.p_filesz as usize, Ordering::Relaxed);
-    *len = block_len;
-    1
+    Some(block_len)
 }
 
 /// See [`Runtime::recover`](crate::runtime::Runtime::recover).

@@ -31,7 +31,7 @@
 )]
 
 use core::ffi::c_void;
-use core::ops::Range;
+use core::ops::{ControlFlow, Range};
 use core::ptr;
 use core::sync::atomic::{
     AtomicBool, AtomicIsize, AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence,
@@ -331,7 +331,14 @@ pub(super) fn keep(slot: Slot) {
         .store(sequence.wrapping_add(1), Ordering::Relaxed);
     fence(Ordering::Release);
     KEPT.counters[0].store(0, Ordering::Relaxed);
-    let asked = modules::try_each_module(visit, ptr::from_mut(&mut writer).cast());
+    let asked = modules::try_each_module(|info| {
+        // SAFETY: under the loader's lock, in a donor that glibc made.
+        if unsafe { writer.visit(info) } {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    });
     KEPT.len.store(writer.blocks, Ordering::Relaxed);
     KEPT.count.store(writer.count, Ordering::Relaxed);
     if !asked || writer.failed {
@@ -362,16 +369,20 @@ struct Writer {
     failed: bool,
 }
 
-unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _size: usize, data: *mut c_void) -> i32 {
-    // SAFETY: the loader passes a valid description; the data is `writer` above.
-    let (info, writer) = unsafe { (&*info, &mut *data.cast::<Writer>()) };
-    if writer.count == 0 {
-        writer.count = info.dlpi_adds as usize;
-        writer.failed |= !find_counters(writer.count);
+impl Writer {
+    /// Enters a module; false if it cannot be served, which ends the walk.
+    ///
+    /// # Safety
+    /// As [`Writer::enter`].
+    unsafe fn visit(&mut self, info: &libc::dl_phdr_info) -> bool {
+        if self.count == 0 {
+            self.count = info.dlpi_adds as usize;
+            self.failed |= !find_counters(self.count);
+        }
+        // SAFETY: passed on.
+        self.failed |= !unsafe { self.enter(info) };
+        !self.failed
     }
-    // SAFETY: under the loader's lock, by a donor that glibc made.
-    writer.failed |= !unsafe { writer.enter(info) };
-    i32::from(writer.failed)
 }
 
 /// Notes the words of the loader's variable that have this value; false if there is none, or too

@@ -1,7 +1,7 @@
 //! Thread-locals: their destructors at the end of a thread, and fresh ones for the next.
 #![allow(unsafe_code, reason = "writes thread-local storage images")]
 
-use core::ffi::c_void;
+use core::ops::ControlFlow;
 use core::ptr;
 use core::sync::atomic::{Ordering, fence};
 
@@ -55,27 +55,26 @@ pub(super) unsafe fn reset_tls(slot: Slot) {
         }
     } else {
         let mut unreported = unreported_tls::UnreportedBlocks::new(slot);
-        modules::for_each_module(reset_module, ptr::from_mut(&mut unreported).cast());
+        modules::for_each_module(|info| {
+            // SAFETY: passed on; this is a visitor of the walk that `unreported` was made for.
+            unsafe { reset_module(info, &mut unreported) };
+            ControlFlow::Continue(())
+        });
     }
 }
 
 const LC_GLOBAL_LOCALE: libc::locale_t = usize::MAX as libc::locale_t;
 
 /// Writes one module's initial image back; the loader's lock keeps the module loaded meanwhile.
-unsafe extern "C" fn reset_module(
-    info: *mut libc::dl_phdr_info,
-    _size: usize,
-    data: *mut c_void,
-) -> i32 {
-    // SAFETY: the loader passes a valid description; the data is `unreported` above.
-    let (info, unreported) = unsafe {
-        (
-            &*info,
-            &mut *data.cast::<unreported_tls::UnreportedBlocks>(),
-        )
-    };
+///
+/// # Safety
+/// As [`reset_tls`]; called in the one walk of [`modules::for_each_module`] that `unreported` was made for.
+unsafe fn reset_module(
+    info: &libc::dl_phdr_info,
+    unreported: &mut unreported_tls::UnreportedBlocks,
+) {
     let Some(tls) = tls_header(info) else {
-        return 0;
+        return;
     };
     match block_of(info) {
         Some((block, len)) => {
@@ -87,14 +86,13 @@ unsafe extern "C" fn reset_module(
             }
         }
         None => {
-            // SAFETY: this is a visitor of the walk that `unreported` was made for.
+            // SAFETY: as the caller vouches.
             if let Some(block) = unsafe { unreported.find(info, tls) } {
                 // SAFETY: as above.
                 unsafe { write_image_vs_loader(info, tls, block) };
             }
         }
     }
-    0
 }
 
 /// Writes the image of a module that the loader may be about to bring.

@@ -8,7 +8,7 @@
 //! written back.
 #![allow(unsafe_code, reason = "copies thread-local storage")]
 
-use core::ffi::c_void;
+use core::ops::ControlFlow;
 use core::ptr;
 use core::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
@@ -38,7 +38,13 @@ fn len() -> usize {
         UNKNOWN => {
             // One field of the block that is found: offset and length.
             let mut found = (0isize, 0usize);
-            modules::for_each_module(find_block, ptr::from_mut(&mut found).cast());
+            modules::for_each_module(|info| match find_block(info) {
+                Some(block) => {
+                    found = block;
+                    ControlFlow::Break(())
+                }
+                None => ControlFlow::Continue(()),
+            });
             OFFSET.store(found.0, Ordering::Relaxed);
             LEN.store(found.1, Ordering::Release);
             found.1
@@ -47,25 +53,15 @@ fn len() -> usize {
     }
 }
 
-/// Looks for a module that holds both this function and errno.
-unsafe extern "C" fn find_block(
-    info: *mut libc::dl_phdr_info,
-    _size: usize,
-    data: *mut c_void,
-) -> i32 {
-    // SAFETY: the loader passes a valid description; the data is `found` above.
-    let (info, found) = unsafe { (&*info, &mut *data.cast::<(isize, usize)>()) };
+/// The block of a module that holds both this function and errno: its offset and its length.
+fn find_block(info: &libc::dl_phdr_info) -> Option<(isize, usize)> {
     let own = find_block as *const () as usize;
-    let Some((block, len)) = modules::block_of(info) else {
-        return 0;
-    };
+    let (block, len) = modules::block_of(info)?;
     // SAFETY: a pure look-up.
     let errno = unsafe { libc::__errno_location() } as usize;
-    if (block as usize..block as usize + len).contains(&errno) && modules::is_in_module(info, own) {
-        *found = (block as isize - thread_pointer() as isize, len);
-        return 1;
-    }
-    0
+    let is_it =
+        (block as usize..block as usize + len).contains(&errno) && modules::is_in_module(info, own);
+    is_it.then(|| (block as isize - thread_pointer() as isize, len))
 }
 
 /// The place for a slot's copy.

@@ -14,7 +14,7 @@
 #![allow(unsafe_code, reason = "reads the loader's descriptions of modules")]
 
 use core::ffi::{c_char, c_void};
-use core::ops::Range;
+use core::ops::{ControlFlow, Range};
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -163,7 +163,16 @@ fn fields_offset() -> usize {
         UNKNOWN => {
             let mut fields_offset = NOT_FOUND;
             if !link_map_head().is_null() {
-                modules::for_each_module(locate_fields, ptr::from_mut(&mut fields_offset).cast());
+                modules::for_each_module(|info| {
+                    // SAFETY: a visitor is called under the lock.
+                    match unsafe { locate_fields(info) } {
+                        Some(found) => {
+                            fields_offset = found;
+                            ControlFlow::Break(())
+                        }
+                        None => ControlFlow::Continue(()),
+                    }
+                });
             }
             FIELDS_OFFSET.store(fields_offset, Ordering::Relaxed);
             fields_offset
@@ -198,20 +207,15 @@ unsafe fn find_link_map(mut map: *const LinkMap, info: &libc::dl_phdr_info) -> *
 ///
 /// From the front, and the first that fit end the search: where they are part of the link_map, no
 /// byte behind it is read.
-unsafe extern "C" fn locate_fields(
-    info: *mut libc::dl_phdr_info,
-    _size: usize,
-    data: *mut c_void,
-) -> i32 {
-    // SAFETY: the loader passes a valid description; the data is `fields_offset` above.
-    let (info, fields_offset) = unsafe { (&*info, &mut *data.cast::<usize>()) };
-    let (Some(tls), Some((block, _))) = (modules::tls_header(info), modules::block_of(info)) else {
-        return 0;
-    };
-    // SAFETY: a visitor is called under the lock.
+///
+/// # Safety
+/// The loader's lock is held.
+unsafe fn locate_fields(info: &libc::dl_phdr_info) -> Option<usize> {
+    let (tls, (block, _)) = (modules::tls_header(info)?, modules::block_of(info)?);
+    // SAFETY: as the caller vouches.
     let map = unsafe { find_link_map(link_map_head(), info) };
     if map.is_null() {
-        return 0;
+        return None;
     }
     // SAFETY: as above.
     let readable = unsafe { readable_end(map) } - map as usize;
@@ -220,12 +224,11 @@ unsafe extern "C" fn locate_fields(
         // SAFETY: readable, by the line above; a link_map is aligned for pointers.
         let words = unsafe { LinkMapTls::read(map as usize + at) };
         if words.matches(info, tls) && arch::static_tls_block(words.offset) == block as usize {
-            *fields_offset = at;
-            return 1;
+            return Some(at);
         }
         at += size_of::<usize>();
     }
-    0
+    None
 }
 
 /// An address up to which all bytes from `map` on are readable.
