@@ -69,3 +69,92 @@ fn a_child_makes_threads_although_a_lock_of_the_loader_is_lost() {
     // The parent asks as before.
     rawthread::spawn(|| ()).join().unwrap();
 }
+
+/// As above, but the child has never made a thread: it knew of no lock, and its first spawn waited for
+/// ever. libc makes its threads, for which the loader is not asked. The fork comes while another thread
+/// is inside of the loader.
+fn spawn_in_child(hold: impl FnOnce() + Send + 'static) -> rawthread::Support {
+    let holder = std::thread::spawn(hold);
+    GATE.wait();
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        watchdog(20);
+        for round in 0..3 {
+            assert_eq!(rawthread::spawn(move || round).join().unwrap(), round);
+            assert_eq!(rawthread::warm::spawn(move || round).join().unwrap(), round);
+            rawthread::trim();
+        }
+        let host = rawthread::host().unwrap();
+        println!("{host}");
+        let is_libc = host.support() == rawthread::Support::Libc;
+        unsafe { libc::_exit(if is_libc { 18 } else { 17 }) };
+    }
+    let mut status = 0;
+    assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
+    GATE.wait();
+    holder.join().unwrap();
+    // The parent has the thread that unlocks.
+    assert_eq!(rawthread::spawn(|| 8).join().unwrap(), 8);
+    match libc::WEXITSTATUS(status) {
+        17 => rawthread::Support::Full,
+        18 => rawthread::Support::Libc,
+        _ => panic!("the child: {status:#x}"),
+    }
+}
+
+fn loader_has_locks() -> bool {
+    let has = cfg!(target_env = "gnu") && !cfg!(target_feature = "crt-static");
+    if !has {
+        println!("SKIP: no loader, or one with other locks");
+    }
+    has
+}
+
+#[test]
+fn a_child_of_a_fork_beside_a_visitor_makes_its_first_thread() {
+    const NAME: &str =
+        "attack_loader_lock::a_child_of_a_fork_beside_a_visitor_makes_its_first_thread";
+    if in_subprocess(NAME) && loader_has_locks() {
+        let support = spawn_in_child(|| unsafe {
+            libc::dl_iterate_phdr(Some(hold), std::ptr::null_mut());
+        });
+        assert_eq!(support, rawthread::Support::Libc);
+    }
+}
+
+/// Called by the library's constructor, by an address in the environment.
+extern "C" fn hold_in_constructor() {
+    GATE.wait();
+    GATE.wait();
+}
+
+#[test]
+fn a_child_of_a_fork_beside_a_dlopen_makes_its_first_thread() {
+    const NAME: &str =
+        "attack_loader_lock::a_child_of_a_fork_beside_a_dlopen_makes_its_first_thread";
+    const SOURCE: &str = "#include <stdlib.h>\n\
+        __attribute__((constructor)) static void hold(void) {\n\
+            ((void (*)(void))strtoull(getenv(\"RAWTHREAD_HOLD\"), 0, 10))();\n\
+        }\n";
+    if !in_subprocess(NAME) || !loader_has_locks() {
+        return;
+    }
+    let dir = super::common::Directory::new("loader_lock");
+    let (source, library) = (dir.path().join("hold.c"), dir.path().join("hold.so"));
+    std::fs::write(&source, SOURCE).unwrap();
+    let built = std::process::Command::new("gcc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status();
+    match built {
+        Ok(status) => assert!(status.success()),
+        Err(error) => skip!("gcc: {error}"),
+    }
+    let name = std::ffi::CString::new(library.to_str().unwrap()).unwrap();
+    let hold = hold_in_constructor as *const () as usize;
+    unsafe { std::env::set_var("RAWTHREAD_HOLD", hold.to_string()) };
+    // A constructor runs under a lock that fork puts in order, in some versions.
+    spawn_in_child(move || {
+        assert!(!unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) }.is_null());
+    });
+}

@@ -4,11 +4,12 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::libc_layout::{self, Support};
+use super::loader_lock;
 use crate::error::Error;
 
 /// | value | meaning |
 /// |---|---|
-/// | `BEST` | nothing was asked: `Full` where it is proven, else `Libc` |
+/// | `BEST` | nothing was asked: `Full` where it is proven and the loader can be asked, else `Libc` |
 /// | `LIBC` | `Libc` everywhere |
 /// | `PARTIAL` | `Partial` instead of `Libc` where a libc is not known well enough |
 ///
@@ -98,6 +99,11 @@ pub(super) fn decide(
         _ if is_watched => (
             Support::Libc,
             "a sanitizer or valgrind watches the process, and must see pthread_create",
+        ),
+        _ if loader_lock::is_lost() => (
+            Support::Libc,
+            "the process was forked while another thread loaded or closed a library, and may not ask \
+             the loader",
         ),
         _ if proven => (Support::Full, reason),
         PARTIAL => (Support::Partial, reason),

@@ -7,7 +7,8 @@ use super::libc_layout::{self, Host, Support};
 use super::tcb::CACHE;
 use super::tcb_reserve::tcb_reserve;
 use super::{
-    atfork, destroy, donor, exit_lock, libc_thread, overflow, pthread_keys, symbols, tls_images,
+    atfork, destroy, donor, exit_lock, libc_thread, loader_lock, overflow, pthread_keys, symbols,
+    tls_images,
 };
 use crate::diagnosis;
 use crate::error::Error;
@@ -32,7 +33,9 @@ fn init() -> Result<&'static Host, Error> {
     // Symbols before the lock, and in this thread: dlsym(3) waits for the thread that runs a
     // library's constructors, which may be the caller, or wait here for the lock.
     symbols::resolve_all();
-    tls_images::look_up();
+    if !loader_lock::notice_lost() {
+        tls_images::look_up();
+    }
     pthread_keys::set_end_hook(libc_thread::on_key_destructor);
     pthread_keys::create_record_key()?;
     atfork::register_atfork()?;

@@ -34,7 +34,8 @@ pub enum Support {
     Full,
     /// Each thread is created and ended by libc (`pthread_create(3)`): everything works as in a
     /// pthread, at the speed of one. With a libc that is not known well enough, under a sanitizer or
-    /// valgrind, and where [`serve_by_libc`](crate::serve_by_libc) asks for it.
+    /// valgrind, in a process that was forked while another thread was in the dynamic loader and had
+    /// made no thread of this crate, and where [`serve_by_libc`](crate::serve_by_libc) asks for it.
     Libc,
     /// Only where [`allow_partial_support`](crate::allow_partial_support) was called: raw clones with a
     /// libc that is not known well enough. malloc, errno, thread-locals, locks and stdio work; setuid

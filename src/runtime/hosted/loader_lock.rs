@@ -15,7 +15,8 @@ use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
-use crate::sys::task;
+use super::loader_variable;
+use crate::sys::{Errno, signal, task};
 
 /// Address of the lock word; 0: not found, or nobody looked. Relaxed: the word is the loader's.
 static LOCK: AtomicUsize = AtomicUsize::new(0);
@@ -77,6 +78,38 @@ fn word(address: usize, index: usize) -> u32 {
     unsafe {
         (*ptr::with_exposed_provenance::<AtomicU32>(address + index * 4)).load(Ordering::Relaxed)
     }
+}
+
+/// Before the process's first thread of this crate: whether the lock is held by a thread that this
+/// process does not have, as it is where the process was forked before it knew of the lock.
+///
+/// Such a lock is a recursive mutex, with nothing in its last words, that its owner has locked a few
+/// times. Nothing else in the variable looks like that, and by chance names a thread that is gone.
+pub(super) fn notice_lost() -> bool {
+    const LEN: usize = 40;
+    const MOST_LOCKS: u32 = 1 << 10;
+    const GREATEST_TID: u32 = 1 << 22;
+    let Some(range) = loader_variable::range() else {
+        return false;
+    };
+    let last = range.end.saturating_sub(LEN);
+    let lost = (range.start.next_multiple_of(8)..=last)
+        .step_by(8)
+        .find(|at| {
+            let owner = word(*at, 2);
+            (1..=2).contains(&word(*at, 0))
+                && (1..=MOST_LOCKS).contains(&word(*at, 1))
+                && (1..=GREATEST_TID).contains(&owner)
+                && word(*at, 3) == 1
+                && word(*at, 4) == RECURSIVE
+                && (5..10).all(|index| word(*at, index) == 0)
+                && signal::send_to_thread(task::pid(), owner as i32, 0) == Err(Errno::ESRCH)
+        });
+    if let Some(lock) = lost {
+        LOCK.store(lock, Ordering::Relaxed);
+        HELD_AT_FORK.store(true, Ordering::Relaxed);
+    }
+    lost.is_some()
 }
 
 /// In the child of a fork, which has one thread.

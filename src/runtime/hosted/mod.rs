@@ -18,7 +18,8 @@
 //! * [`exit`]: thread exit and start, synchronised with setuid and its family; [`exit_lock`]: and with
 //!   `pthread_kill`; [`joinstate`]: and with libc's look at ended threads.
 //! * [`fork`]: what a forked child does with all this; [`atfork`]: the handlers in libc's fork.
-//! * [`modules`]: the loaded modules, read beside forks; [`loader_lock`]: and after one.
+//! * [`modules`]: the loaded modules, read beside forks; [`loader_lock`]: and after one, with
+//!   [`loader_variable`].
 //! * [`tls_reset`]: thread-locals fresh for the next thread; [`pthread_keys`]: pthread keys'
 //!   destructors.
 //! * [`libc_state`]: libc's own thread-locals, as far as a program can see them.
@@ -43,6 +44,7 @@ pub(crate) mod libc_layout;
 mod libc_state;
 mod libc_thread;
 mod loader_lock;
+mod loader_variable;
 mod modules;
 mod overflow;
 mod pin;
