@@ -1,5 +1,8 @@
 //! The command line: options, and what is said about bad ones.
 
+use std::ffi::OsString;
+use std::path::Path;
+
 /// Input that cannot be used: one line that says what was wrong and what would be right. The lab
 /// then ends with status 2.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,27 +14,47 @@ impl<E: std::error::Error> From<E> for UsageError {
     }
 }
 
+/// One argument of the command line.
+#[derive(Debug)]
+pub(crate) struct Word {
+    /// As text: what is not UTF-8 is replaced.
+    pub(crate) text: String,
+    /// As it was given.
+    pub(crate) raw: OsString,
+}
+
+impl From<OsString> for Word {
+    fn from(raw: OsString) -> Self {
+        let text = raw.to_string_lossy().into_owned();
+        Self { text, raw }
+    }
+}
+
 /// The arguments of one command, taken one by one.
 #[derive(Debug)]
 pub(crate) struct Arguments<'a> {
     command: &'static str,
-    rest: &'a [String],
+    rest: &'a [Word],
 }
 
 impl<'a> Arguments<'a> {
-    pub(crate) fn new(command: &'static str, rest: &'a [String]) -> Self {
+    pub(crate) fn new(command: &'static str, rest: &'a [Word]) -> Self {
         Self { command, rest }
     }
 
     /// The next argument.
     pub(crate) fn next(&mut self) -> Option<&'a str> {
+        Some(&self.next_word()?.text)
+    }
+
+    fn next_word(&mut self) -> Option<&'a Word> {
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
         Some(first)
     }
 
     /// What is left, unread.
-    pub(crate) fn rest(&self) -> &'a [String] {
+    pub(crate) fn rest(&self) -> &'a [Word] {
         self.rest
     }
 
@@ -41,6 +64,16 @@ impl<'a> Arguments<'a> {
     /// There is none.
     pub(crate) fn value(&mut self, option: &str, what: &str) -> Result<&'a str, UsageError> {
         self.next()
+            .ok_or_else(|| UsageError(format!("{option} needs {what} after it")))
+    }
+
+    /// The path after the option `option`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn path(&mut self, option: &str, what: &str) -> Result<&'a Path, UsageError> {
+        let word = self.next_word();
+        word.map(|word| Path::new(&word.raw))
             .ok_or_else(|| UsageError(format!("{option} needs {what} after it")))
     }
 
@@ -59,7 +92,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_fits_on_a_line() {
-        let given = ["now".to_owned()];
+        let given = [Word::from(OsString::from("now"))];
         let mut arguments = Arguments::new("tour", &given);
         assert_eq!(arguments.next(), Some("now"));
         assert_eq!(arguments.next(), None);

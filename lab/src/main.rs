@@ -25,16 +25,13 @@ mod trace;
 
 use std::process::ExitCode;
 
-use cli::{Arguments, UsageError};
+use cli::{Arguments, UsageError, Word};
 
 fn main() -> ExitCode {
     // As every tool of the shell: a closed pipe ends the lab.
     // SAFETY: the default action is no function.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-    let arguments: Vec<String> = std::env::args_os()
-        .skip(1)
-        .map(|argument| argument.to_string_lossy().into_owned())
-        .collect();
+    let arguments: Vec<Word> = std::env::args_os().skip(1).map(Word::from).collect();
     match dispatch(&arguments) {
         Ok(code) => code,
         Err(UsageError(line)) => {
@@ -44,19 +41,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn dispatch(arguments: &[String]) -> Result<ExitCode, UsageError> {
+fn dispatch(arguments: &[Word]) -> Result<ExitCode, UsageError> {
     let (command, rest) = match arguments.split_first() {
-        Some((command, rest)) => (command.as_str(), rest),
+        Some((command, rest)) => (command.text.as_str(), rest),
         None => ("tour", arguments),
     };
     if command == probe::child::EXEC_EXIT {
         return Ok(ExitCode::from(probe::child::EXEC_STATUS as u8));
     }
     if command == ask::EXEC_REPORT {
-        ask::exec_report(rest.first());
+        ask::exec_report(rest.first().map(|word| word.text.as_str()));
         return Ok(ExitCode::SUCCESS);
     }
-    let wants_help = |word: &String| word == "--help" || word == "-h";
+    let wants_help = |word: &Word| word.text == "--help" || word.text == "-h";
     match command {
         "help" | "--help" | "-h" => return give_help(rest),
         "--version" | "-V" => {
@@ -89,10 +86,12 @@ fn no_such(command: &str) -> UsageError {
     ))
 }
 
-fn give_help(arguments: &[String]) -> Result<ExitCode, UsageError> {
+fn give_help(arguments: &[Word]) -> Result<ExitCode, UsageError> {
     match arguments.first() {
         None => print!("{}", help::overview()),
-        Some(name) => print!("{}", help::page(name).ok_or_else(|| no_such(name))?),
+        Some(Word { text, .. }) => {
+            print!("{}", help::page(text).ok_or_else(|| no_such(text))?);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -197,7 +197,7 @@ pub(super) fn threads_after_fork(log: &mut ExperimentLog) {
 
 /// What `EXEC_REPORT` does: sends its pid, its tid and the number of its threads to descriptor
 /// `fd`; or runs `hammer`, whose count becomes the exit status.
-pub(crate) fn exec_report(fd: Option<&String>) {
+pub(crate) fn exec_report(fd: Option<&str>) {
     if fd.is_some_and(|word| word == HAMMER) {
         std::process::exit(hammer());
     }

@@ -11,20 +11,23 @@ pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, UsageError> 
     let mut file = None;
     while let Some(argument) = arguments.next() {
         match argument {
-            "--html" => file = Some(arguments.value("--html", "the name of a file to write")?),
+            "--html" => file = Some(arguments.path("--html", "the name of a file to write")?),
             other => return Err(arguments.unexpected(other)),
         }
     }
     let file = file.ok_or_else(|| {
         UsageError("say where to: lab explore --html FILE, or - for standard output".into())
     })?;
-    if file == "-" {
+    if file.as_os_str() == "-" {
         print!("{}", page());
         return Ok(ExitCode::SUCCESS);
     }
     fs::write(file, page())
-        .map_err(|error| UsageError(format!("{file} cannot be written: {error}")))?;
-    println!("Written: {file}. Open it in a browser; it needs no network.");
+        .map_err(|error| UsageError(format!("{} cannot be written: {error}", file.display())))?;
+    println!(
+        "Written: {}. Open it in a browser; it needs no network.",
+        file.display()
+    );
     Ok(ExitCode::SUCCESS)
 }
 

@@ -14,9 +14,10 @@ mod tree;
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
-use crate::cli::{Arguments, UsageError};
+use crate::cli::{Arguments, UsageError, Word};
 use crate::style::Styler;
 use lines::Lines;
 use start::StartError;
@@ -28,9 +29,9 @@ const NOT_FOUND: u8 = 127;
 
 /// What the command line asks for.
 struct Options<'a> {
-    command: &'a [String],
+    command: &'a [Word],
     attach: Option<i32>,
-    output: Option<&'a str>,
+    output: Option<&'a Path>,
     json: bool,
 }
 
@@ -41,7 +42,7 @@ fn options<'a>(arguments: &mut Arguments<'a>) -> Result<Options<'a>, UsageError>
         match argument {
             "--" => command = arguments.rest(),
             "--json" => json = true,
-            "-o" => output = Some(arguments.value("-o", "a file")?),
+            "-o" => output = Some(arguments.path("-o", "a file")?),
             "--attach" => {
                 let given = arguments.value("--attach", "the number of a process")?;
                 attach = match given.parse() {
@@ -66,7 +67,8 @@ fn options<'a>(arguments: &mut Arguments<'a>) -> Result<Options<'a>, UsageError>
             "a command is missing: lab trace -- COMMAND, or --attach PID".into(),
         )),
         (Some(_), [word, ..]) => Err(UsageError(format!(
-            "--attach traces a process that runs: \"{word}\" would start another"
+            "--attach traces a process that runs: \"{}\" would start another",
+            word.text
         ))),
         _ => Ok(Options {
             command,
@@ -99,9 +101,9 @@ impl Sink {
 
 pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, UsageError> {
     let options = options(&mut arguments)?;
-    let file = options
-        .output
-        .map(|name| File::create(name).map_err(|error| UsageError(format!("-o {name}: {error}"))));
+    let file = options.output.map(|path| {
+        File::create(path).map_err(|error| UsageError(format!("-o {}: {error}", path.display())))
+    });
     let mut sink = Sink {
         file: file.transpose()?,
         error: None,
@@ -126,7 +128,7 @@ pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, UsageError> 
     };
     if let Outcome::NotRun(errno) = outcome {
         let error = io::Error::from_raw_os_error(errno);
-        eprintln!("lab: {} cannot be run: {error}", options.command[0]);
+        eprintln!("lab: {} cannot be run: {error}", options.command[0].text);
         let status = if errno == libc::ENOENT {
             NOT_FOUND
         } else {
@@ -141,7 +143,7 @@ pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, UsageError> 
         sink.write(&tree::draw(&log.tasks, &log.refused, styler));
     }
     if let Some(error) = sink.error {
-        let name = options.output.unwrap_or_default();
+        let name = options.output.unwrap_or(Path::new("stderr")).display();
         eprintln!("lab: -o {name}: {error}");
         return Ok(ExitCode::FAILURE);
     }

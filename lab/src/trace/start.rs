@@ -6,11 +6,13 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::FromRawFd;
+use std::os::unix::ffi::OsStrExt;
 
 use rawthread::process::{Child, Fork, fork};
 
 use super::tracee::{self, Until};
 use super::{filter, interrupt};
+use crate::cli::Word;
 
 /// A command that is traced, before its exec.
 pub(super) struct Started {
@@ -68,10 +70,10 @@ fn pipe() -> Result<(File, File), StartError> {
 ///
 /// # Errors
 /// [`StartError`].
-pub(super) fn command(words: &[String]) -> Result<Started, StartError> {
+pub(super) fn command(words: &[Word]) -> Result<Started, StartError> {
     let words: Result<Vec<_>, _> = words
         .iter()
-        .map(|word| CString::new(word.as_str()))
+        .map(|word| CString::new(word.raw.as_bytes()))
         .collect();
     let words = words.map_err(|_| StartError::Nul)?;
     let mut vector: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();

@@ -112,3 +112,27 @@ fn bad_input_gets_one_line_and_status_2() {
         assert_eq!(report(&output).lines().count(), 1, "{}", report(&output));
     }
 }
+
+#[test]
+fn arguments_reach_the_program_as_they_were_given() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let given = OsStr::from_bytes(b"caf\xe9 \xff");
+    let name = Path::new(env!("CARGO_TARGET_TMPDIR")).join(OsStr::from_bytes(b"\xfe.txt"));
+    let output = Command::new(LAB)
+        .args(["trace", "-o"])
+        .arg(&name)
+        .args(["--", "printf", "%s"])
+        .arg(given)
+        .output()
+        .expect("it runs");
+    if report(&output).contains("does not let the lab trace") {
+        println!("SKIP: {}", report(&output));
+        return;
+    }
+    assert_eq!(output.stdout, given.as_bytes());
+    let written = std::fs::read_to_string(&name).expect("the file has the name that was given");
+    assert!(written.contains("exit 0"), "{written}");
+    std::fs::remove_file(name).expect("it can be removed");
+}
