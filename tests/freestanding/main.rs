@@ -19,6 +19,7 @@ mod guard_zero;
 mod idle_memory;
 mod refused;
 mod streams;
+mod words;
 
 /// A way to build all programs.
 #[derive(Clone, Copy)]
