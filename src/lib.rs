@@ -29,10 +29,24 @@
 //! that live as long as the program, [`std::thread`](https://doc.rust-lang.org/std/thread/) is the
 //! better choice: it is portable, and its `unsafe` code has many more users.
 //!
+//! Beside others:
+//!
+//! | | what it does | beside this crate |
+//! |---|---|---|
+//! | `std::thread` | pthreads, on every platform | has no settings before the start, no joins with a time limit, and does not name limits; makes 17 system calls for a spawn and its join, where this crate makes 6. std's own names, panic messages and test capture know its threads |
+//! | `nix::sched::clone` | calls libc's `clone` with a stack of the caller's | unsafe; makes processes, and no threads that can use libc: a child with `CLONE_VM` runs on its caller's thread-locals. [`process::Builder`] makes children of the same flags, with a stack and, if asked for, thread-locals of their own |
+//! | rayon | splits computations on a fixed pool | another tool: many small computations on data. Its pool can run on threads of this crate (`spawn_handler`) |
+//! | tokio | runs many waiting tasks on few threads | another tool: waiting for sockets. A thread's or child's end can be awaited (chapter 8 of the guide) |
+//!
 //! # Platforms
 //!
-//! Linux on x86-64 and AArch64, 64-bit, is supported; other targets do not compile. The oldest
-//! kernel on which the tests run is 6.1 (x86-64, emulated). Where the kernel lacks a newer call, or a
+//! | | supported | how tested |
+//! |---|---|---|
+//! | x86-64 | Linux, 64-bit | every test, on Linux 6.18; emulated Linux 6.1 and 6.12 |
+//! | AArch64 | Linux, 64-bit | under qemu-user, and in an emulated kernel |
+//! | any other | does not compile | |
+//!
+//! The oldest kernel on which tests run is 6.1. Where a kernel lacks a newer call, or a
 //! sandbox refuses it, the crate uses the older one: `clone` without `clone3` (Linux 5.3), `mprotect`
 //! without `MADV_GUARD_INSTALL` (6.13). A method that has no older way is an error there, such as
 //! [`JoinHandle::open_pidfd`] before 6.9.
@@ -41,8 +55,15 @@
 //!
 //! * With a C library (feature `hosted`, part of `std`). The library lays out each thread control
 //!   block, so `malloc`, `errno`, thread-locals, `fork`, `dlopen` and the like work in every
-//!   thread. `host()` says which library was found and whether support is full (glibc 2.17 to 2.33
-//!   and 2.36 to 2.42) or partial.
+//!   thread. `host()` says which library was found and how well it is supported:
+//!
+//!   | C library | level | what is lost |
+//!   |---|---|---|
+//!   | glibc 2.17 to 2.44, dynamic and static | `Support::Full`: raw clones | nothing |
+//!   | newer glibc, musl, any other; under a sanitizer or valgrind | `Support::Libc`: threads of the library's own | the speed: a thread costs what the library's costs, and [`warm`] has a new thread for each task |
+//!   | any, by `unsafe` `allow_partial_support()` where it would be `Libc` | `Support::Partial`: raw clones | `setuid` and `pthread_kill` do not reach them, although they report success; on musl their robust mutexes stay locked |
+//!
+//!   `docs/libcs.md` lists distributions, and which of them ran the tests.
 //! * Without one: the crate lays out the control blocks itself. The feature `start` brings the
 //!   program's entry. In a process that a C library started, [`spawn`] then returns an error.
 //!
@@ -87,7 +108,14 @@
 //! # Minimum Rust version
 //!
 //! Rust 1.88, on stable. Only a new minor version of the crate requires a newer Rust, and the
-//! changelog says so.
+//! changelog says so. It is never newer than the stable Rust of six months before.
+//!
+//! # Stability
+//!
+//! Versions are those of Semantic Versioning. Before 1.0 a minor version may change or remove an item,
+//! and the changelog lists each one; a patch version does neither. `docs/api.txt` lists the public
+//! items, and a check compares them. What errors, `Debug` and [`flags`] say as text may change at any
+//! time.
 //!
 //! # What is refused
 //!
@@ -106,10 +134,30 @@
 //! say in `# Safety` what the caller must ensure; for example [`Builder::try_spawn_unchecked`] trusts
 //! that what the closure borrows outlives the thread, and `Builder::stack` that the memory does.
 //!
-//! Inside, `unsafe` is what the crate is for: system calls, thread control blocks, closures and
-//! results in raw memory. Each block has a note that says why it is sound, and names the invariant
-//! that it relies on; `docs/invariants.md` lists these, and `docs/lifecycle.md` follows a thread
-//! through the source.
+//! | unsafe function | trusts the caller that |
+//! |---|---|
+//! | `Builder::spawn_unchecked` | what the closure borrows outlives the thread |
+//! | `Builder::stack` | the memory is the thread's alone until it has ended |
+//! | `Builder::private_fds` | no descriptor crosses between the tables |
+//! | `process::fork`, `process::Builder::spawn` and its kin | the child does only what a copy of a process, or a task in its caller's memory, may do |
+//! | `process::Stdio::borrowed` | the descriptor stays open until the spawn |
+//! | `allow_partial_support` | the program changes no ids while threads run |
+//! | `start::write_raw`, `runtime::init_main_thread` | (without libc) the descriptor is not owned elsewhere; it is called once, at the start |
+//!
+//! Inside, `unsafe` is what the crate is for:
+//!
+//! | where | what | why |
+//! |---|---|---|
+//! | `sys` | system calls, and all assembly | no safe interface makes a task on a stack of its own |
+//! | `arena`, `stack` | mappings; records that are never unmapped | a stack outlives the code that made it, until the kernel has left it |
+//! | `runtime` | thread control blocks, thread-locals, the C library's functions | a thread must look to the C library like its own; without one, the crate lays out what the compiler expects |
+//! | `thread` | closures and results in the new thread's stack, the protocol of join and detach | a spawn allocates nothing |
+//! | `process` | children in memory that is shared or copied, `execve` | they must not allocate, lock or unwind |
+//! | `sync` | cells behind locks | as in std |
+//!
+//! `flags`, `error` and `diagnosis` have none. Each block has a note that says why it is sound, and
+//! names the invariant that it relies on; `docs/invariants.md` lists these, and `docs/lifecycle.md`
+//! follows a thread through the source.
 
 #![no_std]
 

@@ -39,6 +39,7 @@ const DEFAULT_STACK: usize = 256 * 1024;
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias("clone", "clone3"))]
 #[derive(Clone, Debug)]
 #[must_use = "a builder makes nothing until `spawn`"]
 pub struct Builder {

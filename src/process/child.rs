@@ -187,6 +187,7 @@ impl Child {
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias = "waitpid")]
     pub fn wait(&mut self) -> Result<ExitStatus, Error> {
         self.stdin = None;
         loop {

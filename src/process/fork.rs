@@ -69,6 +69,7 @@ pub enum Fork {
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias = "clone")]
 pub unsafe fn fork() -> Result<Fork, Error> {
     // SAFETY: the caller's contract.
     let pid = unsafe { fork_raw() }.map_err(|errno| {

@@ -27,6 +27,7 @@ impl Builder {
     /// assert_eq!(thread.join().unwrap(), expected);
     /// # Ok::<(), rawthread::Error>(())
     /// ```
+    #[doc(alias("pthread_attr_setaffinity_np", "sched_setaffinity"))]
     pub fn affinity(mut self, cpus: CpuSet) -> Self {
         self.actions.set_affinity(cpus);
         self
@@ -41,6 +42,7 @@ impl Builder {
     /// let refused = Builder::new().scheduling(Policy::Fifo { priority: 1000 }).try_spawn(|| ());
     /// assert_eq!(refused.unwrap_err().kind(), ErrorKind::Os); // 1 to 99
     /// ```
+    #[doc(alias("pthread_attr_setschedparam", "sched_setscheduler"))]
     pub fn scheduling(mut self, scheduling: impl Into<Scheduling>) -> Self {
         self.actions.set_scheduling(scheduling.into());
         self
@@ -58,6 +60,7 @@ impl Builder {
     /// Builder::new().signal_mask(SignalSet::all()).spawn(|| ())?.join().unwrap();
     /// # Ok::<(), rawthread::Error>(())
     /// ```
+    #[doc(alias("pthread_attr_setsigmask_np", "pthread_sigmask"))]
     pub fn signal_mask(mut self, masked: SignalSet) -> Self {
         self.mask = Some(masked);
         self
@@ -121,6 +124,7 @@ impl Builder {
     /// assert_eq!(std::env::current_dir()?, before);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[doc(alias("CLONE_FS", "chdir"))]
     pub fn private_cwd(mut self) -> Self {
         self.unshared = self.unshared.union(CloneFlags::FS);
         self
@@ -155,6 +159,7 @@ impl Builder {
     /// assert!(thread.join().unwrap().is_ok());
     /// # Ok::<(), rawthread::Error>(())
     /// ```
+    #[doc(alias = "CLONE_FILES")]
     pub unsafe fn private_fds(mut self) -> Self {
         self.unshared = self.unshared.union(CloneFlags::FILES);
         self
@@ -189,6 +194,7 @@ impl Builder {
     /// assert!(thread.join().unwrap());
     /// # Ok::<(), rawthread::Error>(())
     /// ```
+    #[doc(alias = "pthread_attr_setstack")]
     pub unsafe fn stack(mut self, address: *mut u8, len: usize) -> Self {
         self.stack = Some((address as usize, len));
         self

@@ -159,6 +159,7 @@ impl Builder {
     /// assert_eq!(thread.join().unwrap(), 8 << 20);
     /// # Ok::<(), rawthread::Error>(())
     /// ```
+    #[doc(alias = "pthread_attr_setstacksize")]
     pub const fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = Some(bytes);
         self
@@ -178,6 +179,7 @@ impl Builder {
     /// thread.join().unwrap();
     /// # Ok::<(), rawthread::Error>(())
     /// ```
+    #[doc(alias = "pthread_attr_setguardsize")]
     pub const fn guard_size(mut self, bytes: usize) -> Self {
         self.guard_size = Some(bytes);
         self
@@ -229,6 +231,7 @@ impl Builder {
     /// assert_eq!(error.kind(), ErrorKind::InvalidInput);
     /// # Ok::<(), rawthread::Error>(())
     /// ```
+    #[doc(alias = "pthread_create")]
     pub fn try_spawn<F, T>(self, f: F) -> Result<JoinHandle<T>, Error>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -403,6 +406,7 @@ pub(super) fn default_stack_size() -> usize {
 /// rawthread::spawn(move || sender.send("hello").unwrap());
 /// assert_eq!(receiver.recv().unwrap(), "hello");
 /// ```
+#[doc(alias("pthread_create", "newosproc", "clone"))]
 #[track_caller]
 pub fn spawn<F, T>(f: F) -> JoinHandle<T>
 where

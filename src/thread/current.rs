@@ -123,6 +123,7 @@ pub struct ThreadId(NonZeroU64);
 /// let name = rawthread::current().name().map(String::from);
 /// println!("I am {name:?}");
 /// ```
+#[doc(alias = "pthread_self")]
 #[must_use]
 pub fn current() -> Thread {
     let record = runtime::current::current();

@@ -130,6 +130,7 @@ impl<T, S> JoinHandle<T, S> {
     /// thread.join().unwrap();
     /// # Ok::<(), rawthread::Error>(())
     /// ```
+    #[doc(alias("pthread_kill", "tgkill"))]
     pub fn signal(&self, signal: Signal) -> Result<(), Error> {
         self.retire_worker_after_task();
         self.with_pinned_tid(&SIGNAL, |tid| {
@@ -149,6 +150,7 @@ impl<T, S> JoinHandle<T, S> {
     /// # thread.join().unwrap();
     /// # Ok::<(), rawthread::Error>(())
     /// ```
+    #[doc(alias = "pthread_getcpuclockid")]
     pub fn cpu_time(&self) -> Result<Duration, Error> {
         self.with_pinned_tid(&CPU_TIME, sched::thread_cpu_time)
     }

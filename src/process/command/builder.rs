@@ -93,6 +93,7 @@ use crate::process::kernel_str::{KernelStr, cstring};
 /// assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
 /// # Ok::<(), rawthread::Error>(())
 /// ```
+#[doc(alias("posix_spawn", "vfork", "execve"))]
 pub struct Command {
     pub(super) program: CString,
     /// The zeroth too.

@@ -89,6 +89,7 @@ impl<T, S: Membership> JoinHandle<T, S> {
     /// let payload = handle.join().unwrap_err();
     /// assert_eq!(payload.downcast_ref::<&str>(), Some(&"no"));
     /// ```
+    #[doc(alias = "pthread_join")]
     #[track_caller]
     pub fn join(self) -> Result<T> {
         self.wait(None);
@@ -134,6 +135,7 @@ impl<T, S: Membership> JoinHandle<T, S> {
     /// handle.thread().unpark();
     /// handle.join().unwrap();
     /// ```
+    #[doc(alias = "pthread_tryjoin_np")]
     #[track_caller]
     pub fn try_join(self) -> core::result::Result<Result<T>, Self> {
         if self.is_finished() {
@@ -160,6 +162,7 @@ impl<T, S: Membership> JoinHandle<T, S> {
     /// handle.thread().unpark();
     /// handle.join_timeout(Duration::MAX).unwrap().unwrap();
     /// ```
+    #[doc(alias = "pthread_timedjoin_np")]
     #[track_caller]
     pub fn join_timeout(self, timeout: Duration) -> core::result::Result<Result<T>, Self> {
         if self.wait(Deadline::after(timeout)) {
