@@ -95,7 +95,7 @@ impl Builder {
     }
 
     /// Has the thread neither run nor inherit the spawner's hooks
-    /// ([`add_spawn_hook`](fn@crate::add_spawn_hook)): for threads that do nothing for their spawner.
+    /// (`add_spawn_hook`, with the feature `alloc`): for threads that do nothing for their spawner.
     ///
     /// Without the feature `alloc` there are no hooks.
     ///

@@ -29,7 +29,7 @@ use crate::process::kernel_str::{KernelStr, cstring};
 /// | process group, session, terminal | group; session unstable | yes | yes |
 /// | descriptors beyond 2 | no | `ExtraFiles`, from 3 on | any number |
 /// | two meanings for one descriptor | no | no | an error of [`map_descriptors`](Self::map_descriptors) |
-/// | files opened and closed by the child, directory by descriptor | no (`posix_spawn` has them) | no | [`BeforeExec::open`], [`close`](BeforeExec::close), [`change_dir`](BeforeExec::change_dir) |
+/// | files opened and closed by the child, directory by descriptor | no (`posix_spawn` has them) | no | [`BeforeExec::open`], [`close`](crate::process::BeforeExec::close), [`change_dir`](crate::process::BeforeExec::change_dir) |
 /// | all others closed | no | no | [`close_others`](Self::close_others) |
 /// | resource limits | no | no (by `Prlimit` afterwards) | [`rlimit`](Self::rlimit) |
 /// | signal mask, default handlers | the caller's; SIGPIPE | reset to what Go started with | [`signal_mask`](Self::signal_mask), [`default_signal`](Self::default_signal) |
