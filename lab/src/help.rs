@@ -155,7 +155,8 @@ pub(crate) fn overview() -> String {
     for help in COMMANDS {
         text += &format!("  lab {:<9}{}\n", help.name, help.summary);
     }
-    text += "\n  lab help COMMAND  says more. Without a command, the lab gives the tour.\n\n\
+    text += "\n  lab help COMMAND  says more. Without a command, the lab gives the tour. In a checkout of the\n  \
+         repository \"lab\" is typed as: cargo run --release --\n\n\
          Exit status: 0, or 1 if something was not as predicted or nothing could be written, 2 for a\n\
          command line that the lab cannot read, 3 if an experiment of ask, myths or probe did not finish.\n\
          lab trace ends as the program it traced.\n";
