@@ -86,6 +86,22 @@ pub(crate) fn read_to_spare(fd: i32, text: &mut alloc::vec::Vec<u8>) -> Result<u
     Ok(read)
 }
 
+/// Sets whether calls on the open file that would wait fail with EAGAIN instead.
+#[cfg(feature = "alloc")]
+pub(crate) fn set_nonblocking(fd: i32, enable: bool) -> Result<(), Errno> {
+    let enable = i32::from(enable);
+    // SAFETY: the request reads one int.
+    let returned = unsafe {
+        syscall3(
+            libc::SYS_ioctl,
+            fd as usize,
+            libc::FIONBIO as usize,
+            core::ptr::from_ref(&enable) as usize,
+        )
+    };
+    Errno::check(returned).map(drop)
+}
+
 /// Writes once from `bytes`; returns how many were written.
 pub(crate) fn write(fd: i32, bytes: &[u8]) -> Result<usize, Errno> {
     // SAFETY: the kernel reads at most that many bytes, and returns EFAULT for what it cannot read.

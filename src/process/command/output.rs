@@ -7,7 +7,7 @@ use crate::error::{Error, Operation};
 use crate::process::child::Child;
 use crate::process::pipe::Pipe;
 use crate::process::status::ExitStatus;
-use crate::sys::{Errno, wait};
+use crate::sys::{Errno, file, wait};
 
 static POLL: Operation = Operation {
     name: "ppoll",
@@ -55,7 +55,14 @@ impl Child {
         let mut pipes = [self.stdout.take(), self.stderr.take()];
         let mut texts = [Vec::new(), Vec::new()];
         // The two pipes are read in turns: a child that waits for one to be emptied must not wait
-        // for a reader of the other.
+        // for a reader of the other. In its turn a pipe is read until it is empty, as far as a read
+        // need not wait then.
+        let two = pipes.iter().flatten().count() == 2;
+        let mut all = pipes.iter().flatten();
+        let turn = match two && all.all(|pipe| set_nonblocking(pipe, true)) {
+            true => READS_IN_A_TURN,
+            false => 1,
+        };
         while pipes.iter().flatten().count() == 2 {
             // ppoll skips entries whose descriptor is negative.
             let mut fds = [0, 1].map(|index: usize| libc::pollfd {
@@ -69,18 +76,20 @@ impl Child {
                 Err(errno) => return Err(Error::from_operation(&POLL, errno)),
             }
             for (index, entry) in fds.iter().enumerate() {
-                if entry.revents != 0
-                    && let Some(pipe) = &mut pipes[index]
-                    && !read_into(pipe, &mut texts[index])?
-                {
-                    pipes[index] = None;
+                if entry.revents != 0 {
+                    read_in_turn(&mut pipes[index], &mut texts[index], turn)?;
                 }
             }
         }
         // One is left, and needs no poll.
         for (pipe, text) in pipes.iter_mut().zip(&mut texts) {
-            if let Some(pipe) = pipe {
-                while read_into(pipe, text)? {}
+            if let Some(pipe) = pipe
+                && two
+            {
+                set_nonblocking(pipe, false);
+            }
+            while pipe.is_some() {
+                read_in_turn(pipe, text, 1)?;
             }
         }
         let status = self.wait()?;
@@ -168,6 +177,28 @@ impl Child {
             stderr,
         })
     }
+}
+
+/// How often a pipe is read before the other one is looked at again.
+const READS_IN_A_TURN: usize = 32;
+
+/// Sets whether a read of an empty pipe fails; whether that could be set.
+fn set_nonblocking(pipe: &Pipe, enable: bool) -> bool {
+    file::set_nonblocking(pipe.raw_fd(), enable).is_ok()
+}
+
+/// Reads a pipe so often, or until it is empty; it is dropped at its end.
+fn read_in_turn(pipe: &mut Option<Pipe>, text: &mut Vec<u8>, turn: usize) -> Result<(), Error> {
+    for _ in 0..turn {
+        let Some(open) = pipe else { break };
+        match read_into(open, text) {
+            Ok(true) => {}
+            Ok(false) => *pipe = None,
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Reads once; `false` at the end.
