@@ -18,11 +18,11 @@
 //! known: see [`find`]. The proof is a call: [`prove`].
 #![allow(unsafe_code, reason = "takes a lock in a thread control block")]
 
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use crate::sync::raw::RawMutex;
-use crate::sys::Errno;
 use crate::sys::signal::SigSet;
+use crate::sys::{Errno, arch};
 
 use super::libc_layout::{self, ExitLock};
 
@@ -131,24 +131,39 @@ pub(super) unsafe fn close(thread_pointer: *mut u8) {
     }
 }
 
-/// `pthread_kill` may send to the next thread on this control block.
+/// `pthread_kill` may send to the next thread on this control block. The lock is free: the last thread
+/// released it, or was a process on this memory that a signal killed, perhaps while it held it.
 ///
 /// # Safety
 /// The caller alone holds the control block, which no thread runs on.
 pub(super) unsafe fn open(thread_pointer: *mut u8) {
     if let Some(place) = proven() {
-        // SAFETY: a byte of a control block; the caller vouches for it.
-        unsafe { exiting(place, thread_pointer).store(0, Ordering::Relaxed) };
+        // SAFETY: words of a control block; the caller vouches for it.
+        unsafe {
+            free(place, thread_pointer);
+            exiting(place, thread_pointer).store(0, Ordering::Relaxed);
+        }
     }
 }
 
 /// In the child of a fork, which has one thread: a sender that held the lock is not here.
 pub(super) fn reset_after_fork() {
     if let Some(place) = proven() {
-        let word = crate::sys::arch::thread_pointer().wrapping_offset(place.lock);
-        // SAFETY: the lock word of the calling thread's control block, which no other thread uses.
-        unsafe { (*word.cast::<core::sync::atomic::AtomicU32>()).store(0, Ordering::Relaxed) };
+        // SAFETY: the calling thread's control block, which no other thread uses.
+        unsafe { free(place, arch::thread_pointer()) };
     }
+}
+
+/// Makes the lock free, without its holder.
+///
+/// # Safety
+/// As [`lock`], and no thread holds the lock or waits for it.
+unsafe fn free(place: ExitLock, thread_pointer: *mut u8) {
+    let word = thread_pointer
+        .wrapping_offset(place.lock)
+        .cast::<AtomicU32>();
+    // SAFETY: as the caller vouches; 0 is the free lock (RAWMUTEX-3).
+    unsafe { (*word).store(0, Ordering::Relaxed) };
 }
 
 /// Words of a control block that are compared: `struct pthread` ends before.
