@@ -22,6 +22,18 @@
 //!
 //! `guide`, in the documentation of builds with `std`, explains threads and processes from the start.
 //!
+//! # What `std::thread` does not have
+//!
+//! | for | there is |
+//! |---|---|
+//! | a thread before it begins | `Builder::{affinity, scheduling, signal_mask, before_start, private_cwd, private_fds, stack, guard_size, retry}` |
+//! | a thread that runs, by its handle, scoped or not | `tid`, `signal`, `cpu_time`, `open_pidfd`, `stack`, `affinity`, `set_affinity`, `scheduling`, `set_scheduling` |
+//! | the calling thread | [`affinity`](fn@affinity), [`set_affinity`], [`scheduling`](fn@scheduling), [`set_scheduling`], [`stack_usage`] |
+//! | waiting for a thread | `try_join`, `join_timeout`, `join_deadline`, `join_reaped`, `handle.await` ([`JoinFuture`]) |
+//! | waiting for any of many | [`JoinSet`]: `join_next`, `try_join_next`, `poll_join_next` |
+//! | many short threads | [`warm`], [`reserve`](fn@reserve), [`trim`] |
+//! | a thread that is refused | [`Error`]: the limit, its value, the errno |
+//!
 //! # When to use it
 //!
 //! For programs that create many threads, that must handle a refused thread, that need a thread's

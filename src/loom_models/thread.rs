@@ -6,10 +6,11 @@ use crate::runtime::state::{LastUser, ResultOwner, State};
 use crate::sys::futex::Deadline;
 use crate::thread::join::completion_queue::CompletionQueue;
 use crate::thread::join::scope_data::ScopeData;
+use crate::thread::join::set_waker::WakerWord;
 use core::time::Duration;
 use loom::sync::Arc;
 use loom::sync::atomic::AtomicU32;
-use loom::sync::atomic::Ordering::Relaxed;
+use loom::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use loom::thread;
 
 /// A thread's slot and the result of its closure.
@@ -246,5 +247,201 @@ fn a_set_collects_every_thread_once() {
         for thread in threads {
             thread.join().unwrap();
         }
+    });
+}
+
+/// A thread, its future, and the cell with the waker, by `runtime::ready_hook`.
+struct Polled {
+    packet: Arc<Packet>,
+    /// 0: empty; n: waker n.
+    cell: RaceCell,
+    /// One flag for each waker: whether it was called.
+    woken: [AtomicU32; 3],
+}
+
+impl Polled {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            packet: Packet::new(),
+            cell: RaceCell::new(0),
+            woken: [0; 3].map(AtomicU32::new),
+        })
+    }
+
+    /// What `spawn::entry` does after the closure, with `spawn::finish::set_ready`.
+    fn thread(&self) {
+        let packet = &self.packet;
+        packet.result.set(1);
+        match packet.state.set_complete() {
+            ResultOwner::Handle => {}
+            ResultOwner::Thread => packet.drop_result(),
+        }
+        if packet.state.set_ready() {
+            let waker = self.cell.get();
+            self.cell.set(0);
+            self.woken[waker as usize].store(1, Relaxed);
+        }
+        match packet.state.set_done() {
+            LastUser::No => {}
+            LastUser::Yes => packet.put_slot(),
+        }
+    }
+
+    /// What `JoinFuture::poll` does with a new waker; whether it has the result.
+    fn poll(&self, armed: &mut bool, waker: u32) -> bool {
+        let state = &self.packet.state;
+        if !state.is_ready() {
+            if core::mem::take(armed) && state.clear_hooked() {
+                self.cell.set(0);
+            }
+            if !state.is_ready() {
+                self.cell.set(waker);
+                if state.set_hooked() {
+                    *armed = true;
+                    return false;
+                }
+                self.cell.set(0);
+            }
+        }
+        self.take_result();
+        true
+    }
+
+    fn take_result(&self) {
+        self.packet.drop_result();
+        if self.packet.state.detach() == LastUser::Yes {
+            self.packet.put_slot();
+        }
+    }
+}
+
+/// Polls twice, with two wakers: the future has the result, or the last waker will be called.
+#[test]
+fn a_future_has_the_result_or_its_last_waker_is_called() {
+    explore(4, || {
+        let polled = Polled::new();
+        let thread = thread::spawn({
+            let polled = polled.clone();
+            move || polled.thread()
+        });
+        let mut armed = false;
+        let ready = polled.poll(&mut armed, 1) || polled.poll(&mut armed, 2);
+        thread.join().unwrap();
+        if !ready {
+            assert_eq!(polled.woken[2].load(Relaxed), 1, "the wake is not lost");
+            assert!(polled.poll(&mut armed, 1));
+        }
+        polled.packet.assert_freed_once();
+    });
+}
+
+/// A future that is dropped takes its waker back or leaves it to the thread, and detaches.
+#[test]
+fn a_dropped_future_and_its_thread_free_waker_slot_and_result_once() {
+    explore(4, || {
+        let polled = Polled::new();
+        let thread = thread::spawn({
+            let polled = polled.clone();
+            move || polled.thread()
+        });
+        let mut armed = false;
+        if !polled.poll(&mut armed, 1) {
+            if polled.packet.state.clear_hooked() {
+                assert_eq!(polled.cell.get(), 1);
+                polled.cell.set(0);
+            }
+            polled.packet.drop_handle();
+        }
+        thread.join().unwrap();
+        assert_eq!(polled.cell.get(), 0);
+        polled.packet.assert_freed_once();
+    });
+}
+
+/// The broken twin: the handle looks at `READY` and writes the waker without asking again.
+#[test]
+#[should_panic(expected = "the wake is not lost")]
+fn a_waker_that_is_set_after_a_look_is_lost() {
+    explore(4, || {
+        let polled = Polled::new();
+        let thread = thread::spawn({
+            let polled = polled.clone();
+            move || polled.thread()
+        });
+        let ready = polled.packet.state.is_ready();
+        if !ready {
+            polled.cell.set(1);
+            let _ = polled.packet.state.set_hooked();
+        }
+        thread.join().unwrap();
+        if !ready {
+            assert_eq!(polled.woken[1].load(Relaxed), 1, "the wake is not lost");
+        }
+    });
+}
+
+/// The set's waker: two threads enter the queue while the owner registers a waker and another.
+#[test]
+fn a_set_that_is_polled_finds_its_threads_or_is_woken() {
+    struct Set {
+        word: WakerWord,
+        /// 0: empty; n: waker n.
+        cell: RaceCell,
+        /// What stands for the queue.
+        queued: AtomicU32,
+        woken: [AtomicU32; 3],
+    }
+    impl Set {
+        fn wake_cell(&self) {
+            let waker = self.cell.get();
+            self.cell.set(0);
+            self.word.release();
+            self.woken[waker as usize].store(1, Release);
+        }
+
+        /// What a thread does: enter the queue, then wake.
+        fn thread(&self) {
+            self.queued.fetch_add(1, Release);
+            if self.word.claim() {
+                self.wake_cell();
+            }
+        }
+
+        /// What the owner does; how many threads it found.
+        fn poll(&self, waker: u32) -> u32 {
+            if !self.word.begin() {
+                self.woken[waker as usize].store(1, Relaxed);
+            } else {
+                self.cell.set(waker);
+                if self.word.end() {
+                    self.wake_cell();
+                }
+            }
+            self.queued.swap(0, Acquire)
+        }
+    }
+    explore(3, || {
+        let set = Arc::new(Set {
+            word: WakerWord::new(),
+            cell: RaceCell::new(0),
+            queued: AtomicU32::new(0),
+            woken: [0; 3].map(AtomicU32::new),
+        });
+        let threads = [0; 2].map(|_| {
+            let set = set.clone();
+            thread::spawn(move || set.thread())
+        });
+        let mut found = set.poll(1);
+        if found == 0 {
+            found += set.poll(2);
+        }
+        let last = if found == 0 { 2 } else { 0 };
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        if last == 2 {
+            assert_eq!(set.woken[2].load(Acquire), 1, "the wake is not lost");
+        }
+        assert_eq!(found + set.queued.load(Relaxed), 2);
     });
 }

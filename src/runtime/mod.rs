@@ -5,7 +5,7 @@
 //! or without one. A program without a C library that does not use the feature `start` calls
 //! `init_main_thread` once, before its first thread.
 
-// From the bottom up: `state`, `name`, `parker`, `closed_mark`, `tls_values` and `record` hold what is known of one
+// From the bottom up: `state`, `ready_hook`, `name`, `parker`, `closed_mark`, `tls_values` and `record` hold what is known of one
 // thread, in permanent memory; `occupant` relates slots and records; `api` has the trait, which `hosted` and
 // `freestanding` implement (`setxid` is a part of the first that a loom model runs); `chosen` names
 // the runtime of this build; `acquire`, `std_park` and `current` are written for that one.
@@ -22,6 +22,7 @@ pub(crate) mod hosted;
 mod name;
 pub(crate) mod occupant;
 pub(crate) mod parker;
+pub(crate) mod ready_hook;
 pub(crate) mod record;
 #[cfg(any(feature = "hosted", all(test, loom)))]
 pub(crate) mod setxid;

@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering}
 use super::closed_mark::ClosedMark;
 use super::name::Name;
 use super::parker::{Parker, StdHandle};
+use super::ready_hook::{HookCell, ReadyHook};
 use super::state::State;
 use super::tls_values::LocalList;
 use crate::arena::{Arena, ArenaEntry, FIRST_CHUNK, FreeList, Zeroable};
@@ -45,9 +46,12 @@ pub(crate) struct ThreadInner {
     /// The values of the thread's `local!`s.
     tls_values: LocalList,
     name: UnsafeCell<Name>,
+    /// What the thread calls when a future may take its result.
+    hook: HookCell,
 }
 
-// SAFETY: plain fields follow RECORD-2, the parker's PARKER-1; std's handles may be sent and shared.
+// SAFETY: plain fields follow RECORD-2, the parker's PARKER-1, the hook HOOK-1; std's handles may be sent and
+// shared.
 unsafe impl Sync for ThreadInner {}
 // SAFETY: zero is a record without references, name, token, slot.
 unsafe impl Zeroable for ThreadInner {}
@@ -70,6 +74,46 @@ impl ThreadInner {
 
     pub(crate) fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Handle: has the thread call `hook` when a future may take its result.
+    ///
+    /// # Errors
+    /// It may already: the thread will call no hook.
+    ///
+    /// # Safety
+    /// The caller is the thread's one handle, and no hook of its is set. The hook may be called once on any
+    /// thread.
+    pub(crate) unsafe fn arm_hook(&self, hook: ReadyHook) -> Result<(), ()> {
+        // SAFETY: passed on.
+        unsafe { self.hook.arm(&self.state, hook) }
+    }
+
+    /// Handle: takes its hook back; `None` if the thread calls it.
+    ///
+    /// # Safety
+    /// The caller is the thread's one handle, and its hook is set.
+    pub(crate) unsafe fn disarm_hook(&self) -> Option<ReadyHook> {
+        // SAFETY: passed on.
+        unsafe { self.hook.disarm(&self.state) }
+    }
+
+    /// Handle: the words of its hook.
+    ///
+    /// # Safety
+    /// The caller is the thread's one handle, and has set a hook.
+    pub(crate) unsafe fn hook_words(&self) -> [*const (); 2] {
+        // SAFETY: passed on.
+        unsafe { self.hook.words() }
+    }
+
+    /// Thread: takes the hook.
+    ///
+    /// # Safety
+    /// [`State::set_ready`] returned true; called once.
+    pub(crate) unsafe fn take_hook(&self) -> ReadyHook {
+        // SAFETY: passed on.
+        unsafe { self.hook.take() }
     }
 
     /// In the child of a fork, of the calling thread's record: the thread has another tid, and the

@@ -9,6 +9,7 @@
 //! | `DETACHED` | the closure runs, no handle | thread | thread |
 //! | `COMPLETE` | the closure ended with a handle; destructors run | thread and handle | handle |
 //! | `COMPLETE`, `DETACHED` | the closure ended and the handle was dropped; destructors run | thread | the thread if `DETACHED` came first, else the handle |
+//! | `COMPLETE`, `READY` | the destructors have run; the thread ends | thread and handle | handle |
 //! | `COMPLETE`, `DONE` | the thread will touch nothing of the slot but its stack | handle | handle |
 //! | all three | the party that set the last bit gives the slot to the cache, and then touches nothing of it but, as the thread, its stack | none | was dropped |
 //! | `DONE` | a startup action failed and the closure did not run | the spawner, in the place of the handle | there is none |
@@ -20,8 +21,13 @@
 //! on this word and must be woken; `EXIT_AFTER_TASK`, the kernel thread must end after this task;
 //! `WORKER`, the word is that of such a kernel thread, whose tasks have words of their own.
 //!
-//! While the record is in use no bit is cleared; `reset` clears all when it is used again. `WAITING`
-//! may be set many times, each other bit once. The bits above them count *pins*: calls that are
+//! Two are for futures: `READY`, set between `COMPLETE` and `DONE` once the destructors have run: a
+//! future may take the result, and then sets `DETACHED`; the thread, which still has its own end before
+//! it, is the slot's last user; and `HOOKED`, the record has a function that the thread calls when it
+//! sets `READY` (`runtime::ready_hook`).
+//!
+//! While the record is in use no bit is cleared but `HOOKED`; `reset` clears all when it is used again. `WAITING`
+//! and `HOOKED` may be set many times, each other bit once. The bits above them count *pins*: calls that are
 //! using the thread's tid, for which the thread stays in the kernel a moment longer. A borrowed handle
 //! pins, and a walk over all threads; each has a reference to the record, which it drops later than
 //! the pin.
@@ -48,7 +54,9 @@ const DONE: u32 = 4;
 const WAITING: u32 = 8;
 const EXIT_AFTER_TASK: u32 = 16;
 const WORKER: u32 = 32;
-const PIN: u32 = 64;
+const READY: u32 = 64;
+const HOOKED: u32 = 128;
+const PIN: u32 = 256;
 /// The bits that are no count of pins.
 const FLAGS: u32 = PIN - 1;
 
@@ -109,6 +117,13 @@ impl State {
         Self(AtomicU32::new(0))
     }
 
+    /// Sets a bit that is set once for a thread: so the sum carries into no other, and is one instruction.
+    fn set_once(&self, bit: u32) -> u32 {
+        let before = self.0.fetch_add(bit, Ordering::AcqRel);
+        debug_assert!(before & bit == 0);
+        before
+    }
+
     /// For the next thread of a record. Relaxed: no other thread reaches the record yet.
     pub(super) fn reset(&self) {
         self.0.store(0, Ordering::Relaxed);
@@ -122,16 +137,49 @@ impl State {
 
     /// Thread: the closure has ended and its result is written.
     pub(crate) fn set_complete(&self) -> ResultOwner {
-        if self.0.fetch_or(COMPLETE, Ordering::AcqRel) & DETACHED == 0 {
+        if self.set_once(COMPLETE) & DETACHED == 0 {
             ResultOwner::Handle
         } else {
             ResultOwner::Thread
         }
     }
 
+    /// Thread: its thread-locals' destructors have run, so a future may take the result; whether a hook
+    /// is set, which the thread must then call. None is set later.
+    pub(crate) fn set_ready(&self) -> bool {
+        self.set_once(READY) & HOOKED != 0
+    }
+
+    /// Handle: its hook is in the record; false if `READY` came first, and the hook will not be called.
+    #[must_use]
+    pub(crate) fn set_hooked(&self) -> bool {
+        // Release: the hook is written. Acquire on failure: the result is there.
+        self.0
+            .fetch_update(Ordering::Release, Ordering::Acquire, |now| {
+                (now & READY == 0).then_some(now | HOOKED)
+            })
+            .is_ok()
+    }
+
+    /// Handle: takes its hook back; false if `READY` came first, and the hook is the thread's.
+    #[must_use]
+    pub(crate) fn clear_hooked(&self) -> bool {
+        // Relaxed: the handle itself wrote the hook. Acquire on failure: the result is there.
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Acquire, |now| {
+                (now & READY == 0).then_some(now & !HOOKED)
+            })
+            .is_ok()
+    }
+
+    /// Whether a future may take the result: all destructors have run.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.0.load(Ordering::Acquire) & READY != 0
+    }
+
     /// Thread: it will touch nothing of the slot but its stack, unless it is the last user.
     pub(crate) fn set_done(&self) -> LastUser {
-        LastUser::of_other(self.0.fetch_or(DONE, Ordering::AcqRel) & DETACHED)
+        LastUser::of_other(self.set_once(DONE) & DETACHED)
     }
 
     /// Handle: detaches while the closure still runs; false if its result is already there, which is
@@ -148,12 +196,12 @@ impl State {
 
     /// Handle: detaches after it has dropped the result.
     pub(crate) fn detach(&self) -> LastUser {
-        LastUser::of_other(self.0.fetch_or(DETACHED, Ordering::AcqRel) & DONE)
+        LastUser::of_other(self.set_once(DETACHED) & DONE)
     }
 
     /// Pool thread: as [`State::set_done`], for a task.
     pub(crate) fn set_task_done(&self) -> TaskDone {
-        let before = self.0.fetch_or(DONE, Ordering::AcqRel);
+        let before = self.set_once(DONE);
         TaskDone {
             last_user: LastUser::of_other(before & DETACHED),
             wake: before & WAITING != 0,

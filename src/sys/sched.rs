@@ -139,6 +139,22 @@ pub(crate) struct SchedAttr {
     pub(crate) util_max: u32,
 }
 
+impl SchedAttr {
+    /// No attributes: the size is zero.
+    pub(crate) const NONE: Self = Self {
+        size: 0,
+        policy: 0,
+        flags: 0,
+        nice: 0,
+        priority: 0,
+        runtime: 0,
+        deadline: 0,
+        period: 0,
+        util_min: 0,
+        util_max: 0,
+    };
+}
+
 /// Policy, nice value, priority, deadline parameters and clamps of thread `tid` (0: the caller).
 pub(crate) fn get_attributes(tid: i32) -> Result<SchedAttr, Errno> {
     let mut attributes = SchedAttr::default();

@@ -174,7 +174,8 @@ impl Builder {
     ///
     /// # Safety
     /// `[address, address + len)` must be writable memory that is used for nothing else from now
-    /// until the thread was joined by its handle (the end of a scope is too early). If it is never
+    /// until the thread was joined by its handle (the end of a scope, of a
+    /// [`JoinFuture`](crate::JoinFuture) or of a poll of a set is too early). If it is never
     /// joined, or if it panicked with the feature `panic-thread`, which leaves references to its
     /// frames in use, the memory must stay the thread's until the process ends.
     /// It must be large enough for the closure: running over its end is undefined. 16 KiB is

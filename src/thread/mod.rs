@@ -44,6 +44,7 @@ pub use current::sleep_until;
 pub use current::{Thread, ThreadId, current, panicking, sleep, sleep_ms, yield_now};
 pub use dump::dump;
 pub use inspect::{Pidfd, StackInfo, stack_usage};
+pub use join::future::JoinFuture;
 pub use join::handle::JoinHandle;
 pub use join::result::{Panicked, Result};
 pub use list::{ThreadInfo, ThreadState, Threads, threads};

@@ -13,7 +13,7 @@ use crate::sys::sched::{self, SchedAttr};
 ///
 /// let sweeper = Builder::new()
 ///     .scheduling(Policy::Batch { nice: 10 })
-///     .spawn(|| unsafe { libc::sched_getscheduler(0) })?;
+///     .try_spawn(|| unsafe { libc::sched_getscheduler(0) })?;
 /// assert_eq!(sweeper.join().unwrap(), libc::SCHED_BATCH);
 /// # Ok::<(), rawthread::Error>(())
 /// ```
@@ -75,7 +75,7 @@ pub enum Policy {
 /// let latency_bound = Scheduling::new(Policy::Other { nice: 0 }).with_slice(Duration::from_millis(1));
 /// let thread = rawthread::Builder::new()
 ///     .scheduling(latency_bound)
-///     .spawn(|| rawthread::scheduling())?;
+///     .try_spawn(|| rawthread::scheduling())?;
 /// let read = thread.join().unwrap()?;
 /// assert_eq!(read.policy(), Policy::Other { nice: 0 });
 /// // `None` before Linux 6.12.
@@ -237,6 +237,7 @@ impl Scheduling {
             Policy::Ext { nice } => (SCHED_EXT, nice, 0),
         };
         let mut attributes = SchedAttr {
+            size: size_of::<SchedAttr>() as u32,
             policy,
             nice,
             priority,

@@ -6,6 +6,7 @@ use core::marker::PhantomData;
 use core::mem;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
+use core::task::{Context, Poll};
 
 use super::builder::Builder;
 use super::current::Thread;
@@ -21,6 +22,7 @@ use crate::arena::ArenaEntry;
 use crate::error::Error;
 use crate::runtime::record::ThreadRef;
 use crate::runtime::{Rt, Runtime};
+use crate::sys::sched::Pauses;
 
 /// A set of threads with results of one type, joined in the order in which they end.
 ///
@@ -56,6 +58,8 @@ pub struct JoinSet<T> {
     len: usize,
     /// The process, by [`Runtime::fork_generation`], of the first spawn.
     process: u32,
+    /// Whether the set was polled: from then on its threads enter the queue where they can wake a task.
+    is_polled: bool,
     handles: PhantomData<JoinHandle<T>>,
 }
 
@@ -73,6 +77,7 @@ impl<T> JoinSet<T> {
             newest: 0,
             len: 0,
             process: 0,
+            is_polled: false,
             handles: PhantomData,
         }
     }
@@ -166,6 +171,9 @@ impl<T> JoinSet<T> {
                 mem::forget(pending);
                 let thread = Thread::from_record(spawned.record.clone());
                 self.insert(entry, spawned);
+                if self.is_polled {
+                    self.hook(entry);
+                }
                 Ok(thread)
             }
             Err(error) => Err(error),
@@ -198,11 +206,7 @@ impl<T> JoinSet<T> {
                 return Some(result);
             }
             let shared = self.shared.filter(|_| self.len > 0)?;
-            assert!(
-                self.process == Rt::fork_generation() || self.has_threads_of_this_process(),
-                "failed to join thread: all of the set are of the process that this one was \
-                 forked from"
-            );
+            self.assert_of_this_process();
             if !spin::spin_until(&spin::JOINS, || !shared.queue.is_empty()) {
                 shared.queue.wait();
             }
@@ -228,9 +232,116 @@ impl<T> JoinSet<T> {
         }
         let entry = ENTRIES.entry(self.finished_head);
         self.finished_head = entry.queue_link.load(Ordering::Relaxed);
+        let handle = self.remove(entry);
+        if self.is_polled {
+            // The thread has entered the queue, so its result is there; it may still be waking a task.
+            // SAFETY: what enters the queue is ready.
+            return Some(unsafe { handle.into_ready_result() });
+        }
         // The thread has entered the queue, so it is done: this does not wait, but for the kernel
         // to be off a stack of the caller's own.
-        Some(self.remove(entry).join())
+        Some(handle.join())
+    }
+
+    /// Polls for a thread that has ended and was not yet joined: its result, or `None` if the set is empty.
+    /// While there is none, the task of `context` is woken when a thread ends.
+    ///
+    /// The promises are those of [`JoinFuture`](crate::JoinFuture): the thread itself wakes the task. The
+    /// waker of the last call is woken. Threads may be spawned into the set between calls. A set that was
+    /// polled can be joined by the other methods as well. The first poll waits for threads that are exiting
+    /// at that moment, as a join does.
+    ///
+    /// With `core::future::poll_fn` it is a future that is cancelled without loss, and with
+    /// `futures::stream::poll_fn` a stream, whose size is [`JoinSet::len`].
+    ///
+    /// # Panics
+    /// As [`JoinSet::join_next`].
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")] {
+    /// use rawthread::JoinSet;
+    /// use std::future::poll_fn;
+    ///
+    /// # fn block_on<F: Future>(future: F) -> F::Output {
+    /// #     struct Unpark(rawthread::Thread);
+    /// #     impl std::task::Wake for Unpark {
+    /// #         fn wake(self: std::sync::Arc<Self>) { self.0.unpark() }
+    /// #     }
+    /// #     let waker = std::sync::Arc::new(Unpark(rawthread::current())).into();
+    /// #     let mut future = std::pin::pin!(future);
+    /// #     loop {
+    /// #         match future.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
+    /// #             std::task::Poll::Ready(output) => return output,
+    /// #             std::task::Poll::Pending => rawthread::park(),
+    /// #         }
+    /// #     }
+    /// # }
+    /// let mut set: JoinSet<i32> = JoinSet::new();
+    /// for n in 1..=4 {
+    ///     set.spawn(move || n * n);
+    /// }
+    /// let sum = block_on(async {
+    ///     let mut sum = 0;
+    ///     while let Some(square) = poll_fn(|context| set.poll_join_next(context)).await {
+    ///         sum += square.unwrap();
+    ///     }
+    ///     sum
+    /// });
+    /// assert_eq!(sum, 30);
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn poll_join_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<T>>> {
+        let Some(shared) = self.shared.filter(|_| self.len > 0) else {
+            return Poll::Ready(None);
+        };
+        if !core::mem::replace(&mut self.is_polled, true) {
+            let mut number = self.newest;
+            while number != 0 {
+                let entry = ENTRIES.entry(number);
+                self.hook(entry);
+                number = entry.prev.load(Ordering::Relaxed);
+            }
+        }
+        if let Some(result) = self.try_join_next() {
+            return Poll::Ready(Some(result));
+        }
+        self.assert_of_this_process();
+        // WAKER-1: register, then look again.
+        shared.waker.register(context.waker());
+        match self.try_join_next() {
+            Some(result) => Poll::Ready(Some(result)),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Has the entry's thread enter the queue where it can wake a task. A thread that is past that place
+    /// enters the queue within its last steps, which are waited for; the task is woken here in its place.
+    fn hook(&self, entry: &'static ArenaEntry<SetEntry>) {
+        let head = entry.head.load(Ordering::Relaxed).cast::<PacketHeader>();
+        let record = entry.record.load(Ordering::Relaxed).cast_const();
+        // SAFETY: the entry has the set's reference until it is removed; the set is the thread's one handle,
+        // and hooks it once. The hook's entry has the thread's half until the thread is done.
+        let is_late = unsafe { (*record).arm_hook(SetEntry::hook(entry)) }.is_err();
+        // SAFETY: the packet of an entry stays until the entry is removed.
+        if !is_late || !Rt::cache().owns(unsafe { &*head }.slot()) {
+            return;
+        }
+        let mut pauses = Pauses::new();
+        while !entry.is_left_by_thread() {
+            pauses.pause();
+        }
+        if let Some(shared) = self.shared {
+            shared.waker.wake();
+        }
+    }
+
+    #[track_caller]
+    fn assert_of_this_process(&self) {
+        assert!(
+            self.process == Rt::fork_generation() || self.has_threads_of_this_process(),
+            "failed to join thread: all of the set are of the process that this one was forked from"
+        );
     }
 
     /// Waits for all threads of the set and returns their results, in the order in which the threads
@@ -325,7 +436,9 @@ impl<T> Drop for JoinSet<T> {
                     drop(self.0.remove(ENTRIES.entry(self.0.newest)));
                 }
                 if let Some(shared) = self.0.shared.take() {
+                    let waker = self.0.is_polled.then(|| shared.waker.claim());
                     SetShared::unref(shared);
+                    drop(waker);
                 }
             }
         }

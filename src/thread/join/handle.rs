@@ -3,6 +3,7 @@
 //! Invariants:
 //! * HANDLE-1: The handle keeps the packet, and with it the slot of a thread that has one of its own
 //!   (SLOT-1), until it is joined or dropped, so the result's memory stays.
+//! * HANDLE-3: A thread has one handle, and its methods that touch the hook are called by its one owner.
 //! * HANDLE-2: Only the handle takes or drops a result once `COMPLETE` was set without `DETACHED`.
 #![allow(unsafe_code, reason = "takes results out of slots")]
 
@@ -16,6 +17,7 @@ use crossbeam_utils::Backoff;
 use super::membership::{Membership, NoScope};
 use super::result::Result;
 use super::spin;
+use crate::runtime::ready_hook::ReadyHook;
 use crate::runtime::record::ThreadRef;
 use crate::runtime::state::LastUser;
 use crate::runtime::{Rt, Runtime, Slot};
@@ -36,7 +38,8 @@ use crate::thread::spawn::raw_handle::RawHandle;
 /// Made by [`spawn`](fn@crate::spawn), [`Builder::try_spawn`](crate::Builder::try_spawn) and
 /// [`warm::spawn`](fn@crate::warm::spawn). Beside what std's has, it waits with a time limit
 /// ([`join_timeout`](Self::join_timeout)) and acts on the kernel's thread ([`tid`](Self::tid),
-/// [`signal`](Self::signal), [`open_pidfd`](Self::open_pidfd)).
+/// [`signal`](Self::signal), [`open_pidfd`](Self::open_pidfd)). In a task of an executor, `handle.await` waits
+/// for it ([`JoinFuture`](crate::JoinFuture)).
 ///
 /// `S` says whether the thread belongs to a scope; [`ScopedJoinHandle`](crate::ScopedJoinHandle) is the
 /// handle of one that does, and has the same methods. `JoinHandle<T>` belongs to none.
@@ -198,6 +201,24 @@ impl<T, S: Membership> JoinHandle<T, S> {
         self.join_timeout(deadline.saturating_duration_since(std::time::Instant::now()))
     }
 
+    /// Takes the result of a thread that may still be ending, and leaves the packet to it if it is.
+    ///
+    /// # Safety
+    /// [`JoinHandle::is_ready`] was seen.
+    pub(in crate::thread) unsafe fn into_ready_result(self) -> Result<T> {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: `READY` comes after `COMPLETE`, so by HANDLE-1 and HANDLE-2 the result is there, and
+        // taken once, for `this` is not dropped.
+        let result = unsafe { this.result.read() };
+        if this.record().state().detach() == LastUser::Yes {
+            // SAFETY: the thread was done first, so the handle is the last.
+            unsafe { PacketHeader::release(this.head) };
+        }
+        // SAFETY: the field is moved out once.
+        drop(unsafe { core::ptr::read(&this.thread) });
+        this.scope.take_result(result)
+    }
+
     /// Takes the result and releases the packet.
     ///
     /// # Safety
@@ -261,7 +282,7 @@ impl<T, S> JoinHandle<T, S> {
     }
 
     #[track_caller]
-    fn assert_of_this_process(&self) {
+    pub(in crate::thread) fn assert_of_this_process(&self) {
         assert!(
             !self.is_of_another_process(),
             "failed to join thread: it is a thread of the process that this one was forked from"
@@ -291,6 +312,44 @@ impl<T, S> JoinHandle<T, S> {
     /// Whether the thread is a worker of the pool, which may outlive its task.
     pub(in crate::thread) fn is_pooled(&self) -> bool {
         self.packet().ops().is_pooled
+    }
+
+    /// Whether a future may take the result: the destructors have run, and the thread may still exist.
+    pub(in crate::thread) fn is_ready(&self) -> bool {
+        self.record().state().is_ready()
+    }
+
+    /// Has the thread call `hook` when [`JoinHandle::is_ready`] becomes true.
+    ///
+    /// # Errors
+    /// It is true already.
+    ///
+    /// # Safety
+    /// No hook of this handle's is set; `hook` may be called once on any thread.
+    pub(in crate::thread) unsafe fn arm_hook(
+        &self,
+        hook: ReadyHook,
+    ) -> core::result::Result<(), ()> {
+        // SAFETY: HANDLE-3: the thread has one handle, and passed on.
+        unsafe { self.record().arm_hook(hook) }
+    }
+
+    /// Takes the hook back; `None` if the thread calls it.
+    ///
+    /// # Safety
+    /// A hook of this handle's is set.
+    pub(in crate::thread) unsafe fn disarm_hook(&self) -> Option<ReadyHook> {
+        // SAFETY: HANDLE-3, and passed on.
+        unsafe { self.record().disarm_hook() }
+    }
+
+    /// The words of the hook that was set.
+    ///
+    /// # Safety
+    /// A hook of this handle's was set.
+    pub(in crate::thread) unsafe fn hook_words(&self) -> [*const (); 2] {
+        // SAFETY: HANDLE-3, and passed on.
+        unsafe { self.record().hook_words() }
     }
 
     /// Returns the [`Thread`] of this handle: its id, its name, and a way to unpark it.

@@ -5,16 +5,19 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 use super::completion_queue::CompletionQueue;
+use super::set_waker::SetWaker;
 use crate::arena::{Arena, ArenaEntry, FreeList, Zeroable};
 use crate::diagnosis;
 use crate::error::Error;
 use crate::primitive::atomic::AtomicU32 as Link;
+use crate::runtime::ready_hook::ReadyHook;
 use crate::runtime::record::ThreadInner;
 
 /// What a set and its threads share. Reference-counted permanent memory: a thread that outlives its
 /// set still finds its queue.
 pub(in crate::thread) struct SetShared {
     pub(in crate::thread) queue: CompletionQueue,
+    pub(in crate::thread) waker: SetWaker,
     /// Counts the set, and each thread that has not entered the queue yet.
     refs: AtomicU32,
 }
@@ -22,13 +25,15 @@ pub(in crate::thread) struct SetShared {
 /// One thread's entry in a set. It has two owners, the set and the thread; the second to release
 /// it puts it on the free list.
 ///
-/// The fields but `queue_link` and `half_released` are the set's, which writes them before the
+/// The fields but `queue_link`, `half_released` and `is_queued` are the set's, which writes them before the
 /// thread exists, or never shows them to it; they are atomics, used Relaxed, so that entries can be
 /// shared.
 pub(in crate::thread) struct SetEntry {
     /// In the queue: the entry that was pushed before. Among the collected: the entry that follows.
     pub(in crate::thread) queue_link: Link,
     half_released: AtomicBool,
+    /// Whether the thread is in the queue already. Relaxed: the thread alone uses it, from the spawn on.
+    is_queued: AtomicBool,
     shared: AtomicPtr<ArenaEntry<SetShared>>,
     /// The thread's handle, in parts without their types: the set knows the result's, and a packet,
     /// which names its observer, lies above this file.
@@ -40,7 +45,9 @@ pub(in crate::thread) struct SetEntry {
     pub(in crate::thread) prev: AtomicU32,
 }
 
-// SAFETY: zero is an empty queue without references.
+// SAFETY: the waker's cell follows its word.
+unsafe impl Sync for SetShared {}
+// SAFETY: zero is an empty queue without references, and no waker.
 unsafe impl Zeroable for SetShared {}
 // SAFETY: zero is an entry of no set.
 unsafe impl Zeroable for SetEntry {}
@@ -73,6 +80,7 @@ impl SetShared {
     /// Drops one reference. Release and Acquire: all uses come before the memory's next use.
     pub(in crate::thread) fn unref(this: &'static ArenaEntry<Self>) {
         if this.refs.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // The set took its waker out when it was dropped.
             FREE_SETS.push(this);
         }
     }
@@ -84,6 +92,7 @@ impl SetEntry {
     ) -> core::result::Result<&'static ArenaEntry<Self>, Error> {
         let entry = alloc(&ENTRIES, &FREE_ENTRIES)?;
         entry.half_released.store(false, Ordering::Relaxed);
+        entry.is_queued.store(false, Ordering::Relaxed);
         let address = ptr::from_ref(shared).cast_mut();
         entry.shared.store(address, Ordering::Relaxed);
         // Relaxed: the set's own reference keeps the count above 0.
@@ -99,14 +108,46 @@ impl SetEntry {
         }
     }
 
-    /// Thread: is done; enters the queue of its set, which may be dropped already.
+    /// The thread's set, whose memory is permanent.
+    ///
+    /// The caller is the thread, or holds the set.
+    fn shared(&self) -> &'static ArenaEntry<SetShared> {
+        // SAFETY: `new` stored the address of permanent memory, which the caller keeps this set's.
+        unsafe { &*self.shared.load(Ordering::Relaxed) }
+    }
+
+    /// Thread: is done; enters the queue of its set, which may be dropped already, unless it did so by
+    /// [`SetEntry::hook`].
     pub(in crate::thread) fn done(this: &'static ArenaEntry<Self>) {
-        let shared = this.shared.load(Ordering::Relaxed);
-        // SAFETY: the memory is permanent, and this thread's reference keeps it this set's.
-        let shared: &'static ArenaEntry<SetShared> = unsafe { &*shared };
-        shared.queue.push(this.id(), &this.queue_link);
+        let shared = this.shared();
+        if !this.is_queued.load(Ordering::Relaxed) {
+            shared.queue.push(this.id(), &this.queue_link);
+        }
         Self::release_half(this);
         SetShared::unref(shared);
+    }
+
+    /// The hook that has the thread enter the queue, and wake the task that polls the set, while code of
+    /// the program may run on it: a waker is such code.
+    pub(in crate::thread) fn hook(this: &'static ArenaEntry<Self>) -> ReadyHook {
+        unsafe fn ready(words: [*const (); 2]) {
+            // SAFETY: the address of an entry, of which the thread still has its half.
+            let this: &'static ArenaEntry<SetEntry> = unsafe { &*words[0].cast() };
+            let shared = this.shared();
+            this.is_queued.store(true, Ordering::Relaxed);
+            shared.queue.push(this.id(), &this.queue_link);
+            shared.waker.wake();
+        }
+        ReadyHook {
+            run: ready,
+            words: [ptr::from_ref(this).cast(), ptr::null()],
+        }
+    }
+
+    /// Set: whether the thread has given up its half, which is after it entered the queue.
+    pub(in crate::thread) fn is_left_by_thread(&self) -> bool {
+        // Acquire: it is in the queue.
+        self.half_released.load(Ordering::Acquire)
     }
 }
 

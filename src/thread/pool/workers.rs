@@ -17,7 +17,7 @@ use crate::sys::inherited;
 use crate::sys::{signal, task};
 use crate::thread::builder::Builder;
 use crate::thread::join::handle::JoinHandle;
-use crate::thread::spawn::finish::finish_task;
+use crate::thread::spawn::finish::{finish_task, set_ready};
 use crate::thread::spawn::hooks::{ChildHooks, HookChoice};
 use crate::thread::spawn::last_thread;
 use crate::thread::spawn::packet::{Packet, PacketHeader, PacketOps};
@@ -312,6 +312,9 @@ unsafe fn run_task(
             ResultOwner::Thread => (packet.vtable.drop_result)(head),
         }
         Rt::run_destructors(slot);
+        if set_ready(packet) {
+            Rt::run_destructors(slot);
+        }
         Rt::reset_for_reuse(slot)
     };
     mem::forget(guard);

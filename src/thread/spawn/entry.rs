@@ -4,7 +4,7 @@
 use core::mem;
 use core::ptr::NonNull;
 
-use super::finish::{finish_thread, give_up};
+use super::finish::{finish_thread, give_up, set_ready};
 use super::packet::PacketHeader;
 use super::setup::StartupHandshake;
 use super::unwind::AbortOnUnwind;
@@ -21,7 +21,8 @@ use crate::sys::{arch, task};
 /// 2. Signal mask and startup actions, whose failure skips to step 4. The closure runs; a panic
 ///    ends here, in the packet. The closure's result is in the packet.
 /// 3. `set_complete`: from here a dropped handle no longer leaves the result to this thread.
-/// 4. Destructors of thread-locals. After them no thread-local may be used.
+/// 4. Destructors of thread-locals. Then `set_ready`: a future may take the result, and one that waits is
+///    woken by this thread, whose thread-locals are destroyed again then. After that none may be used.
 ///    If the thread is the last of a process that it forked, libc's `exit` follows.
 /// 5. `on_thread_exit`: signals blocked, thread-locals fresh for the next thread. After it no code
 ///    of the program runs here, and no function of libc.
@@ -96,6 +97,8 @@ pub(in crate::thread) unsafe fn libc_thread_end(argument: *mut u8) {
     // SAFETY: the packet is there until `set_done`, which `give_up` calls.
     let packet = unsafe { head.as_ref() };
     let started = packet.record().state().is_complete();
+    // SAFETY: libc has run the destructors, and the others of this round may still come.
+    unsafe { set_ready(packet) };
     let observer = started.then(|| packet.observer.after_fork(packet.process));
     // SAFETY: passed on.
     unsafe { give_up(head, observer) };
@@ -115,6 +118,9 @@ unsafe fn run_thread(head: NonNull<PacketHeader>) -> ! {
     // SAFETY: the closure has ended; the destructors have run before `on_thread_exit`.
     unsafe {
         Rt::run_destructors(slot);
+        if set_ready(packet) {
+            Rt::run_destructors(slot);
+        }
         Rt::exit_if_last(slot, last_thread::end_idle_workers);
         Rt::on_thread_exit(slot);
     }

@@ -11,10 +11,29 @@ use core::ptr::NonNull;
 use super::dedicated;
 use super::packet::PacketHeader;
 use crate::runtime::state::LastUser;
-#[cfg(feature = "panic-thread")]
 use crate::runtime::{Rt, Runtime};
 use crate::sys::arch;
 use crate::thread::join::exit_observer::ExitObserver;
+
+/// Says that the result may be taken by a future, and wakes one that waits; true if it did, and code of
+/// the program ran that may have made thread-locals.
+///
+/// # Safety
+/// `packet` is that of the calling thread or of the task it runs, whose destructors have run, and code of
+/// the program may run; called once.
+pub(in crate::thread) unsafe fn set_ready(packet: &PacketHeader) -> bool {
+    let record = packet.record();
+    // In a forked child what the hook would wake is the parent's.
+    let hooked = record.state().set_ready() && packet.process == Rt::fork_generation();
+    if hooked {
+        // SAFETY: `set_ready` returned true; once. The handle that set the hook gave it away.
+        unsafe {
+            let hook = record.take_hook();
+            (hook.run)(hook.words);
+        }
+    }
+    hooked
+}
 
 /// Steps 6 to 9 of [`thread_main`](super::entry::thread_main).
 ///
@@ -104,6 +123,8 @@ pub(in crate::thread) unsafe fn finish_panicked_thread(head: NonNull<PacketHeade
             (head.as_ref().vtable.set_panicked)(head);
             // A result that says no more than this needs no dropping.
             let _ = head.as_ref().record().state().set_complete();
+            // No destructor runs, for the frames of the closure stay.
+            set_ready(head.as_ref());
         }
         observer.panicked();
         Rt::on_thread_exit(slot);

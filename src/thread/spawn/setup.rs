@@ -19,8 +19,9 @@ use crate::flags::CloneFlags;
 #[cfg(feature = "alloc")]
 use crate::sys::Errno;
 use crate::sys::futex::{self, Sharing};
+use crate::sys::sched::{self, SchedAttr};
 use crate::sys::signal::{self, SigSet};
-use crate::sys::{sched, task};
+use crate::sys::task;
 use crate::thread::cpu_set::{CpuSet, SET_AFFINITY};
 use crate::thread::scheduling::{SET_SCHEDULING, Scheduling};
 
@@ -41,7 +42,9 @@ type BoxedCpuSet = CpuSet;
 /// What a new thread does and reports before its closure.
 pub(in crate::thread) struct StartupActions {
     affinity: Option<BoxedCpuSet>,
-    scheduling: Option<Scheduling>,
+    /// None if its `size` is 0. An `Option` would be eight bytes longer, and then the compiler copies a
+    /// builder where it computed it before.
+    scheduling: SchedAttr,
     before_start: Option<BeforeStart>,
     /// What clone was not asked to leave unshared, for libc made the thread.
     unshared: CloneFlags,
@@ -68,7 +71,7 @@ impl StartupActions {
     pub(in crate::thread) const fn none() -> Self {
         Self {
             affinity: None,
-            scheduling: None,
+            scheduling: SchedAttr::NONE,
             before_start: None,
             unshared: CloneFlags::empty(),
             vtable: None,
@@ -90,7 +93,7 @@ impl StartupActions {
     }
 
     pub(in crate::thread) fn set_scheduling(&mut self, scheduling: Scheduling) {
-        self.scheduling = Some(scheduling);
+        self.scheduling = scheduling.attributes();
         self.vtable = Some(&STARTUP_VTABLE);
     }
 
@@ -239,8 +242,8 @@ fn apply(actions: &mut StartupActions, mask: Option<SigSet>) -> Result<(), Error
         sched::set_affinity(0, cpus.words())
             .map_err(|errno| Error::from_operation(&SET_AFFINITY, errno))?;
     }
-    if let Some(scheduling) = actions.scheduling {
-        sched::set_attributes(0, &scheduling.attributes())
+    if actions.scheduling.size != 0 {
+        sched::set_attributes(0, &actions.scheduling)
             .map_err(|errno| Error::from_operation(&SET_SCHEDULING, errno))?;
     }
     if let Some(mask) = mask {

@@ -18,6 +18,17 @@ pub(in crate::thread) fn catch<T>(closure: impl FnOnce() -> T) -> Result<T> {
     Ok(closure())
 }
 
+/// Runs `closure` and drops the payload of its panic, or forgets it if the drop panics, too: there is no
+/// caller that could have it.
+pub(in crate::thread) fn catch_and_ignore(closure: impl FnOnce()) {
+    if let Err(panic) = catch(closure) {
+        let _ = catch(move || {
+            let _dropped = panic;
+        })
+        .map_err(core::mem::forget);
+    }
+}
+
 /// Runs `closure`. std ends the backtrace of a panic message at a function of this name, so that
 /// frames of the runtime are not shown.
 #[cfg(feature = "std")]
