@@ -189,6 +189,30 @@ pub(crate) fn set_attributes(tid: i32, attributes: &SchedAttr) -> Result<(), Err
     Errno::check(returned).map(drop)
 }
 
+/// `IOPRIO_WHO_PROCESS`: the id is a thread's.
+const IOPRIO_WHO_PROCESS: usize = 1;
+
+/// The I/O priority of thread `tid` (0: the caller), as a number.
+pub(crate) fn io_priority(tid: i32) -> Result<u32, Errno> {
+    // SAFETY: no memory.
+    let returned = unsafe { syscall2(libc::SYS_ioprio_get, IOPRIO_WHO_PROCESS, tid as usize) };
+    Errno::check(returned).map(|number| number as u32)
+}
+
+/// Sets the I/O priority of thread `tid` (0: the caller).
+pub(crate) fn set_io_priority(tid: i32, number: u32) -> Result<(), Errno> {
+    // SAFETY: no memory.
+    let returned = unsafe {
+        syscall3(
+            libc::SYS_ioprio_set,
+            IOPRIO_WHO_PROCESS,
+            tid as usize,
+            number as usize,
+        )
+    };
+    Errno::check(returned).map(drop)
+}
+
 /// CPU time used by a thread's clock, in nanoseconds.
 pub(crate) fn thread_cpu_time(tid: i32) -> Result<Duration, Errno> {
     // The kernel's encoding of a thread's CPU clock: ~tid << 3 | per-thread (4) | scheduler (2).

@@ -1,6 +1,6 @@
 //! Spawning, joining, and what a thread knows of itself. From the bottom up:
 //!
-//! * [`signals`], [`cpu_set`], [`scheduling`]: values that a builder takes; `backoff`: pauses.
+//! * [`signals`], [`cpu_set`], [`scheduling`], [`io_priority`](mod@io_priority): values that a builder takes; `backoff`: pauses.
 //! * [`current`](mod@current), [`park`](mod@park), [`local`]: the calling thread.
 //! * [`spawn`](mod@spawn): from a builder's settings to a running thread. Its packet names what
 //!   [`join`] notifies of the thread's end.
@@ -19,6 +19,7 @@ mod cpu_set;
 mod current;
 mod dump;
 mod inspect;
+mod io_priority;
 pub(crate) mod join;
 mod list;
 pub mod local;
@@ -44,6 +45,7 @@ pub use current::sleep_until;
 pub use current::{Thread, ThreadId, current, panicking, sleep, sleep_ms, yield_now};
 pub use dump::dump;
 pub use inspect::{Pidfd, StackInfo, stack_usage};
+pub use io_priority::{IoPriority, io_priority, set_io_priority};
 pub use join::future::JoinFuture;
 pub use join::handle::JoinHandle;
 pub use join::result::{Panicked, Result};

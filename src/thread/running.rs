@@ -1,16 +1,17 @@
-//! What a handle changes of a running thread: processors and scheduling.
+//! What a handle changes of a running thread: processors, scheduling, I/O priority.
 //!
 //! The kernel knows a thread by its tid, which it gives to another thread once this one is gone; and
 //! there is no call that takes a pidfd for these. So each call pins the tid (`State::pin_tid`): the
 //! thread does not exit, and its number is not given away, before the call has returned.
 
 use super::cpu_set::{CpuSet, GET_AFFINITY, SET_AFFINITY};
+use super::io_priority::{GET_IO_PRIORITY, IoPriority, SET_IO_PRIORITY};
 use super::join::handle::JoinHandle;
 use super::scheduling::{GET_SCHEDULING, SET_SCHEDULING, Scheduling};
 use crate::error::Error;
 use crate::sys::sched;
 
-/// Processors and scheduling of the running thread.
+/// Processors, scheduling and I/O priority of the running thread.
 ///
 /// No call reaches another thread that the kernel gave this one's number to. What is changed for a task
 /// of [`warm`](crate::warm) ends with the task: its kernel thread serves no other.
@@ -89,6 +90,44 @@ impl<T, S> JoinHandle<T, S> {
         self.retire_worker_after_task();
         self.with_pinned_tid(&SET_SCHEDULING, |tid| {
             sched::set_attributes(tid, &attributes)
+        })
+    }
+
+    /// Returns the thread's I/O priority (`ioprio_get(2)`), as [`io_priority`](fn@crate::io_priority).
+    ///
+    /// # Errors
+    /// ESRCH if the thread has ended; else as [`io_priority`](fn@crate::io_priority).
+    ///
+    /// ```
+    /// let thread = rawthread::spawn(rawthread::park);
+    /// println!("{:?}", thread.io_priority()?);
+    /// # thread.thread().unpark();
+    /// # thread.join().unwrap();
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn io_priority(&self) -> Result<IoPriority, Error> {
+        self.with_pinned_tid(&GET_IO_PRIORITY, IoPriority::of)
+    }
+
+    /// Sets the thread's I/O priority (`ioprio_set(2)`).
+    ///
+    /// # Errors
+    /// ESRCH if the thread has ended; else as [`set_io_priority`](fn@crate::set_io_priority).
+    ///
+    /// ```
+    /// use rawthread::IoPriority;
+    ///
+    /// let thread = rawthread::spawn(rawthread::park);
+    /// thread.set_io_priority(IoPriority::Idle)?;
+    /// assert_eq!(thread.io_priority()?, IoPriority::Idle);
+    /// # thread.thread().unpark();
+    /// # thread.join().unwrap();
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn set_io_priority(&self, priority: IoPriority) -> Result<(), Error> {
+        self.retire_worker_after_task();
+        self.with_pinned_tid(&SET_IO_PRIORITY, |tid| {
+            sched::set_io_priority(tid, priority.number()?)
         })
     }
 }

@@ -29,7 +29,8 @@
 //!
 //! The spawner is compared with an idle worker, and a worker with what it was at its start. A worker
 //! that differs exits, and so does one whose task left a robust mutex locked, had a [`pidfd`] opened
-//! for it, a [`signal`] sent to it, or its processors or scheduling set by its handle.
+//! for it, a [`signal`] sent to it, or its processors, scheduling or I/O priority set by its
+//! handle.
 //!
 //! [`spawn_unverified`] leaves the comparisons out, which are most of the cost.
 //!

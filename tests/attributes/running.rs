@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use rawthread::{CpuSet, ErrorKind, Policy, Scheduling, warm};
+use rawthread::{Builder, CpuSet, ErrorKind, IoPriority, Policy, Scheduling, warm};
 
 use crate::support;
 
@@ -245,16 +245,68 @@ fn a_change_of_a_task_does_not_reach_the_next_task() {
         return;
     }
     let before = kernels_view(0);
-    let cpus = rawthread::affinity().unwrap();
+    let (cpus, io) = (rawthread::affinity().unwrap(), kernels_io_priority(0));
     for round in 0..50 {
         let task = warm::spawn(rawthread::park);
-        match round % 2 {
+        match round % 3 {
+            2 => task.set_io_priority(IoPriority::Idle).unwrap(),
             0 => task.set_scheduling(Policy::Batch { nice: 6 }).unwrap(),
             _ => task.set_affinity(&first_cpu()).unwrap(),
         }
         task.thread().unpark();
         task.join().unwrap();
-        let next = warm::spawn(|| (kernels_view(0), rawthread::affinity().unwrap()));
-        assert_eq!(next.join().unwrap(), (before, cpus.clone()));
+        let next = warm::spawn(|| {
+            let cpus = rawthread::affinity().unwrap();
+            (kernels_view(0), cpus, kernels_io_priority(0))
+        });
+        assert_eq!(next.join().unwrap(), (before, cpus.clone(), io));
     }
+}
+
+/// The kernel's number of a thread's I/O priority.
+fn kernels_io_priority(tid: i32) -> i64 {
+    unsafe { libc::syscall(libc::SYS_ioprio_get, 1, tid) }
+}
+
+#[test]
+fn io_priorities_are_in_force_in_the_thread_and_no_other() {
+    let before = kernels_io_priority(0);
+    let thread = rawthread::spawn(rawthread::park);
+    for (priority, number) in [
+        (IoPriority::Idle, 3 << 13),
+        (IoPriority::BestEffort { level: 6 }, 2 << 13 | 6),
+        (IoPriority::RealTime { level: 7 }, 1 << 13 | 7),
+    ] {
+        match thread.set_io_priority(priority) {
+            Ok(()) => {
+                assert_eq!(kernels_io_priority(thread.tid()), number);
+                assert_eq!(thread.io_priority().unwrap(), priority);
+            }
+            Err(error) => {
+                assert_eq!(error.raw_os_error(), Some(libc::EPERM));
+                println!("SKIP: {error}");
+            }
+        }
+    }
+    let error = thread
+        .set_io_priority(IoPriority::BestEffort { level: 8 })
+        .unwrap_err();
+    assert_eq!(
+        (error.operation(), error.raw_os_error()),
+        (Some("ioprio_set"), Some(libc::EINVAL))
+    );
+    thread.thread().unpark();
+    while !thread.is_finished() {
+        std::thread::yield_now();
+    }
+    let error = thread.set_io_priority(IoPriority::Idle).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ESRCH));
+    thread.join().unwrap();
+    assert_eq!(kernels_io_priority(0), before);
+    // Before the closure begins.
+    let thread = Builder::new()
+        .before_start(|| rawthread::set_io_priority(IoPriority::Idle))
+        .try_spawn(|| kernels_io_priority(0))
+        .unwrap();
+    assert_eq!(thread.join().unwrap(), 3 << 13);
 }

@@ -116,15 +116,20 @@ fn a_waker_may_spawn_and_join() {
 fn thread_locals_that_a_waker_makes_are_destroyed() {
     static MADE: AtomicU32 = AtomicU32::new(0);
     static DROPPED: AtomicU32 = AtomicU32::new(0);
-    struct Counted;
+    static ELSEWHERE: AtomicU32 = AtomicU32::new(0);
+    /// The kernel thread that made it.
+    struct Counted(i32);
     impl Drop for Counted {
         fn drop(&mut self) {
+            if unsafe { libc::gettid() } != self.0 {
+                ELSEWHERE.fetch_add(1, Ordering::SeqCst);
+            }
             DROPPED.fetch_add(1, Ordering::SeqCst);
         }
     }
     thread_local!(static LOCAL: Counted = {
         MADE.fetch_add(1, Ordering::SeqCst);
-        Counted
+        Counted(unsafe { libc::gettid() })
     });
     if crate::support::by_libc() {
         // glibc runs the list of thread-locals' destructors once, and a waker comes later.
@@ -135,6 +140,7 @@ fn thread_locals_that_a_waker_makes_are_destroyed() {
         std::thread::yield_now();
     }
     assert_eq!(MADE.load(Ordering::SeqCst), 40);
+    assert_eq!(ELSEWHERE.load(Ordering::SeqCst), 0, "on a later thread");
 }
 
 #[test]
