@@ -26,7 +26,7 @@
 //!
 //! | for | there is |
 //! |---|---|
-//! | a thread before it begins | `Builder::{affinity, scheduling, signal_mask, before_start, private_cwd, private_fds, stack, guard_size, retry}` |
+//! | a thread before it begins | `Builder::{affinity, scheduling, signal_mask, before_start, private_cwd, private_fds, cgroup, stack, guard_size, retry}` |
 //! | a thread that runs, by its handle, scoped or not | `tid`, `signal`, `cpu_time`, `open_pidfd`, `stack`, `affinity`, `set_affinity`, `scheduling`, `set_scheduling`, `io_priority`, `set_io_priority` |
 //! | the calling thread | [`affinity`](fn@affinity), [`set_affinity`], [`scheduling`](fn@scheduling), [`set_scheduling`], [`io_priority`](fn@io_priority), [`set_io_priority`], [`stack_usage`] |
 //! | waiting for a thread | `try_join`, `join_timeout`, `join_deadline`, `join_reaped`, `handle.await` ([`JoinFuture`]) |

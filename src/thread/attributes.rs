@@ -8,7 +8,31 @@ use super::signals::SignalSet;
 use super::spawn::hooks::HookChoice;
 #[cfg(feature = "alloc")]
 use crate::error::Error;
+use crate::error::Operation;
 use crate::flags::CloneFlags;
+
+static INTO_CGROUP: Operation = Operation {
+    name: "clone3",
+    purpose: "make the thread in the cgroup asked for",
+    hint: |errno| match errno.number() {
+        libc::EOPNOTSUPP => {
+            "The threads of a process stay in one domain: write `threaded` to the cgroup.type of a cgroup \
+             below that of the process."
+        }
+        libc::EBUSY => "The cgroup passes controllers on: empty its cgroup.subtree_control.",
+        libc::EACCES => {
+            "The caller must be able to write cgroup.threads there and in the nearest common ancestor."
+        }
+        libc::ENOENT => "The cgroup was removed.",
+        libc::EBADF => "The descriptor must be of a directory of a version 2 cgroup.",
+        libc::EINVAL => "A descriptor is not negative.",
+        libc::ENOSYS | libc::E2BIG => {
+            "This needs clone3 of Linux 5.7, which libc's own threads are not made by: write 0 to \
+             cgroup.threads in before_start."
+        }
+        _ => "See cgroups(7).",
+    },
+};
 
 /// Attributes of the new thread. They are in force before the closure's first instruction; if one
 /// cannot be set, `spawn` returns the error and the thread has exited.
@@ -126,7 +150,7 @@ impl Builder {
     /// ```
     #[doc(alias("CLONE_FS", "chdir"))]
     pub fn private_cwd(mut self) -> Self {
-        self.unshared = self.unshared.union(CloneFlags::FS);
+        self.flags = self.flags.union(CloneFlags::FS);
         self
     }
 
@@ -161,7 +185,36 @@ impl Builder {
     /// ```
     #[doc(alias = "CLONE_FILES")]
     pub unsafe fn private_fds(mut self) -> Self {
-        self.unshared = self.unshared.union(CloneFlags::FILES);
+        self.flags = self.flags.union(CloneFlags::FILES);
+        self
+    }
+
+    /// Starts the thread in the version-2 cgroup whose directory `fd` is (`CLONE_INTO_CGROUP`, Linux
+    /// 5.7), so that all it does, from its first instruction, is charged there.
+    ///
+    /// The threads of a process stay in one domain: the cgroup must be a threaded one (`threaded` in
+    /// `cgroup.type`) below that of the process (`cgroups(7)`, Documentation/admin-guide/cgroup-v2.rst).
+    /// The descriptor is used during [`try_spawn`](Builder::try_spawn) alone.
+    ///
+    /// Only clone3 can do this. Where a libc makes the threads (`Support::Libc`) the spawn fails with
+    /// ENOSYS; a [`before_start`](Builder::before_start) step that writes `0` to the cgroup's
+    /// `cgroup.threads` moves such a thread before its closure begins.
+    ///
+    /// # Errors
+    /// Of the spawn: EOPNOTSUPP for a cgroup of another domain, or one that is not threaded; EBUSY where
+    /// the cgroup passes controllers on to its children; EACCES without the right to move threads there;
+    /// ENOENT if the cgroup was removed; EBADF for what is no directory of a version-2 cgroup; EINVAL for
+    /// a negative number; ENOSYS or E2BIG before Linux 5.7 and in sandboxes without clone3.
+    ///
+    /// ```
+    /// // A negative number is no descriptor.
+    /// let error = rawthread::Builder::new().cgroup(-1).try_spawn(|| ()).unwrap_err();
+    /// assert!(error.raw_os_error().is_some());
+    /// ```
+    pub fn cgroup(mut self, fd: i32) -> Self {
+        self.flags = self.flags.union(CloneFlags::INTO_CGROUP);
+        self.cgroup = fd;
+        self.refusal = Some(&INTO_CGROUP);
         self
     }
 

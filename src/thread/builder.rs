@@ -11,7 +11,7 @@ use super::spawn::config::{Options, Retry};
 use super::spawn::hooks::HookChoice;
 use super::spawn::setup::StartupActions;
 use super::spawn::{caller_stack, prepare};
-use crate::error::Error;
+use crate::error::{Error, Operation};
 use crate::flags::CloneFlags;
 use crate::runtime::Name;
 use crate::stack::{cache, layout};
@@ -39,7 +39,9 @@ pub struct Builder {
     guard_size: Option<usize>,
     retry: Retry,
     pub(super) stack: Option<(usize, usize)>,
-    pub(super) unshared: CloneFlags,
+    pub(super) flags: CloneFlags,
+    pub(super) cgroup: i32,
+    pub(super) refusal: Option<&'static Operation>,
     pub(super) mask: Option<SignalSet>,
     pub(super) actions: StartupActions,
     pub(super) hooks: HookChoice,
@@ -84,7 +86,9 @@ impl Builder {
             guard_size: None,
             retry: Retry::NEVER,
             stack: None,
-            unshared: CloneFlags::empty(),
+            flags: CloneFlags::empty(),
+            cgroup: 0,
+            refusal: None,
             mask: None,
             actions: StartupActions::none(),
             hooks: HookChoice::Inherit,
@@ -303,7 +307,9 @@ impl Builder {
             guard_size: self.guard_size.unwrap_or_else(cache::default_guard),
             retry: self.retry,
             stack: self.stack,
-            unshared: self.unshared,
+            flags: self.flags,
+            cgroup: self.cgroup,
+            refusal: self.refusal,
             mask: self.mask.map(SignalSet::kernel),
             actions: &mut self.actions,
             observer: ExitObserver::None,

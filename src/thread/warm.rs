@@ -22,7 +22,7 @@
 //! | directory, root, umask and descriptors (with `CLONE_FS` a mount namespace, too) | compared by `kcmp(2)`; where the kernel has none every worker exits after its task |
 //! | `no_new_privs`, and with it seccomp filters and Landlock domains | a spawner that has it gets a new thread for each task, for the kernel does not report how it has confined itself; so does one under a filter that `CAP_SYS_ADMIN` in its bounding set could have added |
 //! | more than 1024 processors or memory nodes, or 64 supplementary groups | a new thread for each task |
-//! | a Landlock domain or another security module's context taken without `no_new_privs` (`CAP_SYS_ADMIN`); keyrings; the namespaces of network, UTS, IPC, control groups, time, and of children's pids; core scheduling, speculation control and other `prctl` settings; protection-key rights and other registers | not compared: use [`crate::spawn`] for a closure that changes one for its thread, and in a thread that has changed one |
+//! | a Landlock domain or another security module's context taken without `no_new_privs` (`CAP_SYS_ADMIN`); keyrings; the namespaces of network, UTS, IPC, control groups, time, and of children's pids; the threaded control group; core scheduling, speculation control and other `prctl` settings; protection-key rights and other registers | not compared: use [`crate::spawn`] for a closure that changes one for its thread, and in a thread that has changed one |
 //!
 //! Threads of a process without rights (all user ids alike, all group ids alike, no capability) cannot
 //! change ids, groups and capabilities: there they are compared once for each thread, not for each task.

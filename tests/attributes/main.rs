@@ -6,6 +6,7 @@
 )]
 
 mod builder;
+mod cgroup;
 mod handle;
 mod running;
 #[path = "../common/support.rs"]

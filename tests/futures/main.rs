@@ -2,6 +2,10 @@
 
 #![cfg(feature = "std")]
 #![allow(unsafe_code, reason = "forks")]
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "libc calls that touch nothing but what stands beside them"
+)]
 
 mod set;
 #[path = "../common/support.rs"]

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::hooks::HookChoice;
 use super::setup::StartupActions;
+use crate::error::Operation;
 use crate::flags::CloneFlags;
 use crate::runtime::Name;
 use crate::sys::signal::SigSet;
@@ -18,8 +19,14 @@ pub(in crate::thread) struct Options<'a> {
     pub(in crate::thread) retry: Retry,
     /// Lowest address and length of the caller's own stack.
     pub(in crate::thread) stack: Option<(usize, usize)>,
-    /// What is not shared with the spawner although threads usually share it.
-    pub(in crate::thread) unshared: CloneFlags,
+    /// By what clone's flags differ from the usual: `FS` and `FILES` are left out then, and `INTO_CGROUP`
+    /// is added.
+    pub(in crate::thread) flags: CloneFlags,
+    /// A descriptor of the cgroup that the thread begins in, with `INTO_CGROUP` in `flags`.
+    pub(in crate::thread) cgroup: i32,
+    /// What clone's refusal of `flags` says, if more than usual. Here, so that a program that does not ask
+    /// for them does not contain it.
+    pub(in crate::thread) refusal: Option<&'static Operation>,
     pub(in crate::thread) mask: Option<SigSet>,
     pub(in crate::thread) actions: &'a mut StartupActions,
     pub(in crate::thread) observer: ExitObserver,

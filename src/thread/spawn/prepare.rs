@@ -109,7 +109,10 @@ struct PreparedThread<'a> {
     tls: CloneTls,
     /// Whether the frames have memory of the caller's own.
     on_caller_stack: bool,
-    unshared: CloneFlags,
+    /// As [`Options::flags`].
+    flags: CloneFlags,
+    cgroup: i32,
+    refusal: Option<&'static Operation>,
     retry: Retry,
     comm: Option<[u8; 16]>,
     /// What the closure runs first.
@@ -155,11 +158,14 @@ impl<'a> PreparedThread<'a> {
             .ok_or(SIZE_OVERFLOW)?;
         let align = vtable.align.max(16);
         let fits_donor = Rt::INLINE_PACKET_MAX.is_some_and(|max| vtable.size + align <= max)
-            && options.unshared.is_empty()
+            && options.flags.is_empty()
             && options.stack.is_none();
         let by_libc = Rt::is_served_by_libc();
-        if by_libc && !options.unshared.is_empty() {
-            options.actions.set_unshared(options.unshared);
+        if let (true, Some(refusal)) = (by_libc, options.refusal) {
+            return Err(Error::from_operation(refusal, Errno::ENOSYS));
+        }
+        if by_libc && !options.flags.is_empty() {
+            options.actions.set_unshared(options.flags);
         }
         let (slot, has_no_tcb) =
             acquire::acquire_slot_to_run(stack_size, options.guard_size, SIZE_OVERFLOW, || {
@@ -170,7 +176,10 @@ impl<'a> PreparedThread<'a> {
             (false, true) => Maker::Donor,
             (false, false) => Maker::Clone,
         };
-        if !options.unshared.is_empty() {
+        if options
+            .flags
+            .intersects(CloneFlags::FS.union(CloneFlags::FILES))
+        {
             UNSHARED_EXISTS.store(true, Ordering::Relaxed);
         }
         let thread_record = record.clone();
@@ -215,7 +224,9 @@ impl<'a> PreparedThread<'a> {
                 ..tls
             },
             on_caller_stack: options.stack.is_some(),
-            unshared: options.unshared,
+            flags: options.flags,
+            cgroup: options.cgroup,
+            refusal: options.refusal,
             retry: options.retry,
             comm,
             hooks,
@@ -251,7 +262,9 @@ impl<'a> PreparedThread<'a> {
         unsafe { head.write(header) };
         slot.clear_tid().store(ALIVE, Ordering::Relaxed);
         let request = clone::CloneArgs {
-            flags: FLAGS.difference(self.unshared).bits(),
+            flags: FLAGS.symmetric_difference(self.flags).bits(),
+            // The kernel refuses what is no positive number of 31 bits.
+            cgroup: self.cgroup as u64,
             stack: self.low,
             stack_size: self.tls.stack_top - self.low,
             tls: self.tls.tls,
@@ -315,7 +328,7 @@ impl<'a> PreparedThread<'a> {
                     Errno::EAGAIN | Errno::ENOMEM => diagnosis::clone_error(errno),
                     errno => {
                         let operation = match self.maker {
-                            Maker::Clone => &CLONE,
+                            Maker::Clone => self.refusal.unwrap_or(&CLONE),
                             Maker::Donor | Maker::Libc => &PTHREAD_CREATE,
                         };
                         diagnosis::refused(CloneFlags::from_bits_retain(request.flags), errno)
