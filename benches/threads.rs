@@ -4,6 +4,7 @@
 //! ```sh
 //! cargo bench --bench threads              # criterion's statistics, then the table of ratios
 //! cargo bench --bench threads -- table     # the table, and JSON and SVG files (--output DIR: there)
+//! cargo bench --bench threads -- libc      # the ratios where libc makes this crate's threads
 //! cargo bench --bench threads -- --quick   # only shows that everything runs
 //! ```
 //!
@@ -11,6 +12,8 @@
 //! turns in one process; a ratio is the median of the rounds' ratios. One child process measures on one
 //! processor, another on all. For first spawns each contender has a process of its own in each round,
 //! and these processes take turns.
+
+#![allow(unsafe_code, reason = "sets a variable for its children")]
 
 #[allow(dead_code, reason = "the other benches use the rest")]
 mod common;
@@ -25,7 +28,13 @@ use common::rounds::{self, Workload};
 use common::{machine, syscalls};
 use criterion::Criterion;
 
+/// Set for children in which libc makes this crate's threads (`Support::Libc`).
+const BY_LIBC: &str = "RAWTHREAD_BENCH_BY_LIBC";
+
 fn main() {
+    if std::env::var_os(BY_LIBC).is_some() {
+        rawthread::serve_by_libc().expect("no thread was made yet");
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
@@ -37,6 +46,9 @@ fn main() {
             // Cargo passes --bench when it benches, and nothing when it tests.
             let quick = words.contains(&"--quick") || !words.contains(&"--bench");
             let effort = if quick { Effort::Quick } else { Effort::Full };
+            if words.contains(&"libc") {
+                return libc_table(effort);
+            }
             if !words.contains(&"table") {
                 statistics();
             }
@@ -152,6 +164,33 @@ fn table(effort: Effort, words: &[&str]) {
         rows: rows.into_iter().map(Row::into_report).collect(),
     };
     report.write(words);
+}
+
+/// The table of this crate with libc's own threads, beside libc's `pthread_create` and std.
+fn libc_table(effort: Effort) {
+    // SAFETY: no other thread reads the environment.
+    unsafe { std::env::set_var(BY_LIBC, "1") };
+    println!("\n{}\n", machine::describe());
+    println!("| work | rawthread by libc ÷ pthread | std ÷ rawthread by libc |");
+    println!("|---|---|---|");
+    for (processors, label) in [("one", "one CPU"), ("all", "all CPUs")] {
+        for line in child(&["warm", processors, effort.flag()]).lines() {
+            let row = Row::parse(line, label);
+            let [_, raw, pthread, std, ..] = &row.times;
+            let (to_pthread, to_std) = (rounds::ratio(raw, pthread), rounds::ratio(std, raw));
+            println!("| {} | {to_pthread:.2} | {to_std:.2} |", row.work);
+        }
+    }
+    println!("\nSystem calls of a spawn and join, both sides together:\n");
+    for contender in all::spawning() {
+        match syscalls::per_thread(&["child", "count", contender.name()]) {
+            Some(calls) => println!("* {}: {calls:.1}", contender.name()),
+            None => {
+                println!("* skipped: no strace that may trace");
+                break;
+            }
+        }
+    }
 }
 
 /// One row of the table: each contender's times, by round.

@@ -147,6 +147,7 @@ run_suite() { # run_suite LABEL SUITE PROGRAM [ARGUMENT...]: prints one line; 1 
     printf '%-12s %s, SKIP lines: %s (%s s)\n' "$2" \
         "$(sed -n 's/^test result: [a-zA-Z]*\. \([0-9]* passed; [0-9]* failed\).* \([0-9]* filtered out\).*/\1; \2/p' "$log" \
             | tail -n 1 | grep . || echo 'no result')" "$skipped" "$((SECONDS - start))"
+    all_skips=$((all_skips + skipped))
     grep 'SKIP:' "$log" | sed 's/.*SKIP:/SKIP:/' | sort | uniq -c | sed 's/^/    /' || true
     [ "$code" = 0 ] && return 0
     [ "$code" = 124 ] && echo "    not finished in $limit s"
@@ -185,9 +186,11 @@ run_libc() { # run_libc LABEL ROOT: the suites on that libc
         printf '    %s\n' "${partial_fails[@]}"
         left_out=("${partial_fails[@]/#/--skip=}")
     fi
+    all_skips=0
     for suite in "${tests[@]}"; do
         run_suite "$1" "$suite" "$copies/$suite" "${left_out[@]}" || failed=1
     done
+    totals+=("glibc $version: $all_skips SKIP lines, ${#left_out[@]} tests left out by name")
     return "$failed"
 }
 
@@ -207,6 +210,8 @@ if [ "$oldest" != none ]; then
 fi
 
 failed=()
+totals=()
+all_skips=0
 if [ $# -gt 0 ]; then
     for root in "$@"; do
         run_libc "$(basename "$root")" "$root" || failed+=("$root")
@@ -221,6 +226,8 @@ else
         run_libc "$suite" "$roots/$suite" || failed+=("$suite")
     done
 fi
+printf '\nnot checked:\n'
+printf '    %s\n' "${totals[@]}"
 echo
 if [ ${#failed[@]} -gt 0 ]; then
     echo "failed on: ${failed[*]} (in $SECONDS s)"
