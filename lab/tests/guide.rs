@@ -254,6 +254,48 @@ fn the_recorded_tour_is_the_tour() {
     );
 }
 
+/// The files that a text links to, by inline links, pictures and definitions at the beginning of a line.
+fn linked_files(text: &str) -> Vec<&str> {
+    let inline = text.split("](").skip(1);
+    let inline = inline.map(|rest| rest.split(')').next().unwrap_or(""));
+    let defined = text.lines().filter(|line| line.starts_with('['));
+    let defined = defined.filter_map(|line| line.split_once("]: ").map(|(_, to)| to));
+    inline
+        .chain(defined)
+        .filter(|to| !to.contains("://") && !to.contains(char::is_whitespace))
+        .map(|to| to.split('#').next().unwrap_or(""))
+        .filter(|to| to.ends_with(".md") || to.ends_with(".svg") || to.starts_with("docs/"))
+        .collect()
+}
+
+#[test]
+fn every_link_leads_to_a_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut seen = 0;
+    for directory in ["", "docs", "docs/guide", "lab"] {
+        let directory = root.join(directory);
+        for entry in fs::read_dir(&directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_none_or(|extension| extension != "md") {
+                continue;
+            }
+            let text = fs::read_to_string(&path).expect("text");
+            for link in linked_files(&text) {
+                seen += 1;
+                let there = directory.join(link);
+                // `ci/figures.sh` draws the others where the machine is at rest.
+                let drawn = link.contains("figures/") && !link.contains("tour");
+                assert!(
+                    drawn || there.exists(),
+                    "{} links to {link}",
+                    path.display()
+                );
+            }
+        }
+    }
+    assert!(seen > 20, "{seen} links");
+}
+
 #[test]
 fn the_contents_name_every_chapter_and_so_does_rustdoc() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

@@ -71,7 +71,7 @@ where
 /// third of the system calls.
 ///
 /// The task has fresh thread-locals, its spawner's signal mask, comm and floating-point environment.
-/// What the table in [the module's page](self) calls *compared*, ids, capabilities, affinity,
+/// What the table in [the module's page](mod@crate::warm) calls *compared*, ids, capabilities, affinity,
 /// scheduling and the like, it has as its worker has it: the worker inherited it from the spawner
 /// that it was made for, and keeps what earlier tasks of this function changed. Workers of this
 /// function serve no task of [`spawn`](fn@spawn), nor theirs a task of this.
