@@ -18,7 +18,12 @@ pub(crate) fn current() -> ThreadRef {
         // SAFETY: RECORD-3.
         return unsafe { ThreadRef::clone_raw(raw) };
     }
-    let record = match ThreadRef::new(native_name()) {
+    let record = if is_main() {
+        ThreadRef::new_main(native_name())
+    } else {
+        ThreadRef::new(native_name())
+    };
+    let record = match record {
         Ok(record) => record,
         Err(error) => panic!("no record for the current thread: {error}"),
     };
@@ -82,9 +87,14 @@ fn native_name() -> Name {
     main_name()
 }
 
+/// Whether the calling thread is the process's first.
+fn is_main() -> bool {
+    Rt::tid() == task::pid()
+}
+
 /// The main thread's name; no other thread has it.
 fn main_name() -> Name {
-    if Rt::tid() == task::pid() {
+    if is_main() {
         Name::new("main").unwrap_or(Name::NONE)
     } else {
         Name::NONE

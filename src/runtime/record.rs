@@ -7,7 +7,7 @@
 use core::cell::UnsafeCell;
 use core::num::NonZeroU64;
 use core::ptr;
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use super::closed_mark::ClosedMark;
 use super::name::Name;
@@ -181,6 +181,26 @@ impl ThreadRef {
     /// # Errors
     /// ENOMEM.
     pub(crate) fn new(name: Name) -> Result<Self, Error> {
+        Self::with_id(name, next_id())
+    }
+
+    /// A record for the main thread, whose id is 1 as in std; not if another had that id.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(crate) fn new_main(name: Name) -> Result<Self, Error> {
+        // Relaxed: nothing hangs on it but which is first. In a child of a fork another thread may be
+        // the main one.
+        static TAKEN: AtomicBool = AtomicBool::new(false);
+        let id = if TAKEN.swap(true, Ordering::Relaxed) {
+            next_id()
+        } else {
+            MAIN_ID
+        };
+        Self::with_id(name, id)
+    }
+
+    fn with_id(name: Name, id: u64) -> Result<Self, Error> {
         let entry = match FREE.pop(&RECORDS) {
             Some(entry) => entry,
             None => RECORDS.alloc().map_err(alloc_error)?,
@@ -190,7 +210,7 @@ impl ThreadRef {
             *entry.name.get() = name;
             entry.parker.reset();
         }
-        entry.id.store(next_id(), Ordering::Relaxed);
+        entry.id.store(id, Ordering::Relaxed);
         entry.tid.store(0, Ordering::Relaxed);
         entry.state.reset();
         entry.slot.store(ptr::null_mut(), Ordering::Relaxed);
@@ -330,7 +350,10 @@ pub(crate) fn reserve(n: usize) -> Result<(), Error> {
     outcome
 }
 
+/// The id of the first main thread of the process, whenever that asks for it.
+const MAIN_ID: u64 = 1;
+
 fn next_id() -> u64 {
-    static LAST: AtomicU64 = AtomicU64::new(0);
+    static LAST: AtomicU64 = AtomicU64::new(MAIN_ID);
     LAST.fetch_add(1, Ordering::Relaxed) + 1
 }

@@ -100,6 +100,8 @@ impl fmt::Debug for Thread {
 
 /// A unique identifier of a thread in this process; never reused, unlike the kernel's tid.
 ///
+/// The main thread's is 1, as in std. The other numbers are not those of `std::thread`'s ids.
+///
 /// ```
 /// use std::collections::HashSet;
 ///

@@ -11,7 +11,7 @@ use core::task::{Context, Poll};
 use super::builder::Builder;
 use super::current::Thread;
 use super::join::exit_observer::ExitObserver;
-use super::join::handle::JoinHandle;
+use super::join::handle::{JoinHandle, SELF_JOIN};
 use super::join::result::Result;
 use super::join::set_entry::{ENTRIES, PendingEntry, SetEntry, SetShared, reverse};
 use super::join::spin;
@@ -188,7 +188,8 @@ impl<T> JoinSet<T> {
     ///
     /// # Panics
     /// In the child of a `fork(2)`, if all threads of the set are the parent's and had not ended at
-    /// the fork: they do not exist in the child.
+    /// the fork: they do not exist in the child. If the only thread of the set is the calling one, as
+    /// [`JoinHandle::join`].
     ///
     /// ```
     /// let mut set = rawthread::JoinSet::new();
@@ -208,6 +209,10 @@ impl<T> JoinSet<T> {
             let shared = self.shared.filter(|_| self.len > 0)?;
             self.assert_of_this_process();
             if !spin::spin_until(&spin::JOINS, || !shared.queue.is_empty()) {
+                assert!(
+                    self.len > 1 || !self.is_own_thread(self.newest),
+                    "{SELF_JOIN}"
+                );
                 shared.queue.wait();
             }
         }
@@ -360,6 +365,12 @@ impl<T> JoinSet<T> {
         let mut results = alloc::vec::Vec::with_capacity(self.len);
         results.extend(core::iter::from_fn(|| self.join_next()));
         results
+    }
+
+    /// Whether an entry's thread is the calling one.
+    fn is_own_thread(&self, entry: u32) -> bool {
+        let record = ENTRIES.entry(entry).record.load(Ordering::Relaxed);
+        core::ptr::eq(record, Rt::current())
     }
 
     /// Whether any thread of the set is one of this process, which can still end.

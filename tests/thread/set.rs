@@ -255,3 +255,44 @@ fn sets_full_and_empty_dropped_and_joined_in_storm() {
         }
     });
 }
+
+/// The last thread of a set that it holds itself would wait for ever.
+#[test]
+fn a_set_that_is_left_with_its_own_thread_panics() {
+    let (sender, receiver) = std::sync::mpsc::channel::<JoinSet<u32>>();
+    let (report, reported) = std::sync::mpsc::channel();
+    let mut set = JoinSet::new();
+    set.spawn(move || {
+        let mut own = receiver.recv().unwrap();
+        let other = own.join_next().unwrap().unwrap();
+        let wait = std::panic::AssertUnwindSafe(|| own.join_next());
+        let payload = std::panic::catch_unwind(wait).unwrap_err();
+        let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
+        let text = text.or(payload.downcast_ref::<String>().cloned());
+        report.send((other, text)).unwrap();
+        0
+    });
+    set.spawn(|| 7);
+    sender.send(set).unwrap();
+    let (other, text) = reported.recv().unwrap();
+    assert_eq!(other, 7);
+    assert!(text.unwrap().contains("Resource deadlock avoided"));
+}
+
+/// A task of the pool that joins itself, as a thread that does.
+#[test]
+fn a_task_that_joins_itself_panics() {
+    let (sender, receiver) = std::sync::mpsc::channel::<rawthread::JoinHandle<()>>();
+    let (report, reported) = std::sync::mpsc::channel();
+    let task = rawthread::warm::spawn(move || {
+        let own = receiver.recv().unwrap();
+        // A limit is kept.
+        let own = own
+            .join_timeout(std::time::Duration::from_millis(1))
+            .unwrap_err();
+        let own = std::panic::AssertUnwindSafe(|| own.join());
+        report.send(std::panic::catch_unwind(own).is_err()).unwrap();
+    });
+    sender.send(task).unwrap();
+    assert!(reported.recv().unwrap());
+}

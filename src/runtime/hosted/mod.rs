@@ -304,6 +304,17 @@ impl Runtime for Hosted {
     }
 }
 
+/// libc's handle of the thread on a slot.
+///
+/// # Safety
+/// A thread was made on the slot, and the caller has its handle: the field is not written while one
+/// exists.
+#[cfg(feature = "std")]
+pub(crate) unsafe fn pthread_of(slot: Slot) -> libc::pthread_t {
+    // SAFETY: the control words are permanent; the spawner wrote the field before it made the handle.
+    unsafe { (&raw const (*slot.tcb()).pthread).read() }
+}
+
 /// Returns which libc hosts this process and how well threads of this crate fit in. Feature `hosted`.
 ///
 /// # Errors

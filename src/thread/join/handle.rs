@@ -29,6 +29,10 @@ use crate::thread::current::Thread;
 use crate::thread::spawn::packet::PacketHeader;
 use crate::thread::spawn::raw_handle::RawHandle;
 
+/// The message of std's panic: EDEADLK of `pthread_join(3)`.
+pub(in crate::thread) const SELF_JOIN: &str =
+    "failed to join thread: Resource deadlock avoided (os error 35)";
+
 /// Owns the permission to join a thread.
 ///
 /// Dropping the handle detaches the thread: it runs on, its result is dropped when it ends, and
@@ -73,7 +77,7 @@ impl<T, S: Membership> JoinHandle<T, S> {
     /// Waits for the thread to finish and returns its result.
     ///
     /// The thread has run the destructors of its thread-locals then; what it did happens before the
-    /// join returns. A thread that joins itself deadlocks.
+    /// join returns.
     ///
     /// The thread may leave the kernel's lists a few microseconds later (`/proc/self/task`,
     /// `unshare(2)`'s thread checks); [`JoinHandle::join_reaped`] waits for that, too. It shows in few
@@ -86,6 +90,10 @@ impl<T, S: Membership> JoinHandle<T, S> {
     /// # Panics
     /// In the child of a `fork(2)`, if the thread is one of the parent's that had not ended at the
     /// fork: it does not exist in the child. The other joins do the same.
+    ///
+    /// If a thread joins itself, as std's does (EDEADLK); the handle is dropped, so the thread is
+    /// detached. Threads that join each other in a circle wait for ever; of these, std finds circles of
+    /// two.
     ///
     /// ```
     /// let handle = rawthread::spawn(|| -> i32 { panic!("no") });
@@ -262,6 +270,10 @@ impl<T, S> JoinHandle<T, S> {
             return true;
         }
         self.assert_of_this_process();
+        assert!(
+            deadline.is_some() || Rt::current() != self.record().as_raw(),
+            "{SELF_JOIN}"
+        );
         let packet = self.packet();
         // SAFETY: the handle, whose owner calls this: the joins consume it.
         if !unsafe { (packet.ops().wait)(packet, deadline) } {
