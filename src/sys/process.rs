@@ -8,7 +8,8 @@ use core::ffi::{CStr, c_char};
 
 use super::arch::{syscall0, syscall1, syscall2, syscall3, syscall4, syscall5};
 use super::errno::Errno;
-use super::{file, limits};
+use super::file::{self, OwnedFd};
+use super::limits;
 
 /// Replaces the process's program; returns only if that failed.
 ///
@@ -235,6 +236,19 @@ pub(crate) fn close(number: i32) {
     unsafe { syscall1(libc::SYS_close, number as usize) };
 }
 
+/// As [`dup_above`].
+pub(crate) fn dup_owned(from: i32, lowest: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: the call made the descriptor for this caller.
+    dup_above(from, lowest).map(|fd| unsafe { OwnedFd::from_raw(fd) })
+}
+
+/// Whether descriptor `fd` closes at execve.
+pub(crate) fn is_cloexec(fd: i32) -> Result<bool, Errno> {
+    // SAFETY: only asks.
+    let returned = unsafe { syscall2(libc::SYS_fcntl, fd as usize, libc::F_GETFD as usize) };
+    Errno::check(returned).map(|flags| flags & libc::FD_CLOEXEC as usize != 0)
+}
+
 /// Keeps descriptor `fd` open across execve.
 pub(crate) fn clear_cloexec(fd: i32) -> Result<(), Errno> {
     // SAFETY: no memory.
@@ -293,7 +307,7 @@ fn decimal(text: &[u8]) -> Option<u32> {
 }
 
 /// Closes descriptor `fd` at execve.
-fn set_cloexec(fd: i32) -> Result<(), Errno> {
+pub(crate) fn set_cloexec(fd: i32) -> Result<(), Errno> {
     // SAFETY: no memory.
     let returned = unsafe {
         syscall3(

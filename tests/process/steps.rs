@@ -382,3 +382,35 @@ fn a_group_is_waited_for() {
     outsider.kill().unwrap();
     assert_eq!(outsider.wait_group().unwrap().signal(), Some(libc::SIGKILL));
 }
+
+/// Another value of this process may own the descriptor whose number the program was to have.
+#[test]
+fn an_exec_that_fails_puts_descriptors_back() {
+    if !in_subprocess("steps::an_exec_that_fails_puts_descriptors_back") {
+        return;
+    }
+    let mut own = temporary("own\n");
+    let number = own.as_raw_fd();
+    // SAFETY: only asks.
+    let flags = |number| unsafe { libc::fcntl(number, libc::F_GETFD) };
+    let before = std::fs::read_dir("/proc/self/fd").unwrap().count();
+    for program in ["/no/such", "true"] {
+        let mut command = Command::new(program);
+        command
+            .descriptor(number, temporary("the program's\n"))
+            .descriptor(50, temporary(""))
+            .before_exec(BeforeExec::open(51, "/dev/null", libc::O_RDONLY, 0))
+            .before_exec(BeforeExec::close(number));
+        if program == "true" {
+            command.before_exec(BeforeExec::change_dir(500));
+        }
+        let error = command.exec();
+        assert!(error.operation().is_some(), "{error}");
+    }
+    assert_eq!(flags(number), libc::FD_CLOEXEC);
+    assert_eq!((flags(50), flags(51)), (-1, -1));
+    assert_eq!(std::fs::read_dir("/proc/self/fd").unwrap().count(), before);
+    let mut text = String::new();
+    own.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "own\n");
+}

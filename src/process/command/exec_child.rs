@@ -11,6 +11,7 @@ use core::cell::Cell;
 use core::ffi::{CStr, c_char};
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
+use super::saved_fds::SavedFds;
 use crate::error::{Error, Operation};
 use crate::process::before_exec::{BeforeExec, Phase};
 use crate::process::start_pipe::StartPipeChild;
@@ -215,7 +216,14 @@ pub(super) unsafe extern "C" fn child_main(plan: *mut u8) -> ! {
 }
 
 /// Does to the calling process what a child does, up to `execve`; returns why that failed.
+/// Descriptors are put back then.
 pub(super) fn run_in_place(plan: &ExecPlan<'_>) -> Error {
+    let steps = plan.before_exec.iter().filter_map(BeforeExec::target);
+    let numbers = plan.fd_mappings.iter().map(|one| one.to).chain(steps);
+    let _saved = match SavedFds::of(numbers) {
+        Ok(saved) => saved,
+        Err(errno) => return Error::from_operation(&DUP_AWAY, errno),
+    };
     let (step, errno) = match prepare(plan) {
         Ok(()) => exec_failure(execute(plan)),
         Err(failed) => failed,

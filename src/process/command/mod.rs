@@ -10,6 +10,7 @@
 //! | `spawn.rs` | in the parent: clone, and how it went |
 //! | `exec_child.rs` | in the child: the steps, on the parent's memory |
 //! | `caller_groups.rs` | in the parent: children without its groups |
+//! | `saved_fds.rs` | of this process, for an `exec` that fails |
 //! | `exec_stack.rs` | the child's stack |
 //! | `dumpable.rs` | in the parent: keeps it dumpable where its children change ids |
 
@@ -25,6 +26,7 @@ mod fds;
 mod getters;
 mod output;
 mod run;
+mod saved_fds;
 mod settings;
 mod spawn;
 mod stdio;

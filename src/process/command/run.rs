@@ -78,8 +78,9 @@ impl Command {
     /// Replaces this process's program by the command's, as the child of [`spawn`](Self::spawn) would;
     /// returns only if that failed. All threads of the process end.
     ///
-    /// Steps that were taken before the one that failed stay: descriptors are moved, ids changed.
-    /// What only a new process can have is refused: namespaces, a cgroup, a hook.
+    /// Steps that were taken before the one that failed stay: ids are changed, limits set. Descriptors are put
+    /// back, but for the mark that [`close_others`](Self::close_others) sets; until then other threads see the
+    /// program's. What only a new process can have is refused: namespaces, a cgroup, a hook.
     ///
     /// ```no_run
     /// # use rawthread::process::Command;
