@@ -9,6 +9,8 @@ use core::num::NonZeroU64;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
+use crossbeam_utils::CachePadded;
+
 use super::closed_mark::ClosedMark;
 use super::name::Name;
 use super::parker::{Parker, StdHandle};
@@ -57,7 +59,8 @@ unsafe impl Sync for ThreadInner {}
 unsafe impl Zeroable for ThreadInner {}
 
 static RECORDS: Arena<ThreadInner, FIRST_CHUNK> = Arena::new();
-static FREE: FreeList = FreeList::new();
+// Every spawn and every end of a thread changes its head, on any processor.
+static FREE: CachePadded<FreeList> = CachePadded::new(FreeList::new());
 
 impl ThreadInner {
     pub(crate) fn id(&self) -> NonZeroU64 {

@@ -53,8 +53,9 @@ pub(crate) const NUMBERS: &[Number] = &[
     Number {
         scenario: "bytes-live",
         what: "resident bytes per further live thread",
-        committed: 8859,
-        slack: 100,
+        // An optimised build has 60 less: frames differ.
+        committed: 8920,
+        slack: 130,
     },
     Number {
         scenario: "maps-live",

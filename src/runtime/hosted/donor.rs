@@ -220,9 +220,13 @@ const NOT_ON_SLOT: Error = Error::unsupported(
 /// # Errors
 /// Threads cannot be made with this libc. Then nothing was published.
 fn probe_once(slot: Slot) -> Result<&'static Host, Error> {
-    if let Some(host) = libc_layout::try_get() {
-        return Ok(host);
-    }
+    libc_layout::try_get().map_or_else(|| probe_on(slot), Ok)
+}
+
+/// Not inlined: the probe's frames take 5 KiB, and the threads that follow a donor run below its frame.
+#[cold]
+#[inline(never)]
+fn probe_on(slot: Slot) -> Result<&'static Host, Error> {
     let stack = stack_range(slot);
     if !stack.contains(&(arch::stack_pointer() as usize)) {
         return Err(NOT_ON_SLOT);
