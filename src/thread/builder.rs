@@ -280,6 +280,30 @@ impl Builder {
         Ok(JoinHandle::new(spawned))
     }
 
+    /// Whether a worker of the pool can give all of this to one of its tasks, and have it back.
+    pub(super) fn is_poolable(&self) -> bool {
+        // A new field does not compile here until this is decided for it.
+        let Self {
+            name: _,
+            stack_size,
+            guard_size,
+            retry: _,
+            stack,
+            flags,
+            // Without its flag a control group is none.
+            cgroup: _,
+            refusal: _,
+            mask: _,
+            actions,
+            hooks: _,
+        } = self;
+        stack_size.is_none()
+            && guard_size.is_none()
+            && stack.is_none()
+            && flags.is_empty()
+            && actions.is_empty()
+    }
+
     pub(super) fn options(&mut self) -> Result<Options<'_>, Error> {
         self.actions.check()?;
         if let Some((low, len)) = self.stack

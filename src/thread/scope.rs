@@ -84,6 +84,10 @@ where
 }
 
 impl<'scope> Scope<'scope, '_> {
+    pub(super) fn data(&self) -> &ScopeData {
+        &self.data
+    }
+
     /// Spawns a thread of this scope with the defaults of [`Builder::new`], and returns its handle.
     ///
     /// If the handle is dropped, the end of the scope waits for the thread.

@@ -17,6 +17,7 @@ mod common;
 #[path = "../common/support.rs"]
 mod support;
 
+mod builder;
 mod float;
 mod inherited;
 mod unverified;

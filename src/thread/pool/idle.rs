@@ -65,7 +65,7 @@ static IDLE_SPINS: CachePadded<SpinBudget> = CachePadded::new(SpinBudget::new())
 
 /// Which attributes a task has (`sys::inherited`).
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Attributes {
+pub(in crate::thread) enum Attributes {
     /// Its spawner's: compared before the task is sent, and after it with what the worker had.
     Verified,
     /// Its worker's.

@@ -14,9 +14,12 @@ use crate::runtime::state::ResultOwner;
 use crate::runtime::{Name, Rt, Runtime, Slot, current, occupant};
 use crate::sys::futex::Deadline;
 use crate::sys::inherited;
-use crate::sys::{signal, task};
+use crate::sys::signal::{self, SigSet};
+use crate::sys::task;
 use crate::thread::builder::Builder;
+use crate::thread::join::exit_observer::ExitObserver;
 use crate::thread::join::handle::JoinHandle;
+use crate::thread::spawn::config::Retry;
 use crate::thread::spawn::finish::{finish_task, set_ready};
 use crate::thread::spawn::hooks::{ChildHooks, HookChoice};
 use crate::thread::spawn::last_thread;
@@ -125,29 +128,93 @@ where
         // Only libc can put a thread's own things back, at the thread's end.
         return Builder::new().try_spawn(f);
     }
-    let record = ThreadRef::new(Name::NONE)?;
-    let hooks = ChildHooks::run(HookChoice::Inherit, &record);
-    spawn_task(attributes, record, hooks.before(f))
+    let settings = TaskSettings {
+        attributes,
+        name: Name::NONE,
+        mask: None,
+        hooks: HookChoice::Inherit,
+        retry: Retry::NEVER,
+        observer: ExitObserver::None,
+    };
+    // SAFETY: 'static outlives every task.
+    unsafe { spawn_task(settings, f) }.map(JoinHandle::new)
 }
 
-/// Runs `f` as a task that has this record.
-fn spawn_task<F, T>(attributes: Attributes, record: ThreadRef, f: F) -> Result<JoinHandle<T>, Error>
+/// What a task's spawner decides, and a worker can give to each of its tasks.
+pub(in crate::thread) struct TaskSettings {
+    pub(in crate::thread) attributes: Attributes,
+    pub(in crate::thread) name: Name,
+    /// The signal mask, if not the spawner's.
+    pub(in crate::thread) mask: Option<SigSet>,
+    pub(in crate::thread) hooks: HookChoice,
+    /// For a new worker, if there is no idle one.
+    pub(in crate::thread) retry: Retry,
+    pub(in crate::thread) observer: ExitObserver,
+}
+
+/// Runs `f` as a task, in a process that libc does not serve.
+///
+/// # Errors
+/// As [`Builder::spawn`].
+///
+/// # Safety
+/// What the closure and its result borrow must outlive the task and its result.
+pub(in crate::thread) unsafe fn spawn_task<F, T>(
+    settings: TaskSettings,
+    f: F,
+) -> Result<RawHandle<T>, Error>
 where
-    F: FnOnce() -> T + Send + 'static,
-    T: Send + 'static,
+    F: FnOnce() -> T + Send,
+    T: Send,
+{
+    let comm = settings.name.comm().unwrap_or_else(task::name);
+    let record = ThreadRef::new(settings.name)?;
+    let header = TaskHeader {
+        attributes: settings.attributes,
+        retry: settings.retry,
+        comm,
+        mask: settings.mask.unwrap_or_else(signal::current_mask),
+        observer: settings.observer,
+    };
+    let hooks = ChildHooks::run(settings.hooks, &record);
+    // SAFETY: passed on.
+    unsafe { send_task(&header, record, hooks.before(f)) }
+}
+
+/// What goes into the header of a task's packet, and where the packet goes.
+struct TaskHeader {
+    attributes: Attributes,
+    retry: Retry,
+    comm: [u8; 16],
+    mask: SigSet,
+    observer: ExitObserver,
+}
+
+/// Sends `f` to a worker, as a task that has this record.
+///
+/// # Errors
+/// As [`Builder::spawn`].
+///
+/// # Safety
+/// As [`spawn_task`].
+unsafe fn send_task<F, T>(task: &TaskHeader, record: ThreadRef, f: F) -> Result<RawHandle<T>, Error>
+where
+    F: FnOnce() -> T + Send,
+    T: Send,
 {
     // The slot is named when it is known: it is not asked for before this function returns.
     let (vtable, ops) = (Packet::<F, T>::VTABLE, TaskOps::<F, T>::OPS);
     let mut header = PacketHeader::new(None, record.clone(), vtable, ops);
-    header.mask = Some(signal::current_mask());
-    header.comm = Some(task::name());
+    header.mask = Some(task.mask);
+    header.comm = Some(task.comm);
+    header.observer = task.observer;
     let packet = packet_alloc::alloc(Packet::new(header, f))?;
     // SAFETY: a packet's address is not null.
     let head = unsafe { NonNull::new_unchecked(packet.cast::<PacketHeader>()) };
-    let slot = match dispatch_to_idle(attributes, head) {
+    let slot = match dispatch_to_idle(task.attributes, head) {
         Some(slot) => slot,
         // SAFETY: the packet is whole, and no thread knows it yet.
-        None => match unsafe { dispatch_to_new(attributes, head) } {
+        None => match unsafe { dispatch_to_new(task.attributes, task.retry, head) } {
             Ok(slot) => slot,
             Err(error) => {
                 // SAFETY: no thread took it: closure and reference are still in the packet.
@@ -165,11 +232,11 @@ where
     unsafe { head.as_ref() }.set_slot(slot);
     // SAFETY: an address inside the packet is not null.
     let result = unsafe { NonNull::new_unchecked(Packet::result(packet)) };
-    Ok(JoinHandle::new(RawHandle {
+    Ok(RawHandle {
         record,
         head,
         result,
-    }))
+    })
 }
 
 /// The operations on a task's packet, by the types of its closure and result.
@@ -204,6 +271,7 @@ unsafe fn release<F: FnOnce() -> T, T>(head: NonNull<PacketHeader>) {
 /// The packet is whole, and no thread knows it yet.
 unsafe fn dispatch_to_new(
     attributes: Attributes,
+    retry: Retry,
     head: NonNull<PacketHeader>,
 ) -> Result<Slot, Error> {
     /// The packet's address on its way to the worker.
@@ -218,6 +286,7 @@ unsafe fn dispatch_to_new(
     let first = SendHead(head);
     let worker = Builder::new()
         .no_hooks()
+        .retry(retry)
         .try_spawn(move || worker_main(attributes, first.into_inner()))?;
     // SAFETY: the packet stays, for the handle that would release it does not exist yet.
     let packet = unsafe { head.as_ref() };
@@ -301,12 +370,16 @@ unsafe fn run_task(
     if let Some(mask) = packet.mask {
         signal::set_mask(mask);
     }
+    let (observer, process) = (packet.observer, packet.process);
     let guard = AbortOnUnwind;
     // SAFETY: the steps of `entry::thread_main`, for a thread that stays.
     let fresh = unsafe {
         running::set_running_task(head, thread);
-        (packet.vtable.run)(head);
+        let panicked = (packet.vtable.run)(head);
         running::clear_running();
+        if panicked {
+            observer.after_fork(process).panicked();
+        }
         match packet.record().state().set_complete() {
             ResultOwner::Handle => {}
             ResultOwner::Thread => (packet.vtable.drop_result)(head),
@@ -318,6 +391,6 @@ unsafe fn run_task(
         Rt::reset_for_reuse(slot)
     };
     mem::forget(guard);
-    // SAFETY: the task is complete.
-    unsafe { finish_task(head) || !fresh }
+    // SAFETY: the task is complete, and its observer was not notified of the end yet.
+    unsafe { finish_task(head, observer.after_fork(process)) || !fresh }
 }

@@ -83,7 +83,11 @@ pub(in crate::thread) unsafe fn give_up(
 ///
 /// # Safety
 /// `head` is the packet of the task that the calling thread ran, which is complete; called once.
-pub(in crate::thread) unsafe fn finish_task(head: NonNull<PacketHeader>) -> bool {
+/// `observer` was not notified of the end yet.
+pub(in crate::thread) unsafe fn finish_task(
+    head: NonNull<PacketHeader>,
+    observer: ExitObserver,
+) -> bool {
     // SAFETY: the packet is there until `set_task_done`, and after it if no handle was left; the
     // task's own reference is moved out once.
     let record = unsafe { head.as_ref().take_record() };
@@ -98,6 +102,8 @@ pub(in crate::thread) unsafe fn finish_task(head: NonNull<PacketHeader>) -> bool
         // SAFETY: the handle gave up its share first.
         unsafe { PacketHeader::release(head) };
     }
+    // SAFETY: once, after the task's last use of what it shares with other threads.
+    unsafe { observer.done() };
     done.exit_requested
 }
 
@@ -129,7 +135,9 @@ pub(in crate::thread) unsafe fn finish_panicked_thread(head: NonNull<PacketHeade
         observer.panicked();
         Rt::on_thread_exit(slot);
         if let Some(task) = task {
-            finish_task(task);
+            let observer = task.as_ref().observer;
+            observer.panicked();
+            finish_task(task, observer);
         }
         finish_thread(thread, Some(observer))
     }

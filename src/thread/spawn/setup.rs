@@ -113,6 +113,11 @@ impl StartupActions {
         self.vtable = Some(&STARTUP_VTABLE);
     }
 
+    /// Whether there is nothing to do before the closure.
+    pub(in crate::thread) fn is_empty(&self) -> bool {
+        self.vtable.is_none()
+    }
+
     /// Finds what can be known to fail.
     ///
     /// # Errors
