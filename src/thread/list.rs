@@ -227,6 +227,9 @@ impl ThreadInfo {
     pub fn stack(&self) -> Result<StackInfo, Error> {
         self.ask(&STACK, |_| {
             let (low, top) = self.record().stack();
+            if low == 0 || top < low {
+                return Err(Errno::ESRCH); // a task that a worker is about to begin
+            }
             let guard = slot_of(self.record()).map_or(0, |slot| {
                 let region = slot.region();
                 let on_slot = low == region.stack().0 as usize;
