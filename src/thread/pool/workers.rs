@@ -360,7 +360,8 @@ unsafe fn run_task(
     // `reset_for_reuse` sets it to null.
     unsafe { Rt::set_current(packet.record().as_raw()) };
     occupant::set_occupant(slot, packet.record().inner());
-    // The spawner notes the same stack, perhaps later than this task asks.
+    // The spawner notes the same tid and stack, perhaps later than this task asks.
+    packet.record().set_tid(Rt::tid());
     occupant::set_slot(packet.record(), slot);
     let (low, top) = stack_of(slot);
     packet.record().set_stack(low, top);
