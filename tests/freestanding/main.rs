@@ -15,6 +15,7 @@ use std::sync::{LazyLock, Mutex};
 mod aligned;
 mod elf;
 mod fini;
+mod futures;
 mod guard_zero;
 mod idle_memory;
 mod refused;
