@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use crate::runtime::record::ThreadRef;
 use crate::thread::current::Thread;
 use crate::thread::local::Local;
+use crate::thread::spawn::unwind;
 
 type ChildStep = Box<dyn FnOnce() + Send>;
 
@@ -153,7 +154,7 @@ impl ChildHooks {
             if let Some(inherited) = self.0 {
                 inherited.run_in_child();
             }
-            closure()
+            unwind::call(closure)
         }
     }
 }

@@ -40,6 +40,18 @@ pub(crate) fn __rust_begin_short_backtrace<T>(closure: impl FnOnce() -> T) -> T 
     result
 }
 
+/// Runs the program's closure out of one of the runtime's: a backtrace ends at the inner one.
+#[cfg(feature = "std")]
+pub(in crate::thread) fn call<T>(closure: impl FnOnce() -> T) -> T {
+    __rust_begin_short_backtrace(closure)
+}
+
+/// Runs the program's closure.
+#[cfg(all(feature = "alloc", not(feature = "std")))]
+pub(in crate::thread) fn call<T>(closure: impl FnOnce() -> T) -> T {
+    closure()
+}
+
 /// Ends the process when it is dropped: no frame below the thread's first can catch an unwinding.
 pub(in crate::thread) struct AbortOnUnwind;
 
