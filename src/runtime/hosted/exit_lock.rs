@@ -18,17 +18,22 @@
 //! known: see [`find`]. The proof is a call: [`prove`].
 #![allow(unsafe_code, reason = "takes a lock in a thread control block")]
 
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crate::sync::raw::RawMutex;
 use crate::sys::signal::SigSet;
 use crate::sys::{Errno, arch};
 
-use super::libc_layout::{self, ExitLock};
+use super::libc_layout;
 
-/// Whether [`prove`] has succeeded. Written before the process's first thread of this crate is made.
-/// Relaxed: what is made later is ordered after it by `PROBE_LOCK`.
-static PROVEN: AtomicBool = AtomicBool::new(false);
+/// How far before the lock `exiting` lies, as [`prove`] has found; 0: not proven. Written before the
+/// process's first thread of this crate is made. Relaxed: what is made later is ordered after it by
+/// `PROBE_LOCK`.
+static BEFORE_LOCK: AtomicUsize = AtomicUsize::new(0);
+
+/// The second byte of the word before the lock, or the last: in 2.34 and 2.35 as they were released two
+/// bytes for the cancel state lie between, which their branches took out again, as all later versions.
+const DISTANCES: [usize; 2] = [3, 1];
 
 /// The mask with which the first donor begins, as libc has it from the kernel: its creator has blocked
 /// all but libc's signals, and the kernel blocks neither SIGKILL nor SIGSTOP.
@@ -37,19 +42,19 @@ const MASK: u64 = SigSet::ALL_BUT_LIBC
     .without(libc::SIGSTOP)
     .0;
 
-/// Where the words lie in a control block of version 2.`minor`, the first donor's, from its beginning.
+/// Where the lock lies in a control block of version 2.`minor`, the first donor's, from its beginning.
 ///
 /// `words` are the block's. None: not where the sources have them.
 ///
 /// glibc's `struct pthread` (nptl/descr.h), at its end: the mask, since 2.37 a pointer that is null, a
-/// byte that is 0 in a thread of `pthread_create`; in 2.34 and 2.35 two bytes more; `exiting`; the
-/// lock, an int. In a 2.34 without the lock these bytes are padding.
-pub(super) fn find(minor: u64, words: &[u64]) -> Option<ExitLock> {
-    let (from_mask, bytes_before) = match minor {
+/// byte that is 0 in a thread of `pthread_create`; `exiting` (see [`DISTANCES`]); the lock, an int. In
+/// a 2.34 without the lock these bytes are padding.
+pub(super) fn find(minor: u64, words: &[u64]) -> Option<isize> {
+    let from_mask = match minor {
         // The mask was a sigset_t of 1,024 bits.
-        34 | 35 => (16, 3),
-        36 => (1, 1),
-        37..=44 => (2, 1),
+        34 | 35 => 16,
+        36 => 1,
+        37..=44 => 2,
         _ => return None,
     };
     let mut hits = (0..words.len()).filter(|index| words[*index] == MASK);
@@ -60,10 +65,21 @@ pub(super) fn find(minor: u64, words: &[u64]) -> Option<ExitLock> {
     // In a living thread: null or part of the mask, then byte, `exiting` and lock, all 0.
     let is_new = minor < 37 || *words.get(index + 1)? == 0;
     let place = (index + from_mask) * 8;
-    (is_new && *words.get(index + from_mask)? == 0).then_some(ExitLock {
-        exiting: (place + bytes_before) as isize,
-        lock: (place + 4) as isize,
-    })
+    (is_new && *words.get(index + from_mask)? == 0).then_some((place + 4) as isize)
+}
+
+/// Distances from the thread pointer.
+#[derive(Clone, Copy)]
+struct ExitLock {
+    lock: isize,
+    exiting: isize,
+}
+
+impl ExitLock {
+    fn new(lock: isize, distance: usize) -> Self {
+        let exiting = lock - distance as isize;
+        Self { lock, exiting }
+    }
 }
 
 /// # Safety
@@ -91,26 +107,30 @@ unsafe fn lock<'a>(place: ExitLock, thread_pointer: *mut u8) -> &'a RawMutex {
 /// other thread knows.
 pub(super) unsafe fn prove(thread_pointer: *mut u8, handle: libc::pthread_t) {
     const NO_SIGNAL: i32 = 1000;
-    let Some(place) = libc_layout::try_get().and_then(|host| host.layout.exit_lock) else {
+    let Some(lock) = libc_layout::try_get().and_then(|host| host.layout.exit_lock) else {
         return;
     };
-    // SAFETY: as the caller vouches. Where the places are wrong, a byte that was 0 is written and put
-    // back. The signal does not exist, and the control block has no tid.
-    let answer = unsafe {
-        let byte = exiting(place, thread_pointer);
-        byte.store(1, Ordering::Relaxed);
-        let answer = libc::pthread_kill(handle, NO_SIGNAL);
-        byte.store(0, Ordering::Relaxed);
-        answer
-    };
-    if answer == 0 || answer == Errno::ESRCH.number() {
-        PROVEN.store(true, Ordering::Relaxed);
+    for distance in DISTANCES {
+        // SAFETY: as the caller vouches. Where the places are wrong, a byte that was 0 is written and
+        // put back. The signal does not exist, and the control block has no tid.
+        let answer = unsafe {
+            let byte = exiting(ExitLock::new(lock, distance), thread_pointer);
+            byte.store(1, Ordering::Relaxed);
+            let answer = libc::pthread_kill(handle, NO_SIGNAL);
+            byte.store(0, Ordering::Relaxed);
+            answer
+        };
+        if answer == 0 || answer == Errno::ESRCH.number() {
+            BEFORE_LOCK.store(distance, Ordering::Relaxed);
+            return;
+        }
     }
 }
 
 fn proven() -> Option<ExitLock> {
-    let place = libc_layout::try_get()?.layout.exit_lock?;
-    PROVEN.load(Ordering::Relaxed).then_some(place)
+    let lock = libc_layout::try_get()?.layout.exit_lock?;
+    let distance = BEFORE_LOCK.load(Ordering::Relaxed);
+    (distance != 0).then(|| ExitLock::new(lock, distance))
 }
 
 /// From here on `pthread_kill` sends the thread nothing, and none sends that has begun.
@@ -196,14 +216,13 @@ mod tests {
 
     #[test]
     fn the_places_are_those_of_the_sources() {
-        let found = |minor, mask| find(minor, &block(&[mask])).map(|it| (it.exiting, it.lock));
         // As seen on x86-64.
-        assert_eq!(found(36, 286), Some((2297, 2300)));
-        assert_eq!(found(41, 286), Some((2305, 2308)));
-        assert_eq!(found(44, 286), Some((2305, 2308)));
-        // As read.
-        assert_eq!(found(35, 200), Some((1600 + 128 + 3, 1600 + 128 + 4)));
-        assert_eq!(found(34, 200), found(35, 200));
+        let found = |minor| find(minor, &block(&[286]));
+        assert_eq!(found(34), Some(2420));
+        assert_eq!(found(35), Some(2420));
+        assert_eq!(found(36), Some(2300));
+        assert_eq!(found(41), Some(2308));
+        assert_eq!(found(44), Some(2308));
     }
 
     #[test]

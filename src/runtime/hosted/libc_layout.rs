@@ -75,8 +75,8 @@ pub(super) struct LibcLayout {
     pub(super) sched_cache_offset: Option<isize>,
     /// The word by which libc knows a thread that has ended, if it is not the tid's.
     pub(super) joinstate: Option<JoinState>,
-    /// The words that `pthread_kill` uses; used only once they are proven.
-    pub(super) exit_lock: Option<ExitLock>,
+    /// The lock that `pthread_kill` takes; used only once it is proven.
+    pub(super) exit_lock: Option<isize>,
     pub(super) rseq: Option<Rseq>,
     pub(super) call_tls_destructors: Option<unsafe extern "C" fn()>,
     pub(super) keys: Option<KeyTable>,
@@ -109,23 +109,6 @@ impl TcbOffset {
 pub(super) struct JoinState {
     pub(super) offset: isize,
     pub(super) alive: u32,
-}
-
-/// Where `exit_lock` and `exiting` of a control block lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ExitLock {
-    pub(super) lock: isize,
-    pub(super) exiting: isize,
-}
-
-impl ExitLock {
-    /// The same places from an address `distance` further down.
-    pub(super) fn offset(self, distance: isize) -> Self {
-        Self {
-            lock: self.lock + distance,
-            exiting: self.exiting + distance,
-        }
-    }
 }
 
 /// libc's restartable-sequences area (`__rseq_offset`, `__rseq_size`).

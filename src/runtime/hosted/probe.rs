@@ -72,8 +72,7 @@ pub(super) unsafe fn probe(limit: usize) -> Result<Host, Error> {
     let exit_lock = version.filter(|_| mark.is_some()).and_then(|version| {
         // SAFETY: passed on.
         let words = unsafe { exit_lock::read(base, limit) };
-        let place = exit_lock::find(minor(version)?, &words)?;
-        Some(place.offset(from_tcb(base)))
+        Some(exit_lock::find(minor(version)?, &words)? + from_tcb(base))
     });
     // Of another libc it may be any word: musl's is the lock of its list of threads.
     let joinstate = registered
