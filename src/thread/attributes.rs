@@ -197,7 +197,7 @@ impl Builder {
     /// The descriptor is used during [`try_spawn`](Builder::try_spawn) alone.
     ///
     /// Only clone3 can do this. Where a libc makes the threads (`Support::Libc`) the spawn fails with
-    /// ENOSYS; a [`before_start`](Builder::before_start) step that writes `0` to the cgroup's
+    /// ENOSYS; a `before_start` step that writes `0` to the cgroup's
     /// `cgroup.threads` moves such a thread before its closure begins.
     ///
     /// # Errors
