@@ -226,3 +226,23 @@ fn a_thread_that_was_detached_is_no_leak() {
     drop(rawthread::spawn(|| RAN.fetch_add(1, Ordering::SeqCst)));
     poll_until("the thread runs", || RAN.load(Ordering::SeqCst) == 1);
 }
+
+/// What a thread that still runs at the process's end holds is no leak: LeakSanitizer, which this test is
+/// for, looks at the stacks of threads that it saw begin.
+#[test]
+fn what_a_live_thread_holds_is_no_leak() {
+    const NAME: &str = "partial_support::what_a_live_thread_holds_is_no_leak";
+    if support::is_asked_for() || !in_subprocess(NAME) {
+        return;
+    }
+    static HOLDS: AtomicBool = AtomicBool::new(false);
+    drop(rawthread::spawn(|| {
+        let held = vec![Box::new([7u8; 5000])];
+        HOLDS.store(true, Ordering::SeqCst);
+        loop {
+            rawthread::park();
+            std::hint::black_box(&held);
+        }
+    }));
+    poll_until("the thread runs", || HOLDS.load(Ordering::SeqCst));
+}
