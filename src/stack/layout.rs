@@ -3,6 +3,10 @@
 /// The default stack size, in bytes: 2 MiB, as `std::thread`.
 pub(crate) const DEFAULT_STACK: usize = 2 * 1024 * 1024;
 
+/// No program on Linux has more bytes of address space unless it asks for it (arch/arm64: 48 bits;
+/// arch/x86/include/asm/page_64_types.h: 47).
+const ADDRESS_SPACE: usize = 1 << 48;
+
 /// The parts of one slot, in bytes, from its lowest address up:
 ///
 /// ```text
@@ -14,7 +18,7 @@ pub(crate) const DEFAULT_STACK: usize = 2 * 1024 * 1024;
 ///
 /// Invariants, for every value of this type:
 /// * LAYOUT-1: Every field is a multiple of the page size it was made for.
-/// * LAYOUT-2: `total()` does not overflow and is at most `isize::MAX`.
+/// * LAYOUT-2: `total()` does not overflow and is at most [`ADDRESS_SPACE`].
 /// * LAYOUT-3: The guard is at least one page. Below it lies memory of others: the signal stack, or
 ///   the stack of another thread. Safe code that recurses must fault before it writes there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +52,7 @@ impl Layout {
             .checked_add(layout.signal_stack)?
             .checked_add(layout.guard)?
             .checked_add(layout.stack)?;
-        isize::try_from(total).is_ok().then_some(layout)
+        (total <= ADDRESS_SPACE).then_some(layout)
     }
 
     /// Bytes from the slot's lowest address to its end.
@@ -176,7 +180,12 @@ mod tests {
 
     #[test]
     fn absurd_sizes_are_refused_not_wrapped() {
-        for stack in [usize::MAX, usize::MAX - PAGE, isize::MAX as usize] {
+        for stack in [
+            usize::MAX,
+            usize::MAX - PAGE,
+            isize::MAX as usize,
+            ADDRESS_SPACE,
+        ] {
             assert_eq!(Layout::new(stack, PAGE, PAGE, PAGE), None);
         }
         assert_eq!(Layout::new(PAGE, usize::MAX, 0, PAGE), None);
