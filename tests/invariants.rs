@@ -1,4 +1,4 @@
-//! The index of invariants and the comments that cite them agree: docs/invariants.md has each label
+//! The indexes of invariants and orderings agree with the source: docs/invariants.md has each label
 //! once, each citation names a label of the index, each label is cited where it says, and none is stated
 //! only.
 
@@ -112,6 +112,73 @@ fn disagreements(index: &str, cited: &BTreeMap<String, BTreeSet<String>>) -> Vec
         }
     }
     wrong
+}
+
+/// Whether a file orders anything between threads, outside comments and its tests.
+fn has_ordering(source: &str) -> bool {
+    let code: Vec<&str> = source
+        .split("#[cfg(test)]\nmod ")
+        .next()
+        .unwrap_or_default()
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .collect();
+    code.join("\n")
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .any(|word| ["Acquire", "Release", "AcqRel", "SeqCst"].contains(&word))
+}
+
+/// What is wrong between docs/orderings.md and the files (names below `src`, whether they order anything).
+fn unlisted_orderings(index: &str, files: &[(String, bool)]) -> Vec<String> {
+    let named: BTreeSet<&str> = index
+        .split('`')
+        .filter(|word| word.ends_with(".rs"))
+        .collect();
+    let mut wrong: Vec<String> = files
+        .iter()
+        .filter(|(file, orders)| *orders != named.contains(file.as_str()))
+        .map(|(file, orders)| match orders {
+            true => format!("src/{file} has an ordering and no row in docs/orderings.md"),
+            false => format!("docs/orderings.md names src/{file}, which orders nothing"),
+        })
+        .collect();
+    wrong.extend(
+        named
+            .iter()
+            .filter(|name| !files.iter().any(|(file, _)| file == *name))
+            .map(|name| format!("docs/orderings.md names src/{name}, which is no file")),
+    );
+    wrong
+}
+
+#[test]
+fn every_file_that_orders_memory_is_in_the_list_of_orderings() {
+    let files: Vec<_> = comments()
+        .into_keys()
+        .filter_map(|name| Some(name.strip_prefix("src/")?.to_owned()))
+        .filter(|file| !file.starts_with("loom_models"))
+        .map(|file| {
+            let source = fs::read_to_string(root().join("src").join(&file)).expect("a file");
+            let orders = has_ordering(&source);
+            (file, orders)
+        })
+        .collect();
+    let index = fs::read_to_string(root().join("docs/orderings.md")).expect("the list");
+    let wrong = unlisted_orderings(&index, &files);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_missing_row_and_a_row_too_many_are_found() {
+    let files = [("a.rs".to_owned(), true), ("b.rs".to_owned(), false)];
+    assert_eq!(unlisted_orderings("`a.rs`", &files).len(), 0);
+    assert_eq!(unlisted_orderings("", &files).len(), 1);
+    assert_eq!(
+        unlisted_orderings("`a.rs`, `b.rs`, `c.rs`", &files).len(),
+        2
+    );
+    assert!(has_ordering("x.load(Acquire) // y"));
+    assert!(!has_ordering("x.load(Relaxed) // Acquire"));
 }
 
 #[test]
