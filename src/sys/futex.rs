@@ -31,19 +31,27 @@ impl Sharing {
 pub(crate) struct TimedOut;
 
 /// A point in time of CLOCK_MONOTONIC, in the kernel's form.
+///
+/// It brings the code that reads the clock: a program without a deadline has none of it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Deadline(libc::timespec);
+pub(crate) struct Deadline {
+    time: libc::timespec,
+    has_passed: fn(libc::timespec) -> bool,
+}
 
 impl Deadline {
     /// The last point that the type can hold: to the kernel, some 292 years from now.
-    pub(super) const NEVER: Self = Self(libc::timespec {
-        tv_sec: i64::MAX,
-        tv_nsec: 0,
-    });
+    pub(super) const NEVER: Self = Self {
+        time: libc::timespec {
+            tv_sec: i64::MAX,
+            tv_nsec: 0,
+        },
+        has_passed: |_| false,
+    };
 
     /// The address of the timespec, which the kernel reads.
     pub(super) fn as_ptr(&self) -> *const libc::timespec {
-        core::ptr::from_ref(&self.0)
+        core::ptr::from_ref(&self.time)
     }
 
     /// The point `duration` from now; `None` if it is out of the clock's range.
@@ -54,17 +62,24 @@ impl Deadline {
             .checked_add(i64::try_from(duration.as_secs()).ok()?)?;
         let nanos = now.tv_nsec + i64::from(duration.subsec_nanos());
         let (carry, nanos) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
-        Some(Self(libc::timespec {
-            tv_sec: seconds.checked_add(carry)?,
-            tv_nsec: nanos,
-        }))
+        Some(Self {
+            time: libc::timespec {
+                tv_sec: seconds.checked_add(carry)?,
+                tv_nsec: nanos,
+            },
+            has_passed,
+        })
     }
 
     /// Returns whether the deadline has passed.
     pub(crate) fn has_passed(&self) -> bool {
-        let now = monotonic();
-        (now.tv_sec, now.tv_nsec) >= (self.0.tv_sec, self.0.tv_nsec)
+        (self.has_passed)(self.time)
     }
+}
+
+fn has_passed(time: libc::timespec) -> bool {
+    let now = monotonic();
+    (now.tv_sec, now.tv_nsec) >= (time.tv_sec, time.tv_nsec)
 }
 
 /// The present time of the clock that deadlines are of.
