@@ -27,6 +27,8 @@ pub(crate) mod record;
 #[cfg(any(feature = "hosted", all(test, loom)))]
 pub(crate) mod setxid;
 pub(crate) mod state;
+#[cfg(feature = "std")]
+mod std_key;
 pub(crate) mod std_park;
 pub(crate) mod tls_values;
 

@@ -39,7 +39,15 @@ impl<T, S: Membership> JoinHandleExt for JoinHandle<T, S> {
     fn as_pthread_t(&self) -> RawPthread {
         // SAFETY: the handle keeps the slot (HANDLE-1), or is a task's, whose worker's field is
         // written before the first task.
-        unsafe { hosted::pthread_of(self.slot()) }
+        let pthread = unsafe { hosted::pthread_of(self.slot()) };
+        // A number with glibc, a pointer with musl; std's type is a number.
+        #[allow(
+            trivial_numeric_casts,
+            clippy::unnecessary_cast,
+            reason = "a pointer with musl"
+        )]
+        let raw = pthread as RawPthread;
+        raw
     }
 
     fn into_pthread_t(self) -> RawPthread {

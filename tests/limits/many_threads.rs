@@ -22,6 +22,7 @@ pub(crate) struct Crowd {
 
 impl Crowd {
     pub(crate) fn new() -> Self {
+        util::park_once();
         Self {
             census: Arc::default(),
             // Nothing is to be allocated at a limit on memory.

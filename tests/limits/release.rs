@@ -41,6 +41,7 @@ fn many_small_stacks_make_room_for_a_large_one() {
     if !common::in_subprocess("release::many_small_stacks_make_room_for_a_large_one") {
         return;
     }
+    util::park_once();
     util::set_limit(libc::RLIMIT_AS, (used("VmSize:") + (256 << 20)) as u64);
     for _ in 0..3 {
         let threads: Vec<_> = (0..100)
@@ -69,13 +70,73 @@ fn many_small_stacks_make_room_for_a_large_one() {
     }
 }
 
+/// A thread that parks and asks for no handle takes no memory: glibc would give each of many an arena.
+#[test]
+fn threads_that_only_park_take_no_memory() {
+    if !common::in_subprocess("release::threads_that_only_park_take_no_memory") {
+        return;
+    }
+    util::park_once();
+    let size = used("VmSize:");
+    let threads: Vec<_> = (0..64).map(|_| rawthread::spawn(rawthread::park)).collect();
+    common::poll_until("all sleep", || {
+        threads.iter().all(|thread| util::sleeps(thread.tid()))
+    });
+    let grown = used("VmSize:") - size;
+    for thread in threads {
+        thread.thread().unpark();
+        thread.join().unwrap();
+    }
+    // Stacks with their guards and control blocks, and no arena of 64 MiB.
+    assert!(grown < (64 * 3 << 20) + (32 << 20), "{grown}");
+}
+
+/// Among threads that park as the first of a process, one learns how std knows a thread, and the others
+/// wait for it: none is lost, and memory that is short ends nothing.
+#[test]
+fn many_threads_park_first_at_once() {
+    for (test, limited) in [
+        ("release::many_threads_park_first_at_once", false),
+        ("release::many_threads_park_first_at_once", true),
+    ] {
+        if !common::is_child(test) {
+            let mut command = common::rerun_self(test);
+            if limited {
+                command.env("RAWTHREAD_LIMITED", "1");
+            }
+            common::assert_output(test, &command.output().unwrap());
+            continue;
+        }
+        common::watchdog(120);
+        let limited = std::env::var_os("RAWTHREAD_LIMITED").is_some();
+        let mut threads = Vec::with_capacity(3000);
+        if limited {
+            util::set_limit(libc::RLIMIT_AS, (used("VmSize:") + (200 << 20)) as u64);
+        }
+        for _ in 0..3000 {
+            let small = Builder::new().stack_size(1 << 16);
+            match small.try_spawn(rawthread::park) {
+                Ok(thread) => threads.push(thread),
+                Err(_) if limited => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert!(threads.len() > 100);
+        for thread in threads {
+            thread.thread().unpark();
+            thread.join().unwrap();
+        }
+        return;
+    }
+}
+
 /// What threads touched, and where they lay, is not the process's any more.
 #[test]
 fn a_trim_gives_address_space_back() {
     if !common::in_subprocess("release::a_trim_gives_address_space_back") {
         return;
     }
-    rawthread::spawn(|| ()).join_reaped().unwrap();
+    util::park_once();
     rawthread::trim();
     let (size, resident) = (used("VmSize:"), used("VmRSS:"));
     for _ in 0..3 {

@@ -50,3 +50,19 @@ pub(crate) fn set_limit(resource: libc::__rlimit_resource_t, value: u64) {
     // SAFETY: the kernel reads one structure.
     assert_eq!(unsafe { libc::setrlimit(resource, &limit) }, 0);
 }
+
+/// The first thread of a process that parks learns how std knows a thread, which takes memory: an arena of
+/// malloc's, perhaps. Later ones take none.
+pub(crate) fn park_once() {
+    let parked = rawthread::spawn(|| rawthread::park_timeout(std::time::Duration::ZERO));
+    parked.join_reaped().unwrap();
+}
+
+/// Whether a thread of this process sleeps.
+pub(crate) fn sleeps(tid: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/self/task/{tid}/stat")).is_ok_and(|stat| {
+        stat.rsplit(") ")
+            .next()
+            .is_some_and(|rest| rest.starts_with('S'))
+    })
+}
