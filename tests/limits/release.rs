@@ -88,7 +88,7 @@ fn threads_that_only_park_take_no_memory() {
         thread.join().unwrap();
     }
     // Stacks with their guards and control blocks, and no arena of 64 MiB.
-    assert!(grown < (64 * 3 << 20) + (32 << 20), "{grown}");
+    assert!(grown < ((64 * 3 + 32) << 20), "{grown}");
 }
 
 /// Among threads that park as the first of a process, one learns how std knows a thread, and the others
