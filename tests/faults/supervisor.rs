@@ -22,7 +22,10 @@ const FLAGS: [usize; 2] = [1 << 3 | 1 << 5, 1 << 3];
 /// loads see what that thread wrote before its call, through the kernel's lock of the notification.
 static PASS: AtomicU32 = AtomicU32::new(DISARMED);
 static ERRNO: AtomicU32 = AtomicU32::new(0);
-static LISTENER: AtomicU32 = AtomicU32::new(u32::MAX);
+/// The listener's descriptor, or [`NOT_READY`], or [`READY`]: the supervisor runs and waits for it.
+static LISTENER: AtomicU32 = AtomicU32::new(NOT_READY);
+const NOT_READY: u32 = u32::MAX;
+const READY: u32 = u32::MAX - 1;
 
 const DISARMED: u32 = u32::MAX;
 const ALWAYS: u32 = u32::MAX - 1;
@@ -78,10 +81,14 @@ pub(crate) fn disarm() -> bool {
 /// From here on the calling thread, and the threads and processes that it makes, have `call` answered by
 /// a supervisor. False where the kernel or a sandbox does not allow that.
 pub(crate) fn supervise(call: i64) -> bool {
-    LISTENER.store(u32::MAX, Ordering::Relaxed);
+    LISTENER.store(NOT_READY, Ordering::Relaxed);
     disarm();
-    // A thread that was made before the filter is not bound by it.
+    // A thread that was made before the filter is not bound by it. It takes no lock of libc's any more
+    // when the filter comes: the wake of one would wait for the supervisor, and it for the wake.
     std::thread::spawn(answer_calls);
+    while LISTENER.load(Ordering::Acquire) == NOT_READY {
+        std::thread::yield_now();
+    }
     let Some(listener) = install(call) else {
         return false;
     };
@@ -90,9 +97,10 @@ pub(crate) fn supervise(call: i64) -> bool {
 }
 
 fn answer_calls() {
+    LISTENER.store(READY, Ordering::Release);
     let listener = loop {
         match LISTENER.load(Ordering::Acquire) {
-            u32::MAX => std::thread::yield_now(),
+            READY => std::thread::yield_now(),
             listener => break listener as i32,
         }
     };
