@@ -31,7 +31,10 @@
 //! | the calling thread | [`affinity`](fn@affinity), [`set_affinity`], [`scheduling`](fn@scheduling), [`set_scheduling`], [`io_priority`](fn@io_priority), [`set_io_priority`], [`stack_usage`] |
 //! | waiting for a thread | `try_join`, `join_timeout`, `join_deadline`, `join_reaped`, `handle.await` ([`JoinFuture`]) |
 //! | waiting for any of many | [`JoinSet`]: `join_next`, `try_join_next`, `poll_join_next` |
-//! | many short threads | [`warm`], [`reserve`](fn@reserve), [`trim`] |
+//! | many short threads | [`warm`], [`reserve`](fn@reserve), [`trim`], [`set_idle_memory`] |
+//! | all threads | [`threads`], and [`dump`] for a process that hangs |
+//! | what follows a spawn | `add_spawn_hook`, as in nightly std |
+//! | real-time threads | [`sync::PiMutex`], with priority inheritance |
 //! | a thread that is refused | [`Error`]: the limit, its value, the errno |
 //!
 //! # When to use it
@@ -101,7 +104,9 @@
 //! that error compiles in both.
 //!
 //! `start` and `panic-thread` are for programs without a C library and exclude `hosted`; only such
-//! programs have the module `runtime`. Where a feature changes a limit and no type, the item says so:
+//! programs have the module `runtime`, which is for the program itself: a library that names it does not
+//! compile beside `hosted`. A library enables no runtime; the program enables `std`, `hosted` or
+//! `start`, without which every spawn is `Unsupported`. Where a feature changes a limit and no type, the item says so:
 //! names have at most 63 bytes without `alloc`. The examples are written for `std`.
 //!
 //! | feature | brings |
@@ -110,7 +115,7 @@
 //! | `hosted` | threads in a program that links a C library; `diagnosis` |
 //! | `diagnosis` | errors name the limit that was met |
 //! | `alloc` | `Builder::name`, names of any length, `Builder::before_start`, `add_spawn_hook`, `JoinSet::join_all`, `process::Command` |
-//! | `lock_api` | `sync::{RawMutex, RawRwLock}` for version 0.4 of the crate of that name |
+//! | `lock_api` | `sync::{RawMutex, RawRwLock, RawPiMutex}` for version 0.4 of the crate of that name |
 //! | `start` | without libc: the program's start (`entry!`, `start`) |
 //! | `panic-thread` | without libc: a panic ends its thread and no other |
 //!

@@ -107,6 +107,11 @@ impl Builder {
     ///     .before_start(|| Err(Error::from_raw_os_error(libc::EACCES)))
     ///     .try_spawn(|| unreachable!());
     /// assert_eq!(refused.map(drop).unwrap_err().raw_os_error(), Some(libc::EACCES));
+    ///
+    /// // A function that cannot fail still names its error:
+    /// let prepared = Builder::new().before_start(|| Ok::<(), Error>(())).try_spawn(|| 3)?;
+    /// assert_eq!(prepared.join().unwrap(), 3);
+    /// # Ok::<(), Error>(())
     /// ```
     #[cfg(feature = "alloc")]
     pub fn before_start<F, E>(mut self, f: F) -> Self

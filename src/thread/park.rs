@@ -14,8 +14,8 @@ use crate::runtime::{current, std_park};
 ///
 /// With the feature `std` the token is std's as well: `unpark` of the thread's
 /// [`std::thread::Thread`](https://doc.rust-lang.org/std/thread/struct.Thread.html) ends a `park` of
-/// this crate's, and [`Thread::unpark`](crate::Thread::unpark), which has the one condition, ends a
-/// `std::thread::park`. So code that parks by one crate may be woken by the other.
+/// this crate's. [`Thread::unpark`](crate::Thread::unpark) ends a `std::thread::park` if the thread has
+/// called this crate's `current` or `park` before.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicBool, Ordering};

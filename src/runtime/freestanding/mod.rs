@@ -61,8 +61,8 @@ impl Runtime for Freestanding {
         }
         Err(Error::unsupported(
             "this program's main thread was not initialized, so a libc may own the thread pointer",
-            "Use the feature `start`, or call `runtime::init_main_thread` once in a program without \
-             libc; with a libc use the feature `hosted`.",
+            "With a libc enable the feature `hosted` or `std`; in a program without one use the feature \
+             `start`, or call `runtime::init_main_thread` once.",
             None,
         ))
     }
