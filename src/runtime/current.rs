@@ -75,6 +75,9 @@ pub(crate) unsafe fn install_at_start(raw: RecordPtr) {
 /// The name of a thread that this crate did not make.
 #[cfg(feature = "std")]
 fn native_name() -> Name {
+    if !std_park::can_ask_std() {
+        return main_name();
+    }
     match std::thread::current().name() {
         Some(name) => Name::new(name).unwrap_or(Name::NONE),
         None => main_name(),

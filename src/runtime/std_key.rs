@@ -62,6 +62,11 @@ pub(super) fn may_be_set() -> bool {
     }
 }
 
+/// Whether std is known to have a handle of the calling thread.
+pub(super) fn is_set() -> bool {
+    KEY.load(Ordering::Relaxed) != UNKNOWN && may_be_set()
+}
+
 /// Returns what `make_handle` returns, and learns std's key of it.
 pub(super) fn learn<T>(make_handle: impl FnOnce() -> T) -> T {
     let tries = TRIES.load(Ordering::Relaxed);

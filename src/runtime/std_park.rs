@@ -50,6 +50,12 @@ fn parks_by_std(_record: &ThreadInner) -> bool {
     false
 }
 
+/// Whether std can be asked for its handle of the calling thread: it has one, or there is memory for it.
+#[cfg(feature = "std")]
+pub(super) fn can_ask_std() -> bool {
+    std_key::is_set() || has_memory()
+}
+
 /// Whether the allocator has what std's handle and a destructor need, with room to spare: neither std
 /// nor libc has another answer to want of memory than to end the process. What another thread takes
 /// in between is not ruled out.

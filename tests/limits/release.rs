@@ -241,3 +241,29 @@ fn a_program_says_how_much_of_idle_stacks_stays() {
     let some = left_by_threads(before);
     assert!(some < TOPS + (8 << 20), "{some} with the default");
 }
+
+/// Without memory for a task's closure there is an error: the allocator's answer ends no process.
+#[test]
+fn a_task_that_finds_no_memory_is_an_error() {
+    const NAME: &str = "release::a_task_that_finds_no_memory_is_an_error";
+    if !common::in_subprocess(NAME) {
+        return;
+    }
+    util::park_once();
+    // The stack that the limit would keep from growing.
+    std::hint::black_box([1_u8; 256 << 10]);
+    let closure = [7_u8; 9000];
+    let (mut filled, mut size) = (Vec::with_capacity(1 << 16), 1 << 20);
+    util::set_limit(libc::RLIMIT_AS, 1 << 20);
+    while size >= 24 && filled.len() < filled.capacity() {
+        let mut block = Vec::<u8>::new();
+        match block.try_reserve_exact(size) {
+            Ok(()) => filled.push(block),
+            Err(_) => size /= 2,
+        }
+    }
+    let refused = rawthread::warm::try_spawn(move || closure.len()).is_err();
+    let unverified = rawthread::warm::try_spawn_unverified(move || closure.len()).is_err();
+    drop(filled);
+    assert!(refused && unverified);
+}

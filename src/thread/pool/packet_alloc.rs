@@ -4,18 +4,27 @@
 
 #[cfg(not(feature = "alloc"))]
 use crate::arena::block_alloc;
-#[cfg(not(feature = "alloc"))]
 use crate::diagnosis;
 use crate::error::Error;
+#[cfg(feature = "alloc")]
+use crate::sys::Errno;
 use crate::thread::spawn::packet::Packet;
 
 /// Moves a packet into memory that [`dealloc`] frees.
 ///
 /// # Errors
-/// Without an allocator: there is no memory for it.
+/// There is no memory for it; the closure is dropped.
 #[cfg(feature = "alloc")]
 pub(super) fn alloc<F, T>(packet: Packet<F, T>) -> Result<*mut Packet<F, T>, Error> {
-    Ok(alloc::boxed::Box::into_raw(alloc::boxed::Box::new(packet)))
+    let layout = core::alloc::Layout::new::<Packet<F, T>>();
+    // SAFETY: a packet has a header, so the size is not 0.
+    let place = unsafe { alloc::alloc::alloc(layout) }.cast::<Packet<F, T>>();
+    if place.is_null() {
+        return Err(diagnosis::map_error(Errno::ENOMEM, layout.size()));
+    }
+    // SAFETY: as large and aligned as a packet, and this call's alone.
+    unsafe { place.write(packet) };
+    Ok(place)
 }
 
 /// Frees the memory of a packet whose closure or result was moved out or dropped already.
