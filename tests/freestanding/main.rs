@@ -212,14 +212,15 @@ fn example_that_says_hello(name: &str, arguments: &[&str], profile: &str) -> Pat
     path
 }
 
-/// As README says to build it; the bound allows for other compilers.
+/// As README says to build it; the bound allows for other compilers, and for AArch64, whose code is larger: 17,784 bytes
+/// by GNU ld. `ci/size.sh` holds x86-64 under 12 KiB.
 #[test]
 fn the_example_is_small_and_says_hello() {
     let path = example_that_says_hello("example", &["build", "--release"], "release");
     elf::assert_free_of_libc(&path, true);
     let len = fs::metadata(&path).expect("the program").len();
     println!("hello from four threads: {len} bytes");
-    assert!(len <= 16 * 1024, "{len} bytes");
+    assert!(len <= 18 * 1024, "{len} bytes");
 }
 
 /// A static PIE without optimisation: what it does before it has relocated itself is not inlined.
