@@ -139,7 +139,9 @@
 //! No function of the safe API aborts because a limit was met: [`Builder::try_spawn`],
 //! `Command::spawn` and their kin return an [`Error`], with the limit's name and value where
 //! `diagnosis` is enabled; `Builder::spawn` returns an `io::Error` that holds it.
-//! [`spawn`] panics where they return an error, as std's does. `Unsupported` is the error
+//! [`spawn`] panics where they return an error, as std's does. Where Rust's allocator itself has nothing
+//! left, the cases that README lists under "Limits" end the process, as allocations of Rust's do.
+//! `Unsupported` is the error
 //! of what the process cannot have: threads with a C library that does not run a thread on the stack
 //! that it was given, stacks of the caller's own that the C library cannot be made to report, threads
 //! without a C library before the main thread is initialized. A thread of this crate must not be
