@@ -149,6 +149,35 @@ pub(crate) fn poll_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Runs `child` in a fork of this process, which has one thread; how it ended, by a message.
+pub(crate) fn forked(child: impl FnOnce()) -> Result<(), String> {
+    // SAFETY: the child runs on in a copy of this process, which has one thread.
+    match unsafe { libc::fork() } {
+        0 => {
+            watchdog(60);
+            let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
+            // SAFETY: ends the process.
+            unsafe { libc::_exit(i32::from(end.is_err())) }
+        }
+        -1 => panic!("fork: {}", std::io::Error::last_os_error()),
+        pid => {
+            let mut status = 0;
+            // SAFETY: waits for the child made above.
+            while unsafe { libc::waitpid(pid, &mut status, 0) } == -1 {}
+            match status {
+                0 => Ok(()),
+                _ if libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGALRM => {
+                    Err("hangs".into())
+                }
+                _ if libc::WIFSIGNALED(status) => {
+                    Err(format!("ends by signal {}", libc::WTERMSIG(status)))
+                }
+                _ => Err("panics".into()),
+            }
+        }
+    }
+}
+
 /// A directory of a test's own, which goes away with the value.
 pub(crate) struct Directory(PathBuf);
 

@@ -12,7 +12,7 @@ mod common;
 mod scenarios;
 mod supervisor;
 
-use common::in_subprocess;
+use common::{forked, in_subprocess};
 use scenarios::Scenario;
 
 /// By name, for the message, with the errnos of the manual page, the likeliest first.
@@ -94,36 +94,6 @@ impl Holdings {
             tasks: count("/proc/self/task"),
             descriptors: count("/proc/self/fd"),
             mapped_kib: pages * 4,
-        }
-    }
-}
-
-/// Runs `child` in a fork of this process, which has one thread, with standard error in a file of its own;
-/// how it ended if not well.
-fn forked(child: impl FnOnce()) -> Result<(), String> {
-    // SAFETY: the child runs on in this single-threaded process's copy.
-    match unsafe { libc::fork() } {
-        0 => {
-            common::watchdog(60);
-            let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
-            // SAFETY: ends the process.
-            unsafe { libc::_exit(i32::from(end.is_err())) }
-        }
-        -1 => panic!("fork: {}", std::io::Error::last_os_error()),
-        pid => {
-            let mut status = 0;
-            // SAFETY: waits for the child made above.
-            while unsafe { libc::waitpid(pid, &mut status, 0) } == -1 {}
-            match status {
-                0 => Ok(()),
-                _ if libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGALRM => {
-                    Err("hangs".into())
-                }
-                _ if libc::WIFSIGNALED(status) => {
-                    Err(format!("ends by signal {}", libc::WTERMSIG(status)))
-                }
-                _ => Err("panics".into()),
-            }
         }
     }
 }

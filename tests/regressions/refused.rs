@@ -7,7 +7,7 @@
 
 use std::io::Write;
 
-use super::common::{self, Directory, assert_output, in_subprocess, rerun_self};
+use super::common::{self, Directory, assert_output, forked, in_subprocess, rerun_self};
 use super::{filter, unknown_libc};
 
 /// By name, for the message.
@@ -87,32 +87,6 @@ fn use_std(known: bool, call: i64, errno: i32) {
     }
     let boxes: Vec<_> = (0..20_000).map(|number| Box::new([number; 8])).collect();
     assert_eq!(boxes[19_999][7], 19_999);
-}
-
-/// Runs `child` in a fork of this process, which has one thread; how it ended, by a message.
-fn forked(child: impl FnOnce()) -> Result<(), String> {
-    match unsafe { libc::fork() } {
-        0 => {
-            common::watchdog(30);
-            let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child));
-            unsafe { libc::_exit(i32::from(end.is_err())) }
-        }
-        -1 => panic!("fork: {}", std::io::Error::last_os_error()),
-        pid => {
-            let mut status = 0;
-            while unsafe { libc::waitpid(pid, &mut status, 0) } == -1 {}
-            match status {
-                0 => Ok(()),
-                _ if libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGALRM => {
-                    Err("hangs".into())
-                }
-                _ if libc::WIFSIGNALED(status) => {
-                    Err(format!("ends by signal {}", libc::WTERMSIG(status)))
-                }
-                _ => Err("panics".into()),
-            }
-        }
-    }
 }
 
 /// Runs the test in a process whose libc tells an unknown version.
