@@ -1,8 +1,11 @@
 //! The type `Error`, and the operations that it names.
 
 use core::fmt;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 
+use super::kind::ErrorKind;
 use super::limit::Limit;
+use super::step_error::StepError;
 use crate::sys::Errno;
 
 /// The error for a thread or process that could not be created, prepared, or waited for.
@@ -26,33 +29,6 @@ pub struct Error {
     cause: Cause,
 }
 
-/// The kind of an [`Error`], for programs that react to kinds differently.
-///
-/// ```
-/// use rawthread::{Error, ErrorKind};
-///
-/// fn worth_a_retry(error: &Error) -> bool {
-///     error.kind() == ErrorKind::Limit
-/// }
-/// assert!(!worth_a_retry(&Error::from_raw_os_error(libc::ENOENT)));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// A limit of the process, its control group or the machine was reached; [`Error::limit`]
-    /// names it, if this build has the feature `diagnosis`. The same call may succeed later, or
-    /// with a higher limit.
-    Limit,
-    /// A value given to this crate cannot be used: an empty set of processors, a NUL inside a path.
-    InvalidInput,
-    /// The kernel's rules forbid this combination of clone flags; see [`Error::violated_rule`].
-    Refused,
-    /// This kernel, libc or build of the crate cannot do it.
-    Unsupported,
-    /// A system call failed; [`Error::operation`] names it where the crate made it.
-    Os,
-}
-
 /// A system call made for a thread or process, and its purpose.
 ///
 /// A `static` beside the code that makes the call, so that the child of a `vfork` can report it by
@@ -67,7 +43,7 @@ pub(crate) struct Operation {
     pub(crate) hint: fn(Errno) -> &'static str,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Cause {
     Limit(Limit, Option<u64>),
     InvalidInput {
@@ -89,11 +65,30 @@ enum Cause {
         allow(dead_code, reason = "only builds without diagnosis construct it")
     )]
     UnknownLimit(&'static Operation),
+    /// A function of the program's own returned it.
+    #[cfg_attr(
+        not(feature = "alloc"),
+        allow(dead_code, reason = "only builds with an allocator construct it")
+    )]
+    Step(StepError),
     /// An errno that came from outside the crate.
     External,
 }
 
+// As before it could hold a program's error: nothing of it is changed by a shared borrow's methods.
+impl UnwindSafe for Error {}
+impl RefUnwindSafe for Error {}
+
 impl Error {
+    /// A function of the program's own failed; `errno` is what it knows of one.
+    #[cfg(feature = "alloc")]
+    pub(super) const fn from_step(step: StepError, errno: Option<Errno>) -> Self {
+        Self {
+            errno,
+            cause: Cause::Step(step),
+        }
+    }
+
     /// A limit was reached; `value` is what it was set to, if that could be read.
     pub(crate) const fn at_limit(limit: Limit, value: Option<u64>, errno: Errno) -> Self {
         Self {
@@ -177,12 +172,13 @@ impl Error {
     /// assert_eq!(Error::from_raw_os_error(libc::EIO).kind(), ErrorKind::Os);
     /// ```
     pub const fn kind(&self) -> ErrorKind {
-        match self.cause {
+        match &self.cause {
             Cause::Limit(..) | Cause::UnknownLimit(_) => ErrorKind::Limit,
             Cause::InvalidInput { .. } => ErrorKind::InvalidInput,
             Cause::Rule { .. } => ErrorKind::Refused,
             Cause::Unsupported { .. } => ErrorKind::Unsupported,
             Cause::Operation(_) | Cause::External => ErrorKind::Os,
+            Cause::Step(step) => step.kind(),
         }
     }
 
@@ -207,8 +203,9 @@ impl Error {
     /// assert_eq!(error.limit(), None); // an errno alone names no limit
     /// ```
     pub const fn limit(&self) -> Option<Limit> {
-        match self.cause {
-            Cause::Limit(limit, _) => Some(limit),
+        match &self.cause {
+            Cause::Limit(limit, _) => Some(*limit),
+            Cause::Step(step) => step.limit(),
             _ => None,
         }
     }
@@ -219,20 +216,22 @@ impl Error {
     /// assert_eq!(rawthread::Error::from_raw_os_error(libc::EINVAL).violated_rule(), None);
     /// ```
     pub const fn violated_rule(&self) -> Option<&'static str> {
-        match self.cause {
-            Cause::Rule { rule, .. } => Some(rule),
+        match &self.cause {
+            Cause::Rule { rule, .. } => Some(*rule),
             _ => None,
         }
     }
 
-    /// Returns the name of the system call that failed: `"execve"`, `"chdir"`.
+    /// Returns the name of the system call that failed: `"execve"`, `"chdir"`; `"before_start"` for the
+    /// error of a function that was given to [`Builder::before_start`](crate::Builder).
     ///
     /// ```
     /// assert_eq!(rawthread::Error::from_raw_os_error(libc::EINVAL).operation(), None);
     /// ```
     pub const fn operation(&self) -> Option<&'static str> {
-        match self.cause {
+        match &self.cause {
             Cause::Operation(operation) | Cause::UnknownLimit(operation) => Some(operation.name),
+            Cause::Step(_) => Some(BEFORE_START),
             _ => None,
         }
     }
@@ -241,7 +240,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let errno = ErrnoSuffix(self.errno);
-        match self.cause {
+        match &self.cause {
             Cause::Limit(limit, Some(value)) => write!(
                 f,
                 "the limit {} ({value}) is reached{errno}. {}",
@@ -274,6 +273,7 @@ impl fmt::Display for Error {
                  rawthread finds out which.",
                 operation.name, operation.purpose
             ),
+            Cause::Step(step) => write!(f, "{BEFORE_START}: {}", step.source()),
             Cause::External => match self.errno {
                 Some(errno) => write!(f, "{errno:?}. See errno(3)."),
                 None => f.write_str("unknown error"),
@@ -304,7 +304,18 @@ impl fmt::Debug for Error {
     }
 }
 
-impl core::error::Error for Error {}
+/// The error that a function of [`Builder::before_start`](crate::Builder) returned is the source of the
+/// error of the spawn.
+impl core::error::Error for Error {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match &self.cause {
+            Cause::Step(step) => Some(step.source()),
+            _ => None,
+        }
+    }
+}
+
+const BEFORE_START: &str = "before_start";
 
 #[cfg(test)]
 mod tests {

@@ -3,20 +3,23 @@
 use std::io;
 use std::vec::Vec;
 
-use super::error::{Error, ErrorKind};
+use super::error::Error;
+use super::kind::ErrorKind;
 
 /// Keeps the error inside, with its message. The errno is the inner error's ([`Error::from_io`]):
 /// `std::io::Error` holds a number or an error.
 ///
 /// The kind is that of the errno; but at every limit for which the errno is ENOMEM it is
 /// `WouldBlock`, as for EAGAIN: a thread of std's is made by `pthread_create(3)`, which returns EAGAIN
-/// for want of memory, too. Where no memory is left for an error that holds another, the result is
+/// for want of memory, too. Of an error that a function of the program's own returned, and that has no
+/// errno, it is `Other`, or that of the function's `io::Error`. Where no memory is left for an error that holds another, the result is
 /// the kind alone.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match (error.kind(), error.raw_os_error()) {
             (ErrorKind::Limit, Some(libc::ENOMEM)) => io::ErrorKind::WouldBlock,
             (_, Some(errno)) => Self::from_raw_os_error(errno).kind(),
+            (ErrorKind::Other, None) => kind_of_source(&error),
             (_, None) => io::ErrorKind::Unsupported,
         };
         if has_memory() {
@@ -25,6 +28,12 @@ impl From<Error> for io::Error {
             Self::from(kind)
         }
     }
+}
+
+fn kind_of_source(error: &Error) -> io::ErrorKind {
+    std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .map_or(io::ErrorKind::Other, io::Error::kind)
 }
 
 /// Returns the [`Error`] inside, if there is one; else keeps the errno. An error that has neither

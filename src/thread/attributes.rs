@@ -92,9 +92,10 @@ impl Builder {
 
     /// Runs `f` in the new thread before the closure, after the other attributes are in force.
     ///
-    /// `spawn` returns when `f` has. It returns the error of `f`, and for a panic in `f` an error
-    /// too (operation `before_start`, ECANCELED). Of a `std::io::Error` only the errno is kept, EIO
-    /// if it has none.
+    /// `spawn` returns when `f` has. If `f` fails, the spawn's error prints `before_start:` and what `f`
+    /// returned, which is its `source()`; the errno is that of the `Error` or `std::io::Error` that `f`
+    /// returned, if it has one, and of an `Error` kind and limit are the same, too. `f` may return any
+    /// error, or a string. For a panic in `f` the error has the operation `before_start` and ECANCELED.
     ///
     /// Called more than once, the functions run in that order until one fails.
     ///
@@ -102,11 +103,19 @@ impl Builder {
     ///
     /// ```
     /// use rawthread::{Builder, Error};
+    /// use std::{error::Error as _, fs, io};
     ///
     /// let refused = Builder::new()
-    ///     .before_start(|| Err(Error::from_raw_os_error(libc::EACCES)))
+    ///     .before_start(|| fs::read("/no/such").map(drop))
     ///     .try_spawn(|| unreachable!());
-    /// assert_eq!(refused.map(drop).unwrap_err().raw_os_error(), Some(libc::EACCES));
+    /// let error = refused.map(drop).unwrap_err();
+    /// assert_eq!(error.to_string(), "before_start: No such file or directory (os error 2)");
+    /// assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
+    /// let source = error.source().unwrap().downcast_ref::<io::Error>().unwrap();
+    /// assert_eq!(source.kind(), io::ErrorKind::NotFound);
+    ///
+    /// let refused = Builder::new().before_start(|| Err("no queue yet")).try_spawn(|| ());
+    /// assert_eq!(refused.unwrap_err().to_string(), "before_start: no queue yet");
     ///
     /// // A function that cannot fail still names its error:
     /// let prepared = Builder::new().before_start(|| Ok::<(), Error>(())).try_spawn(|| 3)?;
@@ -117,9 +126,10 @@ impl Builder {
     pub fn before_start<F, E>(mut self, f: F) -> Self
     where
         F: FnOnce() -> Result<(), E> + Send + 'static,
-        E: Into<Error>,
+        E: Into<alloc::boxed::Box<dyn core::error::Error + Send + Sync>>,
     {
-        self.actions.add_before_start(|| f().map_err(Into::into));
+        self.actions
+            .add_before_start(|| f().map_err(|error| Error::from_before_start(error.into())));
         self
     }
 

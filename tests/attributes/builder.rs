@@ -1,3 +1,6 @@
+use std::error::Error as StdError;
+use std::io;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -199,6 +202,7 @@ fn errors_and_panics_of_before_start_are_spawns_errors() {
         .try_spawn(move || drop(owned))
         .unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EDOM));
+    assert_eq!(error.operation(), Some("before_start"));
     let owned = Counted(drops.clone());
     let error = Builder::new()
         .before_start(|| -> Result<(), Error> { panic!("expected in this test") })
@@ -206,6 +210,82 @@ fn errors_and_panics_of_before_start_are_spawns_errors() {
         .unwrap_err();
     assert_eq!(error.operation(), Some("before_start"));
     assert_eq!(drops.load(Ordering::SeqCst), 2);
+}
+
+/// Of any type that a function may return: its text, itself, and what it knows of errno, kind and limit.
+#[test]
+fn the_cause_of_a_failed_before_start_is_kept() {
+    #[derive(Debug)]
+    struct Own(u32);
+    impl std::fmt::Display for Own {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "own error {}", self.0)
+        }
+    }
+    impl StdError for Own {}
+    fn refused<E>(step: impl FnOnce() -> Result<(), E> + Send + 'static) -> Error
+    where
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let error = Builder::new().before_start(step).try_spawn(|| ());
+        error.unwrap_err()
+    }
+    fn source<E: StdError + 'static>(error: &Error) -> &E {
+        error.source().unwrap().downcast_ref().unwrap()
+    }
+
+    let error = refused(|| Err(Own(7)));
+    assert_eq!(error.to_string(), "before_start: own error 7");
+    assert_eq!(source::<Own>(&error).0, 7);
+    assert_eq!(
+        (error.kind(), error.raw_os_error()),
+        (ErrorKind::Other, None)
+    );
+    assert_eq!(source::<Own>(&error.clone()).0, 7);
+    let io = io::Error::from(error);
+    assert_eq!(io.kind(), io::ErrorKind::Other);
+    assert_eq!(io.to_string(), "before_start: own error 7");
+    let inside = Error::from_io(&io).unwrap();
+    assert_eq!(source::<Own>(inside).0, 7);
+    assert_eq!(inside.operation(), Some("before_start"));
+
+    // Strings, literals and made ones.
+    assert_eq!(refused(|| Err("text")).to_string(), "before_start: text");
+    assert_eq!(
+        refused(|| Err(format!("{}", 5))).to_string(),
+        "before_start: 5"
+    );
+
+    // An io::Error with an errno, with a kind alone, and with an error of this crate's inside.
+    let error = refused(|| Err(io::Error::from_raw_os_error(libc::EDOM)));
+    assert_eq!(
+        (error.kind(), error.raw_os_error()),
+        (ErrorKind::Os, Some(libc::EDOM))
+    );
+    assert_eq!(source::<io::Error>(&error).raw_os_error(), Some(libc::EDOM));
+    let error = refused(|| Err(io::Error::new(io::ErrorKind::TimedOut, "late")));
+    assert_eq!(error.to_string(), "before_start: late");
+    assert_eq!(io::Error::from(error).kind(), io::ErrorKind::TimedOut);
+    let huge = || Builder::new().stack_size(usize::MAX);
+    let error = refused(move || huge().spawn(|| ()).map(drop));
+    assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+
+    // One of this crate's: kind, limit and errno are the cause's; a nested step's, too.
+    let error = refused(move || huge().try_spawn(|| ()).map(drop));
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert_eq!(error.raw_os_error(), Some(libc::EINVAL));
+    assert!(
+        error
+            .to_string()
+            .starts_with("before_start: the stack or guard size")
+    );
+    assert_eq!(source::<Error>(&error).kind(), ErrorKind::InvalidInput);
+    let error = refused(|| Err(refused(|| Err("inner"))));
+    assert_eq!(error.to_string(), "before_start: before_start: inner");
+
+    // The error may be caught, shared and sent, as before.
+    fn shared<T: Send + Sync + UnwindSafe + RefUnwindSafe + Clone + 'static>(_: &T) {}
+    shared(&error);
 }
 
 #[test]

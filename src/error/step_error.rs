@@ -1,0 +1,43 @@
+//! The error that a function of the program's own returned. With the feature `alloc`; `no_step_error`
+//! is the twin without.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::error::Error;
+
+use super::kind::ErrorKind;
+use super::limit::Limit;
+
+/// A program's error, and what of it programs ask this crate's for. Clones share it.
+#[derive(Clone)]
+pub(super) struct StepError {
+    kind: ErrorKind,
+    limit: Option<Limit>,
+    source: Arc<dyn Error + Send + Sync>,
+}
+
+impl StepError {
+    pub(super) fn new(
+        kind: ErrorKind,
+        limit: Option<Limit>,
+        source: Box<dyn Error + Send + Sync>,
+    ) -> Self {
+        Self {
+            kind,
+            limit,
+            source: source.into(),
+        }
+    }
+
+    pub(super) const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    pub(super) const fn limit(&self) -> Option<Limit> {
+        self.limit
+    }
+
+    pub(super) fn source(&self) -> &(dyn Error + 'static) {
+        &*self.source
+    }
+}
