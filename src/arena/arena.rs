@@ -14,6 +14,7 @@ use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
+use super::growth;
 use crate::sys::{Errno, memory};
 
 /// Entries of the first chunk; each further chunk doubles the arena.
@@ -196,26 +197,16 @@ impl Chunks {
 
 /// The memory that `base` holds, or at least `len` bytes that are put there now.
 fn get_or_map(base: &AtomicPtr<u8>, len: usize) -> Result<NonNull<u8>, Errno> {
-    // Acquire pairs with the Release below: the kernel's zeroes are there.
-    if let Some(found) = NonNull::new(base.load(Ordering::Acquire)) {
-        return Ok(found);
-    }
     let len = len.next_multiple_of(memory::page_size());
-    let mapped = memory::map(len)?;
-    match base.compare_exchange(
-        ptr::null_mut(),
-        mapped.as_ptr(),
-        Ordering::Release,
-        Ordering::Acquire,
-    ) {
-        Ok(_) => Ok(mapped),
-        Err(other) => {
+    growth::get_or_make(
+        base,
+        || memory::map(len),
+        |mapped| {
             // SAFETY: no other thread has the address of this chunk.
             // Where the kernel refuses, the memory stays.
             let _ = unsafe { memory::unmap(mapped.as_ptr(), len) };
-            NonNull::new(other).ok_or(Errno::ENOMEM)
-        }
-    }
+        },
+    )
 }
 
 const fn chunk_len(index: usize) -> usize {

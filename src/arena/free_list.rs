@@ -4,13 +4,9 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::arena::{Arena, ArenaEntry, Chunks, Link, Zeroable};
+use super::treiber;
 
-/// A last-in first-out list of an arena's entries (Treiber's stack).
-///
-/// The head holds the id of the top entry in its low half (0: empty) and a count of pops in
-/// its high half. The count makes a head that went away and came back differ, so that a slow
-/// popper cannot install a stale `next` (the ABA problem); 2^32 pops within one popper's pause
-/// would be needed to fool it.
+/// A last-in first-out list of an arena's entries ([`treiber`]).
 pub(crate) struct FreeList(AtomicU64);
 
 impl FreeList {
@@ -24,22 +20,7 @@ impl FreeList {
     }
 
     fn push_link(&self, link: &Link) {
-        let id = u64::from(link.id.load(Ordering::Relaxed));
-        debug_assert_ne!(id, 0);
-        let mut head = self.0.load(Ordering::Relaxed);
-        loop {
-            link.next.store(head as u32, Ordering::Relaxed);
-            // Release: the popper sees the entry's link and whatever its value says.
-            match self.0.compare_exchange_weak(
-                head,
-                (head & !0xffff_ffff) | id,
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return,
-                Err(now) => head = now,
-            }
-        }
+        treiber::push(&self.0, link.id.load(Ordering::Relaxed), &link.next);
     }
 
     /// Takes the top entry.
@@ -53,28 +34,12 @@ impl FreeList {
     }
 
     fn pop_link(&self, chunks: &Chunks, size: usize) -> Option<*const Link> {
-        // Acquire pairs with push's Release.
-        let mut head = self.0.load(Ordering::Acquire);
-        loop {
-            let id = head as u32;
-            if id == 0 {
-                return None;
-            }
-            let link = chunks.link(id, size);
-            // May be stale when another popper won; then the count differs and we go round again.
+        treiber::pop(
+            &self.0,
+            |id| chunks.link(id, size),
             // SAFETY: an id on a list is an entry's, and entries are permanent.
-            let next = u64::from(unsafe { &*link }.next.load(Ordering::Relaxed));
-            let popped = (head >> 32).wrapping_add(1) << 32;
-            match self.0.compare_exchange_weak(
-                head,
-                popped | next,
-                Ordering::Acquire,
-                Ordering::Acquire,
-            ) {
-                Ok(_) => return Some(link),
-                Err(now) => head = now,
-            }
-        }
+            |link| unsafe { &*link }.next.load(Ordering::Relaxed),
+        )
     }
 
     /// Whether a pop would find nothing, at this instant.

@@ -5,6 +5,7 @@
 //! block too large for an entry, which has a mapping of its own.
 //!
 //! * [`arena`]: permanent entries of one type; [`free_list`]: lock-free lists of them.
+//! * [`growth`] and [`treiber`]: the protocols of both, on words that can be loom's.
 //! * [`block_alloc`]: memory for one value of any type, without an allocator.
 
 #[expect(
@@ -14,6 +15,8 @@
 mod arena;
 pub(crate) mod block_alloc;
 mod free_list;
+pub(crate) mod growth;
+pub(crate) mod treiber;
 
 pub(crate) use arena::{Arena, ArenaEntry, FIRST_CHUNK, Zeroable};
 pub(crate) use free_list::FreeList;

@@ -9,8 +9,11 @@
 //! look for the first panic in the output. The number of preemptions in one execution is bounded
 //! by [`explore::explore`]: the known bugs of this kind need one or two.
 
+mod arena;
+mod ends;
 mod explore;
 pub(crate) mod futex;
+mod loader_gate;
 mod park;
 mod pool;
 mod setxid;

@@ -1,11 +1,13 @@
-//! What the protocols above are built of: atomics, the futex, a bounded spin, the own tid.
+//! What the protocols above are built of: atomics, the futex, pauses, a bounded spin, the own tid.
 //!
-//! In the models' build (`RUSTFLAGS="--cfg loom"`, this crate's own tests only) the first two are
+//! In the models' build (`RUSTFLAGS="--cfg loom"`, this crate's own tests only) the first three are
 //! loom's. The choice is made in this layer and nowhere else.
 
 pub(crate) mod atomic;
 pub(crate) mod futex;
 pub(crate) mod own_tid;
+pub(crate) mod pauses;
 pub(crate) mod spin;
+pub(crate) mod word;
 
 pub(crate) use atomic::{SPIN_LIMIT, maybe_const_fn};

@@ -7,7 +7,7 @@
 
 // From the bottom up: `state`, `ready_hook`, `name`, `parker`, `closed_mark`, `tls_values` and `record` hold what is known of one
 // thread, in permanent memory; `occupant` relates slots and records; `api` has the trait, which `hosted` and
-// `freestanding` implement (`setxid` is a part of the first that a loom model runs); `chosen` names
+// `freestanding` implement (`setxid` and `loader_gate` are parts of the first that loom models run); `chosen` names
 // the runtime of this build; `acquire`, `std_park` and `current` are written for that one.
 
 pub(crate) mod acquire;
@@ -19,6 +19,8 @@ pub(crate) mod current;
 pub(crate) mod freestanding;
 #[cfg(feature = "hosted")]
 pub(crate) mod hosted;
+#[cfg(any(feature = "hosted", all(test, loom)))]
+pub(crate) mod loader_gate;
 mod name;
 pub(crate) mod occupant;
 pub(crate) mod parker;

@@ -45,8 +45,8 @@
 
 use crate::primitive::atomic::{AtomicU32, Ordering};
 use crate::primitive::futex;
+use crate::primitive::pauses::Pauses;
 use crate::sys::futex::Deadline;
-use crate::sys::sched::Pauses;
 
 const DETACHED: u32 = 1;
 const COMPLETE: u32 = 2;

@@ -13,19 +13,12 @@
 use core::ffi::c_void;
 use core::ops::ControlFlow;
 use core::ptr;
-use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
 use super::{loader_lock, symbols};
-use crate::sys::futex::{self, Deadline, Sharing};
+use crate::runtime::loader_gate::LoaderGate;
 
-/// How many threads are inside [`for_each_module`]: fewer than the kernel has tasks, 2^22.
-static READER: AtomicU32 = AtomicU32::new(0);
-/// How many threads are in `fork`: as few.
-///
-/// Orderings: each side announces itself in its own word and then looks at the other's, all
-/// SeqCst, so that one of two sees the other. No data hangs on it.
-static FORKING: AtomicU32 = AtomicU32::new(0);
+static GATE: LoaderGate = LoaderGate::new();
 
 /// How long one side waits for the other: a hundred times what either needs.
 const MOMENT: Duration = Duration::from_millis(100);
@@ -36,13 +29,10 @@ pub(super) fn for_each_module(visit: impl FnMut(&libc::dl_phdr_info) -> ControlF
     if loader_lock::is_lost() {
         return;
     }
-    if !read_lock() {
-        await_none(&FORKING);
-        // If a fork is still under way, it waits for user code: go on beside it.
-        READER.fetch_add(1, Ordering::SeqCst);
-    }
+    // Where a fork is still under way after that, it waits for user code.
+    GATE.enter(Some(MOMENT));
     ask_loader(visit);
-    read_unlock();
+    GATE.leave();
 }
 
 fn ask_loader<F: FnMut(&libc::dl_phdr_info) -> ControlFlow<()>>(mut visit: F) {
@@ -62,61 +52,27 @@ fn ask_loader<F: FnMut(&libc::dl_phdr_info) -> ControlFlow<()>>(mut visit: F) {
 /// As [`for_each_module`], but false, and nothing called, where a fork is under way, or was and left
 /// the loader's lock to nobody.
 pub(super) fn try_each_module(visit: impl FnMut(&libc::dl_phdr_info) -> ControlFlow<()>) -> bool {
-    let entered = !loader_lock::is_lost() && read_lock();
+    let entered = !loader_lock::is_lost() && GATE.try_enter();
     if entered {
         ask_loader(visit);
-        read_unlock();
+        GATE.leave();
     }
     entered
 }
 
-/// Announces an asker; false, and nothing announced, if a fork is under way.
-fn read_lock() -> bool {
-    READER.fetch_add(1, Ordering::SeqCst);
-    if FORKING.load(Ordering::SeqCst) == 0 {
-        return true;
-    }
-    read_unlock();
-    false
-}
-
-fn read_unlock() {
-    if READER.fetch_sub(1, Ordering::SeqCst) == 1 && FORKING.load(Ordering::SeqCst) != 0 {
-        futex::wake(READER.as_ptr(), i32::MAX as u32, Sharing::Private);
-    }
-}
-
-/// Waits until the word is 0, or [`MOMENT`] is over.
-fn await_none(word: &AtomicU32) {
-    let mut deadline = None;
-    loop {
-        let now = word.load(Ordering::SeqCst);
-        if now == 0 {
-            return;
-        }
-        let deadline = *deadline.get_or_insert_with(|| Deadline::after(MOMENT));
-        if futex::wait(word, now, deadline, Sharing::Private).is_err() {
-            return;
-        }
-    }
-}
-
 /// Before a fork: announces it and waits for readers.
 pub(super) fn lock_before_fork() {
-    FORKING.fetch_add(1, Ordering::SeqCst);
-    await_none(&READER);
+    GATE.begin_fork(Some(MOMENT));
 }
 
 /// After a fork, in the parent.
 pub(super) fn unlock_in_parent() {
-    FORKING.fetch_sub(1, Ordering::SeqCst);
-    futex::wake(FORKING.as_ptr(), i32::MAX as u32, Sharing::Private);
+    GATE.end_fork();
 }
 
 /// After a fork, in the child, whose one thread neither reads nor forks.
 pub(super) fn reset_in_child() {
-    READER.store(0, Ordering::Relaxed);
-    FORKING.store(0, Ordering::Relaxed);
+    GATE.reset();
 }
 
 /// What the module's thread-locals are at first.

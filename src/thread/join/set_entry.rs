@@ -5,6 +5,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
 use super::completion_queue::CompletionQueue;
+use super::set_counts::{Halves, Users};
 use super::set_waker::SetWaker;
 use crate::arena::{Arena, ArenaEntry, FreeList, Zeroable};
 use crate::diagnosis;
@@ -18,20 +19,19 @@ use crate::runtime::record::ThreadInner;
 pub(in crate::thread) struct SetShared {
     pub(in crate::thread) queue: CompletionQueue,
     pub(in crate::thread) waker: SetWaker,
-    /// Counts the set, and each thread that has not entered the queue yet.
-    refs: AtomicU32,
+    users: Users,
 }
 
 /// One thread's entry in a set. It has two owners, the set and the thread; the second to release
 /// it puts it on the free list.
 ///
-/// The fields but `queue_link`, `half_released` and `is_queued` are the set's, which writes them before the
+/// The fields but `queue_link`, `halves` and `is_queued` are the set's, which writes them before the
 /// thread exists, or never shows them to it; they are atomics, used Relaxed, so that entries can be
 /// shared.
 pub(in crate::thread) struct SetEntry {
     /// In the queue: the entry that was pushed before. Among the collected: the entry that follows.
     pub(in crate::thread) queue_link: Link,
-    half_released: AtomicBool,
+    halves: Halves,
     /// Whether the thread is in the queue already. Relaxed: the thread alone uses it, from the spawn on.
     is_queued: AtomicBool,
     shared: AtomicPtr<ArenaEntry<SetShared>>,
@@ -73,13 +73,13 @@ impl SetShared {
     pub(in crate::thread) fn new() -> core::result::Result<&'static ArenaEntry<Self>, Error> {
         let shared = alloc(&SETS, &FREE_SETS)?;
         shared.queue.reset();
-        shared.refs.store(1, Ordering::Relaxed);
+        shared.users.reset();
         Ok(shared)
     }
 
-    /// Drops one reference. Release and Acquire: all uses come before the memory's next use.
+    /// One user less.
     pub(in crate::thread) fn unref(this: &'static ArenaEntry<Self>) {
-        if this.refs.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if this.users.remove() {
             // The set took its waker out when it was dropped.
             FREE_SETS.push(this);
         }
@@ -91,19 +91,17 @@ impl SetEntry {
         shared: &'static ArenaEntry<SetShared>,
     ) -> core::result::Result<&'static ArenaEntry<Self>, Error> {
         let entry = alloc(&ENTRIES, &FREE_ENTRIES)?;
-        entry.half_released.store(false, Ordering::Relaxed);
+        entry.halves.reset();
         entry.is_queued.store(false, Ordering::Relaxed);
         let address = ptr::from_ref(shared).cast_mut();
         entry.shared.store(address, Ordering::Relaxed);
-        // Relaxed: the set's own reference keeps the count above 0.
-        shared.refs.fetch_add(1, Ordering::Relaxed);
+        shared.users.add();
         Ok(entry)
     }
 
-    /// The set, or the thread: does not use the entry any more. Release and Acquire as for
-    /// [`SetShared::unref`].
+    /// The set, or the thread: does not use the entry any more.
     pub(in crate::thread) fn release_half(this: &'static ArenaEntry<Self>) {
-        if this.half_released.swap(true, Ordering::AcqRel) {
+        if this.halves.release() {
             FREE_ENTRIES.push(this);
         }
     }
@@ -146,8 +144,7 @@ impl SetEntry {
 
     /// Set: whether the thread has given up its half, which is after it entered the queue.
     pub(in crate::thread) fn is_left_by_thread(&self) -> bool {
-        // Acquire: it is in the queue.
-        self.half_released.load(Ordering::Acquire)
+        self.halves.is_left()
     }
 }
 
