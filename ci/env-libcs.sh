@@ -35,8 +35,8 @@ partial_fails=(
     reaper::no_thread_keeps_root_beside_a_child_that_is_never_waited_for
     idle_threads_leave_after_their_time_and_at_a_trim
 )
-# Seconds for one suite on one libc.
-limit=120
+# Seconds for one suite on one libc; the longest takes 20 alone.
+limit=300
 
 tests=("${ci_tests[@]}")
 every=false
@@ -153,7 +153,8 @@ run_suite() { # run_suite LABEL SUITE PROGRAM [ARGUMENT...]: prints one line; 1 
     [ "$code" = 124 ] && echo "    not finished in $limit s"
     [ "$code" -gt 128 ] && echo "    ended by signal $((code - 128))"
     sed -n 's/^test \(.*\) \.\.\. FAILED$/    FAILED: \1/p' "$log"
-    echo "    log: $log"
+    sed -n 's/^test \(.* has been running for .*\)/    \1/p' "$log"
+    failed_logs+=("$log")
     return 1
 }
 
@@ -210,6 +211,7 @@ if [ "$oldest" != none ]; then
 fi
 
 failed=()
+failed_logs=()
 totals=()
 all_skips=0
 if [ $# -gt 0 ]; then
@@ -231,6 +233,11 @@ printf '    %s\n' "${totals[@]}"
 echo
 if [ ${#failed[@]} -gt 0 ]; then
     echo "failed on: ${failed[*]} (in $SECONDS s)"
+    # Last, since what keeps a long log keeps its end.
+    for log in "${failed_logs[@]}"; do
+        printf '\n%s, the end:\n' "$log"
+        tail -n 40 "$log"
+    done
     exit 1
 fi
 echo "all passed in $SECONDS s"

@@ -107,9 +107,18 @@ pub(crate) fn in_forked_child(body: impl FnOnce()) {
     assert_eq!(status, 0, "the child's status");
 }
 
-/// Whether workers of `warm` may run a second task in this process: not where a thread could confine
-/// itself without a trace (see the table of `rawthread::warm`).
+/// Whether workers of `warm` may run a second task in this process; says so where they may not.
 pub(crate) fn warm_threads_are_kept() -> bool {
+    let why = why_no_worker_is_kept();
+    if let Some(why) = &why {
+        println!("SKIP: {why}");
+    }
+    why.is_none()
+}
+
+/// Why each task of `warm` has a new thread in this process: libc makes its threads, or a thread could
+/// confine itself without a trace (see the table of `rawthread::warm`).
+pub(crate) fn why_no_worker_is_kept() -> Option<String> {
     const CAP_SYS_ADMIN: libc::c_ulong = 21;
     // SAFETY: these requests only ask.
     let (no_new_privs, filter, bounding) = unsafe {
@@ -119,16 +128,12 @@ pub(crate) fn warm_threads_are_kept() -> bool {
             libc::prctl(libc::PR_CAPBSET_READ, CAP_SYS_ADMIN),
         )
     };
-    let kept = no_new_privs == 0 && (filter <= 0 || bounding != 1);
-    if !kept {
-        println!("SKIP: in this sandbox each warm task has a new thread");
+    if no_new_privs != 0 || (filter > 0 && bounding == 1) {
+        return Some("in this sandbox each warm task has a new thread".into());
     }
     let host = rawthread::host().unwrap();
-    let by_libc = host.support() == rawthread::Support::Libc;
-    if by_libc {
-        println!("SKIP: each warm task has a new thread with {host}");
-    }
-    kept && !by_libc
+    (host.support() == rawthread::Support::Libc)
+        .then(|| format!("each warm task has a new thread with {host}"))
 }
 
 /// Standard output and standard error of a child.

@@ -1,25 +1,15 @@
 //! What `warm::spawn_unverified` promises, and what it does not touch.
 
 use std::cell::Cell;
-use std::time::Duration;
 
 use rawthread::warm;
 
 use crate::common::{in_subprocess, poll_until, warm_threads_are_kept};
-use crate::{settled, tid};
+use crate::{settled, settled_by, tid};
 
 /// The worker that serves the next unverified task when nothing else runs; waits until it is idle.
 fn settled_unverified() -> i32 {
-    let mut last = 0;
-    for _ in 0..1000 {
-        let next = warm::spawn_unverified(tid).join().unwrap();
-        if next == last {
-            break;
-        }
-        last = next;
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    last
+    settled_by(|| warm::spawn_unverified(tid).join().unwrap())
 }
 
 fn nice() -> i32 {
