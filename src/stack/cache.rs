@@ -2,11 +2,12 @@
 #![allow(unsafe_code, reason = "uses slots by SLOT-1 to SLOT-4 of `slot`")]
 
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::layout::{self, GUARD_CLASSES, Layout, SIZE_CLASSES};
 use super::region;
 use super::slot::{Slot, SlotRef, spin_until_exited};
+use super::touched::Measures;
 use crate::arena::{Arena, FIRST_CHUNK, FreeList, Zeroable};
 use crate::sys::{Errno, memory};
 
@@ -20,19 +21,28 @@ pub(crate) enum Acquired<T: Zeroable> {
 
 /// All slots of the process and the lists of idle ones.
 pub(crate) struct Cache<T> {
-    arena: Arena<Slot<T>, FIRST_CHUNK>,
+    pub(super) arena: Arena<Slot<T>, FIRST_CHUNK>,
     /// Idle slots with a TCB, by the classes of stack and guard: all on a list are alike.
-    idle: [[FreeList; GUARD_CLASSES]; SIZE_CLASSES],
+    pub(super) idle: [[FreeList; GUARD_CLASSES]; SIZE_CLASSES],
     /// The same, of those whose stacks were discarded since their last thread.
-    discarded: [[FreeList; GUARD_CLASSES]; SIZE_CLASSES],
-    /// Bytes of stack on `idle`, as the puts and takes that are under way have it. Relaxed: a
-    /// policy hangs on it, no memory.
-    undiscarded: AtomicUsize,
+    pub(super) discarded: [[FreeList; GUARD_CLASSES]; SIZE_CLASSES],
+    /// Size classes of which a slot was idle ever, a bit each, where idle memory is bounded: a look at all
+    /// of those lists takes as long as half a thread. Relaxed: the push of the first slot of a class comes after its bit, and a caller
+    /// that does not see the bit came before the push.
+    used_classes: [AtomicU64; SIZE_CLASSES.div_ceil(64)],
+    /// Bytes that threads may have left in the stacks on `idle`, as the puts and takes that are under way
+    /// have it. Relaxed: a policy hangs on it, no memory.
+    pub(super) undiscarded: AtomicUsize,
+    #[cfg_attr(
+        not(feature = "hosted"),
+        allow(dead_code, reason = "only with a libc is idle memory bounded here")
+    )]
+    pub(super) measures: Measures,
     /// Whether there may be slots on `discarded`: a look there would cost the first spawn of a process a
     /// page fault. Relaxed: a taker that misses one takes another.
-    has_discarded: AtomicBool,
-    /// Whether a caller of `Cache::put_used` discards: others leave it that.
-    discarding: AtomicBool,
+    pub(super) has_discarded: AtomicBool,
+    /// Whether a caller of `put_used` (`idle_memory`) discards: others leave it that.
+    pub(super) discarding: AtomicBool,
     /// Mapped slots of the default guard's size, without guards and TCB.
     uninit: [FreeList; SIZE_CLASSES],
     /// Control words without memory.
@@ -54,7 +64,9 @@ impl<T: Zeroable> Cache<T> {
             arena: Arena::new(),
             idle: [const { [const { FreeList::new() }; GUARD_CLASSES] }; SIZE_CLASSES],
             discarded: [const { [const { FreeList::new() }; GUARD_CLASSES] }; SIZE_CLASSES],
+            used_classes: [const { AtomicU64::new(0) }; SIZE_CLASSES.div_ceil(64)],
             undiscarded: AtomicUsize::new(0),
+            measures: Measures::new(),
             has_discarded: AtomicBool::new(false),
             discarding: AtomicBool::new(false),
             uninit: [const { FreeList::new() }; SIZE_CLASSES],
@@ -117,9 +129,9 @@ impl<T: Zeroable> Cache<T> {
         if !T::BOUNDS_IDLE_MEMORY {
             return found;
         }
-        if found.is_some() {
+        if let Some(slot) = found {
             self.undiscarded
-                .fetch_sub(wanted.stack().1, Ordering::Relaxed);
+                .fetch_sub(slot.touched.bytes(), Ordering::Relaxed);
             return found;
         }
         if !self.has_discarded.load(Ordering::Relaxed) {
@@ -213,61 +225,16 @@ impl<T: Zeroable> Cache<T> {
         let region = slot.region();
         let layout = region.layout();
         if T::BOUNDS_IDLE_MEMORY {
-            self.undiscarded
-                .fetch_add(layout.stack().1, Ordering::Relaxed);
-        }
-        self.list_for(&self.idle, layout).push(slot);
-    }
-
-    /// As [`Cache::put_idle`], of a slot that a thread has used, after [`Cache::discard_beyond`] `most`
-    /// bytes with it.
-    #[cfg(feature = "hosted")]
-    pub(crate) fn put_used(
-        &self,
-        slot: SlotRef<T>,
-        most: usize,
-        stack_top: unsafe fn(SlotRef<T>) -> usize,
-    ) {
-        let len = slot.region().layout().stack().1;
-        self.discard_beyond(most.saturating_sub(len), stack_top);
-        self.put_idle(slot);
-    }
-
-    /// Where idle stacks that were not discarded come to more than `most` bytes, discards what threads
-    /// left in them, but for [`SHALLOW`] bytes below the address that `stack_top` returns, and what lies
-    /// above it; unless another caller does so already.
-    #[cfg(feature = "hosted")]
-    pub(crate) fn discard_beyond(&self, most: usize, stack_top: unsafe fn(SlotRef<T>) -> usize) {
-        if self.undiscarded.load(Ordering::Relaxed) > most
-            && !self.discarding.swap(true, Ordering::Acquire)
-        {
-            self.discard_idle(stack_top);
-            self.discarding.store(false, Ordering::Release);
-        }
-    }
-
-    #[cfg(feature = "hosted")]
-    fn discard_idle(&self, stack_top: unsafe fn(SlotRef<T>) -> usize) {
-        let leaving = FreeList::new();
-        for list in self.idle.iter().flatten() {
-            while let Some(slot) = list.pop(&self.arena) {
-                if !slot.has_exited() {
-                    leaving.push(slot);
-                    continue;
-                }
-                let region = slot.region();
-                let len = region.layout().stack().1;
-                // SAFETY: no thread runs on the slot, which is ours alone by SLOT-1 and was on a list
-                // of slots with TCBs; below the top of its frames it holds nothing.
-                unsafe { region.discard_stack_below(stack_top(slot).saturating_sub(SHALLOW)) };
-                self.undiscarded.fetch_sub(len, Ordering::Relaxed);
-                self.list_for(&self.discarded, region.layout()).push(slot);
-                self.has_discarded.store(true, Ordering::Relaxed);
+            let touched = slot.touched.after_use(layout.stack().1);
+            slot.touched.set(touched);
+            self.undiscarded.fetch_add(touched, Ordering::Relaxed);
+            let class = layout::class_index(layout.stack().1);
+            let (word, bit) = (&self.used_classes[class / 64], 1 << (class % 64));
+            if word.load(Ordering::Relaxed) & bit == 0 {
+                word.fetch_or(bit, Ordering::Relaxed);
             }
         }
-        while let Some(slot) = leaving.pop(&self.arena) {
-            self.list_for(&self.idle, slot.region().layout()).push(slot);
-        }
+        self.list_for(&self.idle, layout).push(slot);
     }
 
     /// Gives idle slots with a TCB back that were collected on a list of the caller's.
@@ -312,11 +279,11 @@ impl<T: Zeroable> Cache<T> {
         kept: &FreeList,
     ) -> bool {
         let mut any = false;
-        for list in lists.iter().flatten() {
+        for list in self.used(lists) {
             while let Some(slot) = list.pop(&self.arena) {
                 if T::BOUNDS_IDLE_MEMORY && ptr::eq(lists, &self.idle) {
-                    let len = slot.region().layout().stack().1;
-                    self.undiscarded.fetch_sub(len, Ordering::Relaxed);
+                    self.undiscarded
+                        .fetch_sub(slot.touched.bytes(), Ordering::Relaxed);
                 }
                 // SAFETY: the slot is ours alone by SLOT-1, vacant by SLOT-3, and was on a list of
                 // slots with TCBs.
@@ -366,7 +333,21 @@ impl<T: Zeroable> Cache<T> {
         }
     }
 
-    fn list_for<'a>(
+    /// Those of `lists` on which a slot may be.
+    pub(super) fn used<'a>(
+        &'a self,
+        lists: &'a [[FreeList; GUARD_CLASSES]; SIZE_CLASSES],
+    ) -> impl Iterator<Item = &'a FreeList> {
+        let is_used = |class: usize| {
+            !T::BOUNDS_IDLE_MEMORY
+                || self.used_classes[class / 64].load(Ordering::Relaxed) >> (class % 64) & 1 == 1
+        };
+        let used = lists.iter().enumerate();
+        used.filter(move |(class, _)| is_used(*class))
+            .flat_map(|(_, lists)| lists)
+    }
+
+    pub(super) fn list_for<'a>(
         &self,
         lists: &'a [[FreeList; GUARD_CLASSES]; SIZE_CLASSES],
         layout: &Layout,

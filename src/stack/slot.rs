@@ -28,6 +28,7 @@ use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use super::region::Region;
+use super::touched::Touched;
 use crate::arena::{ArenaEntry, Zeroable};
 use crate::sys::sched;
 
@@ -54,6 +55,8 @@ pub(crate) struct Slot<T> {
     /// the slot is first offered, or by the only thread of a forked child.
     pub(super) fork_generation: AtomicU32,
     pub(super) region: UnsafeCell<Region>,
+    /// What threads may have left in the region's stack.
+    pub(super) touched: Touched,
     tcb: UnsafeCell<T>,
 }
 
@@ -69,7 +72,7 @@ pub(crate) const AWAITED: u32 = 4;
 // SAFETY: the plain fields are shared under SLOT-1; `T` holds addresses that may move between threads
 // with the slot (each runtime's TCB says so).
 unsafe impl<T: Zeroable> Sync for Slot<T> {}
-// SAFETY: a zero slot has null addresses and a zero layout; nothing dereferences them.
+// SAFETY: a zero slot has null addresses, a zero layout and nothing touched; nothing dereferences them.
 unsafe impl<T: Zeroable> Zeroable for Slot<T> {}
 
 impl<T: Zeroable> Slot<T> {

@@ -40,6 +40,25 @@ pub(crate) fn set_parent_death_signal(signal: i32) -> Result<(), Errno> {
     Errno::check(returned).map(drop)
 }
 
+/// How many pages the kernel has mapped for the calling thread because it touched them; `None` where a
+/// filter refuses the question.
+#[cfg(feature = "hosted")]
+pub(crate) fn page_faults() -> Option<usize> {
+    // SAFETY: all-zero bytes are an rusage.
+    let mut usage: libc::rusage = unsafe { core::mem::zeroed() };
+    let place = &raw mut usage;
+    // SAFETY: the kernel fills the structure.
+    let returned = unsafe {
+        syscall2(
+            libc::SYS_getrusage,
+            libc::RUSAGE_THREAD as usize,
+            place as usize,
+        )
+    };
+    Errno::check(returned).ok()?;
+    usize::try_from(usage.ru_minflt + usage.ru_majflt).ok()
+}
+
 /// Ends every thread of the process.
 pub(crate) fn exit_group(status: i32) -> ! {
     loop {

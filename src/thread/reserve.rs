@@ -63,6 +63,9 @@ pub fn reserve(n: usize) -> Result<(), Error> {
 /// so that the next one finds it without a page fault. Beyond `bytes`, by the sizes of the stacks, it
 /// returns to the system as threads are joined or end (`madvise(2)`, `MADV_DONTNEED`), but for the top
 /// of each stack: 8 KiB, and what lies above, with a libc some 40 KiB in all. `usize::MAX` keeps all.
+/// With a libc the next thousand threads then ask the kernel at their end for their page faults
+/// (`getrusage(2)`), and a stack counts for no more than twice what it holds: a burst of small threads
+/// returns nothing that the next burst would have to fetch again.
 /// With 0 no more than one stack keeps it, at the cost of a system call a thread and of a page fault for
 /// each page that its next thread touches.
 ///

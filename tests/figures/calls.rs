@@ -17,6 +17,7 @@ const NAMES: &[(i64, &str)] = &[
     (libc::SYS_getpid, "getpid"),
     (libc::SYS_gettid, "gettid"),
     (libc::SYS_get_robust_list, "get_robust_list"),
+    (libc::SYS_getrusage, "getrusage"),
     (libc::SYS_kcmp, "kcmp"),
     (libc::SYS_madvise, "madvise"),
     (libc::SYS_mmap, "mmap"),

@@ -20,6 +20,14 @@ pub(crate) fn run(scenario: &str) {
             mark(END);
         }
         "calls-spawn-join" => repeated(spawn_join),
+        "calls-burst" => {
+            burst();
+            burst();
+            mark(BEGIN);
+            burst();
+            burst();
+            mark(END);
+        }
         "calls-warm" => repeated(warm),
         "calls-warm-without-rights" => {
             give_up_rights();
@@ -39,6 +47,15 @@ pub(crate) fn run(scenario: &str) {
 fn spawn_join() {
     let handle = rawthread::spawn(|| mark(HOLD));
     handle.join().expect("no panic");
+}
+
+/// 64 small threads that are alive at once.
+fn burst() {
+    let handles: Vec<_> = (0..64).map(|_| rawthread::spawn(|| mark(HOLD))).collect();
+    for handle in handles {
+        handle.join().expect("no panic");
+    }
+    mark(SETTLE);
 }
 
 fn warm() {

@@ -106,6 +106,22 @@ pub(crate) const CALLS: &[Calls] = &[
         more_futex_calls: 0,
     },
     Calls {
+        scenario: "calls-burst",
+        what: "system calls of two bursts of 64 small threads on used stacks",
+        // Each thread asks for its page faults (`stack::touched`); no stack is discarded in vain.
+        committed: &[
+            ("clone3", 128),
+            ("exit", 128),
+            ("getrusage", 128),
+            ("rseq", 128),
+            ("rt_sigprocmask", 128),
+            ("set_robust_list", 128),
+            ("sigaltstack", 128),
+        ],
+        // How many joins sleep is the scheduler's.
+        more_futex_calls: 256,
+    },
+    Calls {
         scenario: "calls-warm",
         what: "system calls of 32 warm spawns and joins on an idle thread",
         committed: &[

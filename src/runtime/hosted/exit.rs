@@ -40,7 +40,7 @@
 
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
-use super::tcb::{self, Slot};
+use super::tcb::{self, CACHE, Slot};
 use super::{exit_lock, joinstate, libc_layout, pthread_keys, tls_reset};
 use crate::runtime::api::CloneTls;
 use crate::runtime::setxid::{self, SETXID, SetxidMark};
@@ -51,6 +51,8 @@ use crate::sys::signal::{self, SigSet};
 pub(super) unsafe fn on_thread_exit(slot: Slot) {
     // SAFETY: passed on.
     unsafe { reset_for_reuse(slot) };
+    // SAFETY: the slot is the calling thread's.
+    CACHE.measure(slot, unsafe { tcb::stack_top(slot) });
     // Field by field: the creator of a thread on a donor may write `pthread` only now.
     // SAFETY: the slot is the calling thread's, which wrote these fields or was cloned after it.
     let (tid_field, cancelhandling, thread_pointer) = unsafe {
