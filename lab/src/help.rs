@@ -28,8 +28,8 @@ to change what may be its maker's too; the lab then looks at the maker through t
   wait      which wait finds the child at its end: a plain one, one with __WCLONE, none?
   maker     does the call return while the child runs, or does its maker sleep?
 
-The exit status is 1 if a cell was not observed as predicted. A row that needs a right you lack
-says so and does not count.",
+The exit status is 1 if a cell was not observed as predicted, else 3 if an experiment broke off. A row
+that needs a right you lack says so and does not count.",
     },
     Help {
         name: "explain",
@@ -102,7 +102,12 @@ While a command is traced, Ctrl-C and Ctrl-\\ are left to it; stopping and conti
 without the lab. A seccomp filter stops the program at those four calls alone: each stops its caller twice
 and the new task once, other system calls do not stop. A program of 5,000 threads took 0.4 s alone
 and 0.9 s under the lab, on two processors. With --attach, and where filters are refused, every
-system call stops twice, which slows down a program that makes many.
+system call stops twice, which slows down a program that makes many; so does every call of a task
+that installs a filter of its own, which may refuse calls before the lab's filter sees them.
+
+Where the lab changes what a program does, it says so at the end: seccomp's strict mode fails under
+its filter, and set-user-ID programs run with their caller's ids unless the lab has CAP_SYS_PTRACE.
+A program under the lab cannot be a tracer itself, since a task has one.
 
 The exit status is the program's, or 128 and the number of the signal that ended it; 127 for a
 command that is not there, 126 for one that cannot be run, 1 where tracing is not permitted, 0 after
@@ -158,7 +163,7 @@ pub(crate) fn overview() -> String {
     text += "\n  lab help COMMAND  says more. Without a command, the lab gives the tour. In a checkout of the\n  \
          repository \"lab\" is typed as: cargo run --release --\n\n\
          Exit status: 0, or 1 if something was not as predicted or nothing could be written, 2 for a\n\
-         command line that the lab cannot read, 3 if an experiment of ask, myths or probe did not finish.\n\
+         command line that the lab cannot read, 3 if an experiment did not finish.\n\
          lab trace ends as the program it traced.\n";
     text
 }

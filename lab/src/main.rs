@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     match dispatch(&arguments) {
         Ok(code) => code,
         Err(UsageError(line)) => {
-            eprintln!("lab: {line}");
+            output::complain(&line);
             ExitCode::from(2)
         }
     }

@@ -5,12 +5,63 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use rawthread::process::{Fork, fork};
 
 /// The longest an experiment may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The exit status of an experiment that panicked; what it sent is the panic's message.
+const PANICKED: i32 = 101;
+
+/// The first panic of an experiment, in its own process.
+static PANIC: Mutex<String> = Mutex::new(String::new());
+
+/// Whether experiments can look at /proc: that of the lab's own pid namespace is mounted.
+///
+/// # Errors
+/// One line: it is not.
+pub(crate) fn has_proc() -> Result<(), String> {
+    let me = std::fs::read_link("/proc/self").ok();
+    let me = me.and_then(|pid| pid.to_str()?.parse().ok());
+    if me == Some(std::process::id()) {
+        return Ok(());
+    }
+    Err(
+        "experiments look at tasks in /proc, and the one of this pid namespace is not mounted: \
+         mount -t proc proc /proc"
+            .into(),
+    )
+}
+
+/// Runs `experiment`; if it panics, the panic's message is the error, and nothing is printed.
+fn catch_panic(experiment: impl FnOnce() -> String) -> Result<String, String> {
+    panic::set_hook(Box::new(|panic| {
+        let payload = panic.payload();
+        let message = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| Some(payload.downcast_ref::<String>()?.as_str()))
+            .unwrap_or("a panic");
+        let place = panic
+            .location()
+            .map_or_else(String::new, |at| format!(" ({}:{})", at.file(), at.line()));
+        if let Ok(mut first) = PANIC.try_lock()
+            && first.is_empty()
+        {
+            *first = format!("{message}{place}");
+        }
+    }));
+    let panicked = |_| {
+        PANIC
+            .lock()
+            .map_or_else(|_| String::new(), |text| text.clone())
+    };
+    panic::catch_unwind(AssertUnwindSafe(experiment)).map_err(panicked)
+}
 
 /// Runs `experiment` in a fork of the lab and gives back the text it returned.
 ///
@@ -42,10 +93,13 @@ pub(crate) fn run_in_fork_timeout(
     match unsafe { fork() }.map_err(|error| error.to_string())? {
         Fork::Child => {
             drop(reader);
-            let text = experiment();
+            let (text, status) = match catch_panic(experiment) {
+                Ok(text) => (text, 0),
+                Err(why) => (why, PANICKED),
+            };
             let written = writer.write_all(text.as_bytes());
             // SAFETY: ends the process without the lab's exit handlers.
-            unsafe { libc::_exit(i32::from(written.is_err())) }
+            unsafe { libc::_exit(if written.is_ok() { status } else { 1 }) }
         }
         Fork::Parent(mut child) => {
             drop(writer);
@@ -57,6 +111,7 @@ pub(crate) fn run_in_fork_timeout(
             reap_orphans();
             match text {
                 Some(text) if status.success() => Ok(text),
+                Some(text) if status.code() == Some(PANICKED) && !text.is_empty() => Err(text),
                 Some(_) => Err(format!("the experiment's process ended early: {status}")),
                 None => Err(format!("no result after {} s", timeout.as_secs())),
             }

@@ -381,15 +381,17 @@ fn the_page_is_self_contained() {
 }
 
 #[test]
-fn bad_input_gets_one_line_and_status_2() {
-    for arguments in [
-        &[][..],
-        &["--html"],
-        &["page.html"],
-        &["--html", "/no/such/directory/page.html"],
+fn bad_input_gets_one_line_and_a_status() {
+    for (arguments, status) in [
+        (&[][..], 2),
+        (&["--html"], 2),
+        (&["page.html"], 2),
+        // Not bad input, but nothing could be written.
+        (&["--html", "/no/such/directory/page.html"], 1),
+        (&["--html", "/dev/full"], 1),
     ] {
         let output = explore(arguments);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}");
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(error.lines().count(), 1, "{error}");
     }

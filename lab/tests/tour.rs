@@ -174,8 +174,11 @@ fn a_missing_right_is_told_and_fails_nothing_else() {
         }
     };
     assert!(output.status.success(), "{}", text(&output));
-    assert!(text(&output).contains("needs a right that is missing here"));
-    assert!(text(&output).contains("Not made for want of a right: a container."));
+    assert!(text(&output).contains("needs a right or a feature of the kernel"));
+    assert!(
+        text(&output)
+            .contains("Not made for want of a right or a feature of the kernel: a container.")
+    );
 }
 
 #[test]

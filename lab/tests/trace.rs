@@ -6,6 +6,8 @@ mod attach;
 mod kinds;
 #[path = "trace/limits.rs"]
 mod limits;
+#[path = "trace/obstacles.rs"]
+mod obstacles;
 #[path = "trace/output.rs"]
 mod output;
 #[path = "trace/signals.rs"]

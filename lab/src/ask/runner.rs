@@ -56,10 +56,12 @@ pub(crate) fn perform(command: &str, experiment: fn(&mut ExperimentLog)) -> Reco
     } else {
         TIMEOUT
     };
-    let sent = subprocess::run_in_fork_timeout(timeout, || {
-        let mut log = ExperimentLog::default();
-        experiment(&mut log);
-        log.into_text()
+    let sent = subprocess::has_proc().and_then(|()| {
+        subprocess::run_in_fork_timeout(timeout, || {
+            let mut log = ExperimentLog::default();
+            experiment(&mut log);
+            log.into_text()
+        })
     });
     let mut lines = match sent.and_then(|text| log::read(&text)) {
         Ok(lines) => lines,
@@ -186,6 +188,11 @@ pub(crate) fn select(
                     return Err(crate::cli::UsageError(format!(
                         "there is no {what} {word}: they have the numbers 1 to {}",
                         texts.len()
+                    )));
+                }
+                Err(_) if word.trim().is_empty() => {
+                    return Err(crate::cli::UsageError(format!(
+                        "a word to search for is empty: without words, all of the {what}s are run"
                     )));
                 }
                 Err(_) => words.extend(word.split_whitespace().map(str::to_lowercase)),

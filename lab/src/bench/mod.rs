@@ -18,6 +18,7 @@ use std::time::Duration;
 use rawthread::flags::Caller;
 
 use crate::cli::{Arguments, UsageError};
+use crate::output;
 use crate::style::{Style, Styler};
 use crate::subprocess;
 use rounds::{Measured, Times};
@@ -123,7 +124,7 @@ pub(crate) fn run(arguments: Arguments<'_>) -> Result<ExitCode, UsageError> {
                 Err(why) => println!("  {}\n", styler.apply(Style::Bad, why)),
             }
         } else if let Err(why) = &measured {
-            eprintln!("lab: {}: {why}", scenario.title());
+            output::complain(&format!("{}: {why}", scenario.title()));
         }
         outcomes.push(Outcome { scenario, measured });
     }

@@ -6,6 +6,7 @@ use std::fs;
 use std::process::ExitCode;
 
 use crate::cli::{Arguments, UsageError};
+use crate::output;
 
 pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, UsageError> {
     let mut file = None;
@@ -22,8 +23,10 @@ pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, UsageError> 
         print!("{}", page());
         return Ok(ExitCode::SUCCESS);
     }
-    fs::write(file, page())
-        .map_err(|error| UsageError(format!("{} cannot be written: {error}", file.display())))?;
+    if let Err(error) = fs::write(file, page()) {
+        output::complain(&format!("{} cannot be written: {error}", file.display()));
+        return Ok(ExitCode::FAILURE);
+    }
     println!(
         "Written: {}. Open it in a browser; it needs no network.",
         file.display()

@@ -10,7 +10,9 @@ use super::plan::{Plan, Refusal, SpawnMethod, flags_title, signal_word};
 use crate::cli::{Arguments, UsageError};
 use crate::clone_spec::{self, CloneSpec};
 use crate::json::Json;
+use crate::output;
 use crate::style::{Style, Styler};
+use crate::subprocess;
 
 /// Widths of the columns; the last one is for the proof.
 const NAME: usize = 24;
@@ -74,10 +76,12 @@ pub(crate) fn run(arguments: Arguments<'_>) -> Result<ExitCode, UsageError> {
             "{signal} as exit signal would hit the maker at the child's end: take another"
         )));
     }
-    let outcome = match experiment::run(plan) {
+    let outcome = match subprocess::has_proc().and_then(|()| experiment::run(plan)) {
         Ok(outcome) => outcome,
         Err(why) => {
-            eprintln!("lab: the experiment did not finish, which shows nothing: {why}");
+            output::complain(&format!(
+                "the experiment did not finish, which shows nothing: {why}"
+            ));
             return Ok(ExitCode::from(STATUS_UNFINISHED));
         }
     };

@@ -59,12 +59,15 @@ pub(crate) fn run(plan: Plan) -> Result<Outcome, String> {
 /// The experiment, in its own process.
 fn perform(plan: Plan) -> String {
     let fixture = fixture::Fixture::set_up(plan);
-    if fixture.proc < 0 {
-        return observation::write_refusal(&Refusal::new(
-            "/proc is not mounted, and the lab looks there",
-        ));
-    }
-    let observer = std::thread::spawn(move || observe::observe(fixture));
+    let observer = std::thread::Builder::new().spawn(move || observe::observe(fixture));
+    let observer = match observer {
+        Ok(observer) => observer,
+        Err(error) => {
+            return observation::write_refusal(&Refusal::new(format!(
+                "there is no thread to observe from: {error}"
+            )));
+        }
+    };
     let report = match spawn::spawn(fixture) {
         Ok(end) => match observer.join() {
             Ok(mut recorded) => {

@@ -9,10 +9,15 @@ use std::process::ExitCode;
 
 use crate::cli::{Arguments, UsageError};
 use crate::json::Json;
+use crate::output;
 use crate::probe::{self, Outcome};
 use crate::style::Styler;
+use crate::subprocess;
 use result::RowResult;
 use rows::ROWS;
+
+/// The exit status where nothing was observed against its prediction, but an experiment broke off.
+const STATUS_UNFINISHED: u8 = 3;
 
 pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, UsageError> {
     let mut json = false;
@@ -22,6 +27,10 @@ pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, UsageError> 
             other => return Err(arguments.unexpected(other)),
         }
     }
+    if let Err(why) = subprocess::has_proc() {
+        output::complain(&why);
+        return Ok(ExitCode::from(STATUS_UNFINISHED));
+    }
     let results = if json {
         let results: Vec<_> = ROWS.iter().map(RowResult::of).collect();
         println!("{}", to_json(&results));
@@ -29,8 +38,15 @@ pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, UsageError> 
     } else {
         show()
     };
-    let wrong = results.iter().any(RowResult::is_wrong);
-    Ok(ExitCode::from(u8::from(wrong)))
+    let any = |what: fn(&RowResult) -> bool| results.iter().any(what);
+    let status = if any(|result| result.is_wrong() && !result.is_unfinished()) {
+        1
+    } else if any(RowResult::is_unfinished) {
+        STATUS_UNFINISHED
+    } else {
+        0
+    };
+    Ok(ExitCode::from(status))
 }
 
 /// Row by row, as they are made.

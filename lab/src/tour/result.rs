@@ -60,4 +60,13 @@ impl RowResult {
             Err(_) => true,
         }
     }
+
+    /// Whether the experiment broke off, which says nothing of the row.
+    pub(super) fn is_unfinished(&self) -> bool {
+        match &self.outcome {
+            Ok(Outcome::Refused(refusal)) => refusal.errno.is_none(),
+            Ok(_) => false,
+            Err(_) => true,
+        }
+    }
 }

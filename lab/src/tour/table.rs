@@ -74,7 +74,10 @@ impl Table {
                 let (style, verdict) = if result.is_wrong() {
                     (Style::Bad, "could not be made")
                 } else {
-                    (Style::Plain, "needs a right that is missing here")
+                    (
+                        Style::Plain,
+                        "needs a right or a feature of the kernel that is missing here",
+                    )
                 };
                 let flags = styler.apply(Style::Quiet, &flags);
                 let mut text = format!("{name}{}\n", styler.apply(style, verdict));
@@ -179,7 +182,9 @@ impl Table {
             let names: Vec<_> = results.iter().map(|result| result.row.name).collect();
             names.join(", ")
         };
-        let mut text = if wrong == 0 {
+        let mut text = if seen == 0 {
+            self.styler.apply(Style::Bad, "Nothing was observed.\n")
+        } else if wrong == 0 {
             let line = format!("{seen} observations, every one as predicted.\n");
             self.styler.apply(Style::Good, &line)
         } else {
@@ -191,7 +196,10 @@ impl Table {
             text += &self.styler.apply(Style::Bad, &line);
         }
         if !missing.is_empty() {
-            text += &format!("Not made for want of a right: {}.\n", names(&missing));
+            text += &format!(
+                "Not made for want of a right or a feature of the kernel: {}.\n",
+                names(&missing)
+            );
         }
         text + "More: lab help.\n"
     }

@@ -32,6 +32,10 @@ pub(super) fn to_json(log: &TraceLog, outcome: Outcome) -> Json {
         ("processes", number(counts.processes)),
         ("calls_not_seen", number(counts.unseen)),
         ("untraced", number(counts.untraced)),
+        (
+            "notes",
+            Json::list(log.notes.iter().map(|note| Json::text(note.text()))),
+        ),
     ];
     fields.extend(ending(end));
     Json::Object(fields)

@@ -1,5 +1,5 @@
-//! A seccomp filter that stops a task at the calls that make tasks, and at no other: without it,
-//! every system call of the program would stop it twice.
+//! A seccomp filter that stops a task at the calls that make tasks or install filters, and at no other:
+//! without it, every system call of the program would stop it twice.
 #![allow(unsafe_code, reason = "prctl and seccomp")]
 
 use std::io;
@@ -15,6 +15,8 @@ const RETURN: u16 = 0x06;
 /// Offsets in `struct seccomp_data`.
 const NUMBER: u32 = 0;
 const ARCH: u32 = 4;
+/// The lower half of the first argument: both machines are little-endian.
+const FIRST_ARGUMENT: u32 = 16;
 
 const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
 const TRACE: u32 = libc::SECCOMP_RET_TRACE;
@@ -32,11 +34,17 @@ const fn step(code: u16, yes: u8, no: u8, k: u32) -> libc::sock_filter {
 fn block(machine: &Machine) -> Vec<libc::sock_filter> {
     let mask = machine.variant.map_or(u32::MAX, |(bit, _)| !bit);
     let mut steps = vec![step(LOAD, 0, 0, NUMBER), step(AND, 0, 0, mask)];
-    for (index, (number, _)) in machine.calls.iter().enumerate() {
-        // Past the comparisons that are left, and past ALLOW.
-        let to_trace = (machine.calls.len() - index) as u8;
+    let calls = machine.calls.iter().map(|(number, _)| *number);
+    let numbers: Vec<_> = calls.chain([machine.seccomp]).collect();
+    for (index, number) in numbers.iter().enumerate() {
+        // Past the comparisons that are left, those of prctl, and ALLOW.
+        let to_trace = (numbers.len() - index - 1 + 4) as u8;
         steps.push(step(JUMP_IF_EQUAL, to_trace, 0, *number));
     }
+    // Of prctl's uses one installs filters.
+    steps.push(step(JUMP_IF_EQUAL, 0, 2, machine.prctl));
+    steps.push(step(LOAD, 0, 0, FIRST_ARGUMENT));
+    steps.push(step(JUMP_IF_EQUAL, 1, 0, libc::PR_SET_SECCOMP as u32));
     steps.push(step(RETURN, 0, 0, ALLOW));
     steps.push(step(RETURN, 0, 0, TRACE));
     steps
@@ -97,7 +105,7 @@ mod tests {
     use super::*;
 
     /// What the filter returns for a call.
-    fn run(arch: u32, number: u32) -> u32 {
+    fn run(arch: u32, number: u32, argument: u32) -> u32 {
         let program = program();
         let (mut at, mut word) = (0, 0);
         loop {
@@ -105,6 +113,7 @@ mod tests {
             at += 1;
             match step.code {
                 LOAD if step.k == ARCH => word = arch,
+                LOAD if step.k == FIRST_ARGUMENT => word = argument,
                 LOAD => word = number,
                 AND => word &= step.k,
                 JUMP_IF_EQUAL if word == step.k => at += usize::from(step.jt),
@@ -116,17 +125,22 @@ mod tests {
     }
 
     #[test]
-    fn only_calls_that_make_tasks_stop() {
+    fn only_calls_that_make_tasks_or_install_filters_stop() {
         for machine in &MACHINES {
             for number in 0..500 {
                 let makes = machine.calls.iter().any(|(call, _)| *call == number);
-                let expected = if makes { TRACE } else { ALLOW };
-                assert_eq!(run(machine.audit, number), expected, "{machine:?} {number}");
-                if let Some((bit, _)) = machine.variant {
-                    assert_eq!(run(machine.audit, number | bit), expected);
+                for argument in [0, 22] {
+                    let filters = number == machine.seccomp
+                        || number == machine.prctl && argument == libc::PR_SET_SECCOMP as u32;
+                    let expected = if makes || filters { TRACE } else { ALLOW };
+                    let got = run(machine.audit, number, argument);
+                    assert_eq!(got, expected, "{machine:?} {number} {argument}");
+                    if let Some((bit, _)) = machine.variant {
+                        assert_eq!(run(machine.audit, number | bit, argument), expected);
+                    }
                 }
             }
         }
-        assert_eq!(run(0x1234, 56), ALLOW);
+        assert_eq!(run(0x1234, 56, 0), ALLOW);
     }
 }

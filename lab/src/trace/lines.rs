@@ -166,6 +166,7 @@ mod tests {
             },
             is_thread: true,
             traced: true,
+            filtered: false,
             programs: Vec::new(),
             name: None,
             end: None,

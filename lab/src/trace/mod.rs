@@ -6,6 +6,7 @@ mod filter;
 mod interrupt;
 mod lines;
 mod machine;
+mod proc;
 mod start;
 mod task;
 mod tracee;
@@ -18,6 +19,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::{Arguments, UsageError, Word};
+use crate::output;
 use crate::style::Styler;
 use lines::Lines;
 use start::StartError;
@@ -89,7 +91,7 @@ struct Sink {
 impl Sink {
     fn write(&mut self, text: &str) {
         match &mut self.file {
-            None => eprint!("{text}"),
+            None => output::stderr(format_args!("{text}")),
             Some(file) => {
                 if let Err(error) = file.write_all(text.as_bytes()) {
                     self.error.get_or_insert(error);
@@ -115,20 +117,23 @@ pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, UsageError> 
     let followed = match follow(&options, styler, &mut sink) {
         Ok(followed) => followed,
         Err(why) => {
-            eprintln!("lab: {why}");
+            output::complain(&why);
             return Ok(ExitCode::FAILURE);
         }
     };
     let (log, outcome) = match followed {
         Ok(followed) => followed,
         Err(error) => {
-            eprintln!("lab: ptrace failed ({error}): lab trace needs Linux 5.3");
+            output::complain(&format!(
+                "ptrace failed ({error}): lab trace needs Linux 5.3"
+            ));
             return Ok(ExitCode::FAILURE);
         }
     };
     if let Outcome::NotRun(errno) = outcome {
         let error = io::Error::from_raw_os_error(errno);
-        eprintln!("lab: {} cannot be run: {error}", options.command[0].text);
+        let name = &options.command[0].text;
+        output::complain(&format!("\"{name}\" cannot be run: {error}"));
         let status = if errno == libc::ENOENT {
             NOT_FOUND
         } else {
@@ -140,11 +145,11 @@ pub(crate) fn run(mut arguments: Arguments<'_>) -> Result<ExitCode, UsageError> 
         sink.write(&format!("{}\n", document::to_json(&log, outcome)));
     } else {
         sink.write("\n");
-        sink.write(&tree::draw(&log.tasks, &log.refused, styler));
+        sink.write(&tree::draw(&log, styler));
     }
     if let Some(error) = sink.error {
         let name = options.output.unwrap_or(Path::new("stderr")).display();
-        eprintln!("lab: -o {name}: {error}");
+        output::complain(&format!("-o {name}: {error}"));
         return Ok(ExitCode::FAILURE);
     }
     Ok(exit_code(outcome))
@@ -186,21 +191,32 @@ fn follow(
 }
 
 fn cannot_attach(pid: i32, error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(libc::ESRCH) => format!("--attach {pid}: there is no such process"),
-        Some(libc::EPERM) => format!(
-            "--attach {pid}: not permitted: it must be yours and traced by no other, and where \
-             /proc/sys/kernel/yama/ptrace_scope is not 0, this takes CAP_SYS_PTRACE"
-        ),
-        _ => format!("--attach {pid}: {error}"),
-    }
+    let why = match error.raw_os_error() {
+        Some(libc::ESRCH) => "there is no such process".to_owned(),
+        Some(libc::EPERM) => proc::obstacle(pid).unwrap_or_else(|| {
+            "not permitted: it must be yours, and where /proc/sys/kernel/yama/ptrace_scope is not 0, \
+             this takes CAP_SYS_PTRACE"
+                .into()
+        }),
+        _ => error.to_string(),
+    };
+    format!("--attach {pid}: {why}")
 }
 
 impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Nul => f.write_str("the command holds a NUL byte"),
+            Self::Traced(tracer) => write!(
+                f,
+                "process {tracer} traces the lab and what it makes, and a task has one tracer: run the \
+                 lab without it"
+            ),
             Self::Trace(error) => write!(f, "a sandbox does not let the lab trace: {error}"),
+            Self::Thread(tid, pid) => write!(
+                f,
+                "--attach {tid}: this is a thread of process {pid}: give that number"
+            ),
             Self::Other(error) => f.write_str(error),
         }
     }

@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use rawthread::process::{Child, Fork, fork};
 
 use super::tracee::{self, Until};
-use super::{filter, interrupt};
+use super::{filter, interrupt, proc};
 use crate::cli::Word;
 
 /// A command that is traced, before its exec.
@@ -33,6 +33,10 @@ pub(super) enum StartError {
     Nul,
     /// ptrace(2) failed.
     Trace(io::Error),
+    /// The command is traced already: by this process, which traces the lab.
+    Traced(i32),
+    /// The number of a thread, and of its process.
+    Thread(i32, i32),
     /// No pipe, no process, or no list of threads.
     Other(String),
 }
@@ -60,7 +64,8 @@ fn pipe() -> Result<(File, File), StartError> {
     let mut ends = [0; 2];
     // SAFETY: the kernel writes two descriptors.
     if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
-        return Err(StartError::Other(io::Error::last_os_error().to_string()));
+        let error = io::Error::last_os_error();
+        return Err(StartError::Other(format!("no pipe: {error}")));
     }
     // SAFETY: both are fresh and owned here alone.
     Ok(unsafe { (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1])) })
@@ -107,11 +112,13 @@ pub(super) fn command(words: &[Word]) -> Result<Started, StartError> {
             if seized.is_ok() {
                 let _ = traced.write_all(&[0]);
             }
+            // While the child waits.
+            let tracer = seized.as_ref().err().and_then(|_| proc::tracer_of(pid));
             // A child that is not seized reads the end of the pipe and exits.
             drop(traced);
             if let Err(error) = seized {
                 let _ = child.wait();
-                return Err(StartError::Trace(error));
+                return Err(tracer.map_or(StartError::Trace(error), StartError::Traced));
             }
             Ok(Started {
                 pid,
@@ -134,6 +141,9 @@ pub(super) struct Attached {
 /// # Errors
 /// [`StartError`].
 pub(super) fn attach(pid: i32) -> Result<Attached, StartError> {
+    if let Some(process) = proc::thread_group(pid).filter(|process| *process != pid) {
+        return Err(StartError::Thread(pid, process));
+    }
     tracee::seize(pid, false).map_err(StartError::Trace)?;
     interrupt::detach_from(pid);
     tracee::interrupt(pid);
@@ -151,8 +161,9 @@ pub(super) fn seize_threads(pid: i32, tids: &mut BTreeSet<i32>) -> Result<Vec<i3
     // Threads may make threads meanwhile: until a list holds nothing new.
     loop {
         let before = found.len();
-        let list = fs::read_dir(format!("/proc/{pid}/task"))
-            .map_err(|error| StartError::Other(error.to_string()))?;
+        let list = format!("/proc/{pid}/task");
+        let list =
+            fs::read_dir(&list).map_err(|error| StartError::Other(format!("{list}: {error}")))?;
         for entry in list.flatten() {
             let Some(tid) = entry.file_name().to_str().and_then(|tid| tid.parse().ok()) else {
                 continue;

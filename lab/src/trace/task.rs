@@ -92,6 +92,8 @@ pub(super) struct Task {
     pub(super) is_thread: bool,
     /// False if it was made with `CLONE_UNTRACED`: what it did is unknown.
     pub(super) traced: bool,
+    /// It, or the task that made it, has asked for a seccomp filter of its own.
+    pub(super) filtered: bool,
     /// The programs it executed, in order; the first of a made task is its maker's.
     pub(super) programs: Vec<Program>,
     /// Its name at its end.
@@ -126,6 +128,29 @@ impl Task {
     pub(super) fn own_name(&self) -> Option<&str> {
         let name = self.name.as_deref()?;
         (name != self.program() && !name.is_empty()).then_some(name)
+    }
+}
+
+/// What the lab's presence changed for the traced program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Note {
+    /// It asked for seccomp's strict mode, which the kernel refuses to a task that has a filter.
+    StrictMode,
+    /// It executed a set-user-ID or set-group-ID program, whose bits the kernel ignored.
+    SetId,
+}
+
+impl Note {
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::StrictMode => {
+                "The program asked for seccomp's strict mode, which failed because of the lab's filter."
+            }
+            Self::SetId => {
+                "A set-user-ID or set-group-ID program ran with its caller's ids, as under any tracer \
+                 without CAP_SYS_PTRACE."
+            }
+        }
     }
 }
 

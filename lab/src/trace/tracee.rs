@@ -5,7 +5,7 @@ use std::io;
 
 use rawthread::flags::CloneFlags;
 
-use super::machine;
+use super::machine::{self, Filtering};
 use super::task::CloneRequest;
 
 /// What a stop inside a system call means.
@@ -13,6 +13,8 @@ use super::task::CloneRequest;
 pub(super) enum SyscallStop {
     /// It begins, and would make a task.
     CloneEntry(CloneRequest),
+    /// It begins, and asks for a seccomp filter.
+    Filters(Filtering),
     /// It ends, with this value or minus an errno.
     Ended(i64),
     /// It is of no interest.
@@ -73,6 +75,16 @@ pub(super) fn seize(tid: i32, kill_at_exit: bool) -> io::Result<()> {
     }
     // SAFETY: numbers.
     check(unsafe { libc::ptrace(libc::PTRACE_SEIZE, tid, 0, options) })
+}
+
+/// Whether the kernel minds the set-user-ID bits of programs that the calling process traces: it does
+/// for a tracer with CAP_SYS_PTRACE.
+pub(super) fn may_set_ids() -> bool {
+    const CAP_SYS_PTRACE: u32 = 19;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+    effective.is_some_and(|set| set & 1 << CAP_SYS_PTRACE != 0)
 }
 
 /// Stops a running tracee; it reports [`Report::Interrupted`], or another stop that came first.
@@ -152,7 +164,10 @@ pub(super) fn call_of(tid: i32) -> io::Result<Option<SyscallStop>> {
 
 /// The request in a call's number and arguments.
 fn decode_clone(tid: i32, audit: u32, words: [u64; 8]) -> SyscallStop {
-    let [number, first, second, ..] = words;
+    let [number, first, second, third, ..] = words;
+    if let Some(filtering) = machine::filtering(audit, number, [first, second, third]) {
+        return SyscallStop::Filters(filtering);
+    }
     let Some((call, machine)) = machine::find(audit, number) else {
         return SyscallStop::Other;
     };
@@ -248,6 +263,20 @@ fn report(status: i32) -> Report {
         (signal, libc::PTRACE_EVENT_STOP) if STOPS.contains(&signal) => Report::GroupStop,
         (_, libc::PTRACE_EVENT_STOP) => Report::Interrupted,
         (_, event) => Report::Made(event),
+    }
+}
+
+/// Whether a call ended to be made again by the kernel, after a signal: `ERESTART*`.
+pub(super) fn is_restart(value: i64) -> bool {
+    (-516..=-512).contains(&value)
+}
+
+/// What the kind of an event says of a request that could not be read.
+pub(super) fn known_by_event(event: i32) -> (CloneFlags, u32) {
+    match event {
+        libc::PTRACE_EVENT_VFORK => (CloneFlags::VFORK, 0),
+        libc::PTRACE_EVENT_FORK => (CloneFlags::empty(), libc::SIGCHLD as u32),
+        _ => (CloneFlags::empty(), 0),
     }
 }
 

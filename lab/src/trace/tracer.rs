@@ -1,15 +1,16 @@
 //! Follows a program and everything it makes, to the end.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs;
 use std::io;
 use std::time::{Duration, Instant};
 
 use rawthread::flags::CloneFlags;
 
 use super::interrupt;
+use super::machine::Filtering;
+use super::proc::{comm, lacks_set_ids, program, thread_group, threads_of};
 use super::start::{self, Attached, Started};
-use super::task::{CloneRequest, End, Origin, Program, Refusal, Task};
+use super::task::{CloneRequest, End, Note, Origin, Refusal, Task};
 use super::tracee::{self, Report, SyscallStop, Until};
 
 /// What is reported while it happens; numbers are indices of tasks.
@@ -31,6 +32,8 @@ struct Pending {
 pub(super) struct TraceLog {
     pub(super) tasks: Vec<Task>,
     pub(super) refused: Vec<Refusal>,
+    /// What the lab's presence changed for the program.
+    pub(super) notes: BTreeSet<Note>,
     /// Which task has a tid now: tids are used again.
     alive: HashMap<i32, usize>,
     /// First reports of tasks whose makers' events have not come yet. They are kept stopped.
@@ -43,6 +46,8 @@ pub(super) struct TraceLog {
     /// Where tasks without a call under way stop next.
     until: Until,
     detaching: bool,
+    /// The kernel minds the set-user-ID bits of programs that the lab traces.
+    may_set_ids: bool,
 }
 
 /// How the traced program ended.
@@ -54,37 +59,6 @@ pub(super) enum Outcome {
     NotRun(i32),
     /// The lab detached from it.
     Detached,
-}
-
-/// The name that the kernel shows for a task.
-fn comm(tid: i32) -> Option<String> {
-    let name = fs::read(format!("/proc/{tid}/comm")).ok()?;
-    Some(String::from_utf8_lossy(name.trim_ascii_end()).into_owned())
-}
-
-/// The program that `tid` executes.
-fn program(tid: i32) -> Program {
-    let vector = fs::read(format!("/proc/{tid}/cmdline")).unwrap_or_default();
-    let words = vector.strip_suffix(&[0]).unwrap_or(&vector);
-    let words: Vec<_> = words.split(|&byte| byte == 0).map(quoted).collect();
-    Program {
-        name: comm(tid).unwrap_or_default(),
-        command_line: words.join(" "),
-    }
-}
-
-/// A word as a shell would take it, on one line.
-fn quoted(word: &[u8]) -> String {
-    let word = String::from_utf8_lossy(word);
-    let plain = |character: char| character.is_alphanumeric() || "%+,-./:=@_".contains(character);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.into_owned();
-    }
-    if word.chars().any(char::is_control) {
-        let escaped = word.escape_debug().to_string().replace("\\'", "'");
-        return format!("$'{}'", escaped.replace('\'', "\\'"));
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 impl TraceLog {
@@ -125,6 +99,7 @@ impl TraceLog {
         Self {
             tasks: Vec::new(),
             refused: Vec::new(),
+            notes: BTreeSet::new(),
             alive: HashMap::new(),
             early: HashMap::new(),
             pending: HashMap::new(),
@@ -132,19 +107,42 @@ impl TraceLog {
             attaching: BTreeSet::new(),
             until,
             detaching: false,
+            may_set_ids: tracee::may_set_ids(),
+        }
+    }
+
+    /// For tests: these tasks, and nothing else.
+    #[cfg(test)]
+    pub(super) fn of(tasks: Vec<Task>) -> Self {
+        Self {
+            tasks,
+            ..Self::new(Until::Event)
         }
     }
 
     fn add(&mut self, tid: i32, maker: Option<usize>, origin: Origin, is_thread: bool) -> usize {
+        let index = self.describe(tid, maker, origin, is_thread);
+        self.alive.insert(tid, index);
+        index
+    }
+
+    /// A task that is known and not followed, for now.
+    fn describe(
+        &mut self,
+        tid: i32,
+        maker: Option<usize>,
+        origin: Origin,
+        is_thread: bool,
+    ) -> usize {
         let program = maker.and_then(|maker| self.tasks[maker].programs.last().cloned());
         let index = self.tasks.len();
-        self.alive.insert(tid, index);
         self.tasks.push(Task {
             tid,
             maker,
             origin,
             is_thread,
             traced: true,
+            filtered: maker.is_some_and(|maker| self.tasks[maker].filtered),
             programs: program.into_iter().collect(),
             name: None,
             end: None,
@@ -253,11 +251,43 @@ impl TraceLog {
         Ok(())
     }
 
-    /// Where a task stops next: the end of a call that may yet fail is of interest.
+    /// Where a task stops next: the end of a call that may yet fail is of interest, and every call of
+    /// a task whose own filter may refuse some before the lab's sees them.
     fn until_of(&self, tid: i32) -> Until {
         match self.pending.get(&tid) {
             Some(pending) if !pending.reported => Until::Syscall,
+            _ if self.is_filtered(tid) => Until::Syscall,
             _ => self.until,
+        }
+    }
+
+    fn is_filtered(&self, tid: i32) -> bool {
+        let index = self.alive.get(&tid);
+        index.is_some_and(|&index| self.tasks[index].filtered)
+    }
+
+    /// A task asks for a filter. From now on each of its calls stops it: a filter that refuses a call
+    /// hides it from the lab's.
+    fn filters(&mut self, tid: i32, filtering: Filtering) {
+        let tids = match filtering {
+            Filtering::Thread => vec![tid],
+            Filtering::Process => threads_of(tid),
+            // Not in force: the kernel refuses it to a task that has a filter.
+            Filtering::Strict => {
+                if self.until == Until::Event {
+                    self.notes.insert(Note::StrictMode);
+                }
+                return;
+            }
+        };
+        for other in tids {
+            if let Some(&index) = self.alive.get(&other) {
+                self.tasks[index].filtered = true;
+                // It may run to its next event: it is stopped, to be resumed in the other way.
+                if other != tid {
+                    tracee::interrupt(other);
+                }
+            }
         }
     }
 
@@ -283,7 +313,7 @@ impl TraceLog {
                     return;
                 };
                 let Pending { request, since, .. } = pending;
-                if pending.reported || is_restart(value) {
+                if pending.reported || tracee::is_restart(value) {
                     // Known already, or made again after a signal.
                 } else if value < 0 {
                     let refusal = Refusal {
@@ -294,21 +324,30 @@ impl TraceLog {
                     self.refused.push(refusal);
                     on_event(&self.tasks, TraceEvent::Refused(refusal));
                 } else {
-                    // CLONE_UNTRACED: known by its number alone.
-                    let index = self.made(
-                        maker,
-                        value as i32,
-                        request,
-                        Some(since.elapsed()),
-                        on_event,
-                    );
-                    self.tasks[index].traced = false;
-                    self.alive.remove(&(value as i32));
+                    self.made_untraced(maker, value as i32, request, since.elapsed(), on_event);
                 }
                 self.adopt_abandoned(on_event);
             }
+            SyscallStop::Filters(filtering) => self.filters(tid, filtering),
             SyscallStop::Other => {}
         }
+    }
+
+    /// CLONE_UNTRACED: known by the number alone that its maker sees, in its own pid namespace. In the
+    /// lab's that may be another task's.
+    fn made_untraced(
+        &mut self,
+        maker: usize,
+        tid: i32,
+        request: CloneRequest,
+        took: Duration,
+        on_event: &mut impl FnMut(&[Task], TraceEvent),
+    ) {
+        let is_thread = request.flags.contains(CloneFlags::THREAD);
+        let took = Some(took);
+        let index = self.describe(tid, Some(maker), Origin::Made { request, took }, is_thread);
+        self.tasks[index].traced = false;
+        on_event(&self.tasks, TraceEvent::Made(index));
     }
 
     /// The event of a fork, vfork or clone.
@@ -328,9 +367,9 @@ impl TraceLog {
                 let took = Some(pending.since.elapsed());
                 let mut request = pending.request;
                 if !request.readable {
-                    (request.flags, request.exit_signal) = known_by_event(event);
+                    (request.flags, request.exit_signal) = tracee::known_by_event(event);
                 }
-                if self.until == Until::Event {
+                if self.until_of(tid) == Until::Event {
                     self.pending.remove(&tid);
                 }
                 self.made(maker, new, request, took, on_event);
@@ -422,6 +461,9 @@ impl TraceLog {
             return;
         };
         self.tasks[index].programs.push(program(tid));
+        if !self.may_set_ids && lacks_set_ids(tid) {
+            self.notes.insert(Note::SetId);
+        }
         self.abandon(index, tid, on_event);
         let former = tracee::event_number(tid).unwrap_or(tid);
         if former != tid
@@ -441,40 +483,5 @@ impl TraceLog {
         for tid in std::mem::take(&mut self.early).into_keys() {
             tracee::detach(tid, 0);
         }
-    }
-}
-
-/// Whether a call ended to be made again by the kernel, after a signal: `ERESTART*`.
-fn is_restart(value: i64) -> bool {
-    (-516..=-512).contains(&value)
-}
-
-/// What the kind of an event says of a request that could not be read.
-fn known_by_event(event: i32) -> (CloneFlags, u32) {
-    match event {
-        libc::PTRACE_EVENT_VFORK => (CloneFlags::VFORK, 0),
-        libc::PTRACE_EVENT_FORK => (CloneFlags::empty(), libc::SIGCHLD as u32),
-        _ => (CloneFlags::empty(), 0),
-    }
-}
-
-/// The thread group of a task.
-fn thread_group(tid: i32) -> Option<i32> {
-    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
-    line.trim().parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_quoted_where_a_shell_needs_it() {
-        assert_eq!(quoted(b"--color=auto"), "--color=auto");
-        assert_eq!(quoted(b""), "''");
-        assert_eq!(quoted(b"a b"), "'a b'");
-        assert_eq!(quoted(b"it's"), "'it'\\''s'");
-        assert_eq!(quoted(b"a\nb"), "$'a\\nb'");
     }
 }

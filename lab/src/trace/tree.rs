@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::classify;
 use super::lines::kind_style;
-use super::task::{End, Origin, Refusal, Task};
+use super::task::{End, Origin, Task};
+use super::tracer::TraceLog;
 use crate::probe::signal_word;
 use crate::style::Styler;
 
@@ -43,7 +44,8 @@ impl Counts {
 }
 
 /// Draws which task made which, and counts.
-pub(super) fn draw(tasks: &[Task], refused: &[Refusal], styler: Styler) -> String {
+pub(super) fn draw(log: &TraceLog, styler: Styler) -> String {
+    let TraceLog { tasks, refused, .. } = log;
     let mut text = Forest::new(tasks).draw(styler);
     let counts = Counts::of(tasks);
     let plural = |number, one: &str, many: &str| {
@@ -69,6 +71,9 @@ pub(super) fn draw(tasks: &[Task], refused: &[Refusal], styler: Styler) -> Strin
             "{} made with CLONE_UNTRACED: what such tasks made is not known, and not counted.\n",
             plural(counts.untraced, "task was", "tasks were")
         );
+    }
+    for note in &log.notes {
+        text += &format!("{}\n", note.text());
     }
     text
 }
@@ -179,7 +184,7 @@ impl<'a> Forest<'a> {
 fn label(task: &Task) -> String {
     let mut text = classify::origin(task);
     if !task.traced {
-        text += ", not traced";
+        text += ", not traced (the number is what its maker sees)";
     }
     let mut programs = task.programs.iter();
     // The first program of a made task is its maker's.
@@ -224,6 +229,10 @@ mod tests {
     use super::super::task::{CloneRequest, Program};
     use super::*;
 
+    fn draw(tasks: &[Task]) -> String {
+        super::draw(&TraceLog::of(tasks.to_vec()), Styler::plain())
+    }
+
     fn task(tid: i32, made: Option<(usize, u64, u32)>, programs: &[&str]) -> Task {
         let request = |bits, exit_signal| CloneRequest {
             call: "clone",
@@ -246,6 +255,7 @@ mod tests {
             }),
             is_thread: made.is_some_and(|(_, bits, _)| bits & 0x1_0000 != 0),
             traced: true,
+            filtered: false,
             programs: programs.iter().map(program).collect(),
             name: None,
             end: Some(End::Exited(0)),
@@ -264,7 +274,7 @@ mod tests {
         ];
         tasks[2].name = Some("lister".into());
         tasks[3].end = Some(End::Killed(9));
-        let tree = draw(&tasks, &[], Styler::plain());
+        let tree = draw(&tasks);
         let expected = "\
 process 1 the command: sh -c x; exit 0
 ├─ process 2 fork, became ls -l /; exit 0
@@ -283,7 +293,7 @@ process 1 the command: sh -c x; exit 0
         for tid in 2..10_000 {
             tasks.push(task(tid, Some((tid as usize - 2, 0x3d_0f00, 0)), &["sh"]));
         }
-        let tree = draw(&tasks, &[], Styler::plain());
+        let tree = draw(&tasks);
         assert!(tree.lines().count() < 40, "{tree}");
         assert!(tree.contains("... 9974 tasks below"), "{tree}");
         assert!(tree.contains("9998 threads"), "{tree}");
@@ -299,7 +309,7 @@ process 1 the command: sh -c x; exit 0
         tasks[1].origin = Origin::Unseen;
         tasks[2].traced = false;
         tasks[2].end = None;
-        let tree = draw(&tasks, &[], Styler::plain());
+        let tree = draw(&tasks);
         assert!(tree.contains("Of 1 task the call was not seen"), "{tree}");
         assert!(
             tree.contains("1 task was made with CLONE_UNTRACED"),
