@@ -2,11 +2,16 @@
 # Takes crates that use std::thread from the registry, replaces std::thread by rawthread, and runs
 # their tests. Needs a network; not part of .ci/run.
 #
-#   ci/clients.sh [CRATE@VERSION...]
+#   ci/clients.sh [CRATE@VERSION[+DEPENDENCY@VERSION...]...]
+#
+# What follows a "+" is a dependency of the crate whose threads are replaced, too.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 crates=("$@")
-[ $# -gt 0 ] || crates=(threadpool@1.8.1 crossbeam-channel@0.5.15 rayon-core@1.13.0 ripgrep@14.1.1)
+# Of ripgrep's own crates two use std::thread.
+ignore=ignore@0.4.23 cli=grep-cli@0.1.11
+[ $# -gt 0 ] || crates=(threadpool@1.8.1 crossbeam-channel@0.5.15 rayon-core@1.13.0 "$ignore" "$cli"
+    "ripgrep@14.1.1+$ignore+$cli")
 work=${CARGO_TARGET_DIR:-$root/target}/clients
 failures=0
 
@@ -49,20 +54,41 @@ replace() {
     fi
 }
 
-for crate in "${crates[@]}"; do
-    name=${crate%@*}
-    if ! take "$name" "${crate#*@}"; then
-        echo "SKIP: $crate cannot be fetched"
-        continue
+# Takes and converts crate $1 (NAME@VERSION).
+convert() {
+    take "${1%@*}" "${1#*@}" || return 1
+    replace "$work/${1%@*}"
+    return 0
+}
+
+places_in() { # places_in DIRECTORY...
+    grep -rho --include='*.rs' '\brawthread\b' "$@" | wc -l
+}
+
+for crates_of_one in "${crates[@]}"; do
+    IFS=+ read -ra parts <<< "$crates_of_one"
+    directories=()
+    for part in "${parts[@]}"; do
+        convert "$part" || { echo "SKIP: $part cannot be fetched"; continue 2; }
+        directories+=("$work/${part%@*}")
+    done
+    patches=("${directories[@]:1}")
+    if [ ${#patches[@]} -gt 0 ]; then
+        printf '\n[patch.crates-io]\n' >> "${directories[0]}/Cargo.toml"
+        for patch in "${patches[@]}"; do
+            printf '%s = { path = "%s" }\n' "$(basename "$patch")" "$patch" >> "${directories[0]}/Cargo.toml"
+            # A workspace of its own is none where another crate depends on it.
+            sed -i '/^\[workspace\]$/d' "$patch/Cargo.toml"
+        done
     fi
-    replace "$work/$name"
-    places=$(grep -rho --include='*.rs' '\brawthread\b' "$work/$name" | wc -l)
+    name=${parts[0]%@*}
     log=$work/$name.log
-    (cd "$work/$name" && CARGO_TARGET_DIR="$work/target" cargo test --no-fail-fast) > "$log" 2>&1
+    (cd "${directories[0]}" && CARGO_TARGET_DIR="$work/target" cargo test --no-fail-fast) > "$log" 2>&1
     status=$?
     passed=$(awk '/^test result/ { passed += $4 } END { print passed + 0 }' "$log")
     failed=$(awk '/^test result/ { failed += $6 } END { print failed + 0 }' "$log")
-    echo "$crate: $places places, $passed tests passed, $failed failed, cargo test ended with $status"
+    echo "$crates_of_one: $(places_in "${directories[@]}") places, $passed tests passed, $failed failed," \
+        "cargo test ended with $status"
     [ "$status" = 0 ] || { failures=1; grep -E '^(error|    [a-z_:]+$)|FAILED' "$log" | head; }
 done
 exit $failures
