@@ -2,20 +2,44 @@
 //!
 //! `cargo run --release --example metrics [THREADS]`
 //!
-//! A walk over the threads makes no system call. Of each thread it is asked what the kernel knows: its
+//! A walk over the threads makes no system call. Each thread is asked once for what the kernel knows: its
 //! processor time (one call), its stack (one or two with a stack of 2 MiB) and its state (three). The
-//! last line, on standard error, says how long that took.
+//! last lines, on standard error, say how long that took, beside a walk over `/proc/self/task` that reads
+//! `stat` alone, which has 15 bytes of each name and nothing of the stacks. The two take turns.
 
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 use std::time::Instant;
 
-use rawthread::{Builder, ThreadInfo, threads};
+use rawthread::{Builder, ThreadInfo, ThreadState, threads};
 
-/// What a label may not contain, escaped.
+/// What a thread is asked for; what it could not answer any more, for it has ended, is left out.
+struct Sample {
+    labels: String,
+    cpu_seconds: Option<f64>,
+    stack_bytes: Option<usize>,
+    touched_bytes: Option<usize>,
+    is_running: Option<u8>,
+}
+
+impl Sample {
+    fn of(thread: &ThreadInfo) -> Self {
+        let stack = thread.stack().ok();
+        let state = thread.state().ok();
+        Self {
+            labels: labels(thread),
+            cpu_seconds: thread.cpu_time().ok().map(|time| time.as_secs_f64()),
+            stack_bytes: stack.map(|stack| stack.size),
+            touched_bytes: stack.map(|stack| stack.high_water),
+            is_running: state.map(|state| u8::from(state == ThreadState::Running)),
+        }
+    }
+}
+
 fn labels(thread: &ThreadInfo) -> String {
     let name = thread
         .name()
         .unwrap_or(if thread.is_idle_worker() { "idle" } else { "" });
+    // What a label may not contain.
     let name = name
         .replace('\\', "\\\\")
         .replace('"', "\\\"")
@@ -23,53 +47,56 @@ fn labels(thread: &ThreadInfo) -> String {
     format!("{{name=\"{name}\",tid=\"{}\"}}", thread.tid())
 }
 
-/// One line for each thread that is still there when it is asked.
-fn family<T: std::fmt::Display>(
+fn family<T: Display>(
     text: &mut String,
+    samples: &[Sample],
     (name, kind, help): (&str, &str, &str),
-    value: impl Fn(&ThreadInfo) -> Option<T>,
+    value: impl Fn(&Sample) -> Option<T>,
 ) -> std::fmt::Result {
     writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}")?;
-    for thread in threads() {
-        if let Some(value) = value(&thread) {
-            writeln!(text, "{name}{} {value}", labels(&thread))?;
+    for sample in samples {
+        if let Some(value) = value(sample) {
+            writeln!(text, "{name}{} {value}", sample.labels)?;
         }
     }
     Ok(())
 }
 
-fn scrape() -> Result<String, std::fmt::Error> {
+pub(crate) fn scrape() -> Result<String, std::fmt::Error> {
+    let samples: Vec<_> = threads().map(|thread| Sample::of(&thread)).collect();
     let mut text = String::new();
-    let cpu = (
+    let about = (
         "thread_cpu_seconds_total",
         "counter",
         "Processor time of the thread.",
     );
-    family(&mut text, cpu, |thread| {
-        Some(thread.cpu_time().ok()?.as_secs_f64())
-    })?;
-    let size = ("thread_stack_bytes", "gauge", "Size of the thread's stack.");
-    let touched = (
+    family(&mut text, &samples, about, |sample| sample.cpu_seconds)?;
+    let about = ("thread_stack_bytes", "gauge", "Size of the thread's stack.");
+    family(&mut text, &samples, about, |sample| sample.stack_bytes)?;
+    let about = (
         "thread_stack_touched_bytes",
         "gauge",
-        "Its deepest page that was touched.",
+        "From its top to its deepest page that was touched.",
     );
-    family(&mut text, size, |thread| Some(thread.stack().ok()?.size))?;
-    family(&mut text, touched, |thread| {
-        Some(thread.stack().ok()?.high_water)
-    })?;
-    let state = (
+    family(&mut text, &samples, about, |sample| sample.touched_bytes)?;
+    let about = (
         "thread_running",
         "gauge",
         "Whether the thread runs or is ready to.",
     );
-    family(&mut text, state, |thread| {
-        Some(u8::from(
-            thread.state().ok()? == rawthread::ThreadState::Running,
-        ))
-    })?;
-    writeln!(text, "# TYPE threads gauge\nthreads {}", threads().count())?;
+    family(&mut text, &samples, about, |sample| sample.is_running)?;
+    let help = "# HELP threads Live threads of rawthread.\n# TYPE threads gauge";
+    writeln!(text, "{help}\nthreads {}", samples.len())?;
     Ok(text)
+}
+
+/// What a program without a list of its threads does.
+fn read_all_stats() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("/proc is mounted");
+    tasks
+        .filter_map(|task| std::fs::read(task.ok()?.path().join("stat")).ok())
+        .map(|stat| stat.len())
+        .sum()
 }
 
 fn main() {
@@ -84,11 +111,36 @@ fn main() {
             builder.spawn(rawthread::park).expect("a thread")
         })
         .collect();
-    let start = Instant::now();
-    let text = scrape().expect("a String takes all");
-    let took = start.elapsed();
-    print!("{text}");
-    eprintln!("{count} threads, {} bytes in {took:?}", text.len());
+    /// What is timed, in turns.
+    type Work = fn() -> usize;
+    let works: [(&str, Work); 6] = [
+        ("the scrape", || scrape().expect("a String takes all").len()),
+        ("of it: the walk", || threads().count()),
+        ("walk and cpu_time", || {
+            threads().filter(|thread| thread.cpu_time().is_ok()).count()
+        }),
+        ("walk and stack", || {
+            threads().filter(|thread| thread.stack().is_ok()).count()
+        }),
+        ("walk and state", || {
+            threads().filter(|thread| thread.state().is_ok()).count()
+        }),
+        ("every stat of /proc/self/task", read_all_stats),
+    ];
+    let mut times = works.map(|_| Vec::new());
+    for _ in 0..5 {
+        for ((_, work), times) in works.iter().zip(&mut times) {
+            let start = Instant::now();
+            assert!(work() > 0);
+            times.push(start.elapsed());
+        }
+    }
+    print!("{}", scrape().expect("a String takes all"));
+    eprintln!("{count} threads, medians of 5:");
+    for ((what, _), mut times) in works.iter().zip(times) {
+        times.sort();
+        eprintln!("{:10.1?}  {what}", times[times.len() / 2]);
+    }
     for worker in workers {
         worker.thread().unpark();
         worker.join().expect("it parks");

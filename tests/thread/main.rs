@@ -11,6 +11,7 @@ mod across_std;
 mod common;
 mod hooks;
 mod list;
+mod metrics;
 mod scope;
 mod set;
 #[path = "../common/support.rs"]
