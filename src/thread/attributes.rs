@@ -23,7 +23,7 @@ static INTO_CGROUP: Operation = Operation {
         libc::EACCES => {
             "The caller must be able to write cgroup.threads there and in the nearest common ancestor."
         }
-        libc::ENOENT => "The cgroup was removed.",
+        libc::ENOENT | libc::ENODEV => "The cgroup was removed.",
         libc::EBADF => "The descriptor must be of a directory of a version 2 cgroup.",
         libc::EINVAL => "A descriptor is not negative.",
         libc::ENOSYS | libc::E2BIG => {
@@ -218,7 +218,7 @@ impl Builder {
     /// # Errors
     /// Of the spawn: EOPNOTSUPP for a cgroup of another domain, or one that is not threaded; EBUSY where
     /// the cgroup passes controllers on to its children; EACCES without the right to move threads there;
-    /// ENOENT if the cgroup was removed; EBADF for what is no directory of a version-2 cgroup; EINVAL for
+    /// ENOENT or ENODEV if the cgroup was removed; EBADF for what is no directory of a version-2 cgroup; EINVAL for
     /// a negative number; ENOSYS or E2BIG before Linux 5.7 and in sandboxes without clone3.
     ///
     /// ```

@@ -7,6 +7,8 @@
 
 mod builder;
 mod cgroup;
+#[path = "../common/mod.rs"]
+mod common;
 mod handle;
 mod running;
 #[path = "../common/support.rs"]
