@@ -257,7 +257,25 @@ impl<T> JoinSet<T> {
     /// at that moment, as a join does.
     ///
     /// With `core::future::poll_fn` it is a future that is cancelled without loss, and with
-    /// `futures::stream::poll_fn` a stream, whose size is [`JoinSet::len`].
+    /// `futures::stream::poll_fn` a stream:
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")] {
+    /// use futures_util::stream::{self, StreamExt}; // also as futures::stream
+    /// use rawthread::JoinSet;
+    ///
+    /// let mut set = JoinSet::new();
+    /// for n in 1..=4 {
+    ///     set.spawn(move || n * n);
+    /// }
+    /// let ended = stream::poll_fn(|context| set.poll_join_next(context));
+    /// let sum = ended.fold(0, |sum, square| async move { sum + square.unwrap() });
+    /// assert_eq!(futures_executor::block_on(sum), 30);
+    /// # }
+    /// ```
+    ///
+    /// The stream ends when the set is empty. It may be dropped and made again: the set keeps what was not
+    /// returned.
     ///
     /// # Panics
     /// As [`JoinSet::join_next`].
@@ -361,9 +379,13 @@ impl<T> JoinSet<T> {
     /// assert_eq!(sum, 45);
     /// ```
     #[cfg(feature = "alloc")]
+    #[track_caller]
     pub fn join_all(&mut self) -> alloc::vec::Vec<Result<T>> {
         let mut results = alloc::vec::Vec::with_capacity(self.len);
-        results.extend(core::iter::from_fn(|| self.join_next()));
+        // A loop, so that a panic is reported at the caller's place.
+        while let Some(result) = self.join_next() {
+            results.push(result);
+        }
         results
     }
 

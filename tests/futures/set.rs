@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt};
 use rawthread::JoinSet;
 
 use crate::{block_on, counter};
@@ -123,4 +124,44 @@ fn a_panic_in_a_set_is_returned() {
     set.spawn(|| panic!("expected by this test"));
     let ended = block_on(poll_fn(|context| set.poll_join_next(context)));
     assert!(ended.unwrap().is_err());
+}
+
+/// By `futures::stream::poll_fn`, with what futures has for streams, under its executor and tokio's.
+#[test]
+fn a_set_is_a_stream_by_poll_fn() {
+    let mut set = JoinSet::new();
+    for n in 0..200 {
+        set.spawn(move || n);
+    }
+    // Dropped half-way: what it had not returned is still in the set.
+    let first = stream::poll_fn(|context| set.poll_join_next(context))
+        .take(100)
+        .map(Result::unwrap)
+        .collect::<Vec<i32>>();
+    let mut seen = futures_executor::block_on(first);
+    assert_eq!((seen.len(), set.len()), (100, 100));
+    let rest = stream::poll_fn(|context| set.poll_join_next(context))
+        .then(|n| async move { n.unwrap() })
+        .collect::<Vec<i32>>();
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    seen.extend(runtime.unwrap().block_on(rest));
+    seen.sort_unstable();
+    assert!(seen.into_iter().eq(0..200));
+    assert!(set.is_empty());
+}
+
+/// While the set is polled as a stream another thread's end is awaited, too; whichever comes.
+#[test]
+fn a_stream_of_ends_is_selected_with_other_futures() {
+    use std::future::IntoFuture;
+    let mut set = JoinSet::new();
+    let parked = set.spawn(rawthread::park);
+    let other = rawthread::spawn(move || parked.unpark());
+    let ends = futures_util::future::join(
+        stream::poll_fn(|context| set.poll_join_next(context)).count(),
+        other.into_future(),
+    );
+    let (count, other) = futures_executor::block_on(ends);
+    assert_eq!(count, 1);
+    other.unwrap();
 }

@@ -23,6 +23,10 @@ use crate::runtime::ready_hook::ReadyHook;
 /// future keeps the handle, and [`into_handle`](Self::into_handle) gives it back. Dropping the future
 /// itself drops the handle, which detaches the thread, or leaves it to its scope.
 ///
+/// A thread may poll its own future: an executor that runs in it may have other tasks, and a wait may be
+/// cancelled. The future is pending until the thread has ended, so a thread that does nothing else waits for
+/// ever, where [`JoinHandle::join`] panics.
+///
 /// A panic in the task's waker is reported by the panic hook; the thread ends as usual. A waker that is
 /// still to be called when the process forks is not called in the child.
 ///

@@ -126,6 +126,7 @@ impl<T, S: Membership> JoinHandle<T, S> {
     /// assert_eq!(handle.join_reaped().unwrap(), 7);
     /// assert!(!std::path::Path::new(&task).exists());
     /// ```
+    #[track_caller]
     pub fn join_reaped(self) -> Result<T> {
         let tid = (!self.is_pooled()).then(|| self.tid());
         let result = self.join();
