@@ -24,18 +24,28 @@
 //!
 //! # What `std::thread` does not have
 //!
-//! | for | there is |
-//! |---|---|
-//! | a thread before it begins | `Builder::{affinity, scheduling, signal_mask, before_start, private_cwd, private_fds, cgroup, stack, guard_size, retry}` |
-//! | a thread that runs, by its handle, scoped or not | `tid`, `signal`, `cpu_time`, `open_pidfd`, `stack`, `affinity`, `set_affinity`, `scheduling`, `set_scheduling`, `io_priority`, `set_io_priority` |
-//! | the calling thread | [`affinity`](fn@affinity), [`set_affinity`], [`scheduling`](fn@scheduling), [`set_scheduling`], [`io_priority`](fn@io_priority), [`set_io_priority`], [`stack_usage`] |
-//! | waiting for a thread | `try_join`, `join_timeout`, `join_deadline`, `join_reaped`, `handle.await` ([`JoinFuture`]) |
-//! | waiting for any of many | [`JoinSet`]: `join_next`, `try_join_next`, `poll_join_next` |
-//! | many short threads | [`warm`], [`reserve`](fn@reserve), [`trim`], [`set_idle_memory`] |
-//! | all threads | [`threads`], and [`dump`] for a process that hangs |
-//! | what follows a spawn | `add_spawn_hook`, as in nightly std |
-//! | real-time threads | [`sync::PiMutex`], with priority inheritance |
-//! | a thread that is refused | [`Error`]: the limit, its value, the errno |
+//! | for | there is | who else has it |
+//! |---|---|---|
+//! | a thread that is refused | [`Error`]: the limit, its value, the errno; [`Builder::try_spawn`], [`try_spawn_scoped`](Builder::try_spawn_scoped), [`try_spawn_unchecked`](Builder::try_spawn_unchecked), [`try_available_parallelism`]; [`retry`](Builder::retry) | pthreads: the errno |
+//! | a thread before it begins | [`Builder::affinity`], [`scheduling`](Builder::scheduling), [`signal_mask`](Builder::signal_mask) | pthreads |
+//! | | `Builder::before_start`: a step of the program's own, whose failure is the spawn's | |
+//! | | [`private_cwd`](Builder::private_cwd), [`private_fds`](Builder::private_fds), [`cgroup`](Builder::cgroup) | |
+//! | | [`stack`](Builder::stack), [`guard_size`](Builder::guard_size), [`name_str`](Builder::name_str) | pthreads |
+//! | waiting for a thread | [`try_join`](JoinHandle::try_join), [`join_timeout`](JoinHandle::join_timeout), `join_deadline`, [`join_reaped`](JoinHandle::join_reaped) | pthreads, but for the last |
+//! | | `handle.await`: [`JoinFuture`] | |
+//! | waiting for any of many | [`JoinSet`]: [`spawn_with`](JoinSet::spawn_with), [`join_next`](JoinSet::join_next), [`try_join_next`](JoinSet::try_join_next), `join_all`, [`poll_join_next`](JoinSet::poll_join_next) | |
+//! | a thread that runs, by its handle, scoped or not | [`tid`](JoinHandle::tid), [`signal`](JoinHandle::signal), [`cpu_time`](JoinHandle::cpu_time) | pthreads, but for the tid |
+//! | | [`open_pidfd`](JoinHandle::open_pidfd), `pidfd`, [`stack`](JoinHandle::stack) | pthreads: the stack's bounds |
+//! | | [`affinity`](JoinHandle::affinity), [`set_affinity`](JoinHandle::set_affinity), [`scheduling`](JoinHandle::scheduling), [`set_scheduling`](JoinHandle::set_scheduling) | pthreads, but for [`Scheduling`]'s slice and clamps |
+//! | | [`io_priority`](JoinHandle::io_priority), [`set_io_priority`](JoinHandle::set_io_priority) | |
+//! | the calling thread | [`affinity`](fn@affinity), [`set_affinity`], [`scheduling`](fn@scheduling), [`set_scheduling`], [`io_priority`](fn@io_priority), [`set_io_priority`], [`stack_usage`] | in part |
+//! | many short threads | [`warm`]: [`spawn`](fn@warm::spawn), [`try_spawn`](fn@warm::try_spawn), [`Builder`](warm::Builder), [`scope`](fn@warm::scope), [`spawn_unverified`](warm::spawn_unverified), [`try_spawn_unverified`](warm::try_spawn_unverified), [`set_idle_time`](warm::set_idle_time) | rayon: a pool for computations |
+//! | memory | [`reserve`](fn@reserve), [`trim`], [`set_idle_memory`] | |
+//! | all threads | [`threads`], and [`dump`](fn@dump) for a process that hangs | |
+//! | what follows a spawn | `add_spawn_hook`, [`Builder::no_hooks`] | std on nightly, as `sleep_until` |
+//! | real-time threads | [`sync::PiMutex`], with priority inheritance | pthreads |
+//! | thread-locals | [`local!`], also without std; destructors have run when a scope ends | |
+//! | the C library | `host`, `serve_by_libc`, `allow_partial_support` | |
 //!
 //! # When to use it
 //!

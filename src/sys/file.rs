@@ -2,7 +2,11 @@
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
 use core::ffi::CStr;
-#[cfg(any(all(feature = "start", not(test)), feature = "panic-thread"))]
+#[cfg(any(
+    all(feature = "start", not(test)),
+    feature = "panic-thread",
+    feature = "hosted"
+))]
 use core::fmt;
 
 use super::arch::{syscall1, syscall2, syscall3, syscall4};
@@ -243,7 +247,11 @@ pub(crate) fn for_each_entry(
 }
 
 /// Writes all of `bytes`, and continues after a signal.
-#[cfg(any(all(feature = "start", not(test)), feature = "panic-thread"))]
+#[cfg(any(
+    all(feature = "start", not(test)),
+    feature = "panic-thread",
+    feature = "hosted"
+))]
 pub(crate) fn write_all(fd: i32, bytes: &[u8]) -> Result<(), Errno> {
     let mut left = bytes;
     while !left.is_empty() {
@@ -257,7 +265,11 @@ pub(crate) fn write_all(fd: i32, bytes: &[u8]) -> Result<(), Errno> {
 }
 
 /// Writes text to a descriptor, up to 512 bytes in one call; gives up at the first error.
-#[cfg(any(all(feature = "start", not(test)), feature = "panic-thread"))]
+#[cfg(any(
+    all(feature = "start", not(test)),
+    feature = "panic-thread",
+    feature = "hosted"
+))]
 pub(crate) fn write_fmt(fd: i32, text: fmt::Arguments<'_>) {
     let mut lines = LineWriter {
         fd,
@@ -270,14 +282,22 @@ pub(crate) fn write_fmt(fd: i32, text: fmt::Arguments<'_>) {
 }
 
 /// Buffered text for a descriptor.
-#[cfg(any(all(feature = "start", not(test)), feature = "panic-thread"))]
+#[cfg(any(
+    all(feature = "start", not(test)),
+    feature = "panic-thread",
+    feature = "hosted"
+))]
 struct LineWriter {
     fd: i32,
     len: usize,
     bytes: [u8; 512],
 }
 
-#[cfg(any(all(feature = "start", not(test)), feature = "panic-thread"))]
+#[cfg(any(
+    all(feature = "start", not(test)),
+    feature = "panic-thread",
+    feature = "hosted"
+))]
 impl LineWriter {
     fn flush(&mut self) -> fmt::Result {
         let all = self.bytes.get(..self.len).unwrap_or(&[]);
@@ -286,7 +306,11 @@ impl LineWriter {
     }
 }
 
-#[cfg(any(all(feature = "start", not(test)), feature = "panic-thread"))]
+#[cfg(any(
+    all(feature = "start", not(test)),
+    feature = "panic-thread",
+    feature = "hosted"
+))]
 impl fmt::Write for LineWriter {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes() {

@@ -35,7 +35,6 @@ use crate::sys::{Errno, task, task_file};
 ///
 /// ```
 /// let reader = rawthread::Builder::new().name("reader".into()).spawn(rawthread::park)?;
-/// # while rawthread::threads().all(|t| t.name() != Some("reader")) { rawthread::yield_now() }
 /// let mut report = String::new();
 /// rawthread::dump(&mut report).unwrap();
 /// assert!(report.contains("\"reader\""));
@@ -46,9 +45,10 @@ use crate::sys::{Errno, task, task_file};
 pub fn dump(out: &mut impl Write) -> fmt::Result {
     let pid = task::pid();
     let count = threads().count();
+    let plural = if count == 1 { "" } else { "s" };
     writeln!(
         out,
-        "process {pid}: the main thread and {count} threads of rawthread"
+        "process {pid}: the main thread and {count} thread{plural} of rawthread"
     )?;
     // The main thread stays as long as the process, if only as a zombie.
     write!(out, "tid {pid} \"main\": ")?;

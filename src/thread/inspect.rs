@@ -58,8 +58,10 @@ pub struct StackInfo {
     pub size: usize,
     /// Below them, where a touch faults; 0 on memory of the caller's own.
     pub guard: usize,
-    /// The deepest that was ever touched, in whole pages. On memory that earlier threads used, the
-    /// deepest of any of them since [`trim`](crate::trim): an upper bound.
+    /// From the stack's top down to the beginning of the deepest page that was ever touched: at most a
+    /// page more than the thread used. No multiple of the page size, because the top lies within a page,
+    /// below the thread's closure and control block. On memory that earlier threads used, of any of them
+    /// since [`trim`](crate::trim).
     pub high_water: usize,
 }
 

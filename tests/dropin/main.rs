@@ -1,5 +1,6 @@
 //! Code that was written for `std::thread` compiles and behaves alike after
-//! `use rawthread as thread;`: `idioms.rs` is one text, compiled against both.
+//! `use rawthread as thread;`: `idioms.rs`, and `names.rs` with every stable name, are one text each,
+//! compiled against both.
 //!
 //! What std::thread promises item by item is in `tests/thread/parity`.
 
@@ -8,17 +9,31 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod listing;
+mod self_joins;
 #[path = "../common/support.rs"]
 mod support;
 
 mod with_std {
-    use std::thread;
-    include!("idioms.rs");
+    mod idioms {
+        use std::thread;
+        include!("idioms.rs");
+    }
+    mod names {
+        use std::thread;
+        include!("names.rs");
+    }
 }
 
 mod with_rawthread {
-    use rawthread as thread;
-    include!("idioms.rs");
+    mod idioms {
+        use rawthread as thread;
+        include!("idioms.rs");
+    }
+    mod names {
+        use rawthread as thread;
+        include!("names.rs");
+    }
 }
 
 /// With threads that libc makes, too.

@@ -102,6 +102,37 @@ const KINDS: [(&str, Run); 4] = [
     ("pthread", by_pthread),
 ];
 
+/// The line of docs/dropin.md for half-converted programs: a thread that knows nothing of this crate, and
+/// sleeps by std's function, is woken by its handle.
+#[test]
+fn one_hook_makes_every_thread_known_to_std() {
+    if !in_subprocess("across_std::one_hook_makes_every_thread_known_to_std") {
+        return;
+    }
+    watchdog(60);
+    rawthread::add_spawn_hook(|_| || drop(rawthread::current()));
+    for spawn in [
+        rawthread::spawn::<fn(), ()>,
+        rawthread::warm::spawn::<fn(), ()>,
+    ] {
+        for _ in 0..20 {
+            let parked = spawn(std::thread::park);
+            wait_until_asleep(parked.tid());
+            parked.thread().unpark();
+            parked.join().unwrap();
+        }
+    }
+    // Threads of threads have it, too.
+    rawthread::spawn(|| {
+        let parked = rawthread::spawn(std::thread::park);
+        wait_until_asleep(parked.tid());
+        parked.thread().unpark();
+        parked.join().unwrap();
+    })
+    .join()
+    .unwrap();
+}
+
 /// Every kind of thread, every pair of crates, the token before and after the sleep begins.
 #[test]
 fn a_token_of_either_crate_ends_a_park_of_either() {

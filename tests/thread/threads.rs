@@ -108,6 +108,21 @@ fn every_kind_of_thread_is_found_once_and_then_no_more() {
     }
 }
 
+/// With its tid and stack: the kernel made it, whether it has run or not.
+#[test]
+fn a_thread_is_listed_as_soon_as_its_spawn_has_returned() {
+    for _ in 0..300 {
+        let thread = rawthread::spawn(rawthread::park);
+        let found = find(thread.thread().id()).expect("it lives");
+        assert_eq!(found.tid(), thread.tid());
+        assert_ne!(found.tid(), 0);
+        found.cpu_time().unwrap();
+        found.stack().unwrap();
+        thread.thread().unpark();
+        thread.join().unwrap();
+    }
+}
+
 fn libc_serves() -> bool {
     rawthread::host().unwrap().support() == rawthread::Support::Libc
 }
@@ -282,7 +297,7 @@ fn a_dump_names_each_thread_and_where_it_waits() {
     let pid = std::process::id();
     assert_eq!(
         lines[0],
-        format!("process {pid}: the main thread and 1 threads of rawthread")
+        format!("process {pid}: the main thread and 1 thread of rawthread")
     );
     assert!(lines[1].starts_with(&format!("tid {pid} \"main\": ")));
     assert!(lines[2].starts_with(&format!("tid {} \"parked\": sleeping; cpu ", parked.tid())));

@@ -102,13 +102,15 @@ fn report_if_overflow(address: usize) {
             .then_some(record)
     });
     let Some(record) = hit else { return };
-    for part in [
-        "\nthread '",
-        record.name().unwrap_or("<unnamed>"),
-        "' has overflowed its stack\nfatal: stack overflow, aborting\n",
-    ] {
-        let _ = file::write(libc::STDERR_FILENO, part.as_bytes());
-    }
+    let name = record.name().unwrap_or("<unnamed>");
+    // std's text. On the signal stack, and without memory of the heap's.
+    file::write_fmt(
+        libc::STDERR_FILENO,
+        format_args!(
+            "\nthread '{name}' ({}) has overflowed its stack\nfatal runtime error: stack overflow, aborting\n",
+            record.tid()
+        ),
+    );
     // SAFETY: ends the process by SIGABRT, as std does.
     unsafe { libc::abort() };
 }
