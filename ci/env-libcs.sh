@@ -216,6 +216,8 @@ totals=()
 all_skips=0
 if [ $# -gt 0 ]; then
     for root in "$@"; do
+        # Tests change their directory.
+        root=$(realpath "$root")
         run_libc "$(basename "$root")" "$root" || failed+=("$root")
     done
 else

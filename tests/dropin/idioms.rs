@@ -203,9 +203,9 @@ fn a_pthread_t_works_with_libc() {
     let handle = thread::spawn(move || {
         let _ = receiver.recv();
         // SAFETY: always succeeds.
-        (unsafe { libc::pthread_self() }, unsafe { libc::gettid() })
+        (unsafe { libc::pthread_self() } as usize, unsafe { libc::gettid() })
     });
-    let pthread = handle.as_pthread_t();
+    let pthread = handle.as_pthread_t() as libc::pthread_t;
     let mut clock = 0;
     let mut name = [0; 16];
     // SAFETY: the handle was neither joined nor given up.
@@ -234,7 +234,7 @@ fn a_pthread_t_works_with_libc() {
         }
         thread::yield_now();
     };
-    assert_eq!(own, pthread);
+    assert_eq!(own, pthread as usize);
     assert!(tid > 0);
 }
 
@@ -246,7 +246,7 @@ fn a_pthread_t_outlives_its_handle() {
         let _done = done;
         let _ = receiver.recv();
     });
-    let pthread = handle.into_pthread_t();
+    let pthread = handle.into_pthread_t() as libc::pthread_t;
     // SAFETY: the thread was neither joined nor detached.
     assert_eq!(unsafe { libc::pthread_kill(pthread, 0) }, 0);
     sender.send(()).unwrap();

@@ -114,7 +114,11 @@ fn errnos(call: &Call) -> &'static [(&'static str, i32)] {
     }
 }
 
+#[cfg(not(target_env = "gnu"))]
+fn one_arena() {}
+
 /// Glibc's malloc makes an arena for each of many threads: one for all, so that mapped bytes tell.
+#[cfg(target_env = "gnu")]
 fn one_arena() {
     // SAFETY: sets a number.
     unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };

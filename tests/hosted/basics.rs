@@ -133,8 +133,11 @@ fn a_locale_of_one_thread_is_not_the_next_ones() {
         let (was, now) = on_raw(|| {
             // SAFETY: a locale of this thread's; never freed, so no thread can be left with it.
             unsafe {
-                let locale =
-                    libc::newlocale(libc::LC_ALL_MASK, c"C.UTF-8".as_ptr(), std::ptr::null_mut());
+                let locale = libc::newlocale(
+                    libc::LC_CTYPE_MASK,
+                    c"C.UTF-8".as_ptr(),
+                    std::ptr::null_mut(),
+                );
                 assert!(!locale.is_null());
                 let was = libc::uselocale(locale);
                 (was as isize, libc::uselocale(std::ptr::null_mut()) as isize)

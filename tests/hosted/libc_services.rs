@@ -121,20 +121,24 @@ fn a_timer_may_run_a_function_on_a_thread() {
 #[test]
 fn backtraces_end_at_the_threads_first_frame() {
     for _ in 0..5 {
-        let (count, rust) = on_raw(|| {
-            let mut frames = [std::ptr::null_mut(); 200];
-            // SAFETY: the places are writable.
-            let count = unsafe { libc::backtrace(frames.as_mut_ptr(), 200) };
-            (
-                count,
-                std::backtrace::Backtrace::force_capture().to_string(),
-            )
-        });
-        assert!((2..200).contains(&count), "{count} frames");
+        let rust = on_raw(|| std::backtrace::Backtrace::force_capture().to_string());
         assert!(
             rust.contains("backtraces_end_at_the_threads_first_frame"),
             "{rust}"
         );
+    }
+}
+
+#[cfg(target_env = "gnu")]
+#[test]
+fn backtraces_of_libc_end_at_the_threads_first_frame() {
+    for _ in 0..5 {
+        let count = on_raw(|| {
+            let mut frames = [std::ptr::null_mut(); 200];
+            // SAFETY: the places are writable.
+            unsafe { libc::backtrace(frames.as_mut_ptr(), 200) }
+        });
+        assert!((2..200).contains(&count), "{count} frames");
     }
 }
 

@@ -139,7 +139,7 @@ fn getattr_tells_the_bounds_of_the_stack() {
 #[test]
 fn pthread_self_is_distinct_and_equal_to_itself() {
     // SAFETY: asks.
-    let all = told_by_live_threads(8, || unsafe { libc::pthread_self() });
+    let all = told_by_live_threads(8, || unsafe { libc::pthread_self() } as usize);
     assert_eq!(all.len(), 8);
 }
 

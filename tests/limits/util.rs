@@ -41,8 +41,13 @@ pub(crate) fn tasks() -> usize {
     line.unwrap().trim().parse().unwrap()
 }
 
+#[cfg(target_env = "gnu")]
+pub(crate) type Resource = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+pub(crate) type Resource = libc::c_int;
+
 /// Sets soft and hard limit of `resource`.
-pub(crate) fn set_limit(resource: libc::__rlimit_resource_t, value: u64) {
+pub(crate) fn set_limit(resource: Resource, value: u64) {
     let limit = libc::rlimit {
         rlim_cur: value,
         rlim_max: value,

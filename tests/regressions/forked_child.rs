@@ -242,8 +242,10 @@ fn a_set_gives_the_child_what_ended_before_and_panics_for_the_rest() {
     }
     let stop = Arc::new(AtomicBool::new(false));
     let mut set = JoinSet::new();
+    let tasks = || std::fs::read_dir("/proc/self/task").unwrap().count();
+    let before = tasks();
     set.spawn(|| 1);
-    std::thread::sleep(Duration::from_millis(50));
+    poll_until("the first has ended", || tasks() == before);
     let stopped = stop.clone();
     set.spawn(move || {
         while !stopped.load(Ordering::Relaxed) {

@@ -85,9 +85,9 @@ extern "C" fn pthread_main(closure: *mut libc::c_void) -> *mut libc::c_void {
 
 fn by_pthread(closure: Box<dyn FnOnce() + Send>) {
     let closure = Box::into_raw(Box::new(closure));
-    let mut thread = 0;
-    // SAFETY: a thread that takes the box, and is joined.
+    // SAFETY: a thread that takes the box, and is joined; a handle may be zero bytes.
     unsafe {
+        let mut thread: libc::pthread_t = std::mem::zeroed();
         let made =
             libc::pthread_create(&mut thread, std::ptr::null(), pthread_main, closure.cast());
         assert_eq!(made, 0);

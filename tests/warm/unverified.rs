@@ -1,6 +1,8 @@
 //! What `warm::spawn_unverified` promises, and what it does not touch.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rawthread::warm;
 
@@ -54,19 +56,6 @@ fn an_unverified_task_finds_fresh_thread_locals_and_its_spawners_mask() {
     }
 }
 
-/// The workers of as many tasks as the barrier lets pass together, with their nice values.
-fn warm_unverified_at_once(barrier: &'static std::sync::Barrier, tasks: usize) -> Vec<(i32, i32)> {
-    let tasks: Vec<_> = (0..tasks)
-        .map(|_| {
-            warm::spawn_unverified(move || {
-                barrier.wait();
-                (tid(), nice())
-            })
-        })
-        .collect();
-    tasks.into_iter().map(|task| task.join().unwrap()).collect()
-}
-
 /// What an unverified task changes stays on its worker, and no task of `spawn` runs there.
 #[test]
 fn verified_and_unverified_tasks_have_workers_of_their_own() {
@@ -75,7 +64,8 @@ fn verified_and_unverified_tasks_have_workers_of_their_own() {
     {
         return;
     }
-    static AT_ONCE: std::sync::Barrier = std::sync::Barrier::new(8);
+    static OVER: AtomicBool = AtomicBool::new(false);
+    warm::set_idle_time(Duration::from_secs(3600));
     let verified = settled();
     let unverified = settled_unverified();
     assert_ne!(verified, unverified);
@@ -89,16 +79,22 @@ fn verified_and_unverified_tasks_have_workers_of_their_own() {
         worker
     });
     let changed = changed.join().unwrap();
-    // It is not checked, so it serves on as it is.
+    // It is not checked, so it serves on as it is. The worker that became idle last serves first, so
+    // each task holds its own until the changed one has been met.
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let mut held = Vec::new();
     poll_until("the changed worker serves again", || {
-        // Several at once: the latest idle worker serves first, and it may be another one each time.
-        warm_unverified_at_once(&AT_ONCE, 8)
-            .into_iter()
-            .any(|(by, nice)| {
-                assert!(by != changed || nice == 7);
-                by == changed
-            })
+        let sender = sender.clone();
+        held.push(warm::spawn_unverified(move || {
+            sender.send((tid(), nice())).unwrap();
+            poll_until("the last task began", || OVER.load(Ordering::SeqCst));
+        }));
+        let (by, nice) = receiver.recv().unwrap();
+        assert!(by != changed || nice == 7);
+        by == changed
     });
+    OVER.store(true, Ordering::SeqCst);
+    held.into_iter().for_each(|task| task.join().unwrap());
     for _ in 0..50 {
         let (by, nice) = warm::spawn(|| (tid(), nice())).join().unwrap();
         assert_ne!(by, changed);
