@@ -62,7 +62,8 @@ impl KeyTable {
     }
 
     /// The table, if `[start, end)` holds it. One look at each word: only where the first probe's
-    /// address lies is there anything more to compare.
+    /// address lies is there anything more to compare. Every second word first: glibc's pairs are
+    /// aligned.
     ///
     /// # Safety
     /// The range can be read.
@@ -72,8 +73,25 @@ impl KeyTable {
         keys: &[libc::pthread_key_t; 3],
         probes: &[Destructor; 3],
     ) -> Option<Self> {
+        let aligned = start.next_multiple_of(2 * WORD);
+        // SAFETY: passed on.
+        let search = |first| unsafe { Self::search_from(first, start, end, keys, probes) };
+        let before = aligned.checked_sub(WORD).filter(|first| *first >= start);
+        search(before.unwrap_or(aligned + WORD)).or_else(|| search(aligned))
+    }
+
+    /// Looks at every second word from `address` on.
+    ///
+    /// # Safety
+    /// As [`KeyTable::search_segment`].
+    unsafe fn search_from(
+        mut address: usize,
+        start: usize,
+        end: usize,
+        keys: &[libc::pthread_key_t; 3],
+        probes: &[Destructor; 3],
+    ) -> Option<Self> {
         let first = probes[0] as usize;
-        let mut address = start.next_multiple_of(WORD);
         let last = end.checked_sub(WORD)?;
         while address <= last {
             // SAFETY: a whole word inside the segment.
@@ -92,7 +110,7 @@ impl KeyTable {
                     return table;
                 }
             }
-            address += WORD;
+            address += 2 * WORD;
         }
         None
     }

@@ -54,21 +54,24 @@ pub(super) fn find(range: Range<usize>) {
 unsafe extern "C" fn look(_: *mut libc::dl_phdr_info, _: libc::size_t, data: *mut c_void) -> i32 {
     // SAFETY: the data is `search` of `find`.
     let search = unsafe { &mut *data.cast::<Search>() };
-    let candidates = search
-        .range
-        .clone()
-        .step_by(8)
-        .take_while(|at| at + 20 <= search.range.end)
-        .filter(|at| {
-            word(*at, 0) != 0
-                && word(*at, 1) != 0
-                && word(*at, 2) == search.tid
-                && word(*at, 4) == RECURSIVE
-        });
+    let candidates = recursive_mutexes(search.range.clone(), 20)
+        .filter(|at| word(*at, 0) != 0 && word(*at, 1) != 0 && word(*at, 2) == search.tid);
     for (place, at) in search.found.iter_mut().zip(candidates) {
         *place = at;
     }
     1
+}
+
+/// Places in the range where `len` bytes may be a recursive mutex. The kind decides first, and of most places.
+fn recursive_mutexes(range: Range<usize>, len: usize) -> impl Iterator<Item = usize> {
+    let start = range.start.next_multiple_of(8);
+    let count = match range.end.checked_sub(start + len) {
+        Some(rest) => rest / 8 + 1,
+        None => 0,
+    };
+    // Not `step_by`, whose check of each step takes as long as the look.
+    let places = (0..count).map(move |index| start + index * 8);
+    places.filter(|at| word(*at, 4) == RECURSIVE)
 }
 
 /// The 32-bit word at an index from an aligned address in the loader's variable.
@@ -92,19 +95,15 @@ pub(super) fn notice_lost() -> bool {
     let Some(range) = loader_variable::range() else {
         return false;
     };
-    let last = range.end.saturating_sub(LEN);
-    let lost = (range.start.next_multiple_of(8)..=last)
-        .step_by(8)
-        .find(|at| {
-            let owner = word(*at, 2);
-            (1..=2).contains(&word(*at, 0))
-                && (1..=MOST_LOCKS).contains(&word(*at, 1))
-                && (1..=GREATEST_TID).contains(&owner)
-                && word(*at, 3) == 1
-                && word(*at, 4) == RECURSIVE
-                && (5..10).all(|index| word(*at, index) == 0)
-                && signal::send_to_thread(task::pid(), owner as i32, 0) == Err(Errno::ESRCH)
-        });
+    let lost = recursive_mutexes(range, LEN).find(|at| {
+        let owner = word(*at, 2);
+        (1..=2).contains(&word(*at, 0))
+            && (1..=MOST_LOCKS).contains(&word(*at, 1))
+            && (1..=GREATEST_TID).contains(&owner)
+            && word(*at, 3) == 1
+            && (5..10).all(|index| word(*at, index) == 0)
+            && signal::send_to_thread(task::pid(), owner as i32, 0) == Err(Errno::ESRCH)
+    });
     if let Some(lock) = lost {
         LOCK.store(lock, Ordering::Relaxed);
         HELD_AT_FORK.store(true, Ordering::Relaxed);

@@ -191,9 +191,11 @@ impl Words {
     }
 
     fn keep(&mut self, mut has: impl FnMut(usize) -> bool) {
-        for index in 0..self.0.len() * 64 {
-            if self.holds(index) && !has(index) {
-                self.0[index / 64] &= !(1 << (index % 64));
+        for (group, bits) in self.0.iter_mut().enumerate() {
+            for index in 0..64 {
+                if *bits >> index & 1 == 1 && !has(group * 64 + index) {
+                    *bits &= !(1 << index);
+                }
             }
         }
     }
