@@ -129,6 +129,7 @@ const WARM: [(&str, Workload); 2] = [
 
 /// The table of ratios.
 fn table(effort: Effort, words: &[&str]) {
+    machine::describe();
     let mut rows = Vec::new();
     for (processors, label) in [("one", "one CPU"), ("all", "all CPUs")] {
         let output = child(&["warm", processors, effort.flag()]);

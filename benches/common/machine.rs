@@ -2,10 +2,18 @@
 #![allow(unsafe_code, reason = "asks libc")]
 
 use std::fs;
+use std::sync::OnceLock;
 
 /// One line: date, processor, number of CPUs, kernel, libc, and the load average, which says whether the
 /// machine was idle.
-pub(crate) fn describe() -> String {
+///
+/// As it was at the first call, which comes before what is measured: afterwards the load is the bench's.
+pub(crate) fn describe() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(look)
+}
+
+fn look() -> String {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let libc = rawthread::host().map_or_else(
         |error| error.to_string(),

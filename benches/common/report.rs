@@ -65,7 +65,7 @@ impl Report {
 
     fn json(&self) -> String {
         let mut out = String::new();
-        let (bench, machine) = (self.bench, escape(&machine::describe(), "\\\""));
+        let (bench, machine) = (self.bench, escape(machine::describe(), "\\\""));
         let _ = writeln!(out, "{{\n  \"bench\": \"{bench}\",");
         let _ = writeln!(
             out,
@@ -116,7 +116,7 @@ impl Report {
              <text x=\"8\" y=\"18\" font-weight=\"bold\">Time relative to {} (shorter is better)</text>\n",
             self.reference
         );
-        let machine = escape(&machine::describe(), "");
+        let machine = escape(machine::describe(), "");
         let _ = writeln!(out, "<text x=\"8\" y=\"34\" fill=\"#555\">{machine}</text>");
         let mut y = 4 * BAR;
         for row in &self.rows {
