@@ -1,10 +1,13 @@
 //! Conversions between the crate's error and std's (feature `std`).
 
+use core::alloc::Layout;
+use core::error;
+use std::boxed::Box;
 use std::io;
-use std::vec::Vec;
 
 use super::error::Error;
 use super::kind::ErrorKind;
+use crate::primitive::fallible::{has_memory, try_box};
 
 /// Keeps the error inside, with its message. The errno is the inner error's ([`Error::from_io`]):
 /// `std::io::Error` holds a number or an error.
@@ -12,8 +15,8 @@ use super::kind::ErrorKind;
 /// The kind is that of the errno; but at every limit for which the errno is ENOMEM it is
 /// `WouldBlock`, as for EAGAIN: a thread of std's is made by `pthread_create(3)`, which returns EAGAIN
 /// for want of memory, too. Of an error that a function of the program's own returned, and that has no
-/// errno, it is `Other`, or that of the function's `io::Error`. Where no memory is left for an error that holds another, the result is
-/// the kind alone.
+/// errno, it is `Other`, or that of the function's `io::Error`. Where no memory is left for an error that
+/// holds another, the result is the kind alone.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match (error.kind(), error.raw_os_error()) {
@@ -22,10 +25,13 @@ impl From<Error> for io::Error {
             (ErrorKind::Other, None) => kind_of_source(&error),
             (_, None) => io::ErrorKind::Unsupported,
         };
-        if has_memory() {
-            Self::new(kind, error)
-        } else {
-            Self::from(kind)
+        // `new` boxes what it is given, and has no other answer to want of memory than to end the process.
+        // For the words that it keeps beside the error there is no other way than to look first.
+        match try_box(error) {
+            Ok(error) if has_memory(&[Layout::new::<[usize; 3]>()]) => {
+                Self::new(kind, error as Box<dyn error::Error + Send + Sync>)
+            }
+            Ok(_) | Err(_) => Self::from(kind),
         }
     }
 }
@@ -67,14 +73,6 @@ impl Error {
     pub fn from_io(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }
-}
-
-/// Whether the allocator has what an `io::Error` needs that holds an [`Error`]. Without this look a
-/// spawn that met a limit on memory would end the process, for `Box::new` has no other answer. It
-/// gives the memory back at once, so what another thread takes in between is not ruled out.
-fn has_memory() -> bool {
-    let (mut inner, mut custom) = (Vec::<Error>::new(), Vec::<[usize; 3]>::new());
-    inner.try_reserve_exact(1).is_ok() && custom.try_reserve_exact(1).is_ok()
 }
 
 #[cfg(test)]

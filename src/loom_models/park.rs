@@ -81,7 +81,7 @@ impl Thread {
         });
         other.shown.set(1);
         let handle = Handle(other.clone());
-        assert!(self.parker.hand_over(|| handle));
+        assert!(self.parker.hand_over(|| Some(handle)));
         other
     }
 }

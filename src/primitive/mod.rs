@@ -1,9 +1,12 @@
-//! What the protocols above are built of: atomics, the futex, pauses, a bounded spin, the own tid.
+//! What the protocols above are built of: atomics, the futex, pauses, a bounded spin, the own tid, memory
+//! that may be refused.
 //!
 //! In the models' build (`RUSTFLAGS="--cfg loom"`, this crate's own tests only) the first three are
 //! loom's. The choice is made in this layer and nowhere else.
 
 pub(crate) mod atomic;
+#[cfg(feature = "alloc")]
+pub(crate) mod fallible;
 pub(crate) mod futex;
 pub(crate) mod own_tid;
 pub(crate) mod pauses;

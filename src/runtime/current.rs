@@ -30,6 +30,11 @@ pub(crate) fn current() -> ThreadRef {
     record.set_tid(Rt::tid());
     // SAFETY: the clone's reference is the runtime's.
     unsafe { Rt::set_current(record.clone().into_raw()) };
+    // Without, each call would make another record, and tokens would be given where the thread does not sleep.
+    assert!(
+        !Rt::current().is_null(),
+        "no memory to remember the thread's record"
+    );
     // std was asked for the name just now, so it has its handle.
     std_park::hand_over(&record);
     record
@@ -53,7 +58,7 @@ pub(crate) fn current_ref() -> &'static ThreadInner {
     }
     // SAFETY: null, or permanent memory.
     let record = unsafe { Rt::current().as_ref() };
-    record.expect("no memory to remember the thread's record")
+    record.expect("`current` has made one")
 }
 
 /// Makes `raw` the calling thread's record at the thread's start.
@@ -78,7 +83,8 @@ fn native_name() -> Name {
     if !std_park::can_ask_std() {
         return main_name();
     }
-    match std::thread::current().name() {
+    let thread = std_park::ask_std();
+    match thread.as_ref().and_then(std::thread::Thread::name) {
         Some(name) => Name::new(name).unwrap_or(Name::NONE),
         None => main_name(),
     }

@@ -16,18 +16,22 @@ pub(crate) struct Name {
 
 /// A name that is too long to be kept inline.
 #[cfg(feature = "alloc")]
-struct HeapName(Option<alloc::boxed::Box<str>>);
+struct HeapName(Option<alloc::string::String>);
 
 #[cfg(feature = "alloc")]
 impl HeapName {
     const NONE: Self = Self(None);
 
     fn new(name: &str) -> Option<Self> {
-        Some(Self(Some(name.into())))
+        let mut kept = alloc::string::String::new();
+        kept.try_reserve_exact(name.len()).ok()?;
+        kept.push_str(name);
+        Some(Self(Some(kept)))
     }
 
+    /// As it is, with room that it may have to spare: to give that back would take memory.
     fn from_string(name: alloc::string::String) -> Self {
-        Self(Some(name.into_boxed_str()))
+        Self(Some(name))
     }
 
     fn as_str(&self) -> Option<&str> {
@@ -60,7 +64,8 @@ impl Name {
         heap: HeapName::NONE,
     };
 
-    /// Keeps a copy of `name`; `None` if it is too long for a program without an allocator.
+    /// Keeps a copy of `name`; `None` if it is too long for a program without an allocator, or for the memory
+    /// that the allocator has.
     pub(crate) fn new(name: &str) -> Option<Self> {
         let mut kept = Self::NONE;
         if name.len() < INLINE_CAP {

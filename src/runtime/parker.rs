@@ -131,13 +131,16 @@ impl<H: ParkHandle> Parker<H> {
     }
 
     /// Thread: hands the token over to the other parker, whose handle `make` returns; false if that
-    /// was done before, or is being done: `make` may call what calls this.
-    pub(crate) fn hand_over(&self, make: impl FnOnce() -> H) -> bool {
+    /// was done before, or is being done: `make` may call what calls this. Once it has returned `None`
+    /// there is no other parker.
+    pub(crate) fn hand_over(&self, make: impl FnOnce() -> Option<H>) -> bool {
         if self.stage.load(Ordering::Relaxed) != NONE {
             return false;
         }
         self.stage.store(BEGUN, Ordering::Relaxed);
-        let handle = make();
+        let Some(handle) = make() else {
+            return false;
+        };
         // SAFETY: PARKER-1: the thread's to write, and not read before the swap.
         let handle = unsafe { (*self.handle.get()).write(handle) };
         self.stage.store(WRITTEN, Ordering::Relaxed);
@@ -254,7 +257,7 @@ mod tests {
         // What `make` calls may come here again.
         assert!(parker.hand_over(|| {
             assert!(!parker.hand_over(|| unreachable!("it has begun")));
-            Count(&GIVEN)
+            Some(Count(&GIVEN))
         }));
         assert_eq!(GIVEN.load(Ordering::Relaxed), 1, "the token is passed on");
         parker.unpark();

@@ -15,6 +15,10 @@ use crate::sys::sched;
 static KEY: AtomicU32 = AtomicU32::new(UNKNOWN);
 const UNKNOWN: u32 = u32::MAX;
 
+/// The only key that was 1 in a thread that had a handle already: std's, if std sets one. Weaker evidence, on
+/// which hangs no more than when the handle is gone. Relaxed: as [`KEY`].
+static ONLY_ONE: AtomicU32 = AtomicU32::new(UNKNOWN);
+
 /// How often the key is still looked for. Relaxed: a count that may be wrong by some.
 static TRIES: AtomicU32 = AtomicU32::new(8);
 
@@ -67,6 +71,14 @@ pub(super) fn is_set() -> bool {
     KEY.load(Ordering::Relaxed) != UNKNOWN && may_be_set()
 }
 
+/// Whether std has dropped its handle of the calling thread, which had one; `None` where no key tells it.
+pub(super) fn is_dropped() -> Option<bool> {
+    let known = [&KEY, &ONLY_ONE].map(|key| key.load(Ordering::Relaxed));
+    let key = known.into_iter().find(|key| *key != UNKNOWN)?;
+    // libc sets the value to null before it calls the destructor.
+    Some(value(key) == 0)
+}
+
 /// Returns what `make_handle` returns, and learns std's key of it.
 pub(super) fn learn<T>(make_handle: impl FnOnce() -> T) -> T {
     let tries = TRIES.load(Ordering::Relaxed);
@@ -80,7 +92,13 @@ pub(super) fn learn<T>(make_handle: impl FnOnce() -> T) -> T {
     match (new.next(), new.next()) {
         (Some(key), None) => KEY.store(key, Ordering::Relaxed),
         // The thread had a handle, or a key of another library became 1, too.
-        _ => TRIES.store(tries - 1, Ordering::Relaxed),
+        _ => {
+            let mut set = (0..MOST_KEYS as u32).filter(|&key| is_in(&after, key));
+            if let (Some(key), None) = (set.next(), set.next()) {
+                ONLY_ONE.store(key, Ordering::Relaxed);
+            }
+            TRIES.store(tries - 1, Ordering::Relaxed);
+        }
     }
     made
 }

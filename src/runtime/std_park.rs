@@ -8,8 +8,10 @@
 //! handle the token stays here: to ask for it would end the process.
 //!
 //! std's handle is gone before the thread: std forgets it in the destructor of a pthread key, after
-//! which `std::thread::park` sleeps where no token comes. Thread-locals with destructors end before
-//! (`library/std/src/sys/thread_local/guard`), so one of them takes the token back.
+//! which `std::thread::park` sleeps where no token comes (`library/std/src/sys/thread_local/guard`). So
+//! the thread takes the token back when it parks and the key says that the handle is gone. Where the key
+//! is not known, a thread-local takes it back: its destructor comes before the key's, and before those of
+//! thread-locals that are older, in which the two crates' parkers are then two.
 
 use core::time::Duration;
 
@@ -25,20 +27,41 @@ pub(crate) fn hand_over(record: &ThreadInner) -> bool {
 
     let parker = record.parker();
     if parker.is_handed_over() {
-        return true;
+        return is_with_std(record);
     }
     // After the closure std's handle may be gone, and asking for it would panic.
-    if record.state().is_complete() || !has_memory() || TAKE_BACK.try_with(|_| ()).is_err() {
+    if record.state().is_complete() || !can_ask_std() {
         return false;
     }
-    parker.hand_over(|| StdHandle(std_key::learn(std::thread::current)))
+    parker.hand_over(|| {
+        let handle = ask_std()?;
+        let ends_unseen = std_key::is_dropped().is_none();
+        (!ends_unseen || TAKE_BACK.try_with(|_| ()).is_ok()).then_some(StdHandle(handle))
+    })
+}
+
+/// Whether std's parker, which was given the token, is still the thread's; takes the token back if not.
+#[cfg(feature = "std")]
+fn is_with_std(record: &ThreadInner) -> bool {
+    let dropped = std_key::is_dropped() == Some(true);
+    if dropped {
+        record.parker().take_back();
+    }
+    !dropped
+}
+
+/// std's handle of the calling thread; `None` in a thread that std did not make, in a destructor of a pthread
+/// key that comes after std's: std panics there.
+#[cfg(feature = "std")]
+pub(super) fn ask_std() -> Option<std::thread::Thread> {
+    std::panic::catch_unwind(|| std_key::learn(std::thread::current)).ok()
 }
 
 /// Whether the calling thread, whose record this is, sleeps in std's parker.
 #[cfg(feature = "std")]
 fn parks_by_std(record: &ThreadInner) -> bool {
     if record.parker().is_handed_over() {
-        return true;
+        return is_with_std(record);
     }
     let _turn = (!std_key::is_settled()).then(std_key::Turn::wait);
     std_key::may_be_set() && hand_over(record)
@@ -56,12 +79,35 @@ pub(super) fn can_ask_std() -> bool {
     std_key::is_set() || has_memory()
 }
 
-/// Whether the allocator has what std's handle and a destructor need, with room to spare: neither std
-/// nor libc has another answer to want of memory than to end the process. What another thread takes
-/// in between is not ruled out.
+/// Whether there is what std's handle and a destructor need, with room to spare, of Rust's allocator and of
+/// libc's: neither std nor libc has another answer to want of memory than to end the process. What another
+/// thread takes in between is not ruled out.
 #[cfg(feature = "std")]
 fn has_memory() -> bool {
-    std::vec::Vec::<u8>::new().try_reserve_exact(4096).is_ok()
+    use crate::primitive::fallible;
+    use core::alloc::Layout;
+
+    /// The handle; a list of destructors, where libc has none; some of any size.
+    const WANTED: [Layout; 3] = [
+        Layout::new::<[u64; 8]>(),
+        Layout::new::<[u64; 64]>(),
+        Layout::new::<[u64; 512]>(),
+    ];
+    fallible::has_memory(&WANTED) && libc_has_memory()
+}
+
+/// Whether libc has an entry of its list of destructors, and a second block of a thread's keys.
+#[cfg(feature = "std")]
+#[allow(unsafe_code, reason = "calls libc's allocator")]
+fn libc_has_memory() -> bool {
+    // SAFETY: frees what it got, or null. The addresses are looked at: see `fallible::has_memory`.
+    unsafe {
+        let places = core::hint::black_box([libc::malloc(64), libc::malloc(1024)]);
+        for place in places {
+            libc::free(place);
+        }
+        places.iter().all(|place| !place.is_null())
+    }
 }
 
 /// There is no other parker.

@@ -11,10 +11,14 @@ use super::spawn::config::{Options, Retry};
 use super::spawn::hooks::HookChoice;
 use super::spawn::setup::StartupActions;
 use super::spawn::{caller_stack, prepare};
+#[cfg(feature = "alloc")]
+use crate::diagnosis;
 use crate::error::{Error, Operation};
 use crate::flags::CloneFlags;
 use crate::runtime::Name;
 use crate::stack::{cache, layout};
+#[cfg(feature = "alloc")]
+use crate::sys::Errno;
 
 /// Configures and spawns a thread: its name, its stack, its attributes, and what to do at a limit.
 ///
@@ -145,7 +149,8 @@ impl Builder {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn name_str(mut self, name: &str) -> Self {
-        self.name = Some(Name::new(name).map_or(BuilderName::TooLong, BuilderName::Kept));
+        let kept = Name::new(name).map(BuilderName::Kept);
+        self.name = Some(kept.unwrap_or(BuilderName::Refused(name.len())));
         self
     }
 
@@ -346,14 +351,15 @@ impl Builder {
 enum BuilderName {
     Kept(Name),
     /// More than a build without an allocator keeps.
-    TooLong,
+    /// So many bytes that there is no place for them.
+    Refused(usize),
 }
 
 impl BuilderName {
     fn as_str(&self) -> Option<&str> {
         match self {
             Self::Kept(name) => name.as_str(),
-            Self::TooLong => None,
+            Self::Refused(_) => None,
         }
     }
 
@@ -369,12 +375,23 @@ impl BuilderName {
                 );
                 Ok(name)
             }
-            Self::TooLong => Err(Error::invalid_input(
-                "a thread name has more than 63 bytes and there is no allocator",
-                "Use a shorter name, or the feature `alloc`.",
-            )),
+            Self::Refused(bytes) => Err(name_error(bytes)),
         }
     }
+}
+
+/// The error for a name of so many bytes, for which the allocator had no memory.
+#[cfg(feature = "alloc")]
+fn name_error(bytes: usize) -> Error {
+    diagnosis::map_error(Errno::ENOMEM, bytes)
+}
+
+#[cfg(not(feature = "alloc"))]
+fn name_error(_bytes: usize) -> Error {
+    Error::invalid_input(
+        "a thread name has more than 63 bytes and there is no allocator",
+        "Use a shorter name, or the feature `alloc`.",
+    )
 }
 
 /// `RUST_MIN_STACK` if it is a number, else 2 MiB; read once, as std does.

@@ -6,7 +6,7 @@
 //!   [`join`] notifies of the thread's end.
 //! * [`join`]: waiting for a thread's end. [`join::handle`] lies above `spawn`'s packet.
 //! * [`builder`], [`attributes`], [`inspect`], [`running`]: what a program asks of a thread.
-//! * [`scope`](mod@scope), [`set`]: many threads.
+//! * [`scope`](mod@scope), [`set`], with `join_all`: many threads.
 //! * `join_handle_ext`: std's extension of handles. `std_types`: what has a name and an error type of std's.
 //! * [`pool`], [`warm`]: kernel threads that run one task after another.
 //! * [`list`], [`dump`](mod@dump): every live thread.
@@ -21,6 +21,8 @@ mod dump;
 mod inspect;
 mod io_priority;
 pub(crate) mod join;
+#[cfg(feature = "alloc")]
+mod join_all;
 #[cfg(feature = "std")]
 mod join_handle_ext;
 mod list;

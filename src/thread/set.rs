@@ -31,7 +31,7 @@ use crate::sys::sched::Pauses;
 /// Dropping the set detaches its threads, as dropping a [`JoinHandle`] does: they run on, and their
 /// results are dropped. To wait for them instead, join until [`JoinSet::join_next`] returns `None`.
 ///
-/// Needs no allocator but for `join_all`.
+/// Needs no allocator but for `join_all` and `try_join_all`.
 ///
 /// # Examples
 ///
@@ -365,28 +365,6 @@ impl<T> JoinSet<T> {
             self.process == Rt::fork_generation() || self.has_threads_of_this_process(),
             "failed to join thread: all of the set are of the process that this one was forked from"
         );
-    }
-
-    /// Waits for all threads of the set and returns their results, in the order in which the threads
-    /// ended. The set is empty then and can be used again. Feature `alloc`.
-    ///
-    /// ```
-    /// let mut set = rawthread::JoinSet::new();
-    /// for n in 0..10 {
-    ///     set.spawn(move || n);
-    /// }
-    /// let sum: i32 = set.join_all().into_iter().map(|n| n.unwrap()).sum();
-    /// assert_eq!(sum, 45);
-    /// ```
-    #[cfg(feature = "alloc")]
-    #[track_caller]
-    pub fn join_all(&mut self) -> alloc::vec::Vec<Result<T>> {
-        let mut results = alloc::vec::Vec::with_capacity(self.len);
-        // A loop, so that a panic is reported at the caller's place.
-        while let Some(result) = self.join_next() {
-            results.push(result);
-        }
-        results
     }
 
     /// Whether an entry's thread is the calling one.

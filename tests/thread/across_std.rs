@@ -333,6 +333,102 @@ fn a_park_works_in_destructors() {
     }
 }
 
+/// Sleeps, in a destructor that runs late, until it is woken.
+struct Sleeper(By);
+
+static SLEEPS: AtomicBool = AtomicBool::new(false);
+static WAKES: AtomicBool = AtomicBool::new(false);
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        SLEEPS.store(true, Ordering::Release);
+        while !WAKES.load(Ordering::Acquire) {
+            self.0.park();
+        }
+    }
+}
+
+thread_local!(static OLDEST: Cell<Option<Sleeper>> = const { Cell::new(None) });
+
+/// The oldest thread-local is destroyed last, after any that this crate might have made for itself.
+fn tokens_pass_in_the_last_destructor(kinds: impl Iterator<Item = (&'static str, Run)>) {
+    for (kind, run) in kinds {
+        for (park, wake) in BOTH.into_iter().flat_map(|by| BOTH.map(|wake| (by, wake))) {
+            eprintln!("{kind}: parked by {park:?}, woken by {wake:?}");
+            watchdog(60);
+            SLEEPS.store(false, Ordering::Release);
+            WAKES.store(false, Ordering::Release);
+            let (sender, receiver) = mpsc::channel();
+            let waker = std::thread::spawn(move || {
+                let (handle, tid): (Handle, i32) = receiver.recv().unwrap();
+                poll_until("the destructor", || SLEEPS.load(Ordering::Acquire));
+                wait_until_asleep(tid);
+                WAKES.store(true, Ordering::Release);
+                handle.unpark();
+            });
+            run(Box::new(move || {
+                OLDEST.set(Some(Sleeper(park)));
+                let ours = rawthread::current();
+                let handle = match wake {
+                    By::Ours => Handle::Ours(ours),
+                    By::Std => wake.current(),
+                };
+                sender.send((handle, own_tid())).unwrap();
+            }));
+            waker.join().unwrap();
+        }
+    }
+}
+
+#[test]
+fn tokens_pass_in_destructors_that_run_last() {
+    if in_subprocess("across_std::tokens_pass_in_destructors_that_run_last") {
+        tokens_pass_in_the_last_destructor(KINDS.into_iter());
+    }
+}
+
+/// The first thread that this crate sees has a handle of std's already.
+#[test]
+fn tokens_pass_in_destructors_of_stds_threads_that_run_last() {
+    if in_subprocess("across_std::tokens_pass_in_destructors_of_stds_threads_that_run_last") {
+        tokens_pass_in_the_last_destructor(KINDS.into_iter().skip(2));
+    }
+}
+
+/// std's handle is gone, and this crate is asked for the first time.
+#[test]
+fn a_thread_is_known_first_after_std_has_forgotten_it() {
+    static WOKEN: AtomicBool = AtomicBool::new(false);
+    unsafe extern "C" fn in_key(_: *mut libc::c_void) {
+        let thread = rawthread::current();
+        let waker = rawthread::spawn(move || thread.unpark());
+        rawthread::park();
+        waker.join().unwrap();
+        WOKEN.store(true, Ordering::Release);
+    }
+
+    if !in_subprocess("across_std::a_thread_is_known_first_after_std_has_forgotten_it") {
+        return;
+    }
+    // std's key comes first, so its destructor does.
+    std::thread::spawn(|| drop(std::thread::current()))
+        .join()
+        .unwrap();
+    let mut key = 0;
+    // std leaves key 0 free.
+    for _ in 0..2 {
+        // SAFETY: a key with a destructor.
+        let made = unsafe { libc::pthread_key_create(&mut key, Some(in_key)) };
+        assert_eq!(made, 0);
+    }
+    by_pthread(Box::new(move || {
+        drop(std::thread::current());
+        // SAFETY: the key is there; the value is never used.
+        unsafe { libc::pthread_setspecific(key, std::ptr::without_provenance(1)) };
+    }));
+    assert!(WOKEN.load(Ordering::Acquire));
+}
+
 /// The thread that forked is the child's, with both of its handles.
 #[test]
 fn a_forked_child_parks_by_both() {

@@ -217,3 +217,35 @@ fn hooks_end_with_their_thread() {
     assert_eq!(seen.load(Relaxed), 0);
     assert_eq!(Arc::strong_count(&alive), 1);
 }
+
+/// A destructor that runs after the thread's hooks are gone: there a hook is of no use, and does no harm.
+#[test]
+fn a_hook_may_be_added_when_the_others_are_gone() {
+    static ADDED: AtomicUsize = AtomicUsize::new(0);
+    fn add(count: usize) {
+        ADDED.fetch_add(count, Relaxed);
+    }
+    struct Late;
+    impl Drop for Late {
+        fn drop(&mut self) {
+            add_spawn_hook(|_| || add(100));
+            rawthread::spawn(|| ()).join().unwrap();
+            add(1);
+        }
+    }
+    rawthread::local!(static LATE: Late = Late);
+    for run in [
+        |body: fn()| rawthread::spawn(body).join().unwrap(),
+        |body: fn()| warm::spawn(body).join().unwrap(),
+        |body: fn()| std::thread::spawn(body).join().unwrap(),
+    ] {
+        ADDED.store(0, Relaxed);
+        // The older value is dropped last.
+        run(|| {
+            LATE.with(|_| ());
+            add_spawn_hook(|_| || add(10));
+            rawthread::spawn(|| ()).join().unwrap();
+        });
+        assert_eq!(ADDED.load(Relaxed), 11);
+    }
+}

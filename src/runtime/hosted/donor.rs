@@ -10,9 +10,9 @@ use super::libc_layout::{self, Host, Support};
 use super::pthread::pthread_address;
 use super::pthread_create::{CREATE, create_on, errno_result};
 use super::tcb::Slot;
-use super::{exit, probe, registration, tls_images, tls_snapshot};
+use super::{exit, probe, pthread_keys, registration, tls_images, tls_snapshot};
 use crate::diagnosis;
-use crate::error::Error;
+use crate::error::{Error, Limit};
 use crate::flags::Preset;
 use crate::stack::slot::ALIVE;
 use crate::sys::arch::{self, ChildEntry};
@@ -125,6 +125,11 @@ extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
         refuse(slot, NOT_ON_SLOT);
         return ptr::null_mut();
     }
+    // SAFETY: libc has just made the thread, and `create_tcb` blocked the signals.
+    if entry_on_donor.is_none() && !unsafe { pthread_keys::keep_place() } {
+        refuse(slot, NO_PLACE_FOR_RECORD);
+        return ptr::null_mut();
+    }
     if host.layout.can_reset_tls && !tls_snapshot::is_needed() {
         tls_images::keep(slot);
     }
@@ -203,6 +208,9 @@ const END_REFUSED: Error = Error::unsupported(
     "Allow one of them, or make the threads before the filters are installed (rawthread::reserve).",
     None,
 );
+
+/// Threads on donors are made where this cannot be ([`pthread_keys::takes_memory`]).
+const NO_PLACE_FOR_RECORD: Error = Error::at_limit(Limit::Memory, None, Errno::ENOMEM);
 
 fn stack_range(slot: Slot) -> core::ops::Range<usize> {
     let (base, len) = slot.region().stack();

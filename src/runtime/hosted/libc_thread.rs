@@ -22,7 +22,7 @@
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::libc_layout::{self, Support};
 use super::pthread_create::create_with_attributes;
@@ -33,6 +33,7 @@ use crate::runtime::occupant;
 use crate::runtime::record::RecordPtr;
 use crate::stack::slot::AWAITED;
 use crate::sys::futex::{self, Sharing};
+use crate::sys::signal::{self, SigSet};
 use crate::sys::{Errno, arch, sched};
 
 /// How often the record's key is set again before the thread is ended: libc has four rounds, of which a
@@ -57,15 +58,69 @@ pub(super) unsafe fn create(
     // `unjoined` before its last user gives the slot away; the memory is the thread's by contract.
     unsafe {
         (&raw mut (*tcb).libc_thread).write(Some(thread));
-        (&raw mut (*tcb).rounds).write(0);
+        let reports = pthread_keys::takes_memory();
+        (&raw mut (*tcb).rounds).write(if reports { STARTING } else { 0 });
         create_with_attributes(low as *mut u8, len, main, argument, &mut handle)?;
         let handle = handle.assume_init();
+        if reports && !has_started(slot) {
+            libc::pthread_join(handle, ptr::null_mut());
+            return Err(Errno::ENOMEM);
+        }
         (&raw mut (*tcb).pthread).write(handle);
         (&raw mut (*tcb).unjoined).write(true);
         // The kernel stores the tid before the thread exists. A thread that has ended stored its own
         // in its record.
         Ok(pthread::tid_of(handle).unwrap_or_else(|| libc_layout::tid_of(handle)))
     }
+}
+
+/// What `rounds` holds until the thread has seen whether it can remember its record, if that takes memory.
+const STARTING: u32 = u32::MAX;
+/// What it holds if the thread cannot: it ends at once.
+const REFUSED: u32 = u32::MAX - 1;
+
+/// The word of `rounds`, while the spawner waits for it.
+///
+/// # Safety
+/// The slot's thread starts, and its spawner waits: neither uses the field in another way.
+unsafe fn start_word(slot: Slot) -> &'static AtomicU32 {
+    // SAFETY: an address in a permanent cell; as the caller vouches.
+    unsafe { AtomicU32::from_ptr(&raw mut (*slot.tcb()).rounds) }
+}
+
+/// Spawner: waits until the thread has seen whether it can remember its record, and returns that.
+///
+/// # Safety
+/// `create` has just made the thread, with `rounds` at `STARTING`.
+unsafe fn has_started(slot: Slot) -> bool {
+    // SAFETY: as the caller vouches.
+    let word = unsafe { start_word(slot) };
+    loop {
+        match word.load(Ordering::Acquire) {
+            STARTING => drop(futex::wait(word, STARTING, None, Sharing::Private)),
+            answer => return answer != REFUSED,
+        }
+    }
+}
+
+/// Thread: the other side of [`has_started`]; whether the thread is to run.
+///
+/// # Safety
+/// The slot is the calling thread's, which has no record yet.
+unsafe fn start(slot: Slot) -> bool {
+    // SAFETY: the field is this thread's, or the spawner waits for it as a word.
+    let word = unsafe { start_word(slot) };
+    if word.load(Ordering::Relaxed) != STARTING {
+        return true;
+    }
+    let old = signal::block(SigSet::ALL_BUT_LIBC);
+    // SAFETY: by the contract, and signals are blocked.
+    let can_run = unsafe { pthread_keys::keep_place() };
+    signal::set_mask(old);
+    word.store(if can_run { 0 } else { REFUSED }, Ordering::Release);
+    // The control words are permanent.
+    futex::wake(word.as_ptr(), 1, Sharing::Private);
+    can_run
 }
 
 /// Where such a thread begins.
@@ -75,6 +130,9 @@ extern "C" fn main(argument: *mut c_void) -> *mut c_void {
     let tcb = slot.tcb();
     // SAFETY: the fields are the thread's from here; `create` wrote `libc_thread` first.
     let thread = unsafe {
+        if !start(slot) {
+            return ptr::null_mut();
+        }
         (&raw mut (*tcb).thread_pointer).write(arch::thread_pointer());
         registration::install_first_signal_stack(slot);
         (&raw const (*tcb).libc_thread).read()

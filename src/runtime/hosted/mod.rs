@@ -119,7 +119,11 @@ impl Runtime for Hosted {
 
     fn can_create_and_run() -> bool {
         // A donor must take its snapshot before any handler of the program runs on it.
-        !init::is_partial() && !tls_snapshot::is_needed() && !donor::is_word_refused()
+        !init::is_partial()
+            && !tls_snapshot::is_needed()
+            && !donor::is_word_refused()
+            // Its spawner does not wait to hear that there is no memory.
+            && !pthread_keys::takes_memory()
     }
 
     fn is_lost(slot: Slot) -> bool {

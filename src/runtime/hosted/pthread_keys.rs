@@ -104,6 +104,33 @@ pub(super) fn create_record_key() -> Result<(), Error> {
     Ok(())
 }
 
+/// PTHREAD_KEY_2NDLEVEL_SIZE of glibc: beyond that, a thread's first value takes memory, which stays in the
+/// thread's control block until libc ends the thread. Other libcs have a place for each key in each thread.
+const KEYS_WITH_PLACE: u32 = 32;
+
+/// Whether a thread's record may be refused for want of memory.
+pub(super) fn takes_memory() -> bool {
+    let key = RECORD_KEY.load(Ordering::Relaxed);
+    key != NO_KEY && key >= KEYS_WITH_PLACE
+}
+
+/// Sees to it that the calling thread can remember a record; false if libc has no memory for it. A thread
+/// that could not would have a new record, and another token, each time it is asked for its own.
+///
+/// # Safety
+/// The thread has no record, and no signal handler of the program can run.
+pub(super) unsafe fn keep_place() -> bool {
+    if !takes_memory() {
+        return true;
+    }
+    let key = RECORD_KEY.load(Ordering::Acquire) as libc::pthread_key_t;
+    // SAFETY: the key is never deleted; no code asks for the value before it is null again.
+    unsafe {
+        libc::pthread_setspecific(key, ptr::without_provenance(1)) == 0
+            && libc::pthread_setspecific(key, ptr::null()) == 0
+    }
+}
+
 /// Ends a thread that libc made for this crate, given its record; false if the record is another
 /// thread's. Its caller vouches that the record is the calling thread's, taken out of the key.
 pub(super) type EndHook = unsafe fn(RecordPtr) -> bool;

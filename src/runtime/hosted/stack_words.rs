@@ -30,18 +30,23 @@ const WINDOW: usize = 2304;
 
 /// See [`Runtime::native_stack`](crate::runtime::Runtime::native_stack).
 pub(super) fn native_stack() -> (usize, usize) {
+    ask().unwrap_or((0, 0))
+}
+
+/// What libc reports; `None` if it cannot, for want of memory.
+fn ask() -> Option<(usize, usize)> {
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     let (mut low, mut len) = (ptr::null_mut(), 0);
     // SAFETY: the functions fill what they are given, in this order.
     unsafe {
         let attributes = attributes.as_mut_ptr();
         if libc::pthread_getattr_np(libc::pthread_self(), attributes) != 0 {
-            return (0, 0);
+            return None;
         }
         libc::pthread_attr_getstack(attributes, &mut low, &mut len);
         libc::pthread_attr_destroy(attributes);
     }
-    (low as usize, low as usize + len)
+    Some((low as usize, low as usize + len))
 }
 
 /// Whether [`set`] works; `None` before [`find`] ran.
@@ -52,7 +57,7 @@ pub(super) fn are_found() -> Option<bool> {
     }
 }
 
-/// Looks for the words.
+/// Looks for the words. Where libc cannot be asked, they stay unknown.
 ///
 /// # Safety
 /// `slot` is the calling thread's, with a TCB, and the thread runs on its stack.
@@ -62,32 +67,39 @@ pub(super) unsafe fn find(slot: Slot) {
     let end = base.wrapping_add(len).addr();
     let inside = (base.addr()..end).contains(&handle.addr());
     let window = if inside { end - handle.addr() } else { 0 };
-    let reported = native_stack();
-    let found = (8..window.min(WINDOW).saturating_sub(16))
-        .step_by(8)
-        .find_map(|offset| {
-            // SAFETY: the two words lie in the slot, between the handle and the end of its stack.
-            let pair = unsafe { pair_at(handle, offset) };
-            [false, true]
-                .into_iter()
-                .find(|by_end| proves(pair, *by_end, reported))
-                .map(|by_end| 2 * offset + usize::from(by_end))
-        });
-    WORDS.store(found.unwrap_or(NOT_FOUND), Ordering::Relaxed);
+    let Some(reported) = ask() else {
+        return;
+    };
+    let mut found = NOT_FOUND;
+    'offsets: for offset in (8..window.min(WINDOW).saturating_sub(16)).step_by(8) {
+        // SAFETY: the two words lie in the slot, between the handle and the end of its stack.
+        let pair = unsafe { pair_at(handle, offset) };
+        for by_end in [false, true] {
+            match proves(pair, by_end, reported) {
+                None => return,
+                Some(false) => {}
+                Some(true) => {
+                    found = 2 * offset + usize::from(by_end);
+                    break 'offsets;
+                }
+            }
+        }
+    }
+    WORDS.store(found, Ordering::Relaxed);
 }
 
-/// Whether these words are where libc has its report from.
-fn proves(pair: [&AtomicUsize; 2], by_end: bool, (low, end): (usize, usize)) -> bool {
+/// Whether these words are where libc has its report from; `None` if it cannot be asked.
+fn proves(pair: [&AtomicUsize; 2], by_end: bool, (low, end): (usize, usize)) -> Option<bool> {
     const SHIFT: usize = 4096;
     let old = pair.map(|word| word.load(Ordering::Relaxed));
     if end - low <= 2 * SHIFT || old != as_words(by_end, low, end) {
-        return false;
+        return Some(false);
     }
     let other = (low + SHIFT, end - SHIFT);
     store(pair, as_words(by_end, other.0, other.1));
-    let reported = native_stack();
+    let reported = ask();
     store(pair, old);
-    reported == other
+    Some(reported? == other)
 }
 
 fn as_words(by_end: bool, low: usize, end: usize) -> [usize; 2] {

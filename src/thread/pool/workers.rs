@@ -176,7 +176,7 @@ where
         mask: settings.mask.unwrap_or_else(signal::current_mask),
         observer: settings.observer,
     };
-    let hooks = ChildHooks::run(settings.hooks, &record);
+    let hooks = ChildHooks::run(settings.hooks, &record)?;
     // SAFETY: passed on.
     unsafe { send_task(&header, record, hooks.before(f)) }
 }

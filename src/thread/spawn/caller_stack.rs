@@ -5,10 +5,11 @@ use super::config::{Options, Retry};
 use super::hooks::HookChoice;
 use super::prepare;
 use super::setup::StartupActions;
-use crate::error::Error;
+use crate::error::{Error, Limit};
 use crate::flags::CloneFlags;
 use crate::runtime::{Name, Rt, Runtime, current, occupant};
 use crate::stack::cache;
+use crate::sys::Errno;
 use crate::thread::join::exit_observer::ExitObserver;
 use crate::thread::join::handle::JoinHandle;
 
@@ -16,7 +17,7 @@ use crate::thread::join::handle::JoinHandle;
 /// caller's own as a thread's stack, so that code that asks libc for the stack gets the right one.
 ///
 /// # Errors
-/// `Unsupported` if not, or why no thread could be made.
+/// `Unsupported` if not; why no thread could be made; ENOMEM, and the next call looks again.
 pub(in crate::thread) fn ensure_supported() -> Result<(), Error> {
     Rt::ensure_init()?;
     if Rt::is_served_by_libc() {
@@ -53,7 +54,9 @@ pub(in crate::thread) fn ensure_supported() -> Result<(), Error> {
     }
     match Rt::can_set_stack() {
         Some(true) => Ok(()),
-        _ => Err(Error::unsupported(
+        // libc had no memory for its answer.
+        None => Err(Error::at_limit(Limit::Memory, None, Errno::ENOMEM)),
+        Some(false) => Err(Error::unsupported(
             "this libc's word of where a thread's stack lies is not found, so pthread_getattr_np \
              would tell garbage collectors and stack checks of another stack",
             "Leave Builder::stack out: stack_size sets how much memory of this crate's there is.",

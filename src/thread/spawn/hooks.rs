@@ -8,16 +8,23 @@ use core::cell::Cell;
 use core::iter;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use crate::diagnosis;
+use crate::error::Error;
+use crate::primitive::fallible::try_box;
 use crate::runtime::record::ThreadRef;
+use crate::sys::Errno;
 use crate::thread::current::Thread;
 use crate::thread::local::Local;
 use crate::thread::spawn::unwind;
 
 type ChildStep = Box<dyn FnOnce() + Send>;
 
+/// `None`: no memory for the step.
+type RunHook = Box<dyn Fn(&Thread) -> Option<ChildStep> + Send + Sync>;
+
 /// One hook, and those that were added before it. Threads share the tails of their lists.
 struct Hook {
-    run: Box<dyn Fn(&Thread) -> ChildStep + Send + Sync>,
+    run: RunHook,
     older: HookList,
 }
 
@@ -61,10 +68,12 @@ static EXIST: AtomicBool = AtomicBool::new(false);
 /// has its own `std::thread::add_spawn_hook`, which is not stable.
 ///
 /// A thread's hooks are a [`local!`](crate::local!): in destructors that run after theirs, a spawn runs
-/// none. Feature `alloc`.
+/// none, and adding one does nothing; nightly std's panics there. Without memory for the hook the process
+/// ends, as with `Box::new`. Feature `alloc`.
 ///
 /// # Panics
-/// Without memory for the first hook of the thread. A panic of the hook itself leaves the spawn,
+/// Without memory for the first hook of the thread. A spawn is an error if there is no memory for what a
+/// hook returned. A panic of the hook itself leaves the spawn,
 /// whose closure is dropped, and no thread is made; a panic of what it returned is the new thread's, as
 /// one of its closure, which does not run.
 ///
@@ -90,10 +99,11 @@ where
 {
     // All memory is there before the list is taken.
     let mut new = Arc::new(Hook {
-        run: Box::new(move |thread| Box::new(hook(thread))),
+        run: Box::new(move |thread| try_box(hook(thread)).ok().map(|step| step as ChildStep)),
         older: HookList(None),
     });
-    HOOKS.with(|hooks| {
+    // Where the hooks are destroyed already no spawn of the thread runs any: there is no use for another.
+    let _ = HOOKS.try_with(|hooks| {
         if let Some(new) = Arc::get_mut(&mut new) {
             new.older = hooks.take();
         }
@@ -122,15 +132,18 @@ impl ChildHooks {
     pub(in crate::thread) const NONE: Self = Self(None);
 
     /// Spawner: runs its hooks, if they are asked for, for a new thread with this record.
-    pub(in crate::thread) fn run(choice: HookChoice, new: &ThreadRef) -> Self {
+    ///
+    /// # Errors
+    /// ENOMEM.
+    pub(in crate::thread) fn run(choice: HookChoice, new: &ThreadRef) -> Result<Self, Error> {
         match choice {
             HookChoice::Inherit if EXIST.load(Ordering::Relaxed) => Self::run_all(new),
-            HookChoice::Inherit | HookChoice::Leave => Self::NONE,
+            HookChoice::Inherit | HookChoice::Leave => Ok(Self::NONE),
         }
     }
 
     #[cold]
-    fn run_all(new: &ThreadRef) -> Self {
+    fn run_all(new: &ThreadRef) -> Result<Self, Error> {
         // A hook may add hooks: it runs on a list that was taken before.
         let taken = HOOKS.try_with(|hooks| {
             let list = hooks.take();
@@ -139,13 +152,21 @@ impl ChildHooks {
         });
         let hooks = match taken {
             Ok(hooks) if hooks.0.is_some() => hooks,
-            _ => return Self::NONE,
+            _ => return Ok(Self::NONE),
         };
         let thread = Thread::from_record(new.clone());
-        let steps = iter::successors(hooks.0.as_deref(), |hook| hook.older.0.as_deref())
-            .map(|hook| (hook.run)(&thread))
-            .collect();
-        Self(Some(Box::new(Inherited { hooks, steps })))
+        let all = || iter::successors(hooks.0.as_deref(), |hook| hook.older.0.as_deref());
+        let count = all().count();
+        let no_memory = || diagnosis::map_error(Errno::ENOMEM, count * size_of::<ChildStep>());
+        let mut steps = Vec::new();
+        steps.try_reserve_exact(count).map_err(|_| no_memory())?;
+        for hook in all() {
+            steps.push((hook.run)(&thread).ok_or_else(no_memory)?);
+        }
+        match try_box(Inherited { hooks, steps }) {
+            Ok(inherited) => Ok(Self(Some(inherited))),
+            Err(_) => Err(no_memory()),
+        }
     }
 
     /// The closure that the new thread runs.

@@ -1,5 +1,6 @@
 //! Without an allocator there are no spawn hooks.
 
+use crate::error::Error;
 use crate::runtime::record::ThreadRef;
 
 /// There is no choice.
@@ -18,8 +19,9 @@ pub(in crate::thread) struct ChildHooks;
 impl ChildHooks {
     pub(in crate::thread) const NONE: Self = Self;
 
-    pub(in crate::thread) fn run(_choice: HookChoice, _new: &ThreadRef) -> Self {
-        Self
+    #[allow(clippy::unnecessary_wraps, reason = "as its twin")]
+    pub(in crate::thread) fn run(_choice: HookChoice, _new: &ThreadRef) -> Result<Self, Error> {
+        Ok(Self)
     }
 
     /// The closure itself.

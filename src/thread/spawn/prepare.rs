@@ -150,7 +150,7 @@ impl<'a> PreparedThread<'a> {
         let comm = options.name.comm();
         let record = ThreadRef::new(options.name)?;
         // A hook may panic: no slot is taken yet.
-        let hooks = ChildHooks::run(options.hooks, &record);
+        let hooks = ChildHooks::run(options.hooks, &record)?;
         let stack_size = options
             .stack_size
             .checked_add(vtable.size + vtable.align)

@@ -14,9 +14,11 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 #[cfg(feature = "alloc")]
 use super::unwind;
+use crate::diagnosis;
 use crate::error::{Error, Operation};
 use crate::flags::CloneFlags;
 #[cfg(feature = "alloc")]
+use crate::primitive::fallible::try_box;
 use crate::sys::Errno;
 use crate::sys::futex::{self, Sharing};
 use crate::sys::sched::{self, SchedAttr};
@@ -38,6 +40,16 @@ type BeforeStart = core::convert::Infallible;
 type BoxedCpuSet = alloc::boxed::Box<CpuSet>;
 #[cfg(not(feature = "alloc"))]
 type BoxedCpuSet = CpuSet;
+
+#[cfg(feature = "alloc")]
+fn boxed_cpus(cpus: CpuSet) -> Option<BoxedCpuSet> {
+    try_box(cpus).ok()
+}
+
+#[cfg(not(feature = "alloc"))]
+fn boxed_cpus(cpus: CpuSet) -> Option<BoxedCpuSet> {
+    Some(cpus)
+}
 
 /// What a new thread does and reports before its closure.
 pub(in crate::thread) struct StartupActions {
@@ -66,6 +78,13 @@ static STARTUP_VTABLE: StartupVTable = StartupVTable {
     wait,
 };
 
+/// Of actions for which there was no memory: they are not made.
+static REFUSED_VTABLE: StartupVTable = StartupVTable {
+    check: |_| Err(diagnosis::map_error(Errno::ENOMEM, size_of::<CpuSet>())),
+    run_in_child,
+    wait,
+};
+
 impl StartupActions {
     /// No actions. A function, for a constant would be copied whole, the set of processors included.
     pub(in crate::thread) const fn none() -> Self {
@@ -78,23 +97,32 @@ impl StartupActions {
         }
     }
 
-    #[allow(
-        clippy::useless_conversion,
-        reason = "a box where there is an allocator"
-    )]
+    /// There is something to do.
+    fn activate(&mut self) {
+        self.vtable.get_or_insert(&STARTUP_VTABLE);
+    }
+
+    /// There was no memory for something to do: the check fails.
+    fn refuse(&mut self) {
+        self.vtable = Some(&REFUSED_VTABLE);
+    }
+
     pub(in crate::thread) fn set_affinity(&mut self, cpus: CpuSet) {
-        self.affinity = Some(cpus.into());
-        self.vtable = Some(&STARTUP_VTABLE);
+        self.activate();
+        self.affinity = boxed_cpus(cpus);
+        if self.affinity.is_none() {
+            self.refuse();
+        }
     }
 
     pub(in crate::thread) fn set_unshared(&mut self, flags: CloneFlags) {
         self.unshared = flags;
-        self.vtable = Some(&STARTUP_VTABLE);
+        self.activate();
     }
 
     pub(in crate::thread) fn set_scheduling(&mut self, scheduling: Scheduling) {
         self.scheduling = scheduling.attributes();
-        self.vtable = Some(&STARTUP_VTABLE);
+        self.activate();
     }
 
     /// Adds a step behind those that are there.
@@ -103,14 +131,20 @@ impl StartupActions {
         &mut self,
         step: impl FnOnce() -> Result<(), Error> + Send + 'static,
     ) {
-        self.before_start = Some(match self.before_start.take() {
-            None => alloc::boxed::Box::new(step),
-            Some(earlier) => alloc::boxed::Box::new(move || {
+        self.activate();
+        let boxed = match self.before_start.take() {
+            None => try_box(step).map(|step| step as BeforeStart).ok(),
+            Some(earlier) => try_box(move || {
                 earlier()?;
                 step()
-            }),
-        });
-        self.vtable = Some(&STARTUP_VTABLE);
+            })
+            .map(|step| step as BeforeStart)
+            .ok(),
+        };
+        self.before_start = boxed;
+        if self.before_start.is_none() {
+            self.refuse();
+        }
     }
 
     /// Whether there is nothing to do before the closure.
@@ -121,7 +155,7 @@ impl StartupActions {
     /// Finds what can be known to fail.
     ///
     /// # Errors
-    /// `InvalidInput`.
+    /// `InvalidInput`; `Limit`, if there was no memory to keep an action.
     pub(in crate::thread) fn check(&self) -> Result<(), Error> {
         self.vtable.map_or(Ok(()), |vtable| (vtable.check)(self))
     }
