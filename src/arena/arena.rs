@@ -169,7 +169,7 @@ impl Chunks {
         }
         // Map first and take the index after, so that a failure loses no index.
         self.chunk(locate(used as usize).0, size)?;
-        let index = self.used.fetch_add(1, Ordering::Relaxed) as usize;
+        let index = growth::take_index(&self.used) as usize;
         let (chunk, offset) = locate(index);
         let base = self.chunk(chunk, size)?;
         // SAFETY: `offset` is inside the chunk by `locate`; zero bytes are a valid link, with
@@ -263,11 +263,31 @@ mod tests {
         assert_eq!(ARENA.iter().count(), 2 * FIRST_CHUNK);
     }
 
+    /// Each entry has one owner, and is where its id says, while several threads make the arena grow.
+    #[test]
+    fn threads_that_grow_an_arena_share_no_entry() {
+        const EACH: usize = 4_000;
+        static ARENA: Arena<Number> = Arena::new();
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for _ in 0..EACH {
+                        let entry = ARENA.alloc().unwrap();
+                        assert!(ptr::eq(ARENA.entry(entry.id()), entry));
+                        assert_eq!(entry.0.fetch_add(1, Ordering::Relaxed), 0, "two owners");
+                    }
+                });
+            }
+        });
+        assert_eq!(ARENA.len(), 3 * EACH);
+        assert_eq!(ARENA.iter().count(), 3 * EACH);
+    }
+
     #[test]
     fn next_chunk_bytes_is_what_the_next_chunk_takes() {
         static ARENA: Arena<Number> = Arena::new();
         let page = memory::page_size();
-        for chunk in 0..4 {
+        for chunk in 0..8 {
             let bytes = (chunk_len(chunk) * ArenaEntry::<Number>::SIZE).next_multiple_of(page);
             assert_eq!(ARENA.next_chunk_bytes(), bytes);
             for _ in 0..chunk_len(chunk) {

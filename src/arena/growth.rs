@@ -1,9 +1,9 @@
-//! How an arena grows: a chunk's address is published once, and stays.
+//! How an arena grows: each index is given once; a chunk's address is published once, and stays.
 
 use core::ptr::{self, NonNull};
 
 use crate::primitive::atomic::Ordering;
-use crate::primitive::word::Word;
+use crate::primitive::word::{Counter, Word};
 use crate::sys::Errno;
 
 /// The chunk that `base` holds. Where there is none yet, what `make` makes is put there; another thread
@@ -34,4 +34,10 @@ pub(crate) fn get_or_make(
             NonNull::new(other).ok_or(Errno::ENOMEM)
         }
     }
+}
+
+/// The next index, the caller's alone. Relaxed: the entry is reached by what publishes it.
+#[inline]
+pub(crate) fn take_index(used: &impl Counter) -> u32 {
+    used.fetch_add(1, Ordering::Relaxed)
 }

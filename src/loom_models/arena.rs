@@ -1,7 +1,7 @@
 //! Models of `arena`: the list of free entries, and the growth of an arena.
 
 use super::explore::{RaceCell, explore};
-use crate::arena::growth::get_or_make;
+use crate::arena::growth::{get_or_make, take_index};
 use crate::arena::treiber;
 use core::ptr::{self, NonNull};
 use loom::sync::Arc;
@@ -130,6 +130,20 @@ fn an_entry_has_one_holder_who_sees_what_the_last_one_wrote() {
         let mut all = list.drain();
         all.sort_unstable();
         assert_eq!(all, [1, 2, 3]);
+    });
+}
+
+/// No index is given twice, nor left out.
+#[test]
+fn two_threads_take_two_indices() {
+    explore(4, || {
+        let used = Arc::new(AtomicU32::new(0));
+        let other = thread::spawn({
+            let used = used.clone();
+            move || take_index(&*used)
+        });
+        let own = take_index(&*used);
+        assert_eq!(own + other.join().unwrap(), 1);
     });
 }
 

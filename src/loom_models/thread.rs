@@ -74,6 +74,7 @@ impl Packet {
 
     /// What dropping a handle does.
     fn drop_handle(&self) {
+        assert_eq!(self.slot.get(), 0, "the handle uses it until here");
         if self.state.try_detach_running() {
             return;
         }

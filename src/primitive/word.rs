@@ -26,6 +26,25 @@ pub(crate) trait Word<T> {
     ) -> Result<T, T>;
 }
 
+/// An atomic number.
+pub(crate) trait Counter {
+    fn fetch_add(&self, more: u32, order: Ordering) -> u32;
+}
+
+impl Counter for core::sync::atomic::AtomicU32 {
+    #[inline]
+    fn fetch_add(&self, more: u32, order: Ordering) -> u32 {
+        self.fetch_add(more, order)
+    }
+}
+
+#[cfg(all(test, loom))]
+impl Counter for loom::sync::atomic::AtomicU32 {
+    fn fetch_add(&self, more: u32, order: Ordering) -> u32 {
+        self.fetch_add(more, order)
+    }
+}
+
 macro_rules! words {
     ($($atomic:ty: $value:ty),*) => {$(
         impl Word<$value> for $atomic {

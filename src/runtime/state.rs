@@ -280,3 +280,21 @@ impl State {
         self.0.load(Ordering::Acquire) & DONE != 0
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// The threads that pinned a tid before a fork are not in the child: its thread ends all the same.
+    #[test]
+    fn pins_of_a_parent_hold_no_childs_thread() {
+        let state = State(AtomicU32::new(0));
+        core::mem::forget(state.pin_tid());
+        state.set_worker();
+        state.reset_pins();
+        assert!(state.is_worker(), "the rest stays");
+        assert_eq!(state.set_complete(), ResultOwner::Handle);
+        assert_eq!(state.set_done(), LastUser::No);
+        state.wait_for_unpin();
+    }
+}

@@ -428,3 +428,7 @@ fn signal_stack_size() -> usize {
 const fn signal_stack_size() -> usize {
     0
 }
+
+#[cfg(test)]
+#[path = "cache_tests.rs"]
+mod tests;

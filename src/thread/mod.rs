@@ -29,6 +29,8 @@ mod list;
 pub mod local;
 mod parallelism;
 mod park;
+#[cfg(all(test, feature = "std", not(loom)))]
+mod pin_tests;
 pub(crate) mod pool;
 mod reserve;
 mod running;

@@ -8,10 +8,12 @@
 
 mod across_std;
 #[path = "../common/mod.rs"]
+#[macro_use]
 mod common;
 mod hooks;
 mod list;
 mod metrics;
+mod records;
 mod scope;
 mod set;
 #[path = "../common/support.rs"]

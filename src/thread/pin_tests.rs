@@ -1,0 +1,65 @@
+//! Threads and tasks at their end, while a call uses their tid.
+#![allow(unsafe_code, reason = "gives a thread memory of the test")]
+
+use core::time::Duration;
+
+use super::builder::{Builder, spawn};
+use super::join::handle::JoinHandle;
+use super::park::park;
+use super::warm;
+use crate::runtime::{Rt, Runtime};
+use crate::sys::{signal, task};
+
+/// Lets the thread end, and returns while it is at its end and a pin holds it there; then calls `held`.
+fn held_at_its_end<T>(handle: &JoinHandle<T>, held: impl FnOnce()) {
+    let state = handle.thread().record().state();
+    let pin = state.pin_tid().expect("it runs");
+    handle.thread().unpark();
+    while !state.is_done() {
+        std::thread::yield_now();
+    }
+    // Time for a thread that does not wait to be gone: without it a broken one might pass.
+    std::thread::sleep(Duration::from_millis(20));
+    held();
+    drop(pin);
+}
+
+#[test]
+fn a_thread_stays_while_its_tid_is_in_use() {
+    let thread = spawn(park);
+    held_at_its_end(&thread, || {
+        assert_eq!(signal::send_to_thread(task::pid(), thread.tid(), 0), Ok(()));
+    });
+    thread.join().expect("no panic");
+}
+
+/// The kernel thread of a task goes on; its tid is no other task's while a call means this one.
+#[test]
+fn a_worker_serves_no_other_task_while_a_tasks_tid_is_in_use() {
+    let task = warm::spawn(park);
+    let tid = task.tid();
+    held_at_its_end(&task, || {
+        for _ in 0..4 {
+            assert_ne!(warm::spawn(Rt::tid).join().expect("no panic"), tid);
+        }
+    });
+    task.join().expect("no panic");
+}
+
+/// On memory of the caller's own a thread is not finished before it has left that.
+#[test]
+fn a_finished_thread_has_left_the_callers_stack() {
+    let mut memory = std::vec![0u8; 256 * 1024];
+    // SAFETY: no other code uses the vector until the thread is finished.
+    let builder = unsafe { Builder::new().stack(memory.as_mut_ptr(), memory.len()) };
+    let thread = match builder.try_spawn(park) {
+        Ok(thread) => thread,
+        Err(error) => return std::println!("SKIP: {error}"),
+    };
+    held_at_its_end(&thread, || assert!(!thread.is_finished()));
+    while !thread.is_finished() {
+        std::thread::yield_now();
+    }
+    drop(memory);
+    thread.join().expect("no panic");
+}
