@@ -107,9 +107,10 @@ fn has_word(list: &[u8], word: &[u8]) -> bool {
     list.split(|byte| *byte == b',').any(|item| item == word)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::primitive::cases::{cases, mutated};
 
     #[test]
     fn mounts_of_both_versions_are_known() {
@@ -129,5 +130,28 @@ mod tests {
             Some((&b"/"[..], &b"/sys/fs/cgroup/cpu"[..]))
         );
         assert_eq!(pids(b"1 2 3", true), None);
+    }
+    /// Any line says nothing, or words that stand in it.
+    #[test]
+    fn any_mount_is_read_or_passed_over() {
+        let lines = [
+            "35 28 0:31 / /sys/fs/cgroup/pids rw,relatime shared:15 - cgroup cgroup rw,pids",
+            "42 32 0:39 /box /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate",
+            "36 28 0:32 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct",
+            "1 2 3 4 5 6 -",
+        ];
+        cases(5_000, |random| {
+            let text = mutated(random, &lines, &[" ", "-", "- -", ",", "cgroup2", "pids"]);
+            for unified in [true, false] {
+                let Some((root, mounted)) = hierarchy(b"pids", text.as_bytes(), unified) else {
+                    continue;
+                };
+                let words: std::vec::Vec<&[u8]> =
+                    text.as_bytes().split(|byte| *byte == b' ').collect();
+                assert_eq!((root, mounted), (words[3], words[4]), "{text:?}");
+                let kind: &[u8] = if unified { b"cgroup2" } else { b"cgroup" };
+                assert!(words[5..].contains(&kind), "{text:?}");
+            }
+        });
     }
 }

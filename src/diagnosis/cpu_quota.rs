@@ -39,7 +39,7 @@ fn parse_cpu_max(line: &[u8]) -> Option<(u64, u64)> {
     Some((parse_number(words.next()?)?, parse_number(words.next()?)?))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
@@ -48,6 +48,23 @@ mod tests {
         assert_eq!(parse_cpu_max(b"150000 100000"), Some((150_000, 100_000)));
         assert_eq!(parse_cpu_max(b"max 100000"), None);
         assert_eq!(parse_cpu_max(b""), None);
+    }
+
+    #[test]
+    fn any_line_is_a_quota_or_none() {
+        use std::string::String;
+        let lines = ["150000 100000", "max 100000", "1", "0 0"];
+        crate::primitive::cases::cases(5_000, |random| {
+            let odd = [" ", "max", "-1", "18446744073709551616"];
+            let text = crate::primitive::cases::mutated(random, &lines, &odd);
+            let number = |word: &str| {
+                let digits: String = word.chars().take_while(char::is_ascii_digit).collect();
+                digits.parse::<u64>().ok()
+            };
+            let mut words = text.split(' ').map(number);
+            let expected = words.next().flatten().zip(words.next().flatten());
+            assert_eq!(parse_cpu_max(text.as_bytes()), expected, "{text:?}");
+        });
     }
 
     /// std looks for the same quotas: whatever this machine has, the answers agree.

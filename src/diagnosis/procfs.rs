@@ -140,9 +140,11 @@ pub(crate) fn parse_field(key: &[u8], line: &[u8]) -> Option<u64> {
     parse_number(line.strip_prefix(key)?.trim_ascii_start())
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
+#[allow(unsafe_code, reason = "makes a file in memory")]
 mod tests {
     use super::*;
+    use crate::primitive::cases::{cases, mutated};
     use std::ffi::CString;
     use std::format;
     use std::string::String;
@@ -195,5 +197,76 @@ mod tests {
         for_each_numeric_entry(c"/proc", |name| found |= name == own.as_bytes()).unwrap();
         assert!(found);
         assert!(for_each_numeric_entry(c"/proc/self/status", |_| ()).is_err());
+    }
+    /// Lines of any bytes and lengths, as a plain reading of the whole has them.
+    #[test]
+    fn any_text_is_read_line_by_line() {
+        use std::io::Write;
+        use std::os::fd::{AsRawFd, FromRawFd};
+        cases(200, |random| {
+            let mut text: Vec<u8> = Vec::new();
+            for _ in 0..random.below(12) {
+                let len = match random.below(4) {
+                    0 => random.below(4),
+                    1 => 1020 + random.below(8),
+                    2 => random.below(3000),
+                    _ => 2046 + random.below(4),
+                };
+                text.extend((0..len).map(|_| random.of(&[b'a', 0, 255, b' ', b'9'])));
+                if random.below(8) > 0 {
+                    text.push(b'\n');
+                }
+            }
+            let mut expected: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+            expected.pop_if(|last| last.is_empty());
+            // SAFETY: a descriptor of this test's own.
+            let mut file = unsafe {
+                let descriptor = libc::memfd_create(c"lines".as_ptr(), libc::MFD_CLOEXEC);
+                assert!(descriptor >= 0);
+                std::fs::File::from_raw_fd(descriptor)
+            };
+            file.write_all(&text).unwrap();
+            let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap();
+            let mut lines = LineReader::of(&path).unwrap();
+            for line in &expected {
+                assert_eq!(lines.next(), Some(&line[..line.len().min(1024)]));
+            }
+            assert_eq!(lines.next(), None);
+            assert_eq!(
+                LineReader::of(&path).unwrap().count(),
+                expected.len() as u64
+            );
+        });
+    }
+
+    /// Numbers at the beginning of any text, and in fields.
+    #[test]
+    fn any_number_is_read_or_refused() {
+        let lines = [
+            "Uid:\t0\t0\t0\t0",
+            "18446744073709551615",
+            "18446744073709551616",
+            "max",
+            "42 7",
+            "Threads:\t007",
+        ];
+        cases(5_000, |random| {
+            let text = mutated(
+                random,
+                &lines,
+                &["", "-", "+", "99999999999999999999", "\0"],
+            );
+            let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+            assert_eq!(
+                parse_number(text.as_bytes()),
+                digits.parse().ok(),
+                "{text:?}"
+            );
+            let field = text.strip_prefix("Uid:");
+            let field =
+                field.map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_whitespace()));
+            let number = field.and_then(|rest| parse_number(rest.as_bytes()));
+            assert_eq!(parse_field(b"Uid:", text.as_bytes()), number, "{text:?}");
+        });
     }
 }

@@ -5,6 +5,10 @@
 //! loom's. The choice is made in this layer and nowhere else.
 
 pub(crate) mod atomic;
+/// What tests make their cases of.
+#[cfg(all(test, not(loom)))]
+#[path = "../../tests/common/cases.rs"]
+pub(crate) mod cases;
 #[cfg(feature = "alloc")]
 pub(crate) mod fallible;
 pub(crate) mod futex;

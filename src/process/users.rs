@@ -168,7 +168,7 @@ fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|byte| *byte == b':')
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
@@ -193,5 +193,39 @@ mod tests {
         for none in ["", "we", "broken", "not", "# a note", "web:x"] {
             assert_eq!(find(none), None, "{none}");
         }
+    }
+    /// Any text of the two files, whatever broke it, has the user of that name or none.
+    #[test]
+    fn any_file_has_the_user_or_none() {
+        let users: std::vec::Vec<&str> = core::str::from_utf8(USERS).unwrap().lines().collect();
+        let groups: std::vec::Vec<&str> = core::str::from_utf8(GROUPS).unwrap().lines().collect();
+        crate::primitive::cases::cases(3_000, |random| {
+            let odd = [":", "::", "\n", ",", "web", "4294967296", "-1"];
+            let mut text = |lines: &[&str]| {
+                let lines = (0..4).map(|_| crate::primitive::cases::mutated(random, lines, &odd));
+                lines.collect::<std::vec::Vec<_>>().join("\n")
+            };
+            let (users, groups) = (text(&users), text(&groups));
+            let Some(user) = parse(b"web", users.as_bytes(), groups.as_bytes()) else {
+                return;
+            };
+            let is_its = |line: &str| {
+                let fields: std::vec::Vec<&str> = line.split(':').collect();
+                fields[0] == "web"
+                    && fields.get(2).is_some_and(|uid| uid.parse() == Ok(user.uid))
+                    && fields.get(3).is_some_and(|gid| gid.parse() == Ok(user.gid))
+            };
+            assert!(users.split('\n').any(is_its), "{users:?}");
+            assert_eq!(user.groups[0], user.gid);
+            for group in &user.groups[1..] {
+                let has_it = |line: &str| {
+                    let fields: std::vec::Vec<&str> = line.split(':').collect();
+                    let is_member = |members: &&str| members.split(',').any(|name| name == "web");
+                    fields.get(2).is_some_and(|gid| gid.parse() == Ok(*group))
+                        && fields.get(3).is_some_and(is_member)
+                };
+                assert!(groups.split('\n').any(has_it), "{groups:?}");
+            }
+        });
     }
 }

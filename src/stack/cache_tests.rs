@@ -81,7 +81,7 @@ fn a_slot_that_is_left_meanwhile_is_given_out_once() {
             for _ in 0..round % 30 {
                 std::thread::yield_now();
             }
-            slot.clear_tid().store(0, Ordering::Release);
+            slot.clear_tid().store(0, Ordering::Relaxed);
         });
         let (has_tcb, first) = take(&CACHE);
         leaver.join().unwrap();

@@ -381,7 +381,7 @@ impl fmt::Display for ThreadState {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
@@ -396,5 +396,28 @@ mod tests {
         assert_eq!(state("12 (a) I 1"), Some(ThreadState::Other('I')));
         assert_eq!(state("12 (a)"), None);
         assert_eq!(state(""), None);
+    }
+    /// The kernel writes any name between the parentheses: that of a thread may hold all bytes but NUL.
+    #[test]
+    fn any_name_leaves_the_letter() {
+        use std::format;
+        use std::vec::Vec;
+        crate::primitive::cases::cases(5_000, |random| {
+            let name: Vec<u8> = (0..random.below(16))
+                .map(|_| random.of(b") (SRDTtXZ\n\x01\xffab"))
+                .collect();
+            let letter = random.of(b"RSDTtXZI");
+            let rest = format!(") {} 1 2 3 -1 4194304", char::from(letter));
+            let line = [b"4194304 (", &name[..], rest.as_bytes()].concat();
+            let bare = format!("1 (a) {}", char::from(letter));
+            assert_eq!(
+                ThreadState::parse(&line),
+                ThreadState::parse(bare.as_bytes()),
+                "{name:?}"
+            );
+            let cut = random.below(line.len());
+            // No panic, whatever is missing.
+            let _ = ThreadState::parse(&line[..cut]);
+        });
     }
 }

@@ -143,3 +143,51 @@ unsafe fn matches_image(
         image.add(index).read_volatile() == block.add(index).read_volatile()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::primitive::cases::cases;
+    use core::mem;
+    use std::vec::Vec;
+
+    /// Images of any size in blocks of any size: the block is the image and zeroes, what lies beyond is
+    /// as it was, and a block that differs in any byte of the image is seen to.
+    #[test]
+    fn any_image_is_put_back_whole_and_nothing_else() {
+        cases(2_000, |random| {
+            let image: Vec<u8> = (0..random.below(300))
+                .map(|_| random.next() as u8)
+                .collect();
+            let beyond = random.below(300);
+            let block_len = image.len() + random.of(&[0, 1, beyond]);
+            let margin = random.below(40);
+            let mut memory = std::vec![0xa5u8; margin + block_len + 16];
+            // SAFETY: all zeroes are valid ones, without headers.
+            let (mut info, mut tls): (libc::dl_phdr_info, libc::Elf64_Phdr) =
+                unsafe { (mem::zeroed(), mem::zeroed()) };
+            // Programs are loaded anywhere: address and offset together are the image's.
+            tls.p_vaddr = random.next();
+            info.dlpi_addr = (image.as_ptr() as u64).wrapping_sub(tls.p_vaddr);
+            (tls.p_filesz, tls.p_memsz) = (image.len() as u64, block_len as u64);
+            let block = memory[margin..].as_mut_ptr();
+            // SAFETY: the block is `block_len` bytes long, and the image as long as the header says.
+            unsafe { write_image(&info, &tls, block) };
+            assert!(memory[..margin].iter().all(|byte| *byte == 0xa5));
+            assert_eq!(memory[margin..][..image.len()], image);
+            let rest = &memory[margin + image.len()..];
+            let zeroes = block_len - image.len();
+            assert!(rest[..zeroes].iter().all(|byte| *byte == 0));
+            assert!(rest[zeroes..].iter().all(|byte| *byte == 0xa5));
+            let block = memory[margin..].as_mut_ptr();
+            // SAFETY: as above.
+            unsafe {
+                assert!(matches_image(&info, &tls, block));
+                if !image.is_empty() {
+                    *block.add(random.below(image.len())) ^= 1;
+                    assert!(!matches_image(&info, &tls, block));
+                }
+            }
+        });
+    }
+}
