@@ -2,7 +2,7 @@
 //! stacks that are idle, kept by the callers that put them there.
 #![allow(unsafe_code, reason = "discards memory of idle slots by SLOT-1")]
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::cache::{Cache, SHALLOW};
 use super::slot::SlotRef;
@@ -46,8 +46,9 @@ impl<T: Zeroable> Cache<T> {
         if self.undiscarded.load(Ordering::Relaxed) > most
             && !self.discarding.swap(true, Ordering::Acquire)
         {
+            let guard = DiscardGuard(&self.discarding);
             self.discard_idle(stack_top);
-            self.discarding.store(false, Ordering::Release);
+            drop(guard);
         }
     }
 
@@ -75,5 +76,14 @@ impl<T: Zeroable> Cache<T> {
         while let Some(slot) = leaving.pop(&self.arena) {
             self.list_for(&self.idle, slot.region().layout()).push(slot);
         }
+    }
+}
+
+/// Lets the next caller discard, where this one panicked, too.
+struct DiscardGuard<'a>(&'a AtomicBool);
+
+impl Drop for DiscardGuard<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }

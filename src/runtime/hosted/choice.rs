@@ -69,8 +69,8 @@ pub unsafe fn allow_partial_support() -> Result<(), Error> {
 }
 
 fn want(wanted: u32, support: Support) -> Result<(), Error> {
-    libc_layout::PROBE_LOCK.lock();
-    let outcome = match libc_layout::try_get() {
+    let _guard = libc_layout::lock_probe();
+    match libc_layout::try_get() {
         None => {
             WANTED.store(wanted, Ordering::Relaxed);
             Ok(())
@@ -80,9 +80,7 @@ fn want(wanted: u32, support: Support) -> Result<(), Error> {
             "the process has threads already, and how they are made is decided by the first",
             "Call this before anything else of this crate, first in main.",
         )),
-    };
-    libc_layout::PROBE_LOCK.unlock();
-    outcome
+    }
 }
 
 /// The support of a process whose libc is `proven` or not.

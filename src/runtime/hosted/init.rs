@@ -39,7 +39,7 @@ fn init() -> Result<&'static Host, Error> {
     pthread_keys::set_end_hook(libc_thread::on_key_destructor);
     pthread_keys::create_record_key()?;
     atfork::register_atfork()?;
-    libc_layout::PROBE_LOCK.lock();
+    let guard = libc_layout::lock_probe();
     let host = match libc_layout::try_get() {
         Some(host) => Ok(host),
         None => probe_on_first_donor(),
@@ -47,7 +47,7 @@ fn init() -> Result<&'static Host, Error> {
     if host.is_ok() {
         IS_DONE.store(true, Ordering::Release);
     }
-    libc_layout::PROBE_LOCK.unlock();
+    drop(guard);
     if host.is_ok() {
         own_tid::register(libc_layout::cached_tid);
     }

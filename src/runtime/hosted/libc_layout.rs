@@ -228,7 +228,21 @@ pub(super) fn publish(host: Host) -> Result<&'static Host, Error> {
 
 /// Held by the thread that probes the libc: two at once would see each other's probe keys, and take
 /// the place of one in libc's table of keys for the other's.
-pub(super) static PROBE_LOCK: RawMutex = RawMutex::new();
+static PROBE_LOCK: RawMutex = RawMutex::new();
+
+/// That lock, which is released where the code under it panics, too.
+pub(super) struct ProbeGuard(());
+
+pub(super) fn lock_probe() -> ProbeGuard {
+    PROBE_LOCK.lock();
+    ProbeGuard(())
+}
+
+impl Drop for ProbeGuard {
+    fn drop(&mut self) {
+        PROBE_LOCK.unlock();
+    }
+}
 
 /// In the child of a fork: the thread that held the lock in the parent is not here.
 pub(super) fn reset_probe_lock() {
@@ -283,5 +297,18 @@ pub(super) fn cached_tid() -> i32 {
             .load(Ordering::Relaxed)
         },
         None => task::tid(),
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    #[test]
+    fn a_panic_releases_the_probe_lock() {
+        let panicked = std::panic::catch_unwind(|| {
+            let _guard = super::lock_probe();
+            panic!("expected in this test");
+        });
+        assert!(panicked.is_err());
+        drop(super::lock_probe());
     }
 }
