@@ -27,7 +27,11 @@ const LOCKS: &[(&str, &str, &str)] = &[
         "a donor takes it, whose first frame no panic passes: the process ends",
     ),
     ("runtime/std_key.rs", "TURN.swap(true", "a guard's drop"),
-    ("stack/idle_memory.rs", "discarding.swap(true", "a guard's drop"),
+    (
+        "stack/idle_memory.rs",
+        "discarding.swap(true",
+        "a guard's drop",
+    ),
     (
         "process/command/dumpable.rs",
         "exchange(word, own | mark | BUSY)",

@@ -141,3 +141,19 @@ fn an_unverified_task_has_its_spawners_descriptors() {
         assert!(warm::spawn_unverified(|| answers(ends)).join().unwrap());
     }
 }
+
+/// A forked child has workers of its own, for the parent's do not exist there: nothing is compared that
+/// would tell them apart.
+#[test]
+fn a_forked_child_sends_no_task_to_the_parents_workers() {
+    if !in_subprocess("unverified::a_forked_child_sends_no_task_to_the_parents_workers") {
+        return;
+    }
+    settled_unverified();
+    crate::common::in_forked_child(|| {
+        let sum: u32 = (0..50)
+            .map(|n| warm::spawn_unverified(move || n).join().unwrap())
+            .sum();
+        assert_eq!(sum, 1225);
+    });
+}

@@ -227,3 +227,22 @@ pub(super) fn stack_of(slot: Slot) -> (usize, usize) {
     let (low, len) = slot.region().stack();
     (low as usize, low as usize + len)
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Of any length: what is beyond the nanoseconds of the word is its end.
+    #[test]
+    fn the_idle_time_is_what_was_set_last() {
+        let before = IDLE_TIME.load(Ordering::Relaxed);
+        for (time, nanos) in [
+            (Duration::from_millis(3), 3_000_000),
+            (Duration::MAX, u64::MAX),
+            (Duration::from_nanos(before), before),
+        ] {
+            set_idle_time(time);
+            assert_eq!(IDLE_TIME.load(Ordering::Relaxed), nanos);
+        }
+    }
+}
