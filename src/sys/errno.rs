@@ -11,6 +11,7 @@ impl Errno {
     pub(crate) const ESRCH: Self = Self::new(libc::ESRCH);
     pub(crate) const EINTR: Self = Self::new(libc::EINTR);
     pub(crate) const EAGAIN: Self = Self::new(libc::EAGAIN);
+    pub(crate) const ECANCELED: Self = Self::new(libc::ECANCELED);
     pub(crate) const ENOMEM: Self = Self::new(libc::ENOMEM);
     pub(crate) const EINVAL: Self = Self::new(libc::EINVAL);
     pub(crate) const E2BIG: Self = Self::new(libc::E2BIG);

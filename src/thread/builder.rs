@@ -224,7 +224,8 @@ impl Builder {
     /// process goes on, and the closure is dropped.
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for sizes that no address space
     /// holds. [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where the process's libc
-    /// cannot be served. Once this has returned `Ok` the thread cannot fail to start.
+    /// cannot be served. EAGAIN in the child of a fork that a signal handler made amid the call. Once
+    /// this has returned `Ok` the thread cannot fail to start.
     ///
     /// # Panics
     /// If the name contains a NUL byte, as `std::thread::Builder::spawn`.

@@ -2,13 +2,12 @@
 #![allow(unsafe_code, reason = "shortens 'static to the life of a scope")]
 
 use core::marker::PhantomData;
-use core::mem;
 
 use super::builder::Builder;
 use super::join::exit_observer::ExitObserver;
 use super::join::handle::JoinHandle;
 use super::join::membership::InScope;
-use super::join::scope_data::{Entered, ScopeData};
+use super::join::scope_data::ScopeData;
 use super::spawn::prepare;
 use crate::error::Error;
 
@@ -144,17 +143,10 @@ impl Builder {
         let mut options = self.options()?;
         let data = &scope.data;
         options.observer = ExitObserver::Scope(data);
-        let entered = Entered::new(data);
         // SAFETY: what `f` and its result borrow lives as long as 'scope, which ends after the
         // scope has waited for the thread to be done (SCOPE-2); a handle does not outlive 'scope.
-        match unsafe { prepare::spawn(options, f) } {
-            Ok(spawned) => {
-                // The thread decrements the count.
-                mem::forget(entered);
-                Ok(JoinHandle::with_scope(spawned, InScope(data)))
-            }
-            Err(error) => Err(error),
-        }
+        let spawned = unsafe { prepare::spawn(options, f) }?;
+        Ok(JoinHandle::with_scope(spawned, InScope(data)))
     }
 }
 

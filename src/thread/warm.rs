@@ -58,14 +58,12 @@
 #![allow(unsafe_code, reason = "shortens 'static to the life of a scope")]
 
 use core::fmt;
-use core::mem;
 use core::ops::Deref;
 use core::ptr;
 
 use super::join::exit_observer::ExitObserver;
 use super::join::handle::JoinHandle;
 use super::join::membership::InScope;
-use super::join::scope_data::Entered;
 use super::pool::idle::Attributes;
 use super::pool::workers::{TaskSettings, spawn_task};
 use super::scope::ScopedJoinHandle;
@@ -229,12 +227,9 @@ impl Builder {
             return self.0.try_spawn_scoped(scope, f);
         }
         let data = scope.data();
-        let entered = Entered::new(data);
         // SAFETY: what `f` and its result borrow lives as long as 'scope, which ends after the
         // scope has waited for the task to be done (SCOPE-2); a handle does not outlive 'scope.
         let spawned = unsafe { self.spawn_on_worker(ExitObserver::Scope(data), f)? };
-        // The task decrements the count.
-        mem::forget(entered);
         Ok(JoinHandle::with_scope(spawned, InScope(data)))
     }
 

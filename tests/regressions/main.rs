@@ -10,6 +10,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod attack_before_start;
+mod attack_fork_amid;
 mod attack_idle_in_child;
 mod attack_loader_lock;
 mod attack_unload;

@@ -4,6 +4,8 @@
     reason = "touches memory that may go with the last decrement"
 )]
 
+use core::sync::atomic::compiler_fence;
+
 use super::result::Result;
 use super::spin;
 use crate::primitive::atomic::{AtomicU32, Ordering};
@@ -28,6 +30,9 @@ use crate::thread::backoff::SpinWait;
 ///   above 0, or the scope is not yet waiting, whenever it is incremented.
 /// * SCOPE-2: A thread decrements the count once, after its result was dropped or left to a handle,
 ///   which cannot outlive the scope.
+/// * SCOPE-3: A thread was counted in the process in which it was made: no code of the program but a
+///   signal handler runs between the count and the clone, and where a handler forked there, the child
+///   makes no thread, or waits for the one that it made.
 ///
 /// Orderings: a decrement is a Release and the scope's load an Acquire, with only
 /// read-modify-writes between: all that every thread did happens before the scope ends.
@@ -57,16 +62,23 @@ impl ScopeData {
         }
     }
 
-    /// Spawner: one more thread. Relaxed by SCOPE-1.
-    pub(crate) fn increment(&self) {
-        self.after_fork();
-        self.running.fetch_add(1, Ordering::Relaxed);
+    /// Spawner: one more thread, of the process that is returned. Relaxed by SCOPE-1.
+    pub(crate) fn increment(&self) -> u32 {
+        loop {
+            let process = self.after_fork();
+            self.running.fetch_add(1, Ordering::Relaxed);
+            // A signal handler that forked since has left the count to the parent.
+            compiler_fence(Ordering::SeqCst);
+            if process == Rt::fork_generation() {
+                return process;
+            }
+        }
     }
 
-    /// Forgets the threads of a process that this one was forked from.
+    /// Forgets the threads of a process that this one was forked from, and returns this one.
     ///
     /// Release and Acquire: the count is 0 before a second thread increments it.
-    fn after_fork(&self) {
+    fn after_fork(&self) -> u32 {
         let process = Rt::fork_generation();
         let mut seen = self.process.load(Ordering::Acquire);
         let mut pause = SpinWait::new();
@@ -85,6 +97,7 @@ impl ScopeData {
             }
             seen = self.process.load(Ordering::Acquire);
         }
+        process
     }
 
     /// Thread, or the spawner of one that could not be made: one thread less.
@@ -136,23 +149,5 @@ impl ScopeData {
             futex::wait(&self.running, value);
             value = load();
         }
-    }
-}
-
-/// One count of `running` for a thread that is not made yet: a spawn that fails drops its closure,
-/// which may panic.
-pub(in crate::thread) struct Entered<'scope>(&'scope ScopeData);
-
-impl<'scope> Entered<'scope> {
-    pub(in crate::thread) fn new(data: &'scope ScopeData) -> Self {
-        data.increment();
-        Self(data)
-    }
-}
-
-impl Drop for Entered<'_> {
-    fn drop(&mut self) {
-        // SAFETY: `new` incremented the count, and no thread was made that could decrement it.
-        unsafe { ScopeData::decrement(self.0) };
     }
 }

@@ -158,7 +158,8 @@ pub(in crate::thread) struct TaskSettings {
 /// As [`Builder::spawn`].
 ///
 /// # Safety
-/// What the closure and its result borrow must outlive the task and its result.
+/// What the closure and its result borrow must outlive the task and its result, and a scope in the
+/// settings the task.
 pub(in crate::thread) unsafe fn spawn_task<F, T>(
     settings: TaskSettings,
     f: F,
@@ -169,6 +170,7 @@ where
 {
     let comm = settings.name.comm().unwrap_or_else(task::name);
     let record = ThreadRef::new(settings.name)?;
+    let hooks = ChildHooks::run(settings.hooks, &record)?;
     let header = TaskHeader {
         attributes: settings.attributes,
         retry: settings.retry,
@@ -176,7 +178,6 @@ where
         mask: settings.mask.unwrap_or_else(signal::current_mask),
         observer: settings.observer,
     };
-    let hooks = ChildHooks::run(settings.hooks, &record)?;
     // SAFETY: passed on.
     unsafe { send_task(&header, record, hooks.before(f)) }
 }
@@ -202,12 +203,15 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
+    // SAFETY: by the contract.
+    let counted = unsafe { task.observer.count() };
     // The slot is named when it is known: it is not asked for before this function returns.
     let (vtable, ops) = (Packet::<F, T>::VTABLE, TaskOps::<F, T>::OPS);
     let mut header = PacketHeader::new(None, record.clone(), vtable, ops);
     header.mask = Some(task.mask);
     header.comm = Some(task.comm);
     header.observer = task.observer;
+    header.process = counted.process;
     let packet = packet_alloc::alloc(Packet::new(header, f))?;
     // SAFETY: a packet's address is not null.
     let head = unsafe { NonNull::new_unchecked(packet.cast::<PacketHeader>()) };
@@ -228,6 +232,7 @@ where
             }
         },
     };
+    counted.made(&record);
     // SAFETY: by HANDLE-1 the packet stays until the handle is dropped, which does not exist yet.
     unsafe { head.as_ref() }.set_slot(slot);
     // SAFETY: an address inside the packet is not null.

@@ -12,6 +12,7 @@ use crate::diagnosis;
 use crate::error::Error;
 use crate::primitive::fallible::try_box;
 use crate::runtime::record::ThreadRef;
+use crate::runtime::{Rt, Runtime};
 use crate::sys::Errno;
 use crate::thread::current::Thread;
 use crate::thread::local::Local;
@@ -131,13 +132,18 @@ impl ChildHooks {
     /// For a thread without hooks.
     pub(in crate::thread) const NONE: Self = Self(None);
 
-    /// Spawner: runs its hooks, if they are asked for, for a new thread with this record.
+    /// Spawner: runs its hooks, if they are asked for, for a new thread with this record. It has counted
+    /// and taken nothing for the thread yet: a hook may panic, and may fork.
     ///
     /// # Errors
-    /// ENOMEM.
+    /// ENOMEM; or of [`Runtime::ensure_init`], in a process that a hook forked.
     pub(in crate::thread) fn run(choice: HookChoice, new: &ThreadRef) -> Result<Self, Error> {
         match choice {
-            HookChoice::Inherit if EXIST.load(Ordering::Relaxed) => Self::run_all(new),
+            HookChoice::Inherit if EXIST.load(Ordering::Relaxed) => {
+                let hooks = Self::run_all(new)?;
+                Rt::ensure_init()?;
+                Ok(hooks)
+            }
             HookChoice::Inherit | HookChoice::Leave => Ok(Self::NONE),
         }
     }

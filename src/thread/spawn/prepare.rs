@@ -34,7 +34,8 @@ const FLAGS: CloneFlags = Preset::RAWTHREAD.flags;
 /// See [`crate::thread::Builder::try_spawn`]. The closure is dropped; nothing else remains.
 ///
 /// # Safety
-/// Whatever the closure and its result borrow must outlive the thread and its result.
+/// Whatever the closure and its result borrow must outlive the thread and its result, and a scope in the
+/// options the thread.
 pub(in crate::thread) unsafe fn spawn<F, T>(
     options: Options<'_>,
     closure: F,
@@ -257,6 +258,9 @@ impl<'a> PreparedThread<'a> {
         header.mask = mask;
         header.comm = self.comm;
         header.observer = self.observer;
+        // SAFETY: by [`spawn`]'s contract.
+        let counted = unsafe { self.observer.count() };
+        header.process = counted.process;
         // SAFETY: the memory lies in the slot's stack, above every frame of the thread to come; a
         // packet begins with its header.
         unsafe { head.write(header) };
@@ -279,6 +283,9 @@ impl<'a> PreparedThread<'a> {
         // in the TCB (TCB-2, OWNTCB-1), which outlive the thread.
         let cloned = self.retry.run(|| unsafe {
             let argument = head.as_ptr().cast();
+            if counted.is_of_parent() {
+                return Err(Errno::ECANCELED); // the slot is the parent's, too
+            }
             match self.maker {
                 Maker::Clone => clone::clone_onto_stack(&request, entry::thread_main, argument),
                 Maker::Donor => Rt::create_and_run(slot, entry::donor_thread_main, argument),
@@ -304,7 +311,10 @@ impl<'a> PreparedThread<'a> {
                     self.record.set_tid(tid);
                 }
                 match startup.as_ref().map_or(Ok(()), StartupHandshake::wait) {
-                    Ok(()) => return Ok(self.record),
+                    Ok(()) => {
+                        counted.made(&self.record);
+                        return Ok(self.record);
+                    }
                     // The thread exits without running its closure.
                     Err(error) => {
                         // SAFETY: its spawner, and there is no handle.
@@ -326,6 +336,7 @@ impl<'a> PreparedThread<'a> {
                 }
                 match errno {
                     Errno::EAGAIN | Errno::ENOMEM => diagnosis::clone_error(errno),
+                    Errno::ECANCELED => Error::from_operation(&FORK, Errno::EAGAIN),
                     errno => {
                         let operation = match self.maker {
                             Maker::Clone => self.refusal.unwrap_or(&CLONE),
@@ -377,6 +388,12 @@ static CLONE: Operation = Operation {
         "See clone(2) for this errno; an emulator or a sandbox may refuse to share less than \
          threads usually do."
     },
+};
+
+static FORK: Operation = Operation {
+    name: "fork",
+    purpose: "make the thread in the child that a signal handler forked amid the spawn",
+    hint: |_| "Spawn it again.",
 };
 
 static PTHREAD_CREATE: Operation = Operation {
