@@ -37,9 +37,65 @@ pub(super) fn not_inherited(log: &mut ExperimentLog) {
     timers(log);
     signals(log);
     contexts(log);
-    log.note("record locks and semaphore adjustments: lab probe fork");
+    record_locks(log);
+    semaphores(log);
     inherited(log);
     io_ports::inherited(log);
+}
+
+fn record_locks(log: &mut ExperimentLog) {
+    // SAFETY: a constant name; `flock` is plain data.
+    let (file, mut lock) = unsafe {
+        let file = libc::memfd_create(c"lab".as_ptr(), libc::MFD_CLOEXEC);
+        (file, std::mem::zeroed::<libc::flock>())
+    };
+    lock.l_type = libc::F_WRLCK as i16;
+    lock.l_len = 1;
+    // SAFETY: reads the structure.
+    if unsafe { libc::fcntl(file, libc::F_SETLK, &lock) } != 0 {
+        return log.skip("record locks cannot be set here");
+    }
+    let holder = in_child(|| {
+        let mut found = lock;
+        // SAFETY: reads and writes the structure.
+        unsafe { libc::fcntl(file, libc::F_GETLK, &mut found) };
+        // A lock of the asker's own is no obstacle, and would not be found.
+        if found.l_type == libc::F_UNLCK as i16 {
+            0
+        } else {
+            found.l_pid
+        }
+    });
+    log.check(
+        holder == syscall::getpid(),
+        format!("a record lock: the child asks for it, and finds its maker {holder} in the way"),
+    );
+    let _ = support::close(file);
+}
+
+fn semaphores(log: &mut ExperimentLog) {
+    // SAFETY: a set of this process's own, removed below; each operation is plain data.
+    unsafe {
+        let set = libc::semget(libc::IPC_PRIVATE, 1, 0o600);
+        if set < 0 {
+            return log.skip("there are no System V semaphores here");
+        }
+        let mut up = libc::sembuf {
+            sem_num: 0,
+            sem_op: 3,
+            sem_flg: libc::SEM_UNDO as i16,
+        };
+        let raised = libc::semop(set, &mut up, 1);
+        in_a_fork(|| 0);
+        let value = libc::semctl(set, 0, libc::GETVAL);
+        libc::semctl(set, 0, libc::IPC_RMID);
+        log.check(
+            raised == 0 && value == 3,
+            format!(
+                "semaphore adjustments: 3 to undo here; a child has ended, and the value is {value}"
+            ),
+        );
+    }
 }
 
 /// kB of locked memory of this process.

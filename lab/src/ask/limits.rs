@@ -139,31 +139,43 @@ fn mappings() -> String {
     if most > 300_000 {
         return format!("unmet vm.max_map_count is {most}: too many to use up for show");
     }
-    let used = read_to_string("/proc/self/maps").map_or(0, |text| text.lines().count());
-    let pages = most.saturating_sub(used + 100);
-    // SAFETY: a new mapping, of which pages change their protection; never touched.
-    unsafe {
-        let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        let none = std::ptr::null_mut();
-        let all = libc::mmap(none, pages * 4096, libc::PROT_NONE, kind, -1, 0);
-        if all == libc::MAP_FAILED {
-            return "unmet there is no address space for so many mappings".into();
-        }
-        for page in (0..pages).step_by(2) {
-            if libc::mprotect(all.byte_add(page * 4096), 4096, libc::PROT_READ) != 0 {
+    let count = || read_to_string("/proc/self/maps").map_or(0, |text| text.lines().count());
+    // Some are left for the first threads.
+    let pages = most.saturating_sub(count() + 100);
+    let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    let none = std::ptr::null_mut();
+    // SAFETY: a new mapping, never touched.
+    let all = unsafe { libc::mmap(none, (pages + 400) * 4096, libc::PROT_NONE, kind, -1, 0) };
+    if all == libc::MAP_FAILED {
+        return "unmet there is no address space for so many mappings".into();
+    }
+    let split = |pages: std::ops::Range<usize>| {
+        pages
+            .step_by(2)
+            // SAFETY: changes the protection of pages of the mapping above.
+            .take_while(|page| unsafe {
+                libc::mprotect(all.byte_add(page * 4096), 4096, libc::PROT_READ) == 0
+            })
+            .count()
+    };
+    split(0..pages);
+    let under = |before: usize| match before {
+        some if some < most => format!("with {some} of {most} mappings in use"),
+        _ => format!("with all {most} mappings in use"),
+    };
+    let seen = spawn_until_refused(&under(count()), 200);
+    if seen.starts_with("wrong") && count() < most {
+        // Guards by MADV_GUARD_INSTALL (Linux 6.13) split no mapping, so stacks are few mappings, and
+        // merge with their neighbours: until the kernel makes no mapping at all.
+        split(pages..pages + 400);
+        for access in [libc::PROT_EXEC, libc::PROT_READ].iter().cycle().take(16) {
+            // SAFETY: a new mapping, never touched.
+            let one = unsafe { libc::mmap(none, 4096, *access, kind, -1, 0) };
+            if one == libc::MAP_FAILED {
                 break;
             }
         }
-    }
-    let count = || read_to_string("/proc/self/maps").map_or(0, |text| text.lines().count());
-    let before = count();
-    let seen = spawn_until_refused(&format!("with {before} of {most} mappings in use"), 200);
-    if seen.starts_with("wrong") && count() < most {
-        // Guards by MADV_GUARD_INSTALL (Linux 6.13) split no mapping, so stacks merge.
-        let more = count().saturating_sub(before);
-        return format!(
-            "unmet 200 threads took {more} mappings more, as guards need none on this kernel"
-        );
+        return spawn_until_refused(&under(count()), 2000);
     }
     seen
 }
