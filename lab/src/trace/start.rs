@@ -107,7 +107,7 @@ pub(super) fn command(words: &[Word]) -> Result<Started, StartError> {
         Fork::Parent(mut child) => {
             drop((wait_for_tracer, to_report));
             let pid = child.pid();
-            interrupt::leave_to_program();
+            interrupt::leave_to_program(pid);
             let seized = tracee::seize(pid, true);
             if seized.is_ok() {
                 let _ = traced.write_all(&[0]);

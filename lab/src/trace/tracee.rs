@@ -188,12 +188,17 @@ fn decode_clone(tid: i32, audit: u32, words: [u64; 8]) -> SyscallStop {
         "clone3" => {
             // Words of `struct clone_args`: flags, exit_signal, stack.
             let read = |index: u64| read_word(tid, first + 8 * index);
-            if let (Some(flags), Some(signal), Some(stack)) = (read(0), read(4), read(5)) {
-                request.flags = CloneFlags::from_bits_retain(flags);
-                request.exit_signal = signal as u32;
-                request.own_stack = stack != 0;
-            } else {
-                request.readable = false;
+            match (read(0), read(4), read(5)) {
+                (Ok(flags), Ok(signal), Ok(stack)) => {
+                    request.flags = CloneFlags::from_bits_retain(flags);
+                    request.exit_signal = signal as u32;
+                    request.own_stack = stack != 0;
+                }
+                // Killed meanwhile: a call that a fatal signal finds at its beginning makes nothing.
+                (Err(libc::ESRCH), ..) | (_, Err(libc::ESRCH), _) | (.., Err(libc::ESRCH)) => {
+                    return SyscallStop::Other;
+                }
+                _ => request.readable = false,
             }
         }
         "vfork" => request.flags = CloneFlags::VM | CloneFlags::VFORK,
@@ -202,8 +207,8 @@ fn decode_clone(tid: i32, audit: u32, words: [u64; 8]) -> SyscallStop {
     SyscallStop::CloneEntry(request)
 }
 
-/// A word of the tracee's memory.
-fn read_word(tid: i32, address: u64) -> Option<u64> {
+/// A word of the tracee's memory, or the errno.
+fn read_word(tid: i32, address: u64) -> Result<u64, i32> {
     let mut word = 0u64;
     // Not libc's function: its result cannot be told from an error. Not process_vm_readv: it asks
     // for rights that a tracer of a set-user-ID program lacks.
@@ -217,7 +222,10 @@ fn read_word(tid: i32, address: u64) -> Option<u64> {
             &raw mut word,
         )
     };
-    (read == 0).then_some(word)
+    match check(read) {
+        Ok(()) => Ok(word),
+        Err(error) => Err(error.raw_os_error().unwrap_or(0)),
+    }
 }
 
 /// The next report of any tracee.

@@ -46,6 +46,8 @@ pub(super) struct TraceLog {
     /// Where tasks without a call under way stop next.
     until: Until,
     detaching: bool,
+    /// Tasks whose makers could not announce them are being added.
+    adopting: bool,
     /// The kernel minds the set-user-ID bits of programs that the lab traces.
     may_set_ids: bool,
 }
@@ -107,6 +109,7 @@ impl TraceLog {
             attaching: BTreeSet::new(),
             until,
             detaching: false,
+            adopting: false,
             may_set_ids: tracee::may_set_ids(),
         }
     }
@@ -423,8 +426,11 @@ impl TraceLog {
         if self.early.is_empty() || self.pending.values().any(|pending| !pending.reported) {
             return;
         }
-        let early: Vec<_> = self.early.keys().copied().collect();
-        for tid in early {
+        // A task that has ended already brings its own early tasks here: the loop below takes them.
+        if std::mem::replace(&mut self.adopting, true) {
+            return;
+        }
+        while let Some(&tid) = self.early.keys().next() {
             match self.abandoned.pop() {
                 Some((maker, request)) => {
                     self.made(maker, tid, request, None, on_event);
@@ -433,6 +439,7 @@ impl TraceLog {
             }
             self.release_early(tid, on_event);
         }
+        self.adopting = false;
     }
 
     /// Attaches to threads whose makers were inside the call when the lab attached to them: such a

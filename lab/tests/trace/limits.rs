@@ -165,3 +165,57 @@ fn an_exec_by_a_thread_is_its_process_s() {
         "{report}"
     );
 }
+
+/// Four threads make threads and processes all the time, until another one executes the program again,
+/// which kills them inside their calls; four times.
+const EXEC_IN_A_STORM: &str = r#"
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static int depth;
+static void *make(void *a) {
+    for (unsigned i = 0;; i++) {
+        pthread_t thread;
+        if (!pthread_create(&thread, 0, (void *(*)(void *))getpid, 0)) pthread_detach(thread);
+        if (i % 3 == 0) { pid_t pid = vfork(); if (pid == 0) _exit(0); waitpid(pid, 0, 0); }
+    }
+}
+static void *run(void *a) {
+    char next[16];
+    usleep(rand() % 3000);
+    snprintf(next, sizeof next, "%d", depth - 1);
+    execl("/proc/self/exe", "storm", next, (char *)0);
+    return a;
+}
+int main(int count, char **words) {
+    pthread_t thread;
+    depth = atoi(words[1]);
+    srand(getpid() + depth);
+    if (depth == 0) return 17;
+    for (int i = 0; i < 4; i++) pthread_create(&thread, 0, make, 0);
+    for (int i = 0; i < 2; i++) pthread_create(&thread, 0, run, 0);
+    for (;;) pause();
+}
+"#;
+
+/// A thread that its maker, killed by the exec, could not announce is counted, and counted once.
+#[test]
+fn tasks_whose_makers_an_exec_kills_are_counted_once() {
+    let Some(program) = c_program("exec_in_a_storm", &["-pthread"], EXEC_IN_A_STORM) else {
+        return;
+    };
+    let program = program.to_str().expect("UTF-8");
+    for _ in 0..runs() / 2 {
+        let Some(output) = trace(&[program, "4"]) else {
+            return;
+        };
+        let report = report(&output);
+        assert_eq!(output.status.code(), Some(17), "{report}");
+        assert!(
+            !report.contains("unseen") && !report.contains("was not seen"),
+            "{report}"
+        );
+    }
+}

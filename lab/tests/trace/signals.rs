@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::support::{LAB, report, trace, trace_c};
 
@@ -14,6 +14,45 @@ fn the_end_of_the_command_is_the_end_of_the_trace() {
     if let Some(output) = trace(&["sh", "-c", "kill -TERM $$"]) {
         assert_eq!(output.status.code(), Some(128 + 15), "{}", report(&output));
         assert!(report(&output).contains("killed by SIGTERM"));
+    }
+}
+
+/// As `timeout` and service managers send it: to the lab alone.
+#[test]
+fn a_signal_to_the_lab_is_passed_on_to_the_program() {
+    for (signal, name) in [
+        (libc::SIGTERM, "TERM"),
+        (libc::SIGHUP, "HUP"),
+        (libc::SIGINT, "INT"),
+    ] {
+        let script = format!("trap 'exit 7' {name}; echo ready; while :; do sleep 0.01; done");
+        let mut command = Command::new(LAB);
+        command.args(["trace", "--", "sh", "-c", &script]);
+        // SAFETY: system calls only. A shell's `&` and nohup have the tests run with these ignored.
+        unsafe {
+            command.pre_exec(move || {
+                libc::signal(signal, libc::SIG_DFL);
+                Ok(())
+            });
+        }
+        let mut lab = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        let mut output = lab.stdout.take().expect("a pipe");
+        let mut ready = [0; 6];
+        if output.read_exact(&mut ready).is_ok() {
+            // SAFETY: sends a signal to a child.
+            assert_eq!(unsafe { libc::kill(lab.id() as i32, signal) }, 0);
+        }
+        let ended = lab.wait_with_output().expect("it ends");
+        let report = report(&ended);
+        if report.contains("does not let the lab trace") {
+            return println!("SKIP: {report}");
+        }
+        assert_eq!(ended.status.code(), Some(7), "SIG{name}: {report}");
+        assert!(report.contains("the command: sh"), "{report}");
     }
 }
 
