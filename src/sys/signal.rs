@@ -13,8 +13,19 @@ impl SigSet {
     pub(crate) const EMPTY: Self = Self(0);
     pub(crate) const ALL: Self = Self(u64::MAX);
 
-    /// All but the two that C libraries use themselves (32: cancel and timers, 33: setuid).
-    pub(crate) const ALL_BUT_LIBC: Self = Self::ALL.without(32).without(33);
+    /// All but the two that glibc uses itself (32: cancel and timers, 33: setuid).
+    pub(crate) const ALL_BUT_GLIBC: Self = Self::ALL.without(32).without(33);
+
+    /// All but those that the process's C library uses itself. A thread that blocks the one by which
+    /// libc changes ids stalls `setuid` for ever.
+    pub(crate) fn all_but_libc() -> Self {
+        libcs_own::all_others()
+    }
+
+    /// The set without what the C library uses itself.
+    pub(crate) fn but_libcs_own(self) -> Self {
+        Self(self.0 & Self::all_but_libc().0)
+    }
 
     pub(crate) const fn without(self, signal: i32) -> Self {
         Self(self.0 & !(1 << (signal - 1)))
@@ -34,6 +45,53 @@ impl SigSet {
     #[cfg(feature = "alloc")]
     pub(crate) fn iter(self) -> impl Iterator<Item = i32> {
         (1..=64).filter(move |signal| self.0 >> (signal - 1) & 1 == 1)
+    }
+}
+
+/// No C library: what its absence leaves open is glibc's.
+#[cfg(not(feature = "hosted"))]
+mod libcs_own {
+    pub(super) fn all_others() -> super::SigSet {
+        super::SigSet::ALL_BUT_GLIBC
+    }
+}
+
+/// Which signals the C library uses itself: those from 32, the kernel's first real-time signal, to the one
+/// before its `SIGRTMIN`. musl changes ids by 34.
+#[cfg(feature = "hosted")]
+mod libcs_own {
+    use core::ptr;
+    use core::sync::atomic::{AtomicU64, Ordering};
+
+    use super::SigSet;
+
+    /// The answer; 0: not asked yet. Relaxed: every thread stores the same, and it orders nothing.
+    static ALL_OTHERS: AtomicU64 = AtomicU64::new(0);
+
+    pub(super) fn all_others() -> SigSet {
+        match ALL_OTHERS.load(Ordering::Relaxed) {
+            0 => ask(),
+            bits => SigSet(bits),
+        }
+    }
+
+    #[cold]
+    fn ask() -> SigSet {
+        let mut others = SigSet::ALL_BUT_GLIBC;
+        // glibc's SIGRTMIN grows when the program takes one for itself (`__libc_allocate_rtsig`).
+        if !is_glibc() {
+            (32..libc::SIGRTMIN()).for_each(|signal| others = others.without(signal));
+        }
+        ALL_OTHERS.store(others.0, Ordering::Relaxed);
+        others
+    }
+
+    /// Whether libc tells the version of a glibc (confstr(3)). A copy of this crate that was compiled for
+    /// glibc may be linked with another libc.
+    fn is_glibc() -> bool {
+        const CS_GNU_LIBC_VERSION: i32 = 2;
+        // SAFETY: asks for a length; nothing is written to a buffer of none.
+        unsafe { libc::confstr(CS_GNU_LIBC_VERSION, ptr::null_mut(), 0) > 0 }
     }
 }
 

@@ -88,6 +88,9 @@ impl SignalSet {
 
     /// Creates the set of every signal that a program may mask.
     ///
+    /// musl keeps 34 for itself as well, by which it changes ids: the set contains it, and no thread or
+    /// process that is given the set blocks it there.
+    ///
     /// ```
     /// assert_eq!(rawthread::SignalSet::all().iter().count(), 62);
     /// ```
@@ -147,8 +150,9 @@ impl SignalSet {
             .filter(move |signal| set.contains(*signal))
     }
 
-    pub(crate) const fn kernel(self) -> SigSet {
-        SigSet(self.0)
+    /// As the kernel is told: the C library's own signals stay open.
+    pub(crate) fn kernel(self) -> SigSet {
+        SigSet(self.0).but_libcs_own()
     }
 }
 

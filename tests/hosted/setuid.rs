@@ -100,6 +100,48 @@ fn reach_live_idle_and_later_threads_from_any_thread() {
     }
 }
 
+/// libc changes a thread's ids by a signal of its own: 33 in glibc, 34 in musl.
+#[test]
+fn reach_a_thread_that_masks_every_signal() {
+    const NAME: &str = "setuid::reach_a_thread_that_masks_every_signal";
+    if !root() || !full() || !in_subprocess(NAME) {
+        return;
+    }
+    // SAFETY: ends this process where libc waits for an answer for ever.
+    unsafe { libc::alarm(60) };
+    let masked = || rawthread::Builder::new().signal_mask(rawthread::SignalSet::all());
+    let gate = Arc::new(Barrier::new(3));
+    let body = |gate: Arc<Barrier>| {
+        move || {
+            gate.wait();
+            gate.wait();
+            let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+            let blocked = status
+                .lines()
+                .find_map(|line| line.strip_prefix("SigBlk:"))
+                .unwrap();
+            (
+                own_ids().1,
+                u64::from_str_radix(blocked.trim(), 16).unwrap(),
+            )
+        }
+    };
+    let thread = masked().spawn(body(gate.clone())).unwrap();
+    let task = rawthread::warm::Builder::from(masked()).try_spawn(body(gate.clone()));
+    gate.wait();
+    set_egid(77);
+    gate.wait();
+    for told in [thread.join().unwrap(), task.unwrap().join().unwrap()] {
+        let (gid, blocked) = told;
+        assert_eq!(gid, 77);
+        for signal in (1..=64).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal)) {
+            let own = (32..libc::SIGRTMIN()).contains(&signal);
+            assert_eq!(blocked >> (signal - 1) & 1 == 0, own, "signal {signal}");
+        }
+    }
+    set_egid(0);
+}
+
 /// What the last change was, so that a thread can tell whether it missed it.
 struct Ids {
     /// Odd while a change is under way.

@@ -84,7 +84,7 @@ unsafe fn resume_donor(slot: Slot) -> bool {
     };
     slot.clear_tid().store(ALIVE, Ordering::Relaxed);
     // The donor had the application's signals blocked, and its end expects no handlers.
-    let mask = signal::block(SigSet::ALL_BUT_LIBC);
+    let mask = signal::block(SigSet::all_but_libc());
     let argument = ptr::from_ref(slot).cast_mut().cast();
     // SAFETY: the stack below the donor's frames is unused, the slot outlives the thread; libc's word
     // lies in the TCB, which `pthread_join` frees after the kernel cleared it.

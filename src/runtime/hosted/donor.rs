@@ -37,7 +37,7 @@ pub(super) unsafe fn create_tcb(slot: Slot) -> Result<(), Error> {
     }
     // The donor must run no handler of the application. 32 and 33 are libc's own and stay open:
     // setuid waits for every thread's answer to 33.
-    let old = signal::block(SigSet::ALL_BUT_LIBC);
+    let old = signal::block(SigSet::all_but_libc());
     // SAFETY: the slot is the caller's alone.
     let created = unsafe { pthread_create_on(slot) };
     signal::set_mask(old);
@@ -353,7 +353,7 @@ pub(super) fn keep_libc_multithreaded(host: &Host) -> Result<(), Error> {
             sched::sleep(core::time::Duration::from_secs(1 << 30));
         }
     }
-    let old = signal::block(SigSet::ALL_BUT_LIBC);
+    let old = signal::block(SigSet::all_but_libc());
     let mut handle = MaybeUninit::<libc::pthread_t>::uninit();
     // SAFETY: default attributes; the function never returns.
     let created = errno_result(unsafe {

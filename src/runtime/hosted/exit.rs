@@ -82,7 +82,7 @@ pub(super) unsafe fn on_thread_exit(slot: Slot) {
 pub(super) unsafe fn reset_for_reuse(slot: Slot) {
     // From here no handler of the application runs on this thread, so thread-locals can be put
     // back while it runs.
-    signal::block(SigSet::ALL_BUT_LIBC);
+    signal::block(SigSet::all_but_libc());
     // SAFETY: destructors have run and no user code follows; the slot is the calling thread's.
     unsafe {
         // A handler that ran after them may have made a thread-local: libc's list is empty now.

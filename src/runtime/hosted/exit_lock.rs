@@ -37,7 +37,7 @@ const DISTANCES: [usize; 2] = [3, 1];
 
 /// The mask with which the first donor begins, as libc has it from the kernel: its creator has blocked
 /// all but libc's signals, and the kernel blocks neither SIGKILL nor SIGSTOP.
-const MASK: u64 = SigSet::ALL_BUT_LIBC
+const MASK: u64 = SigSet::ALL_BUT_GLIBC
     .without(libc::SIGKILL)
     .without(libc::SIGSTOP)
     .0;

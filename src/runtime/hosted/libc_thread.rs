@@ -113,7 +113,7 @@ unsafe fn start(slot: Slot) -> bool {
     if word.load(Ordering::Relaxed) != STARTING {
         return true;
     }
-    let old = signal::block(SigSet::ALL_BUT_LIBC);
+    let old = signal::block(SigSet::all_but_libc());
     // SAFETY: by the contract, and signals are blocked.
     let can_run = unsafe { pthread_keys::keep_place() };
     signal::set_mask(old);

@@ -72,7 +72,7 @@ pub(super) fn note_libc_block() {
         });
     }
     if (1..=MOST_WORDS * WORD).contains(&len) {
-        let mask = signal::block(SigSet::ALL_BUT_LIBC);
+        let mask = signal::block(SigSet::all_but_libc());
         let mut thread = MaybeUninit::uninit();
         let len = ptr::from_mut(&mut len).cast();
         // SAFETY: `len` outlives the thread, which is joined. Without one, no word is known.
@@ -165,7 +165,7 @@ pub(super) unsafe fn recover(slot: Slot, is_intact: bool) -> bool {
         renew::<false>
     };
     slot.clear_tid().store(ALIVE, Ordering::Relaxed);
-    let mask = signal::block(SigSet::ALL_BUT_LIBC);
+    let mask = signal::block(SigSet::all_but_libc());
     // SAFETY: the slot's stack is unused, and the slot outlives the thread, which is waited for.
     let cloned =
         unsafe { clone::clone_onto_stack(&request, entry, ptr::from_ref(slot).cast_mut().cast()) };

@@ -277,7 +277,7 @@ impl<'a> PreparedThread<'a> {
             ..clone::CloneArgs::default()
         };
         // A signal that the thread is to have masked must not slip in before it does so.
-        let old_mask = mask.map(|_| signal::block(SigSet::ALL_BUT_LIBC));
+        let old_mask = mask.map(|_| signal::block(SigSet::all_but_libc()));
         // SAFETY: the stack is the slot's below the packet, or the caller's own by contract;
         // `entry::thread_main` takes the packet; the words lie in the arena (SLOT-3) and
         // in the TCB (TCB-2, OWNTCB-1), which outlive the thread.

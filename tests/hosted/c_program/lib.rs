@@ -110,6 +110,20 @@ extern "C" fn raw_support() -> c_int {
     }
 }
 
+/// As [`raw_call`], on a thread that masks every signal.
+#[unsafe(no_mangle)]
+extern "C" fn raw_call_masked(body: Body, argument: *mut c_void) -> c_int {
+    let argument = Argument(argument);
+    let masked = Builder::new().signal_mask(rawthread::SignalSet::all());
+    match masked.try_spawn(move || argument.give_to(body)) {
+        Ok(handle) => handle.join().unwrap_or(-1),
+        Err(error) => {
+            say(&error.to_string());
+            -1
+        }
+    }
+}
+
 /// Frees the memory of idle threads.
 #[unsafe(no_mangle)]
 extern "C" fn raw_trim() {

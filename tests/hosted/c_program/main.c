@@ -19,6 +19,7 @@
 typedef int body(void *);
 int raw_run(int threads, body *, void *argument);
 int raw_call(body *, void *argument);
+int raw_call_masked(body *, void *argument);
 int raw_support(void);
 void raw_trim(void);
 bool raw_rust(void);
@@ -237,6 +238,21 @@ static int has_egid(void *arg)
 	return own_egid() == *(int *)arg;
 }
 
+/* A pthread changes the ids beside a thread that masks all signals: libc's own must reach it. */
+static void *change(void *arg)
+{
+	CHECK(setegid(*(int *)arg) == 0);
+	return 0;
+}
+
+static int is_reached_masked(void *arg)
+{
+	pthread_t thread;
+	CHECK(pthread_create(&thread, 0, change, arg) == 0);
+	CHECK(pthread_join(thread, 0) == 0);
+	return own_egid() == *(int *)arg;
+}
+
 static void check_ids(void)
 {
 	int three = 3, group = getegid();
@@ -251,6 +267,11 @@ static void check_ids(void)
 		CHECK(raw_call(set_alone, 0) == 1);
 		CHECK(own_egid() == 3);
 		CHECK(raw_run(THREADS, has_egid, &three) == THREADS);
+	}
+	for (int round = 0; round < 20; round++) {
+		int other = 4 + round % 2;
+		CHECK(raw_call_masked(is_reached_masked, &other) == 1);
+		CHECK(own_egid() == other);
 	}
 	CHECK(setegid(group) == 0);
 }
