@@ -12,6 +12,7 @@ pub(crate) mod cases;
 #[cfg(feature = "alloc")]
 pub(crate) mod fallible;
 pub(crate) mod futex;
+pub(crate) mod held;
 pub(crate) mod own_tid;
 pub(crate) mod pauses;
 pub(crate) mod spin;

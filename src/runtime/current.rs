@@ -1,6 +1,8 @@
 //! The calling thread's record.
 #![allow(unsafe_code, reason = "shares records by counted pointers")]
 
+use core::sync::atomic::AtomicU32;
+
 use super::api::Runtime;
 use super::chosen::Rt;
 use super::name::Name;
@@ -59,6 +61,13 @@ pub(crate) fn current_ref() -> &'static ThreadInner {
     // SAFETY: null, or permanent memory.
     let record = unsafe { Rt::current().as_ref() };
     record.expect("`current` has made one")
+}
+
+/// The calling thread's count of [`ThreadInner::held_locks`], if it has a record.
+pub(crate) fn held_locks() -> Option<&'static AtomicU32> {
+    // SAFETY: null, or permanent memory.
+    let record = unsafe { Rt::current().as_ref() };
+    record.map(|record| record.held_locks())
 }
 
 /// Makes `raw` the calling thread's record at the thread's start.

@@ -7,7 +7,9 @@
 use core::cell::UnsafeCell;
 use core::num::NonZeroU64;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 
 use crossbeam_utils::CachePadded;
 
@@ -45,6 +47,9 @@ pub(crate) struct ThreadInner {
     /// did not make.
     slot: AtomicPtr<()>,
     closed_mark: ClosedMark,
+    /// Of a task's record: how many locks the thread holds that the kernel knows by their holder
+    /// (`primitive::held`). Relaxed: the thread's own.
+    held_locks: AtomicU32,
     /// The values of the thread's `local!`s.
     tls_values: LocalList,
     name: UnsafeCell<Name>,
@@ -150,6 +155,10 @@ impl ThreadInner {
 
     pub(crate) fn closed_mark(&self) -> &ClosedMark {
         &self.closed_mark
+    }
+
+    pub(crate) fn held_locks(&self) -> &AtomicU32 {
+        &self.held_locks
     }
 
     pub(crate) fn tls_values(&self) -> &LocalList {

@@ -28,7 +28,8 @@
 //! change ids, groups and capabilities: there they are compared once for each thread, not for each task.
 //!
 //! The spawner is compared with an idle worker, and a worker with what it was at its start. A worker
-//! that differs exits, and so does one whose task left a robust mutex locked, had a [`pidfd`] opened
+//! that differs exits, and so does one whose task left a robust mutex or a
+//! [`PiMutex`](crate::sync::PiMutex) locked, had a [`pidfd`] opened
 //! for it, a [`signal`] sent to it, or its processors, scheduling or I/O priority set by its
 //! handle.
 //!

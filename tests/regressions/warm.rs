@@ -143,3 +143,55 @@ fn a_robust_mutex_left_locked_is_found_by_its_waiter() {
     let told = unsafe { libc::pthread_mutex_lock(address as *mut _) };
     assert_eq!(told, libc::EOWNERDEAD);
 }
+
+/// As of a robust mutex: the thread that leaked the guard ends with its task, and no other does.
+#[test]
+fn a_pi_mutex_left_locked_is_found_by_its_waiter() {
+    use rawthread::sync::PiMutex;
+    static BALANCED: PiMutex<u32> = PiMutex::new(0);
+
+    if !in_subprocess("warm::a_pi_mutex_left_locked_is_found_by_its_waiter") {
+        return;
+    }
+    let errno = |lock: &PiMutex<u32>| lock.lock_checked().err()?.raw_os_error();
+    let own = BALANCED.lock();
+    if errno(&BALANCED) != Some(libc::EDEADLK) {
+        println!("SKIP: no FUTEX_LOCK_PI here");
+        return;
+    }
+    drop(own);
+    // For want of tasks the thread would end, too.
+    warm::set_idle_time(std::time::Duration::from_secs(3600));
+    for unverified in [false, true] {
+        for by_try in [false, true] {
+            let lock: &'static PiMutex<u32> = Box::leak(Box::new(PiMutex::new(0)));
+            let leak = move || {
+                drop(BALANCED.lock());
+                if by_try {
+                    mem::forget(lock.try_lock().unwrap());
+                } else {
+                    mem::forget(lock.lock());
+                }
+            };
+            let task = if unverified {
+                warm::spawn_unverified(leak)
+            } else {
+                warm::spawn(leak)
+            };
+            task.join().unwrap();
+            // Where the thread stays, this never returns, and the process is killed.
+            assert_eq!(errno(lock), Some(libc::EOWNERDEAD));
+        }
+    }
+    let tids: std::collections::HashSet<i32> = (0..200)
+        .map(|_| {
+            let task = warm::spawn(|| {
+                *BALANCED.lock() += 1;
+                drop(BALANCED.try_lock());
+                unsafe { libc::gettid() }
+            });
+            task.join().unwrap()
+        })
+        .collect();
+    assert!(!crate::common::warm_threads_are_kept() || tids.len() < 50);
+}

@@ -38,6 +38,7 @@
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU32, compiler_fence};
 
+use crate::primitive::held;
 use crate::primitive::own_tid::own_tid;
 use crate::sys::sched::Pauses;
 use crate::sys::{Errno, futex, signal, task};
@@ -67,8 +68,11 @@ impl RawPiMutex {
             .compare_exchange(FREE, own_tid() as u32, Acquire, Relaxed)
             .is_ok();
         if taken && self.is_dead() {
-            self.unlock();
+            self.give_up();
             return false;
+        }
+        if taken {
+            held::add();
         }
         taken
     }
@@ -89,9 +93,10 @@ impl RawPiMutex {
             self.lock_slow(tid)?;
         }
         if self.is_dead() {
-            self.unlock();
+            self.give_up();
             return Err(OWNER_DEAD);
         }
+        held::add();
         Ok(())
     }
 
@@ -138,6 +143,12 @@ impl RawPiMutex {
     /// Gives the lock up. Only the holder may call this (PIMUTEX-1), which the guards ensure.
     #[inline]
     pub(crate) fn unlock(&self) {
+        held::remove();
+        self.give_up();
+    }
+
+    #[inline]
+    fn give_up(&self) {
         let tid = own_tid() as u32;
         if self
             .word

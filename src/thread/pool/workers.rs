@@ -4,11 +4,13 @@
 use core::marker::PhantomData;
 use core::mem;
 use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
 
 use super::credentials;
 use super::idle::{Attributes, dispatch_to_idle, shutdown_idle, stack_of, wait_for_task};
 use super::packet_alloc;
 use crate::error::Error;
+use crate::primitive::held;
 use crate::runtime::record::ThreadRef;
 use crate::runtime::state::ResultOwner;
 use crate::runtime::{Name, Rt, Runtime, Slot, current, occupant};
@@ -310,6 +312,8 @@ fn worker_main(attributes: Attributes, first: NonNull<PacketHeader>) {
         unreachable!("a worker runs on a slot");
     };
     own.state().set_worker();
+    // Before the first task, so each lock that a task takes is counted.
+    held::register(current::held_locks);
     last_thread::register(shutdown_idle);
     let thread = running::running();
     let initial = match attributes {
@@ -368,6 +372,7 @@ unsafe fn run_task(
     // The spawner notes the same tid and stack, perhaps later than this task asks.
     packet.record().set_tid(Rt::tid());
     occupant::set_slot(packet.record(), slot);
+    packet.record().held_locks().store(0, Ordering::Relaxed);
     let (low, top) = stack_of(slot);
     packet.record().set_stack(low, top);
     if let Some(comm) = packet.comm.filter(|comm| *comm != task::name()) {
@@ -394,7 +399,9 @@ unsafe fn run_task(
         if set_ready(packet) {
             Rt::run_destructors(slot);
         }
-        Rt::reset_for_reuse(slot)
+        // The kernel tells those that wait for such a lock when its holder ends.
+        let holds_none = packet.record().held_locks().load(Ordering::Relaxed) == 0;
+        Rt::reset_for_reuse(slot) && holds_none
     };
     mem::forget(guard);
     // SAFETY: the task is complete, and its observer was not notified of the end yet.
