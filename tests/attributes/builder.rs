@@ -70,7 +70,7 @@ fn unusable_sets_are_refused_before_anything_happens() {
 
 #[test]
 fn policies_are_in_force() {
-    let policy = || unsafe { libc::sched_getscheduler(0) };
+    let policy = || unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) as i32 };
     let nice = || unsafe { libc::getpriority(libc::PRIO_PROCESS, libc::gettid() as u32) };
     for (scheduling, expected) in [
         (Policy::Other { nice: 5 }, (libc::SCHED_OTHER, 5)),
@@ -108,7 +108,7 @@ fn deadline_threads_are_made_where_the_right_is_there() {
     };
     match Builder::new()
         .scheduling(scheduling)
-        .spawn(|| unsafe { libc::sched_getscheduler(0) })
+        .spawn(|| unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) as i32 })
     {
         Ok(thread) => assert_eq!(thread.join().unwrap(), 6),
         Err(error) => println!("SKIP: {error}"),
@@ -160,7 +160,7 @@ fn before_start_runs_in_the_thread_after_the_settings_and_in_order() {
     let thread = Builder::new()
         .scheduling(Policy::Batch { nice: 3 })
         .before_start(move || {
-            let policy = unsafe { libc::sched_getscheduler(0) };
+            let policy = unsafe { libc::syscall(libc::SYS_sched_getscheduler, 0) as i32 };
             first
                 .lock()
                 .unwrap()

@@ -11,7 +11,10 @@ use crate::support;
 fn kernels_view(tid: i32) -> (i32, i32) {
     unsafe {
         let nice = libc::getpriority(libc::PRIO_PROCESS, tid as u32);
-        (libc::sched_getscheduler(tid), nice)
+        (
+            libc::syscall(libc::SYS_sched_getscheduler, tid) as i32,
+            nice,
+        )
     }
 }
 

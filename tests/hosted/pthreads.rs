@@ -193,7 +193,10 @@ fn scheduling_is_asked_of_the_kernel_not_of_the_last_thread() {
             assert_eq!(libc::pthread_getschedparam(own, &mut policy, &mut param), 0);
             assert_eq!((policy, param.sched_priority), (libc::SCHED_OTHER, 0));
             let batch = libc::pthread_setschedparam(own, libc::SCHED_BATCH, &param);
-            assert_eq!((batch, libc::sched_getscheduler(0)), (0, libc::SCHED_BATCH));
+            assert_eq!(
+                (batch, libc::syscall(libc::SYS_sched_getscheduler, 0) as i32),
+                (0, libc::SCHED_BATCH)
+            );
         });
     }
 }
@@ -214,7 +217,10 @@ fn what_a_thread_set_for_itself_is_not_the_next_ones() {
             std::fs::read_to_string("/proc/thread-self/comm").unwrap(),
             "first\n"
         );
-        assert_eq!(libc::sched_getscheduler(0), libc::SCHED_OTHER);
+        assert_eq!(
+            libc::syscall(libc::SYS_sched_getscheduler, 0) as i32,
+            libc::SCHED_OTHER
+        );
         let (mut state, mut kind) = (-1, -1);
         libc::pthread_setcancelstate(0, &mut state);
         libc::pthread_setcanceltype(0, &mut kind);

@@ -211,7 +211,7 @@ fn a_traced_program_stops_before_its_first_instruction() {
 /// The scheduling policy of a process: field 41 of its stat.
 fn policy(pid: i32) -> i32 {
     // SAFETY: asks.
-    unsafe { libc::sched_getscheduler(pid) }
+    unsafe { libc::syscall(libc::SYS_sched_getscheduler, pid) as i32 }
 }
 
 #[test]
