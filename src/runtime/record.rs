@@ -369,3 +369,23 @@ fn next_id() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(MAIN_ID);
     LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// A walk over all records takes no reference to one that is free: dropped, it would free it again.
+    #[test]
+    fn a_free_record_is_not_found() {
+        // Tests beside this one may take the record at any moment, but not each time.
+        let is_free = (0..1000).any(|_| {
+            let record = ThreadRef::new(Name::NONE).expect("a record");
+            let id = record.0.id();
+            let found = ThreadRef::of_id(id).expect("it is in use");
+            assert!(ptr::eq(found.0, record.0));
+            drop((found, record));
+            ThreadRef::of_id(id).is_none()
+        });
+        assert!(is_free);
+    }
+}

@@ -195,3 +195,52 @@ fn a_pi_mutex_left_locked_is_found_by_its_waiter() {
         .collect();
     assert!(!crate::common::warm_threads_are_kept() || tids.len() < 50);
 }
+
+/// What libc keeps of a thread: the locale that it uses, and values that the last round of destructors set.
+#[test]
+fn a_task_leaves_no_locale_and_no_value_of_a_key() {
+    if !in_subprocess("warm::a_task_leaves_no_locale_and_no_value_of_a_key") {
+        return;
+    }
+    static KEY: AtomicU32 = AtomicU32::new(0);
+    /// Sets the value again in each round, the last one too.
+    unsafe extern "C" fn again(value: *mut libc::c_void) {
+        unsafe { libc::pthread_setspecific(KEY.load(Ordering::Relaxed), value) };
+    }
+    let global = usize::MAX as libc::locale_t;
+    let mut key = 0;
+    assert_eq!(
+        unsafe { libc::pthread_key_create(&mut key, Some(again)) },
+        0
+    );
+    KEY.store(key, Ordering::Relaxed);
+    let own = unsafe { libc::newlocale(libc::LC_ALL_MASK, c"C".as_ptr(), ptr::null_mut()) };
+    assert!(!own.is_null());
+    let own = own as usize;
+    let reused = (0..1000).any(|_| {
+        let first = warm::spawn(move || unsafe {
+            libc::uselocale(own as libc::locale_t);
+            assert_eq!(
+                libc::pthread_setspecific(key, ptr::without_provenance(8)),
+                0
+            );
+            libc::gettid()
+        });
+        let first = first.join().unwrap();
+        let next = warm::spawn(move || unsafe {
+            let locale = libc::uselocale(ptr::null_mut());
+            (
+                libc::gettid(),
+                locale as usize,
+                libc::pthread_getspecific(key) as usize,
+            )
+        });
+        let (next, locale, value) = next.join().unwrap();
+        assert_eq!((locale, value), (global as usize, 0));
+        first == next
+    });
+    assert!(
+        !warm_threads_are_kept() || reused,
+        "no thread served two tasks"
+    );
+}
