@@ -18,6 +18,7 @@ mod fini;
 mod futures;
 mod guard_zero;
 mod idle_memory;
+mod live_memory;
 mod refused;
 mod streams;
 mod words;
