@@ -35,19 +35,19 @@ fn a_tid_in_use(wait: fn(&State)) {
         let caller = thread::spawn({
             let pinned = pinned.clone();
             move || {
-                if let Some(pin) = pinned.state.pin_tid() {
+                if let Some(pin) = pinned.state.pin_tid(|| 0) {
                     assert_eq!(pinned.tid.get(), 0, "the tid is the thread's");
                     drop(pin);
                 }
             }
         });
-        if let Some(pin) = pinned.state.pin_tid() {
+        if let Some(pin) = pinned.state.pin_tid(|| 0) {
             assert_eq!(pinned.tid.get(), 0, "the tid is the thread's");
             drop(pin);
         }
         thread.join().unwrap();
         caller.join().unwrap();
-        assert!(pinned.state.pin_tid().is_none(), "none after the end");
+        assert!(pinned.state.pin_tid(|| 0).is_none(), "none after the end");
     });
 }
 

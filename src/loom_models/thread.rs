@@ -112,7 +112,7 @@ fn a_joiner_takes_slot_and_result_from_a_thread_that_is_done() {
             move || packet.thread()
         });
         // A pin that comes before the end is seen by it; one that comes after is refused.
-        if let Some(pin) = packet.state.pin_tid() {
+        if let Some(pin) = packet.state.pin_tid(|| 0) {
             drop(pin);
         }
         while !packet.state.is_done() {
@@ -137,7 +137,7 @@ fn a_joiner_of_a_task_is_woken_when_it_is_done() {
         });
         let pins = thread::spawn({
             let packet = packet.clone();
-            move || drop(packet.state.pin_tid())
+            move || drop(packet.state.pin_tid(|| 0))
         });
         assert!(packet.state.wait_task_done(None));
         packet.drop_result();

@@ -124,9 +124,9 @@ impl ThreadInner {
         unsafe { self.hook.take() }
     }
 
-    /// In the child of a fork, of the calling thread's record: the thread has another tid, and the
+    /// In the child of a fork, of a record of the calling thread: the thread has another tid, and the
     /// threads that used the old one in the parent are not here and will not unpin it.
-    pub(super) fn after_fork(&self) {
+    fn after_fork(&self) {
         self.state.reset_pins();
         self.set_tid(task::tid());
     }
@@ -331,6 +331,27 @@ impl Drop for ThreadRef {
             // The next taker of the record drops the name: the last reference may be dropped by a
             // thread whose allocator state is already gone.
             FREE.push(self.0);
+        }
+    }
+}
+
+/// In the child of a fork: the records of the calling thread, `current` and those that name its slot, if it
+/// has one, have its new tid and no pins. A worker has two: its task's and its own.
+///
+/// # Safety
+/// `current` is null or the calling thread's record.
+pub(super) unsafe fn after_fork(current: RecordPtr, slot: *mut ()) {
+    // SAFETY: by the contract; a record is permanent memory.
+    if let Some(record) = unsafe { current.as_ref() } {
+        record.after_fork();
+    }
+    if slot.is_null() {
+        return;
+    }
+    for record in (1..=last_id()).filter_map(ThreadRef::of_id) {
+        // Of the slot's earlier threads handles may be left.
+        if record.slot() == slot && !record.state.is_done() {
+            record.after_fork();
         }
     }
 }

@@ -30,7 +30,8 @@
 //! and `HOOKED` may be set many times, each other bit once. The bits above them count *pins*: calls that are
 //! using the thread's tid, for which the thread stays in the kernel a moment longer. A borrowed handle
 //! pins, and a walk over all threads; each has a reference to the record, which it drops later than
-//! the pin.
+//! the pin. A fork copies the count: the child clears it in the records of the thread that forked, its
+//! task's and its worker's (*reset*), and a pin of before the fork subtracts nothing after it.
 //!
 //! Orderings:
 //! * `COMPLETE` and `DONE` are set with Release: the result is written before the first, and all but
@@ -42,6 +43,8 @@
 //! * Every change is a read-modify-write, so it continues the release sequence of those before it:
 //!   a reader that finds `DONE` under a later pin, `WAITING` or `DETACHED` still synchronises with the
 //!   thread that set it. So those changes need no Release for it.
+
+use core::sync::atomic::compiler_fence;
 
 use crate::primitive::atomic::{AtomicU32, Ordering};
 use crate::primitive::futex;
@@ -101,12 +104,27 @@ pub(crate) struct TaskDone {
 
 /// A use of the thread's tid; the thread cannot end meanwhile.
 #[must_use]
-pub(crate) struct TidPin<'a>(&'a State);
+pub(crate) struct TidPin<'a> {
+    state: &'a State,
+    /// What counts the forks of this process, and its count at the pin.
+    generation: fn() -> u32,
+    pinned_in: u32,
+}
 
 impl Drop for TidPin<'_> {
+    /// In the child of a fork that came since the pin is gone: `reset_pins` has taken it away.
     fn drop(&mut self) {
-        // Release: the use of the tid before the thread's end.
-        self.0.0.fetch_sub(PIN, Ordering::Release);
+        if (self.generation)() != self.pinned_in {
+            return;
+        }
+        // Release: the use of the tid before the thread's end. None is left where a signal handler forked
+        // before `pin_tid` asked for the generation.
+        let _ = self
+            .state
+            .0
+            .fetch_update(Ordering::Release, Ordering::Relaxed, |now| {
+                now.checked_sub(PIN)
+            });
     }
 }
 
@@ -129,8 +147,8 @@ impl State {
         self.0.store(0, Ordering::Relaxed);
     }
 
-    /// In the child of a fork, for the caller's own state: the threads that pinned its tid in the
-    /// parent are not here and will not unpin it.
+    /// In the child of a fork, for the states of the caller: the threads that pinned its tid in the
+    /// parent are not here and will not unpin it, and the caller's own pins are none any more.
     pub(super) fn reset_pins(&self) {
         self.0.fetch_and(FLAGS, Ordering::Relaxed);
     }
@@ -246,8 +264,9 @@ impl State {
         self.0.load(Ordering::Relaxed) & WORKER != 0
     }
 
-    /// Handle: keeps the thread from ending; `None` if it is done already.
-    pub(crate) fn pin_tid(&self) -> Option<TidPin<'_>> {
+    /// Handle: keeps the thread from ending; `None` if it is done already. `generation` counts the forks of
+    /// this process, as the runtime notices them.
+    pub(crate) fn pin_tid(&self, generation: fn() -> u32) -> Option<TidPin<'_>> {
         // Relaxed: the count alone matters; that the thread reads it after setting DONE is argued in
         // `wait_for_unpin`.
         let pinned = self
@@ -256,7 +275,12 @@ impl State {
                 (now & DONE == 0).then_some(now.wrapping_add(PIN))
             });
         // A `TidPin` must not come to be, and be dropped, for a thread that is done.
-        pinned.is_ok().then(|| TidPin(self))
+        compiler_fence(Ordering::SeqCst);
+        pinned.is_ok().then(|| TidPin {
+            state: self,
+            generation,
+            pinned_in: generation(),
+        })
     }
 
     /// Thread: returns when its tid is not in use any more. After [`State::set_done`]: one word
@@ -289,12 +313,35 @@ mod tests {
     #[test]
     fn pins_of_a_parent_hold_no_childs_thread() {
         let state = State(AtomicU32::new(0));
-        core::mem::forget(state.pin_tid());
+        core::mem::forget(state.pin_tid(|| 0));
         state.set_worker();
         state.reset_pins();
         assert!(state.is_worker(), "the rest stays");
         assert_eq!(state.set_complete(), ResultOwner::Handle);
         assert_eq!(state.set_done(), LastUser::No);
         state.wait_for_unpin();
+    }
+    /// A pin that the thread itself has when it forks is none in the child.
+    #[test]
+    fn a_pin_of_before_a_fork_takes_none_away() {
+        use core::sync::atomic::AtomicU32 as Generation;
+        static FORKS: Generation = Generation::new(0);
+        fn forks() -> u32 {
+            FORKS.load(Ordering::Relaxed)
+        }
+        let state = State(AtomicU32::new(0));
+        let of_parent = state.pin_tid(forks);
+        FORKS.store(1, Ordering::Relaxed);
+        state.reset_pins();
+        let of_child = state.pin_tid(forks);
+        drop(of_parent);
+        assert_eq!(state.0.load(Ordering::Relaxed), PIN);
+        drop(of_child);
+        assert_eq!(state.0.load(Ordering::Relaxed), 0);
+        // The handler forked before the pin asked for the generation.
+        let cleared = state.pin_tid(forks);
+        state.reset_pins();
+        drop(cleared);
+        assert_eq!(state.0.load(Ordering::Relaxed), 0);
     }
 }

@@ -227,6 +227,10 @@ impl<T, S> JoinHandle<T, S> {
     }
 
     /// Runs `call` with the thread's tid while the thread cannot end.
+    ///
+    /// A thread that ends by a system call of its own waits for no pin. So the kernel's word of its end is
+    /// looked at before the call, which then reaches no thread that has the number by now, and after it. What
+    /// is left is an end between look and call.
     pub(super) fn with_pinned_tid<R>(
         &self,
         step: &'static Operation,
@@ -238,8 +242,21 @@ impl<T, S> JoinHandle<T, S> {
             // Here its number may be another thread's.
             return Err(failed(Errno::ESRCH));
         }
-        let pin = state.pin_tid().ok_or(failed(Errno::ESRCH))?;
-        let answer = call(self.tid());
+        let pin = state
+            .pin_tid(Rt::fork_generation)
+            .ok_or(failed(Errno::ESRCH))?;
+        // While the thread is pinned and not done, its slot is no other thread's.
+        let slot = self.slot();
+        let answer = if slot.has_exited() {
+            Err(Errno::ESRCH)
+        } else {
+            call(self.tid())
+        };
+        let answer = if slot.has_exited() {
+            Err(Errno::ESRCH)
+        } else {
+            answer
+        };
         drop(pin);
         answer.map_err(failed)
     }

@@ -290,7 +290,14 @@ impl ThreadInfo {
         if !Rt::cache().owns(slot) {
             return Err(Errno::ESRCH); // of the process that this one was forked from
         }
-        let pin = record.state().pin_tid().ok_or(Errno::ESRCH)?;
+        // Before the pin, too: the end of a worker's task need not wait for who asks about the worker.
+        if !is_current(record, slot) {
+            return Err(Errno::ESRCH);
+        }
+        let pin = record
+            .state()
+            .pin_tid(Rt::fork_generation)
+            .ok_or(Errno::ESRCH)?;
         let answer = match record.tid() {
             // Before its first step; or its worker is running or awaiting another task.
             0 => Err(Errno::ESRCH),

@@ -1,19 +1,21 @@
 //! Threads and tasks at their end, while a call uses their tid.
 #![allow(unsafe_code, reason = "gives a thread memory of the test")]
 
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use super::builder::{Builder, spawn};
 use super::join::handle::JoinHandle;
 use super::park::park;
 use super::warm;
+use crate::runtime::record::{self, ThreadRef};
 use crate::runtime::{Rt, Runtime};
 use crate::sys::{signal, task};
 
 /// Lets the thread end, and returns while it is at its end and a pin holds it there; then calls `held`.
 fn held_at_its_end<T>(handle: &JoinHandle<T>, held: impl FnOnce()) {
     let state = handle.thread().record().state();
-    let pin = state.pin_tid().expect("it runs");
+    let pin = state.pin_tid(Rt::fork_generation).expect("it runs");
     handle.thread().unpark();
     while !state.is_done() {
         std::thread::yield_now();
@@ -62,4 +64,53 @@ fn a_finished_thread_has_left_the_callers_stack() {
     }
     drop(memory);
     thread.join().expect("no panic");
+}
+
+/// A thread that ended by a system call of its own is not done, and its number may be another thread's.
+#[test]
+fn a_thread_that_the_kernel_saw_end_is_asked_nothing() {
+    let thread = spawn(park);
+    let word = thread.slot().clear_tid();
+    // As the kernel leaves it; until the thread ends, only this test looks at it.
+    let alive = word.swap(0, Ordering::Relaxed);
+    let answer = thread.affinity();
+    word.store(alive, Ordering::Relaxed);
+    assert_eq!(
+        answer.expect_err("it is gone").raw_os_error(),
+        Some(libc::ESRCH)
+    );
+    thread.affinity().expect("it lives");
+    thread.thread().unpark();
+    thread.join().expect("no panic");
+}
+
+/// In the child of a task that forked no thread gives back the pin of its worker's own record.
+#[test]
+fn a_worker_ends_in_the_child_of_its_task_though_its_own_tid_was_pinned() {
+    if Rt::is_served_by_libc() {
+        return std::println!("SKIP: each task has a thread of its own");
+    }
+    let child = warm::spawn(|| {
+        let worker = (1..=record::last_id())
+            .filter_map(ThreadRef::of_id)
+            .find(|record| record.state().is_worker() && record.tid() == Rt::tid())
+            .expect("the worker has a record");
+        let pin = worker.state().pin_tid(Rt::fork_generation);
+        // SAFETY: the child makes threads of this crate and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: the default action ends the process.
+            unsafe { libc::alarm(20) };
+            // It was another thread's.
+            core::mem::forget(pin);
+            drop(spawn(|| std::thread::sleep(Duration::from_millis(60))));
+        }
+        child
+    })
+    .join()
+    .expect("no panic");
+    let mut status = -1;
+    // SAFETY: writes one word.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert_eq!(status, 0, "the status of the child");
 }

@@ -58,6 +58,8 @@ pub struct JoinSet<T> {
     len: usize,
     /// The process, by [`Runtime::fork_generation`], of the first spawn.
     process: u32,
+    /// The process, by the same count, whose threads may have claimed the waker.
+    waker_process: u32,
     /// Whether the set was polled: from then on its threads enter the queue where they can wake a task.
     is_polled: bool,
     handles: PhantomData<JoinHandle<T>>,
@@ -77,6 +79,7 @@ impl<T> JoinSet<T> {
             newest: 0,
             len: 0,
             process: 0,
+            waker_process: 0,
             is_polled: false,
             handles: PhantomData,
         }
@@ -158,9 +161,11 @@ impl<T> JoinSet<T> {
             Some(shared) => shared,
             None => {
                 self.process = Rt::fork_generation();
+                self.waker_process = self.process;
                 *self.shared.insert(SetShared::new()?)
             }
         };
+        self.reset_waker_after_fork(shared);
         let entry = SetEntry::new(shared)?;
         options.observer = ExitObserver::Set(entry);
         let pending = PendingEntry { entry, shared };
@@ -252,7 +257,8 @@ impl<T> JoinSet<T> {
     /// While there is none, the task of `context` is woken when a thread ends.
     ///
     /// The promises are those of [`JoinFuture`](crate::JoinFuture): the thread itself wakes the task. The
-    /// waker of the last call is woken. Threads may be spawned into the set between calls. A set that was
+    /// waker of the last call is woken, after the destructors of the thread's thread-locals: a waker reaches
+    /// those of std by `try_with` only, and a wake that panics is lost. Threads may be spawned into the set between calls. A set that was
     /// polled can be joined by the other methods as well. The first poll waits for threads that are exiting
     /// at that moment, as a join does.
     ///
@@ -330,6 +336,7 @@ impl<T> JoinSet<T> {
             return Poll::Ready(Some(result));
         }
         self.assert_of_this_process();
+        self.reset_waker_after_fork(shared);
         // WAKER-1: register, then look again.
         shared.waker.register(context.waker());
         match self.try_join_next() {
@@ -365,6 +372,15 @@ impl<T> JoinSet<T> {
             self.process == Rt::fork_generation() || self.has_threads_of_this_process(),
             "failed to join thread: all of the set are of the process that this one was forked from"
         );
+    }
+
+    /// In the child of a fork no thread that claimed the waker is there. Each spawn asks, so none of this
+    /// process has claimed it before.
+    fn reset_waker_after_fork(&mut self, shared: &SetShared) {
+        let process = Rt::fork_generation();
+        if core::mem::replace(&mut self.waker_process, process) != process {
+            shared.waker.reset();
+        }
     }
 
     /// Whether an entry's thread is the calling one.

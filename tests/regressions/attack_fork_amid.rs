@@ -2,12 +2,14 @@
 //! mid-state is not what it waits for, and what it makes is waited for.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
-use rawthread::warm;
+use rawthread::sync::PiMutex;
+use rawthread::{JoinHandle, Signal, warm};
 
-use super::common::{in_subprocess, watchdog};
+use super::common::{in_subprocess, poll_until, watchdog};
+use super::filter;
 
 /// How a test forks.
 #[derive(Clone, Copy, Debug)]
@@ -104,4 +106,68 @@ fn scopes_wait(before_spawn: fn()) {
             assert_good_end(pid, &format!("tasks: {tasks}, {how:?}"));
         }
     }
+}
+
+/// A thread signals itself by its handle, which pins its number; the handler forks. In the child the pin was
+/// taken away, and given back: the thread waited at its end for 16 million pins.
+#[test]
+fn a_thread_ends_in_the_child_of_a_handler_that_forked_amid_its_own_signal() {
+    static CHILD: AtomicI32 = AtomicI32::new(-1);
+    extern "C" fn fork(_: i32) {
+        CHILD.store(How::Libc.fork(), Ordering::SeqCst);
+    }
+    if !in_subprocess(
+        "attack_fork_amid::a_thread_ends_in_the_child_of_a_handler_that_forked_amid_its_own_signal",
+    ) {
+        return;
+    }
+    unsafe { libc::signal(libc::SIGUSR1, fork as *const () as libc::sighandler_t) };
+    let (send, receive) = std::sync::mpsc::channel::<JoinHandle<()>>();
+    let thread = rawthread::spawn(move || {
+        let own = receive.recv().unwrap();
+        own.signal(Signal::new(libc::SIGUSR1).unwrap()).unwrap();
+        if CHILD.load(Ordering::SeqCst) == 0 {
+            // This thread is not the last: it does not end the process.
+            drop(rawthread::spawn(|| {
+                rawthread::sleep(Duration::from_millis(60));
+            }));
+        }
+        std::mem::forget(own);
+    });
+    send.send(thread).unwrap();
+    while CHILD.load(Ordering::SeqCst) == -1 {
+        rawthread::sleep(Duration::from_millis(1));
+    }
+    assert_good_end(CHILD.load(Ordering::SeqCst), "a signal to itself");
+}
+
+/// The kernel says EINVAL between the end of a lock's holder and the first step of the waiter that gets the
+/// lock. Here a filter says it for longer.
+#[test]
+fn a_lock_is_asked_for_again_where_the_kernel_finds_no_owner() {
+    if !in_subprocess("attack_fork_amid::a_lock_is_asked_for_again_where_the_kernel_finds_no_owner")
+    {
+        return;
+    }
+    static LOCK: PiMutex<()> = PiMutex::new(());
+    static HELD: AtomicBool = AtomicBool::new(false);
+    static ASKED: AtomicBool = AtomicBool::new(false);
+    let holder = rawthread::spawn(|| {
+        std::mem::forget(LOCK.lock());
+        HELD.store(true, Ordering::SeqCst);
+        poll_until("the lock is asked for", || ASKED.load(Ordering::SeqCst));
+        rawthread::sleep(Duration::from_millis(20));
+    });
+    poll_until("the lock is held", || HELD.load(Ordering::SeqCst));
+    let asked = rawthread::spawn(|| {
+        let operation = (libc::FUTEX_LOCK_PI | libc::FUTEX_PRIVATE_FLAG) as u32;
+        let filtered = filter::refuse_where(libc::SYS_futex, Some((1, operation)), libc::EINVAL);
+        ASKED.store(true, Ordering::SeqCst);
+        filtered.then(|| LOCK.lock_checked().map(drop).unwrap_err().raw_os_error())
+    });
+    let Some(answer) = asked.join().unwrap() else {
+        skip!("no filters here");
+    };
+    assert_eq!(answer, Some(libc::EOWNERDEAD));
+    holder.join().unwrap();
 }

@@ -35,7 +35,7 @@ use core::ptr;
 use core::sync::atomic::Ordering;
 
 use super::api::{CloneTls, Runtime};
-use super::record::RecordPtr;
+use super::record::{self, RecordPtr};
 use crate::error::Error;
 use crate::stack::cache::Cache;
 use crate::stack::slot::ALIVE;
@@ -214,15 +214,16 @@ pub(crate) fn after_fork() {
         note_fork(data.tid.load(Ordering::Relaxed), tid);
         data.tid.store(tid, Ordering::Relaxed);
     }
-    // SAFETY: null, or the calling thread's record, which is permanent memory.
-    if let Some(record) = unsafe { Freestanding::current().as_ref() } {
-        record.after_fork();
-    }
     let thread_pointer = arch::thread_pointer();
     let slot = CACHE.iter().find(|slot| {
         // SAFETY: the field of a permanent entry; this process has no other thread that writes it.
         unsafe { (&raw const (*slot.tcb()).thread_pointer).read() == thread_pointer }
     });
+    let address = slot.map_or(ptr::null_mut(), |slot| {
+        ptr::from_ref(slot).cast_mut().cast()
+    });
+    // SAFETY: null, or the calling thread's record.
+    unsafe { record::after_fork(Freestanding::current(), address) };
     if let Some(slot) = slot {
         // SAFETY: the slot's control words are never unmapped.
         let set = unsafe { task::set_tid_address(slot.clear_tid().as_ptr()) };

@@ -8,7 +8,7 @@
 //! | the word that the kernel clears at the caller's end | libc's fork replaced it by libc's, a bare one by none: it is the slot's again, if that is the child's |
 //! | a mark of setuid's on the caller | cleared: the setuid that set it runs in the parent |
 //! | `pthread_kill`'s lock of the caller's TCB | unlocked: the sender that held it is in the parent |
-//! | the caller's record | has the new tid, and no pins |
+//! | the caller's records: its task's and its worker's | have the new tid, and no pins |
 //!
 //! This happens at most once in each child, and in none whose parent never asked for a thread: in
 //! libc's fork handlers; where [`Builder`] copies the process, at once; after a bare system call of
@@ -27,6 +27,7 @@ use super::libc_layout::{self, Host};
 use super::tcb::{CACHE, Slot};
 use super::{donor, exit, exit_lock, libc_thread, pthread_keys};
 use crate::error::Error;
+use crate::runtime::record;
 use crate::stack::slot::ALIVE;
 use crate::sys::{arch, memory, sched, task};
 
@@ -142,12 +143,10 @@ fn become_own_process(word: &ForkWord) {
     exit::clear_setxid_after_fork();
     exit_lock::reset_after_fork();
     let own = own_slot();
-    FORKER.store(
-        own.map_or(ptr::null_mut(), |slot| {
-            ptr::from_ref(slot).cast_mut().cast()
-        }),
-        Ordering::Relaxed,
-    );
+    let own_address = own.map_or(ptr::null_mut(), |slot| {
+        ptr::from_ref(slot).cast_mut().cast()
+    });
+    FORKER.store(own_address, Ordering::Relaxed);
     if let Some(slot) = own {
         let is_end_reported = if libc_thread::is_chosen() {
             // A thread of libc's clears the slot's word itself, and is joined by libc's.
@@ -164,10 +163,8 @@ fn become_own_process(word: &ForkWord) {
             slot.clear_tid().store(ALIVE, Ordering::Relaxed);
         }
     }
-    // SAFETY: null, or the calling thread's record, which is permanent memory.
-    if let Some(record) = unsafe { pthread_keys::current().as_ref() } {
-        record.after_fork();
-    }
+    // SAFETY: null, or the calling thread's record.
+    unsafe { record::after_fork(pthread_keys::current(), own_address) };
     word.pid.store(task::pid() as u32, Ordering::Relaxed);
     word.noticed.store(OWN, Ordering::Relaxed);
 }

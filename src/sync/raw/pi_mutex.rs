@@ -22,7 +22,7 @@
 //! | tid -> tid, `WAITERS` | the kernel | a thread waits: FUTEX_LOCK_PI |
 //! | tid, `WAITERS` -> tid of a waiter, with `WAITERS` or without | the kernel | the holder's FUTEX_UNLOCK_PI |
 //! | tid, `WAITERS` -> 0 | the kernel | the same, where no thread waits any more |
-//! | tid, `WAITERS` -> tid of a waiter, `WAITERS`, `OWNER_DIED` | the kernel | the holder has ended |
+//! | tid, `WAITERS` -> tid of a waiter, `WAITERS`, `OWNER_DIED` | the kernel | the holder has ended; until that waiter runs, FUTEX_LOCK_PI of another thread is EINVAL |
 //! | tid of another process -> 0 | the child of a fork | `unlock` of what was locked before the fork |
 //! | `dead`: 0 -> 1 | a holder | `lock`, which finds `OWNER_DIED`, and then gives the lock up |
 //!
@@ -103,6 +103,7 @@ impl RawPiMutex {
     #[cold]
     fn lock_slow(&self, tid: u32) -> Result<(), Errno> {
         let mut pauses = Pauses::new();
+        let mut inconsistent = 0;
         loop {
             let now = self.word.load(Relaxed);
             if now == FREE {
@@ -130,6 +131,12 @@ impl RawPiMutex {
                 // The owner is about to end; a signal.
                 Err(Errno::EAGAIN | Errno::EINTR) => pauses.pause(),
                 Err(Errno::ESRCH) => return Err(OWNER_DEAD),
+                // The holder has ended, and the waiter to which the kernel gave the lock has not run yet: the
+                // word has the old tid, and the kernel's state no owner.
+                Err(Errno::EINVAL) if inconsistent < INCONSISTENT_MAX => {
+                    inconsistent += 1;
+                    pauses.pause();
+                }
                 Err(errno) => return Err(errno),
             }
         }
@@ -194,5 +201,9 @@ impl RawPiMutex {
         self.word.load(Relaxed) != FREE
     }
 }
+
+/// How often the kernel may say that the word is inconsistent: some seconds of pauses, in which that waiter
+/// runs, or the number of the ended thread is gone and the loop sees that.
+const INCONSISTENT_MAX: u32 = 50_000;
 
 const OWNER_DEAD: Errno = Errno::new(libc::EOWNERDEAD);

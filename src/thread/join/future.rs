@@ -27,7 +27,12 @@ use crate::runtime::ready_hook::ReadyHook;
 /// cancelled. The future is pending until the thread has ended, so a thread that does nothing else waits for
 /// ever, where [`JoinHandle::join`] panics.
 ///
-/// A panic in the task's waker is reported by the panic hook; the thread ends as usual. A waker that is
+/// The waker is called on the thread after the destructors of its thread-locals, which may use what the
+/// result holds. So a waker, and a logger or an executor that it calls, must reach those of std
+/// (`std::thread_local!`) that have a destructor by `try_with`: `with` panics there.
+///
+/// A panic in the task's waker is reported by the panic hook; the thread ends as usual, and the wake is
+/// lost. A waker that is
 /// still to be called when the process forks is not called in the child.
 ///
 /// On memory of the caller's own ([`Builder::stack`](crate::Builder::stack)) the thread may still use its

@@ -74,6 +74,7 @@ impl SetShared {
         let shared = alloc(&SETS, &FREE_SETS)?;
         shared.queue.reset();
         shared.users.reset();
+        shared.waker.reset();
         Ok(shared)
     }
 

@@ -14,6 +14,9 @@
 //! the owner wakes), *claim* (thread, sets `WAKING`; it has the cell if the word was `IDLE`), *release*
 //! (that thread, clears `WAKING`).
 //!
+//! A fork copies the word in the middle of a transition. In the child a `WAKING` of the parent's is cleared
+//! by *reset* (owner, `WAKING` to `IDLE`), before a thread of the child's can claim.
+//!
 //! * WAKER-1: A thread claims after it entered the queue, and the owner looks into the queue after *end*. So
 //!   either the owner finds the thread there, or the thread finds the waker.
 //!
@@ -63,6 +66,13 @@ impl WakerWord {
         self.0.fetch_or(WAKING, AcqRel) == IDLE
     }
 
+    /// Owner, in the child of a fork: gives up what a thread of the parent's had claimed; whether one had.
+    pub(crate) fn reset(&self) -> bool {
+        self.0
+            .compare_exchange(WAKING, IDLE, Acquire, Acquire)
+            .is_ok()
+    }
+
     /// The party that has the cell, when it has taken the waker.
     pub(crate) fn release(&self) {
         self.0.swap(IDLE, AcqRel);
@@ -86,6 +96,16 @@ impl SetWaker {
         unsafe {
             let words = self.waker.get().replace([core::ptr::null(); 2]);
             (!words[1].is_null()).then(|| waker::from_words(words))
+        }
+    }
+
+    /// Owner: the set is a new one, or no thread of this process can claim, which was forked since the last
+    /// registration. A thread that was taking the waker in the parent may have left half of it: the child
+    /// forgets it.
+    pub(in crate::thread) fn reset(&self) {
+        if self.word.reset() {
+            // SAFETY: IDLE, and no other party is there: the cell is the owner's.
+            unsafe { self.waker.get().write([core::ptr::null(); 2]) };
         }
     }
 
@@ -142,5 +162,42 @@ impl Drop for EndOnDrop<'_> {
                 waker.wake();
             }
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// A fork copied the word while a thread of the parent's took the waker.
+    #[test]
+    fn a_childs_set_takes_a_waker_though_the_parents_was_being_taken() {
+        use core::sync::atomic::{AtomicUsize, Ordering};
+        use std::sync::Arc;
+        use std::task::Wake;
+
+        struct Count(AtomicUsize);
+        impl Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let woken = || count.0.load(Ordering::Relaxed);
+        let set = SetWaker {
+            word: WakerWord(AtomicU32::new(WAKING)),
+            // Half of it is gone.
+            waker: UnsafeCell::new([core::ptr::null(), core::ptr::dangling()]),
+        };
+        set.reset();
+        set.register(&Waker::from(count.clone()));
+        assert_eq!(woken(), 0, "the set has the waker");
+        set.wake();
+        assert_eq!(woken(), 1);
+        // One that is there stays.
+        set.register(&Waker::from(count.clone()));
+        set.reset();
+        set.wake();
+        assert_eq!(woken(), 2);
     }
 }
