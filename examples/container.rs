@@ -1,39 +1,22 @@
-//! A container: a program in seven namespaces of its own, with its own root, devices and /proc, few
-//! capabilities, a seccomp filter and limits. No line of it is unsafe, and no right is needed where the
-//! machine lets users make user namespaces.
-//!
-//! ```sh
-//! cargo run --example container                          # a shell to look around in
+//! A container: a program with its own root, devices, /proc, seven namespaces, few capabilities, a seccomp
+//! filter and limits, by safe code. A user needs no right where the machine lets users make user namespaces;
+//! root's container has ids that no user has. docs/guide/containers.md says what it does not keep out:
 //! cargo run --example container -- sh -c 'id; ls /; hostname; ls /proc; mount -t tmpfs x /usr'
-//! ```
 
 use std::fs::{self, File};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::os::{fd::AsRawFd, unix::fs::MetadataExt};
+use std::path::PathBuf;
 
-use libc::{MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC, MS_REMOUNT};
-use rawthread::process::{BeforeExec, Capabilities, Command, Namespaces, Rlimit};
+use libc::{MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC};
+use libc::{SYS_add_key, SYS_bpf, SYS_keyctl, SYS_ptrace, SYS_unshare};
+use rawthread::process::{BeforeExec as Step, Capabilities, Command, Namespaces, Rlimit};
 use rawthread::{Error, Signal};
-
-/// What reaches around the container; calls of other ABIs are refused with them.
-const REFUSED: [i64; 10] = [
-    libc::SYS_mount,
-    libc::SYS_umount2,
-    libc::SYS_pivot_root,
-    libc::SYS_unshare,
-    libc::SYS_setns,
-    libc::SYS_bpf,
-    libc::SYS_ptrace,
-    libc::SYS_keyctl,
-    libc::SYS_add_key,
-    libc::SYS_perf_event_open,
-];
 
 fn main() -> Result<(), Error> {
     let mut words = std::env::args().skip(1);
     let program = words.next().unwrap_or_else(|| "/bin/sh".to_owned());
-    let (path, group) = cgroup(Path::new("/sys/fs/cgroup")).unzip();
+    let group = cgroup().inspect_err(|error| eprintln!("No control group: {error}"));
+    let (path, group) = group.ok().unzip();
     let ended = container(&program, group.as_ref()).and_then(|mut all| all.args(words).status());
     path.map(fs::remove_dir);
     std::process::exit(ended?.code().unwrap_or(1));
@@ -41,76 +24,76 @@ fn main() -> Result<(), Error> {
 
 /// The command that runs `program` in a container.
 pub(crate) fn container(program: &str, cgroup: Option<&File>) -> Result<Command, Error> {
-    // The caller, as the owner of its directory in /proc, is root inside; no other user is there.
-    let (uid, gid) = fs::metadata("/proc/self").map_or((0, 0), |own| (own.uid(), own.gid()));
-    let kept = Capabilities::CHOWN | Capabilities::DAC_OVERRIDE | Capabilities::KILL;
+    // Its root is the caller outside, the owner of its directory in /proc; of root's, an id without a user.
+    let own = fs::metadata("/proc/self").map(|own| (own.uid(), own.gid(), 1));
+    let outside = own.ok().filter(|own| own.0 != 0);
+    let (uid, gid, count) = outside.unwrap_or((524_288, 524_288, 65_536));
+    let kept = Capabilities::CHOWN | Capabilities::KILL;
     let mut command = Command::new(program);
     command
         .namespaces(Namespaces::all() - Namespaces::TIME)
-        .uid_map(0, uid, 1)
-        .gid_map(0, gid, 1)
+        .uid_map(0, uid, count)
+        .gid_map(0, gid, count)
         .env_clear()
         .envs([("PATH", "/usr/bin:/bin"), ("HOME", "/"), ("TERM", "linux")])
         .close_others()
         .rlimit(Rlimit::OpenFiles, 256, 256)
+        .rlimit(Rlimit::Processes, 64, 64)
         .rlimit(Rlimit::Core, 0, 0)
         // If this program is killed, so is process 1, and with it every process inside.
-        .parent_death_signal(Signal::new(libc::SIGKILL)?);
-    if let Some(cgroup) = cgroup {
-        command.cgroup(cgroup.as_raw_fd());
-    }
-    for step in own_root("/tmp") {
-        command.before_exec(step);
-    }
-    command
-        .before_exec(BeforeExec::host_name("container"))
-        .before_exec(BeforeExec::loopback_up())
-        .before_exec(BeforeExec::no_new_privileges())
-        .before_exec(BeforeExec::keep_capabilities(kept))
-        .before_exec(BeforeExec::refuse_calls(REFUSED, libc::EPERM));
+        .parent_death_signal(Signal::new(libc::SIGKILL)?)
+        .before_execs(own_root("/tmp"))
+        .before_exec(Step::host_name("container"))
+        .before_exec(Step::loopback_up())
+        .before_exec(Step::no_new_privileges())
+        .before_exec(Step::keep_capabilities(kept));
+    let calls = [SYS_add_key, SYS_bpf, SYS_keyctl, SYS_ptrace, SYS_unshare];
+    command.before_exec(Step::refuse_calls(calls, libc::EPERM));
+    cgroup.map(|cgroup| command.cgroup(cgroup.as_raw_fd()));
     Ok(command)
 }
 
-/// A root on a file system in memory, mounted on `at`: the host's programs, to read; some devices; a
-/// /proc of this pid namespace.
-fn own_root(at: &str) -> Vec<BeforeExec> {
-    let hard = MS_NOSUID | MS_NODEV;
-    let bind = |from: &str, to: &str| BeforeExec::mount(from, to, "", MS_BIND | MS_REC, "");
-    // Mounts made inside must not show outside.
-    let private = BeforeExec::mount("", "/", "", MS_REC | MS_PRIVATE, "");
-    let root = BeforeExec::mount("root", at, "tmpfs", hard, "mode=755,size=64m");
-    let mut steps = vec![private, root];
-    for dir in ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc"] {
-        let new = format!("{at}{dir}");
+/// A root in memory, mounted on `at`: the host's programs, to read; devices; a /proc of this pid namespace.
+fn own_root(at: &str) -> Vec<Step> {
+    let (hard, inside) = (MS_NOSUID | MS_NODEV, |path: &str| format!("{at}{path}"));
+    // Without the second, mounts made inside show outside.
+    let private = Step::mount("", "/", "", MS_REC | MS_PRIVATE, "");
+    let root = Step::mount("root", at, "tmpfs", hard, "mode=755,size=64m");
+    let mut steps = vec![Step::set_ids(0, 0), private, root];
+    steps.extend(["/dev", "/etc", "/proc", "/tmp"].map(|dir| Step::make_dir(inside(dir), 0o755)));
+    for dir in "/usr /bin /sbin /lib /lib64 /etc/alternatives".split(' ') {
+        let new = inside(dir);
         if let Ok(target) = fs::read_link(dir) {
-            steps.push(BeforeExec::symlink(target, new));
-        } else if fs::metadata(dir).is_ok() {
-            let read_only = MS_BIND | MS_REMOUNT | MS_RDONLY | hard;
-            steps.extend([BeforeExec::make_dir(&new, 0o755), bind(dir, &new)]);
-            steps.push(BeforeExec::mount("", &new, "", read_only, ""));
+            steps.push(Step::symlink(target, new));
+        } else if fs::exists(dir).unwrap_or(false) {
+            steps.extend([Step::make_dir(&new, 0o755), Step::bind(dir, &new)]);
+            steps.push(Step::restrict_mounts(new, hard | MS_RDONLY));
         }
     }
-    let dirs = ["/dev", "/proc", "/tmp"];
-    steps.extend(dirs.map(|dir| BeforeExec::make_dir(format!("{at}{dir}"), 0o755)));
     for device in ["/dev/null", "/dev/zero", "/dev/urandom"] {
-        let new = format!("{at}{device}");
-        steps.push(BeforeExec::write_file(&new, "", Some(0o666)));
-        steps.push(bind(device, &new));
+        steps.push(Step::write_file(inside(device), "", Some(0o666)));
+        steps.push(Step::bind(device, inside(device)));
     }
-    let (proc, flags) = (format!("{at}/proc"), hard | MS_NOEXEC);
-    steps.push(BeforeExec::mount("proc", proc, "proc", flags, ""));
-    steps.push(BeforeExec::pivot_root(at));
+    let (proc, sys) = (inside("/proc"), inside("/proc/sys"));
+    let namespaces = format!("{sys}/user/max_user_namespaces");
+    steps.push(Step::mount("proc", proc, "proc", hard, ""));
+    // No user namespace inside gives capabilities, and no parameter of the kernel can be set.
+    steps.extend([
+        Step::write_file(namespaces, "0", None),
+        Step::bind(&sys, &sys),
+    ]);
+    steps.extend([Step::restrict_mounts(sys, MS_RDONLY), Step::pivot_root(at)]);
     steps
 }
 
-/// A control group of at most 64 tasks, where the caller may make one in version 2's `tree`.
-pub(crate) fn cgroup(tree: &Path) -> Option<(PathBuf, File)> {
-    fs::metadata(tree.join("cgroup.controllers")).ok()?;
-    let path = tree.join(format!("container-{}", std::process::id()));
-    fs::create_dir(&path).ok()?;
+/// A control group of at most 64 tasks, in version 2's tree.
+pub(crate) fn cgroup() -> std::io::Result<(PathBuf, File)> {
+    let mut trees = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].into_iter();
+    let tree = trees.find(|tree| fs::exists(format!("{tree}/cgroup.procs")).unwrap_or(false));
+    let tree = tree.ok_or(std::io::ErrorKind::NotFound)?;
+    let path = PathBuf::from(format!("{tree}/container-{}", std::process::id()));
+    fs::create_dir(&path)?;
     let limited = fs::write(path.join("pids.max"), "64").and_then(|()| File::open(&path));
-    limited
-        .map_err(|_| fs::remove_dir(&path))
-        .ok()
-        .map(|group| (path, group))
+    let group = limited.inspect_err(|_| drop(fs::remove_dir(&path)))?;
+    Ok((path, group))
 }

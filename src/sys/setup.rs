@@ -5,7 +5,7 @@
 
 use core::ffi::CStr;
 
-use super::arch::{syscall2, syscall3, syscall4};
+use super::arch::{syscall2, syscall3, syscall4, syscall5};
 use super::errno::Errno;
 use super::file::{self, OwnedFd};
 
@@ -13,6 +13,42 @@ use super::file::{self, OwnedFd};
 pub(crate) fn unmount(target: &CStr, flags: i32) -> Result<(), Errno> {
     // SAFETY: the path ends in NUL.
     let returned = unsafe { syscall2(libc::SYS_umount2, target.as_ptr() as usize, flags as usize) };
+    Errno::check(returned).map(drop)
+}
+
+/// What [`restrict_mounts`] knows, as flags of `mount(2)`; `mount_setattr(2)` has the same four bits.
+pub(crate) const MOUNT_RESTRICTIONS: u64 =
+    libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+
+/// Sets restrictions of the mount at `target` and of all mounts below it.
+pub(crate) fn restrict_mounts(target: &CStr, restrictions: u64) -> Result<(), Errno> {
+    /// `struct mount_attr` (linux/mount.h), version 0.
+    #[repr(C)]
+    struct MountAttr {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        user_namespace: u64,
+    }
+    /// linux/fcntl.h: all below too.
+    const AT_RECURSIVE: usize = 0x8000;
+    let attributes = MountAttr {
+        set: restrictions & MOUNT_RESTRICTIONS,
+        clear: 0,
+        propagation: 0,
+        user_namespace: 0,
+    };
+    // SAFETY: the path ends in NUL, and the kernel reads as many bytes as the size says.
+    let returned = unsafe {
+        syscall5(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD as isize as usize,
+            target.as_ptr() as usize,
+            AT_RECURSIVE,
+            core::ptr::from_ref(&attributes) as usize,
+            size_of::<MountAttr>(),
+        )
+    };
     Errno::check(returned).map(drop)
 }
 

@@ -62,6 +62,8 @@ pub(super) enum Action {
         data: Option<CString>,
     },
     Unmount(CString, i32),
+    /// With `MS_*` of the four that `mount_setattr(2)` has too.
+    RestrictMount(CString, u64),
     PivotRoot(CString),
     MakeDir(CString, u32),
     Symlink(CString, CString),
@@ -71,6 +73,7 @@ pub(super) enum Action {
         allow(dead_code, reason = "std has the type that hands the descriptor over")
     )]
     JoinNamespaces(Arc<OwnedFd>, Namespaces),
+    SetIds(u32, u32),
     SecureBits(u32),
     NoNewPrivileges,
     KeepCapabilities(Capabilities),
@@ -192,6 +195,23 @@ static UNMOUNT: Operation = Operation {
         _ => "It must be a mount point, and none that came locked from another user namespace.",
     },
 };
+static RESTRICT_MOUNT: Operation = Operation {
+    name: "mount_setattr",
+    purpose: "restrict the child's mounts",
+    hint: |errno| match errno.number() {
+        libc::ENOSYS => "It needs Linux 5.12.",
+        libc::EPERM => "It needs CAP_SYS_ADMIN in the mount namespace.",
+        _ => "It must be a mount point: bind it to itself.",
+    },
+};
+static SET_IDS: Operation = Operation {
+    name: "setresuid",
+    purpose: "set the child's ids",
+    hint: |errno| match errno {
+        Errno::EPERM => "It needs CAP_SETUID and CAP_SETGID.",
+        _ => "They must be mapped in the child's user namespace.",
+    },
+};
 static PIVOT_ROOT: Operation = Operation {
     name: "pivot_root",
     purpose: "change the child's root mount",
@@ -251,6 +271,12 @@ static SECCOMP: Operation = Operation {
     },
 };
 
+/// `setresuid(2)` takes it for "leave as it is": the program would keep the rights that it was to lose.
+pub(in crate::process) const NO_ID: Error = Error::invalid_input(
+    "4294967295 (-1) as a user or group id, which is no id",
+    "Give an id, or leave it unset to keep the caller's.",
+);
+
 type Failed = (&'static Operation, Errno);
 
 /// The three groups of steps of a command, in their order.
@@ -269,6 +295,13 @@ impl BeforeExec {
     pub(in crate::process) fn check(&self) -> Result<(), Error> {
         match self.0 {
             Action::HasNul => Err(NUL_IN_STRING),
+            Action::SetIds(u32::MAX, _) | Action::SetIds(_, u32::MAX) => Err(NO_ID),
+            Action::RestrictMount(_, flags) if flags & !setup::MOUNT_RESTRICTIONS != 0 => {
+                Err(Error::invalid_input(
+                    "a restriction of mounts other than MS_RDONLY, MS_NOSUID, MS_NODEV and MS_NOEXEC",
+                    "Give those alone; `mount` takes the others.",
+                ))
+            }
             Action::BadDescriptor => Err(Error::invalid_input(
                 "a step for a descriptor of a negative number",
                 "Descriptors are numbered from 0.",
@@ -293,6 +326,11 @@ impl BeforeExec {
     /// Whether capabilities are to outlive a change of ids.
     pub(in crate::process) fn keeps_capabilities(&self) -> bool {
         matches!(self.0, Action::KeepCapabilities(_))
+    }
+
+    /// Whether the child has other ids after the step.
+    pub(in crate::process) fn changes_ids(&self) -> bool {
+        matches!(self.0, Action::SetIds(..))
     }
 
     /// A descriptor that the step uses in the child.
@@ -359,6 +397,9 @@ impl BeforeExec {
             )
             .map_err(at(&MOUNT)),
             Action::Unmount(target, flags) => setup::unmount(target, *flags).map_err(at(&UNMOUNT)),
+            Action::RestrictMount(target, flags) => {
+                setup::restrict_mounts(target, *flags).map_err(at(&RESTRICT_MOUNT))
+            }
             Action::PivotRoot(root) => pivot_root(root).map_err(at(&PIVOT_ROOT)),
             Action::MakeDir(path, mode) => setup::make_dir(path, *mode).map_err(at(&MAKE_DIR)),
             Action::Symlink(target, path) => setup::symlink(target, path).map_err(at(&SYMLINK)),
@@ -368,6 +409,7 @@ impl BeforeExec {
             Action::JoinNamespaces(fd, kinds) => {
                 confine::set_namespace(fd.as_raw(), kinds.flags().bits()).map_err(at(&SETNS))
             }
+            Action::SetIds(uid, gid) => set_ids(*uid, *gid).map_err(at(&SET_IDS)),
             Action::SecureBits(bits) => confine::set_securebits(*bits).map_err(at(&SECUREBITS)),
             Action::NoNewPrivileges => process::set_no_new_privileges().map_err(at(&NO_NEW_PRIVS)),
             Action::KeepCapabilities(kept) => {
@@ -380,6 +422,17 @@ impl BeforeExec {
             Action::BadFilter | Action::BadDescriptor | Action::HasNul => Ok(()),
         }
     }
+}
+
+/// Supplementary groups are given up where that is permitted: it is not in a user namespace whose group map
+/// was written without the right.
+fn set_ids(uid: u32, gid: u32) -> Result<(), Errno> {
+    match process::set_groups(&[]) {
+        Ok(()) | Err(Errno::EPERM) => {}
+        Err(errno) => return Err(errno),
+    }
+    process::set_gid(gid)?;
+    process::set_uid(uid)
 }
 
 /// Makes the mount at `root` the root, and unmounts the old one with all below it.

@@ -50,6 +50,38 @@ impl BeforeExec {
         Self(mount().unwrap_or(Action::HasNul))
     }
 
+    /// Shows the file or directory `source`, with all that is mounted below it, at `target` too: `mount(2)`
+    /// with `MS_BIND` and `MS_REC`.
+    ///
+    /// ```
+    /// let step = rawthread::process::BeforeExec::bind("/usr", "/srv/inner/usr");
+    /// # let _ = step;
+    /// ```
+    #[must_use]
+    pub fn bind(source: impl KernelStr, target: impl KernelStr) -> Self {
+        Self::mount(source, target, "", libc::MS_BIND | libc::MS_REC, "")
+    }
+
+    /// Sets restrictions of the mount at `target` and of every mount below it: `mount_setattr(2)` (Linux 5.12).
+    /// They are of `libc::MS_RDONLY`, `MS_NOSUID`, `MS_NODEV` and `MS_NOEXEC`.
+    ///
+    /// `mount` with `MS_REMOUNT` and `MS_BIND` restricts one mount: what is mounted below it stays as it is.
+    ///
+    /// ```
+    /// use rawthread::process::BeforeExec;
+    /// // The host's programs, to read.
+    /// let steps = [
+    ///     BeforeExec::bind("/usr", "/srv/inner/usr"),
+    ///     BeforeExec::restrict_mounts("/srv/inner/usr", libc::MS_RDONLY | libc::MS_NOSUID),
+    /// ];
+    /// # let _ = steps;
+    /// ```
+    #[must_use]
+    pub fn restrict_mounts(target: impl KernelStr, restrictions: u64) -> Self {
+        let restrict = |target| Action::RestrictMount(target, restrictions);
+        Self(cstring(&target).map_or(Action::HasNul, restrict))
+    }
+
     /// Unmounts what is mounted at `target`: `umount2(2)`, with `libc::MNT_*` as flags.
     ///
     /// ```
@@ -67,13 +99,12 @@ impl BeforeExec {
     /// ```
     /// use rawthread::process::BeforeExec;
     ///
-    /// let bind = libc::MS_BIND | libc::MS_REC;
     /// let steps = [
     ///     // Or the new mounts would show outside.
     ///     BeforeExec::mount("", "/", "", libc::MS_REC | libc::MS_PRIVATE, ""),
     ///     // A directory becomes a mount point by being bound to itself.
-    ///     BeforeExec::mount("/srv/root", "/srv/root", "", bind, ""),
-    ///     BeforeExec::pivot_root("/srv/root"),
+    ///     BeforeExec::bind("/srv/inner", "/srv/inner"),
+    ///     BeforeExec::pivot_root("/srv/inner"),
     /// ];
     /// # let _ = steps;
     /// ```

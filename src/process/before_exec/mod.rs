@@ -14,4 +14,4 @@ mod rights;
 mod seccomp;
 
 pub use action::BeforeExec;
-pub(super) use action::Phase;
+pub(super) use action::{NO_ID, Phase};

@@ -22,6 +22,31 @@ impl BeforeExec {
         Self(Action::NoNewPrivileges)
     }
 
+    /// Sets the real, effective and saved user and group id at this place among the steps, and gives up the
+    /// supplementary groups where that is permitted: `setresuid(2)`, `setresgid(2)`, `setgroups(2)`.
+    ///
+    /// A child in a user namespace of its own whose maps do not have its maker's ids can make no files, for it
+    /// has no id there, until it takes one. It keeps its capabilities in the namespace then. Elsewhere one that
+    /// gives up root's user id loses its capabilities for the steps that follow:
+    /// [`Command::uid`](crate::process::Command::uid) changes ids after them.
+    ///
+    /// ```no_run
+    /// # use rawthread::process::{BeforeExec, Command, Namespaces};
+    /// // As root: a container whose root is nobody's user outside.
+    /// Command::new("sh")
+    ///     .namespaces(Namespaces::USER | Namespaces::MOUNT)
+    ///     .uid_map(0, 524_288, 65_536)
+    ///     .gid_map(0, 524_288, 65_536)
+    ///     .before_exec(BeforeExec::set_ids(0, 0))
+    ///     .before_exec(BeforeExec::mount("none", "/tmp", "tmpfs", 0, ""))
+    ///     .status()?;
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    #[must_use]
+    pub fn set_ids(uid: u32, gid: u32) -> Self {
+        Self(Action::SetIds(uid, gid))
+    }
+
     /// Sets the securebits, `libc::SECBIT_*`: `PR_SET_SECUREBITS(2const)`.
     ///
     /// ```

@@ -297,6 +297,22 @@ impl Command {
         self
     }
 
+    /// Adds steps, as [`before_exec`](Self::before_exec) does.
+    ///
+    /// ```
+    /// # use rawthread::process::{BeforeExec, Command};
+    /// let output = Command::new("sh")
+    ///     .args(["-c", "umask; nice"])
+    ///     .before_execs([BeforeExec::umask(0o007), BeforeExec::nice(19)])
+    ///     .output()?;
+    /// assert_eq!(output.stdout, b"0007\n19\n");
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    pub fn before_execs(&mut self, steps: impl IntoIterator<Item = BeforeExec>) -> &mut Self {
+        self.settings.before_exec.extend(steps);
+        self
+    }
+
     /// Runs `hook` in this process, with the child's pid, while the child waits to take its first step:
     /// for what must be done to it from outside, such as running `newuidmap` or moving a network device
     /// into its namespace. Id maps set here are written before that. Each `spawn` runs it, and returns

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::exec_child::Groups;
 use crate::error::Error;
-use crate::process::before_exec::BeforeExec;
+use crate::process::before_exec::{BeforeExec, NO_ID};
 use crate::process::namespaces::{IdMaps, Namespaces};
 use crate::sys::signal::SigSet;
 
@@ -66,13 +66,8 @@ impl Settings {
                 "Open the cgroup's directory and give its descriptor.",
             ));
         }
-        // setresuid(2) takes it for "leave as it is": the program would keep the rights that it
-        // was to lose.
         if [self.uid, self.gid].contains(&Some(u32::MAX)) {
-            return Err(Error::invalid_input(
-                "4294967295 (-1) as a user or group id, which is no id",
-                "Give an id, or leave it unset to keep the caller's.",
-            ));
+            return Err(NO_ID);
         }
         self.before_exec.iter().try_for_each(BeforeExec::check)?;
         self.maps.check(self.namespaces.flags())

@@ -14,6 +14,7 @@ use super::exec_child::{self, ErrorReport, ExecPlan};
 use super::exec_stack::CachedStack;
 use crate::error::Error;
 use crate::flags::CloneFlags;
+use crate::process::before_exec::BeforeExec;
 use crate::process::child::Child;
 use crate::process::clone_error;
 use crate::process::namespaces::IdMaps;
@@ -69,7 +70,10 @@ pub(super) fn spawn(
     plan.start_pipe = start_pipe.as_ref().map(StartPipe::child_side);
     // 1 until the child has left this memory.
     let mm_in_use = AtomicU32::new(1);
-    let dumpable_guard = (plan.uid.is_some() || plan.gid.is_some()).then(DumpableGuard::begin);
+    let changes_ids = plan.uid.is_some()
+        || plan.gid.is_some()
+        || plan.before_exec.iter().any(BeforeExec::changes_ids);
+    let dumpable_guard = changes_ids.then(DumpableGuard::begin);
     let mut pidfd = -1i32;
     // No handler of this process may run in the child before its handlers are reset, nor on this
     // thread while the child uses its thread pointer.
