@@ -33,7 +33,7 @@
 //! | | [`stack`](Builder::stack), [`guard_size`](Builder::guard_size), [`name_str`](Builder::name_str) | pthreads |
 //! | waiting for a thread | [`try_join`](JoinHandle::try_join), [`join_timeout`](JoinHandle::join_timeout), `join_deadline`, [`join_reaped`](JoinHandle::join_reaped) | pthreads, but for the last |
 //! | | `handle.await`: [`JoinFuture`] | |
-//! | waiting for any of many | [`JoinSet`]: [`spawn_with`](JoinSet::spawn_with), [`join_next`](JoinSet::join_next), [`try_join_next`](JoinSet::try_join_next), `join_all`, [`poll_join_next`](JoinSet::poll_join_next) | |
+//! | waiting for any of many | [`JoinSet`]: [`spawn_with`](JoinSet::spawn_with), [`join_next`](JoinSet::join_next), [`try_join_next`](JoinSet::try_join_next), `join_all`, `try_join_all`, [`poll_join_next`](JoinSet::poll_join_next) | |
 //! | a thread that runs, by its handle, scoped or not | [`tid`](JoinHandle::tid), [`signal`](JoinHandle::signal), [`cpu_time`](JoinHandle::cpu_time) | pthreads, but for the tid |
 //! | | [`open_pidfd`](JoinHandle::open_pidfd), `pidfd`, [`stack`](JoinHandle::stack) | pthreads: the stack's bounds |
 //! | | [`affinity`](JoinHandle::affinity), [`set_affinity`](JoinHandle::set_affinity), [`scheduling`](JoinHandle::scheduling), [`set_scheduling`](JoinHandle::set_scheduling) | pthreads, but for [`Scheduling`]'s slice and clamps |
