@@ -83,6 +83,10 @@ pub use super::pool::workers::{spawn, spawn_unverified, try_spawn, try_spawn_unv
 /// | [`name_str`](Self::name_str), [`signal_mask`](Self::signal_mask), [`no_hooks`](Self::no_hooks), [`Builder::retry`](crate::Builder::retry) | on an idle worker, or a new one if none is idle |
 /// | any other of [`crate::Builder`]'s: affinity, scheduling, `before_start`, sizes of stack and guard, memory of the caller's own, a directory or descriptors of its own | in a new thread, which ends with it: a worker could not be made to serve the next task as if nothing had been |
 ///
+/// An affinity, for one, is not set on an idle worker and taken back: a new thread with one makes 9 system
+/// calls for spawn and join, a task 44, and it would make at least two more; the worker would also be moved
+/// to the processors and back, and could not go back once its cpuset has changed.
+///
 /// What a worker was given ends with the task: the next one has its own name and mask. With
 /// `Support::Libc` each task has a new thread.
 ///

@@ -253,3 +253,48 @@ fn a_scoped_handle_does_all_that_a_handle_does() {
         assert!(joined.is_err());
     });
 }
+
+/// A thread that left by `exit(2)` itself: its number is given to another, which its handle does not reach.
+#[test]
+fn a_handle_does_not_reach_another_thread_of_the_same_tid() {
+    const NAME: &str = "handle::a_handle_does_not_reach_another_thread_of_the_same_tid";
+    if crate::support::by_libc() || !crate::common::in_subprocess(NAME) {
+        return;
+    }
+    let thread = rawthread::spawn(|| {
+        rawthread::park();
+        // Nothing of the thread is used again.
+        unsafe { libc::syscall(libc::SYS_exit, 0) };
+    });
+    let tid = thread.tid();
+    thread.cpu_time().unwrap();
+    thread.thread().unpark();
+    let task = format!("/proc/self/task/{tid}");
+    crate::common::poll_until("it has left", || !std::path::Path::new(&task).exists());
+    let is_taken = (0..200).any(|_| {
+        let last = std::fs::write("/proc/sys/kernel/ns_last_pid", (tid - 1).to_string());
+        if last.is_err() {
+            return false;
+        }
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let own = unsafe { libc::gettid() };
+            sender.send(own).unwrap();
+            if own == tid {
+                loop {
+                    std::thread::park();
+                }
+            }
+        });
+        receiver.recv().unwrap() == tid
+    });
+    if !is_taken {
+        println!("SKIP: the tid cannot be given to another thread");
+    }
+    let esrch = Some(libc::ESRCH);
+    assert_eq!(thread.cpu_time().unwrap_err().raw_os_error(), esrch);
+    let signal = Signal::new(libc::SIGCONT).unwrap();
+    assert_eq!(thread.signal(signal).unwrap_err().raw_os_error(), esrch);
+    assert!(thread.affinity().is_err() && thread.scheduling().is_err());
+    std::mem::forget(thread);
+}

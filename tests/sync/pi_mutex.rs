@@ -162,6 +162,37 @@ fn a_holder_that_ended_is_an_error_and_gives_no_access() {
     assert!(lock.try_lock().is_err());
 }
 
+/// While a holder ends, the kernel says EINVAL for a moment to a thread that comes between its end and
+/// the next waiter's wake: that is no answer to give on.
+#[test]
+fn a_holder_that_is_ending_is_the_same_error_as_one_that_ended() {
+    if !in_subprocess("pi_mutex::a_holder_that_is_ending_is_the_same_error_as_one_that_ended")
+        || !has_pi()
+    {
+        return;
+    }
+    for _ in 0..1500 {
+        let lock: &'static PiMutex<i32> = Box::leak(Box::new(PiMutex::new(1)));
+        let gate: &'static Barrier = Box::leak(Box::new(Barrier::new(5)));
+        let lockers: Vec<_> = (0..4)
+            .map(|_| {
+                rawthread::spawn(move || {
+                    gate.wait();
+                    errno(lock.lock_checked())
+                })
+            })
+            .collect();
+        let holder = rawthread::spawn(move || {
+            std::mem::forget(lock.lock());
+            gate.wait();
+        });
+        holder.join().unwrap();
+        for locker in lockers {
+            assert_eq!(locker.join().unwrap(), Some(libc::EOWNERDEAD));
+        }
+    }
+}
+
 /// Whether the thread sleeps; an approximation where the kernel does not show calls.
 fn is_in_futex(tid: i32) -> bool {
     let read = |file| std::fs::read_to_string(format!("/proc/self/task/{tid}/{file}"));
