@@ -19,6 +19,10 @@ pub(crate) trait Runtime {
     /// What it keeps on each slot.
     type Tcb: Zeroable;
 
+    /// Whether [`Runtime::set_current`] works in threads that another library made, if there is memory.
+    /// Without a libc, no word of such a thread is the crate's.
+    const KEEPS_FOREIGN_RECORDS: bool;
+
     /// All slots.
     fn cache() -> &'static Cache<Self::Tcb>;
 

@@ -51,6 +51,8 @@ pub(crate) struct Freestanding;
 impl Runtime for Freestanding {
     type Tcb = Tcb;
 
+    const KEEPS_FOREIGN_RECORDS: bool = false;
+
     fn cache() -> &'static Cache<Tcb> {
         &CACHE
     }

@@ -87,6 +87,8 @@ pub(crate) struct Hosted;
 impl Runtime for Hosted {
     type Tcb = Tcb;
 
+    const KEEPS_FOREIGN_RECORDS: bool = true;
+
     fn cache() -> &'static Cache<Tcb> {
         &CACHE
     }
