@@ -4,6 +4,7 @@
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use super::idle_age::IdleAge;
 use super::layout::{self, GUARD_CLASSES, Layout, SIZE_CLASSES};
 use super::region;
 use super::slot::{Slot, SlotRef, spin_until_exited};
@@ -38,6 +39,11 @@ pub(crate) struct Cache<T> {
         allow(dead_code, reason = "only with a libc is idle memory bounded here")
     )]
     pub(super) measures: Measures,
+    #[cfg_attr(
+        not(feature = "hosted"),
+        allow(dead_code, reason = "only with a libc is idle memory bounded here")
+    )]
+    pub(super) age: IdleAge,
     /// Whether there may be slots on `discarded`: a look there would cost the first spawn of a process a
     /// page fault. Relaxed: a taker that misses one takes another.
     pub(super) has_discarded: AtomicBool,
@@ -67,6 +73,7 @@ impl<T: Zeroable> Cache<T> {
             used_classes: [const { AtomicU64::new(0) }; SIZE_CLASSES.div_ceil(64)],
             undiscarded: AtomicUsize::new(0),
             measures: Measures::new(),
+            age: IdleAge::new(),
             has_discarded: AtomicBool::new(false),
             discarding: AtomicBool::new(false),
             uninit: [const { FreeList::new() }; SIZE_CLASSES],

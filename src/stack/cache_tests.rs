@@ -187,3 +187,50 @@ fn idle_stacks_are_discarded_beyond_a_bound() {
     assert!(ptr::eq(take_idle(&CACHE), leaving));
     assert!(ptr::eq(take_idle(&CACHE), idle));
 }
+
+/// What idle stacks hold returns with time, too, as long as threads end.
+#[cfg(feature = "hosted")]
+#[test]
+fn idle_stacks_are_discarded_for_their_age() {
+    static CACHE: Cache<Dummy> = Cache::new();
+    static NOW: AtomicU32 = AtomicU32::new(100);
+    unsafe fn top(slot: SlotRef<Dummy>) -> usize {
+        let (base, len) = slot.region().stack();
+        base as usize + len
+    }
+    let seconds = || NOW.load(Ordering::Relaxed);
+    // As many threads as it takes until one reads the clock; they run on `busy`.
+    let end_threads = |busy: SlotRef<Dummy>, most: usize| {
+        for _ in 0..IdleAge::PUTS_PER_LOOK {
+            CACHE.put_used(busy, most, seconds, top);
+            assert!(ptr::eq(take_idle(&CACHE), busy));
+        }
+    };
+    let (idle, busy) = (take_new(&CACHE), take_new(&CACHE));
+    let base = idle.region().stack().0;
+    // SAFETY: a stack of these tests.
+    unsafe { base.write(7) };
+    CACHE.put_used(idle, usize::MAX - 1, seconds, top);
+    // SAFETY: as above.
+    let read = || unsafe { base.read() };
+    end_threads(busy, usize::MAX - 1);
+    NOW.store(99 + IdleAge::MOST, Ordering::Relaxed);
+    end_threads(busy, usize::MAX - 1);
+    assert_eq!(read(), 7, "too early");
+    NOW.store(100 + IdleAge::MOST, Ordering::Relaxed);
+    end_threads(busy, usize::MAX);
+    assert_eq!(read(), 7, "all is to be kept");
+    for _ in 0..IdleAge::PUTS_PER_LOOK {
+        CACHE.put_used(busy, usize::MAX - 1, seconds, top);
+        if read() == 0 {
+            // Both are on the lists of discarded ones now.
+            assert_eq!(CACHE.undiscarded.load(Ordering::Relaxed), 0);
+            take_idle(&CACHE);
+            take_idle(&CACHE);
+            take_new(&CACHE);
+            return;
+        }
+        assert!(ptr::eq(take_idle(&CACHE), busy));
+    }
+    panic!("not with time");
+}

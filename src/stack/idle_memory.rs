@@ -1,5 +1,5 @@
 //! How much of what ended threads left in their stacks stays resident, where a libc is: a bound on the
-//! stacks that are idle, kept by the callers that put them there.
+//! stacks that are idle and on the time since they were discarded, kept by the callers that put them there.
 #![allow(unsafe_code, reason = "discards memory of idle slots by SLOT-1")]
 
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -11,16 +11,21 @@ use crate::sys::{arch, memory, task};
 
 impl<T: Zeroable> Cache<T> {
     /// As [`Cache::put_idle`], of a slot that a thread has used, after [`Cache::discard_beyond`] `most`
-    /// bytes with it.
+    /// bytes with it. Discards all that are idle where the last time is too long ago by `seconds`
+    /// ([`IdleAge`](super::idle_age::IdleAge)), unless `most` is `usize::MAX`.
     pub(crate) fn put_used(
         &self,
         slot: SlotRef<T>,
         most: usize,
+        seconds: fn() -> u32,
         stack_top: unsafe fn(SlotRef<T>) -> usize,
     ) {
         let touched = slot.touched.after_use(slot.region().layout().stack().1);
         self.discard_beyond(most.saturating_sub(touched), stack_top);
         self.put_idle(slot);
+        if most != usize::MAX && self.age.has_passed(seconds) {
+            self.discard_beyond(0, stack_top);
+        }
     }
 
     /// The end of a thread: notes what it left in its slot's stack, if that is to be known. `stack_top` is

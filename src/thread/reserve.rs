@@ -66,6 +66,9 @@ pub fn reserve(n: usize) -> Result<(), Error> {
 /// With a libc the next thousand threads then ask the kernel at their end for their page faults
 /// (`getrusage(2)`), and a stack counts for no more than twice what it holds: a burst of small threads
 /// returns nothing that the next burst would have to fetch again.
+/// With a libc, stacks of less than `bytes` return it, too, once every ten seconds while threads end: the
+/// first of each 16 ends that finds ten seconds passed returns what all idle stacks hold. A process in
+/// which no thread ends keeps at most `bytes`.
 /// With 0 no more than one stack keeps it, at the cost of a system call a thread and of a page fault for
 /// each page that its next thread touches.
 ///
@@ -84,8 +87,8 @@ pub fn set_idle_memory(bytes: usize) {
 ///
 /// Stacks are kept for later threads: a process keeps as many as it had threads at once. Running
 /// threads are not touched. While the idle stacks come to more than [`set_idle_memory`] says, the memory
-/// that threads touched in them returns to the system when threads are joined or end (not with time), but
-/// for the top of each: with a libc, where that is 16 MiB unless set, 300 threads that touched 1 MiB each
+/// that threads touched in them returns to the system when threads are joined or end, and with a libc
+/// every ten seconds in which threads end, but for the top of each: with a libc, where that is 16 MiB unless set, 300 threads that touched 1 MiB each
 /// leave less than 24 MiB resident.
 ///
 /// `trim` leaves some 200 bytes a thread. These stacks it leaves mapped, too:
