@@ -46,6 +46,7 @@
 //! | real-time threads | [`sync::PiMutex`], with priority inheritance | pthreads |
 //! | thread-locals | [`local!`], also without std; destructors have run when a scope ends | |
 //! | the C library | `host`, `serve_by_libc`, `allow_partial_support` | |
+//! | a program's output within a time | `process::Command::output_timeout`, `process::TimeLimit`, `process::Output::{timed_out, usage}` | |
 //!
 //! # When to use it
 //!

@@ -3,7 +3,7 @@
 #[cfg(feature = "alloc")]
 use super::before_exec::BeforeExec;
 use super::namespaces::{IdMaps, Namespaces};
-use super::step_report::Steps;
+use super::steps::Steps;
 use crate::flags::CloneFlags;
 
 /// The kernel's bound on the length of the `set_tid` array (nested pid namespaces).

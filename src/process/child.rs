@@ -9,9 +9,10 @@ use super::pipe::Pipe;
 use super::reaper;
 use super::status::ExitStatus;
 use super::usage::Usage;
-use super::waitid::{has_ended, wait_for_status};
+use super::waitid::{has_ended, is_over, wait_for_status};
 use crate::error::{Error, Operation};
 use crate::sys::file::OwnedFd;
+use crate::sys::futex::Deadline;
 use crate::sys::{Errno, signal, wait};
 
 pub(super) static WAIT: Operation = Operation {
@@ -239,18 +240,17 @@ impl Child {
             return Ok(Some(status));
         }
         let pidfd = self.open_pidfd()?;
-        let mut left = libc::timespec {
-            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(timeout.subsec_nanos()),
-        };
+        let deadline = Deadline::after(timeout);
         let mut fds = [libc::pollfd {
             fd: pidfd,
             events: libc::POLLIN,
             revents: 0,
         }];
         loop {
-            match wait::poll(&mut fds, Some(&mut left)) {
-                Ok(0) => return Ok(None),
+            match wait::poll(&mut fds, deadline.as_ref()) {
+                // poll(2) rounds, and has a longest time.
+                Ok(0) if deadline.is_some_and(|deadline| deadline.has_passed()) => return Ok(None),
+                Ok(0) => {}
                 Ok(_) => return self.wait().map(Some),
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(Error::from_operation(&POLL, errno)),
@@ -341,6 +341,15 @@ impl Child {
         sent.map_err(|errno| Error::from_operation(&KILL, errno))
     }
 
+    /// Whether the child has ended, reaped or not, as far as that can be seen.
+    pub(super) fn is_gone(&self) -> bool {
+        match &self.pidfd {
+            Some(pidfd) if has_ended(pidfd.as_raw()) => true,
+            _ if self.is_our_child => is_over(self.pid),
+            _ => signal::send_to_process(self.pid, 0) == Err(Errno::ESRCH),
+        }
+    }
+
     fn reap(&mut self, options: i32) -> Result<Option<ExitStatus>, Error> {
         if self.status.is_some() {
             return Ok(self.status);
@@ -384,7 +393,7 @@ impl Drop for Child {
             Some(Ok(Some(_))) => drop(stack),
             // Not ours, or reaped by another call (by the kernel, where SIGCHLD is ignored).
             Some(Err(_)) | None => {
-                let gone = self.pidfd.as_ref().is_some_and(has_ended)
+                let gone = self.raw_pidfd().is_some_and(has_ended)
                     || stack.as_ref().is_some_and(ChildStack::has_exited);
                 if !gone {
                     // It may still run on the stack, and nothing tells when it leaves.

@@ -4,7 +4,7 @@
 use super::child_stack::{ChildStack, ChildTcb};
 use super::fork;
 use super::start_pipe::{ABORTED_STATUS, StartPipeChild};
-use super::step_report::ReportChild;
+use super::start_report::ReportChild;
 use crate::error::Error;
 use crate::stack::layout;
 use crate::sys::{Errno, clone, task};

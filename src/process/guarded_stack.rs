@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 
 use crate::diagnosis;
 use crate::error::Error;
-use crate::sys::memory;
+use crate::sys::{Errno, memory};
 
 /// A guarded stack, unmapped when dropped.
 ///
@@ -29,7 +29,13 @@ impl GuardedStack {
         let base = memory::map(len).map_err(|errno| diagnosis::map_error(errno, len))?;
         let stack = Self { base, len };
         // SAFETY: the page was just mapped, and no frame or reference lies in it.
-        unsafe { memory::mprotect(base.as_ptr(), page, libc::PROT_NONE) }
+        let guarded = unsafe { memory::mprotect(base.as_ptr(), page, libc::PROT_NONE) };
+        guarded
+            .or_else(|errno| match errno {
+                // SAFETY: as above.
+                Errno::ENOSYS | Errno::EPERM => unsafe { memory::map_guard(base.as_ptr(), page) },
+                other => Err(other),
+            })
             .map_err(|errno| diagnosis::map_error(errno, page))?;
         Ok(stack)
     }

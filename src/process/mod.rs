@@ -94,12 +94,13 @@ mod reaper;
 mod rlimit;
 mod spawn;
 mod start_pipe;
+mod start_report;
 mod status;
 #[cfg(feature = "alloc")]
-mod step_report;
+mod steps;
 #[cfg(not(feature = "alloc"))]
 #[path = "no_steps.rs"]
-mod step_report;
+mod steps;
 mod usage;
 #[cfg(feature = "alloc")]
 mod users;
@@ -112,7 +113,7 @@ pub use builder::Builder;
 pub use capabilities::Capabilities;
 pub use child::Child;
 #[cfg(feature = "alloc")]
-pub use command::{Command, Output, Stdio};
+pub use command::{Command, Output, Stdio, TimeLimit};
 pub use fork::{Fork, fork};
 #[cfg(feature = "alloc")]
 pub use kernel_str::KernelStr;

@@ -10,7 +10,7 @@ use super::child_stack::{ChildStack, TcbStack};
 use super::clone_error;
 use super::guarded_stack::GuardedStack;
 use super::start_pipe::StartPipe;
-use super::step_report::Report;
+use super::start_report::Report;
 use crate::error::Error;
 use crate::flags::CloneFlags;
 use crate::sys::file::OwnedFd;
@@ -59,13 +59,16 @@ struct HeldChild<F: FnOnce() -> i32> {
 
 impl<F: FnOnce() -> i32> HeldChild<F> {
     fn release(&mut self) -> Result<Child, Error> {
-        if let Some(start_pipe) = self.start_pipe.take() {
+        let start_pipe = self.start_pipe.take();
+        if let Some(start_pipe) = &start_pipe {
             start_pipe.release();
         }
         if let (Some(report), Some(child)) = (self.report.take(), &self.child) {
             // An error drops this: the child has ended, or is about to.
             report.wait(child)?;
         }
+        // The child has read it.
+        drop(start_pipe);
         match (self.child.take(), self.launch.take()) {
             (Some(child), Some(launch)) => Ok(child.with_stack(launch.into_stack())),
             _ => unreachable!("released once"),
@@ -75,7 +78,8 @@ impl<F: FnOnce() -> i32> HeldChild<F> {
 
 impl<F: FnOnce() -> i32> Drop for HeldChild<F> {
     fn drop(&mut self) {
-        if let Some(start_pipe) = self.start_pipe.take() {
+        // Closed after the child has ended, with the other fields.
+        if let Some(start_pipe) = &self.start_pipe {
             start_pipe.abort();
         }
         if let (Some(child), Some(launch)) = (self.child.take(), self.launch.take()) {
@@ -254,11 +258,18 @@ impl Builder {
         } else {
             None
         };
-        self.steps.check()?;
-        let report = self.steps.report(flags)?;
+        self.steps
+            .check(flags & (CloneFlags::VM | CloneFlags::VFORK) == CloneFlags::VM)?;
+        let report = match waits || !self.steps.is_empty() {
+            true => Some(Report::new()?),
+            false => None,
+        };
+        let own_memory = !flags.contains(CloneFlags::VM);
         let start = Start {
             pipe: start_pipe.as_ref().map(StartPipe::child_side),
-            report: report.as_ref().map(|report| report.child_side(&self.steps)),
+            report: report
+                .as_ref()
+                .map(|report| report.child_side(&self.steps, own_memory)),
         };
         let mut launch = if flags.contains(CloneFlags::VM) {
             let size = self

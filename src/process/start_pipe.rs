@@ -74,24 +74,20 @@ impl StartPipe {
         }
     }
 
-    /// Lets the child go on.
-    pub(super) fn release(self) {
+    /// Lets the child go on. Where the table is shared this must be kept until the child has gone on or
+    /// ended: it polls these descriptors.
+    pub(super) fn release(&self) {
         self.send(RELEASE);
     }
 
-    /// Has the child end without going on.
-    pub(super) fn abort(self) {
+    /// Has the child end without going on; to be kept as long as after [`release`](Self::release).
+    pub(super) fn abort(&self) {
         self.send(ABORT);
     }
 
-    fn send(self, message: u8) {
+    fn send(&self, message: u8) {
         // The read end is open here: no SIGPIPE where the child was killed meanwhile.
         let _ = file::write(self.write.as_raw(), &[message]);
-        if self.shares_table {
-            // One table: the child closes what it polls once it has read.
-            self.read.into_raw();
-            self.pidfd.map(OwnedFd::into_raw);
-        }
     }
 }
 
@@ -110,8 +106,10 @@ impl StartPipeChild {
         if watches && released {
             let _ = task::set_parent_death_signal(0);
         }
-        for number in [Some(self.read), self.pidfd].into_iter().flatten() {
-            // SAFETY: the child's copy; or, of one table, what the parent gave up in `send`.
+        let own = [Some(self.read), self.pidfd].into_iter().flatten();
+        // In a shared table they are the parent's to close, which does so even if this child is killed.
+        for number in own.filter(|_| self.write.is_some()) {
+            // SAFETY: the copy in the child's own table, which nothing else of the child uses.
             drop(unsafe { OwnedFd::from_raw(number) });
         }
         released

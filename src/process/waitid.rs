@@ -1,9 +1,12 @@
 //! Waiting for a child process by `waitid(2)`.
 #![allow(unsafe_code, reason = "reads the union in siginfo_t")]
 
+use core::time::Duration;
+
 use super::status::ExitStatus;
 use super::usage::Usage;
 use crate::sys::file::OwnedFd;
+use crate::sys::futex::Deadline;
 use crate::sys::sched::Pauses;
 use crate::sys::{Errno, wait};
 
@@ -17,8 +20,7 @@ pub(super) fn waitid_once(
     options: i32,
     usage: &mut Option<Usage>,
 ) -> Result<Option<ExitStatus>, Errno> {
-    // SAFETY: all zero bytes are a valid rusage.
-    let mut used: libc::rusage = unsafe { core::mem::zeroed() };
+    let mut used = no_usage();
     let options = libc::WEXITED | libc::__WALL | options;
     let mut target = match pidfd {
         Some(pidfd) => (libc::P_PIDFD, pidfd.as_raw() as u32),
@@ -27,8 +29,15 @@ pub(super) fn waitid_once(
     loop {
         match wait::waitid(target.0, target.1, options, Some(&mut used)) {
             Ok(info) => {
-                // SAFETY: waitid filled the fields of a child's end, or left them zero.
+                // SAFETY: waitid filled the fields of a child's change, or left them zero.
                 let (child, status) = unsafe { (info.si_pid(), info.si_status()) };
+                if child != 0 && !is_end(info.si_code) {
+                    // A stop, which a tracer is told unasked.
+                    match options & libc::WNOHANG {
+                        0 => continue,
+                        _ => return Ok(None),
+                    }
+                }
                 if child != 0 {
                     *usage = Some(Usage::from_kernel(&used));
                 }
@@ -41,6 +50,12 @@ pub(super) fn waitid_once(
             Err(Errno::ENOSYS | Errno::EPERM) => {
                 let options = options & (libc::WNOHANG | libc::__WALL);
                 let (child, status) = wait4_through(pid, options, &mut used)?;
+                if child != 0 && is_stop(status) {
+                    match options & libc::WNOHANG {
+                        0 => continue,
+                        _ => return Ok(None),
+                    }
+                }
                 if child != 0 {
                     *usage = Some(Usage::from_kernel(&used));
                 }
@@ -49,6 +64,11 @@ pub(super) fn waitid_once(
             Err(errno) => return Err(errno),
         }
     }
+}
+
+pub(super) fn no_usage() -> libc::rusage {
+    // SAFETY: all zero bytes are a valid rusage.
+    unsafe { core::mem::zeroed() }
 }
 
 /// `wait4(2)`, begun again after signals.
@@ -63,12 +83,14 @@ fn wait4_through(pid: i32, options: i32, used: &mut libc::rusage) -> Result<(i32
 
 /// Waits for any child of this process in a process group: its pid, its status, and what it used.
 pub(super) fn wait_for_group(group: i32) -> Result<(i32, ExitStatus, Usage), Errno> {
-    // SAFETY: all zero bytes are a valid rusage.
-    let mut used: libc::rusage = unsafe { core::mem::zeroed() };
+    let mut used = no_usage();
     let options = libc::WEXITED | libc::__WALL;
     loop {
         match wait::waitid(libc::P_PGID, group as u32, options, Some(&mut used)) {
             Ok(info) => {
+                if !is_end(info.si_code) {
+                    continue;
+                }
                 // SAFETY: waitid filled the fields of a child's end.
                 let (child, status) = unsafe { (info.si_pid(), info.si_status()) };
                 let status = ExitStatus::from_waitid(info.si_code, status);
@@ -77,6 +99,9 @@ pub(super) fn wait_for_group(group: i32) -> Result<(i32, ExitStatus, Usage), Err
             Err(Errno::EINTR) => {}
             Err(Errno::ENOSYS | Errno::EPERM) => {
                 let (child, status) = wait4_through(-group, libc::__WALL, &mut used)?;
+                if is_stop(status) {
+                    continue;
+                }
                 let status = ExitStatus::from_raw(status);
                 return Ok((child, status, Usage::from_kernel(&used)));
             }
@@ -111,7 +136,7 @@ pub(super) fn wait_for_status(
     for _ in 0..tries {
         match wait::pidfd_exit_status(pidfd.as_raw()) {
             Ok(Some(status)) => return Ok(Some(ExitStatus::from_raw(status))),
-            Ok(None) if has_ended(pidfd) => pauses.pause(),
+            Ok(None) if has_ended(pidfd.as_raw()) => pauses.pause(),
             Ok(None) | Err(_) => break,
         }
     }
@@ -119,16 +144,37 @@ pub(super) fn wait_for_status(
     Err(errno)
 }
 
+/// Whether the child `pid` of this process has ended, which is not reaped by that.
+pub(super) fn is_over(pid: i32) -> bool {
+    let options = libc::WEXITED | libc::__WALL | libc::WNOHANG | libc::WNOWAIT;
+    match wait::waitid(libc::P_PID, pid as u32, options, None) {
+        Ok(info) => {
+            // SAFETY: waitid filled the fields of a child's change, or left them zero.
+            let child = unsafe { info.si_pid() };
+            child != 0 && is_end(info.si_code)
+        }
+        // Reaped, by the kernel where SIGCHLD is ignored.
+        Err(errno) => errno.number() == libc::ECHILD,
+    }
+}
+
+/// Whether a code of `waitid(2)` is of an end, and not of a stop, which a tracer is told unasked.
+fn is_end(code: i32) -> bool {
+    matches!(code, libc::CLD_EXITED | libc::CLD_KILLED | libc::CLD_DUMPED)
+}
+
+/// As [`is_end`] of a status of `wait4(2)`, the other way round.
+fn is_stop(status: i32) -> bool {
+    status & 0x7f == 0x7f
+}
+
 /// Whether the process of `pidfd` has ended, reaped or not.
-pub(super) fn has_ended(pidfd: &OwnedFd) -> bool {
+pub(super) fn has_ended(pidfd: i32) -> bool {
     let mut fds = [libc::pollfd {
-        fd: pidfd.as_raw(),
+        fd: pidfd,
         events: libc::POLLIN,
         revents: 0,
     }];
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    wait::poll(&mut fds, Some(&mut now)) == Ok(1) && fds[0].revents & libc::POLLIN != 0
+    let now = Deadline::after(Duration::ZERO);
+    wait::poll(&mut fds, now.as_ref()) == Ok(1) && fds[0].revents & libc::POLLIN != 0
 }

@@ -30,6 +30,7 @@ impl OwnedFd {
     }
 
     /// Returns the number without closing the descriptor.
+    #[cfg(feature = "std")]
     pub(crate) fn into_raw(self) -> i32 {
         core::mem::ManuallyDrop::new(self).0
     }
@@ -88,6 +89,22 @@ pub(crate) fn read_to_spare(fd: i32, text: &mut alloc::vec::Vec<u8>) -> Result<u
     // SAFETY: the kernel has written that many bytes after the old ones.
     unsafe { text.set_len(text.len() + read) };
     Ok(read)
+}
+
+/// How many bytes a pipe holds.
+#[cfg(feature = "alloc")]
+pub(crate) fn readable(fd: i32) -> Result<usize, Errno> {
+    let mut count = 0i32;
+    // SAFETY: the request writes one int.
+    let returned = unsafe {
+        syscall3(
+            libc::SYS_ioctl,
+            fd as usize,
+            libc::FIONREAD as usize,
+            core::ptr::from_mut(&mut count) as usize,
+        )
+    };
+    Errno::check(returned).map(|_| usize::try_from(count).unwrap_or(0))
 }
 
 /// Sets whether calls on the open file that would wait fail with EAGAIN instead.

@@ -71,6 +71,18 @@ impl Deadline {
         })
     }
 
+    /// Returns how long it is until then; zero if it has passed.
+    pub(crate) fn remaining(&self) -> Duration {
+        let now = monotonic();
+        let since = |time: libc::timespec| {
+            Duration::new(
+                u64::try_from(time.tv_sec).unwrap_or(0),
+                u32::try_from(time.tv_nsec).unwrap_or(0),
+            )
+        };
+        since(self.time).saturating_sub(since(now))
+    }
+
     /// Returns whether the deadline has passed.
     pub(crate) fn has_passed(&self) -> bool {
         (self.has_passed)(self.time)

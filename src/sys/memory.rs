@@ -33,6 +33,24 @@ pub(crate) fn map(len: usize) -> Result<NonNull<u8>, Errno> {
     NonNull::new(address as *mut u8).ok_or(Errno::ENOMEM)
 }
 
+/// Maps `len` bytes of zeroed memory that a forked child shares with its parent.
+pub(crate) fn map_shared(len: usize) -> Result<NonNull<u8>, Errno> {
+    // SAFETY: a mapping at an address that the kernel chooses replaces no other.
+    let returned = unsafe {
+        syscall6(
+            libc::SYS_mmap,
+            0,
+            len,
+            (libc::PROT_READ | libc::PROT_WRITE) as usize,
+            (libc::MAP_SHARED | libc::MAP_ANONYMOUS) as usize,
+            usize::MAX,
+            0,
+        )
+    };
+    let address = Errno::check(returned)?;
+    NonNull::new(address as *mut u8).ok_or(Errno::ENOMEM)
+}
+
 /// Unmaps whole pages.
 ///
 /// # Safety
@@ -49,6 +67,27 @@ pub(crate) unsafe fn unmap(address: *mut u8, len: usize) -> Result<(), Errno> {
 pub(crate) unsafe fn mprotect(address: *mut u8, len: usize, prot: i32) -> Result<(), Errno> {
     // SAFETY: the caller owns the range.
     let returned = unsafe { syscall3(libc::SYS_mprotect, address as usize, len, prot as usize) };
+    Errno::check(returned).map(drop)
+}
+
+/// Replaces whole pages by ones that cannot be accessed: what [`mprotect`] does, where a filter refuses that.
+///
+/// # Safety
+/// The range is mapped and the caller's, and no code relies on access to it.
+pub(crate) unsafe fn map_guard(address: *mut u8, len: usize) -> Result<(), Errno> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
+    // SAFETY: the caller owns the range.
+    let returned = unsafe {
+        syscall6(
+            libc::SYS_mmap,
+            address as usize,
+            len,
+            libc::PROT_NONE as usize,
+            flags as usize,
+            usize::MAX,
+            0,
+        )
+    };
     Errno::check(returned).map(drop)
 }
 

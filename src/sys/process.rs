@@ -6,7 +6,7 @@
 
 use core::ffi::{CStr, c_char};
 
-use super::arch::{syscall0, syscall1, syscall2, syscall3, syscall4, syscall5};
+use super::arch::{SYS_DUP2, syscall0, syscall1, syscall2, syscall3, syscall4, syscall5};
 use super::errno::Errno;
 use super::file::{self, OwnedFd};
 use super::limits;
@@ -97,14 +97,36 @@ pub(crate) fn groups(groups: &mut [u32]) -> Result<usize, Errno> {
 pub(crate) fn set_gid(gid: u32) -> Result<(), Errno> {
     let gid = gid as usize;
     // SAFETY: no memory.
-    Errno::check(unsafe { syscall3(libc::SYS_setresgid, gid, gid, gid) }).map(drop)
+    let set = Errno::check(unsafe { syscall3(libc::SYS_setresgid, gid, gid, gid) });
+    set.map(drop)
+        .or_else(|errno| set_by_older_call(libc::SYS_setgid, libc::SYS_getresgid, gid, errno))
 }
 
 /// Sets the calling task's real, effective and saved user id.
 pub(crate) fn set_uid(uid: u32) -> Result<(), Errno> {
     let uid = uid as usize;
     // SAFETY: no memory.
-    Errno::check(unsafe { syscall3(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
+    let set = Errno::check(unsafe { syscall3(libc::SYS_setresuid, uid, uid, uid) });
+    set.map(drop)
+        .or_else(|errno| set_by_older_call(libc::SYS_setuid, libc::SYS_getresuid, uid, errno))
+}
+
+/// A sandbox may know `setuid(2)` alone, which sets all three ids for a caller with the right, and one for any
+/// other: `errno` unless all three are set.
+fn set_by_older_call(set: i64, get: i64, id: usize, errno: Errno) -> Result<(), Errno> {
+    if ![Errno::ENOSYS, Errno::EPERM].contains(&errno) {
+        return Err(errno);
+    }
+    // SAFETY: no memory.
+    Errno::check(unsafe { syscall1(set, id) }).map_err(|_| errno)?;
+    let mut ids = [0u32; 3];
+    let [real, effective, saved] = ids.each_mut().map(|id| core::ptr::from_mut(id) as usize);
+    // SAFETY: the kernel writes the three words.
+    Errno::check(unsafe { syscall3(get, real, effective, saved) })?;
+    match ids.iter().all(|one| *one as usize == id) {
+        true => Ok(()),
+        false => Err(errno),
+    }
 }
 
 /// Sets the limits of resource `libc::RLIMIT_*`.
@@ -193,7 +215,15 @@ pub(crate) fn mount(
 pub(crate) fn dup3(from: i32, to: i32) -> Result<(), Errno> {
     // SAFETY: no memory; the caller's own descriptor table.
     let returned = unsafe { syscall3(libc::SYS_dup3, from as usize, to as usize, 0) };
-    Errno::check(returned).map(drop)
+    match (Errno::check(returned), SYS_DUP2) {
+        // A sandbox may know the older call alone.
+        (Err(Errno::ENOSYS | Errno::EPERM), Some(number)) => {
+            // SAFETY: as above.
+            Errno::check(unsafe { syscall2(number, from as usize, to as usize) })
+        }
+        (other, _) => other,
+    }
+    .map(drop)
 }
 
 /// A close-on-exec duplicate of `from` at `lowest` or above.

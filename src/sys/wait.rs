@@ -1,8 +1,13 @@
 //! Waiting for children, and pidfds.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
-use super::arch::{syscall3, syscall4, syscall5};
+use core::time::Duration;
+
+use super::arch::{SYS_POLL, syscall3, syscall4, syscall5};
 use super::errno::Errno;
+#[cfg(feature = "alloc")]
+use super::file::OwnedFd;
+use super::futex::Deadline;
 
 /// `waitid(2)`: `kind` is `libc::P_*`, `options` `libc::W*` and `libc::__WALL`...
 ///
@@ -57,6 +62,13 @@ pub(crate) fn pidfd_open(pid: i32, flags: u32) -> Result<i32, Errno> {
     Errno::check(returned).map(|fd| fd as i32)
 }
 
+/// As [`pidfd_open`], for a caller that keeps it.
+#[cfg(feature = "alloc")]
+pub(crate) fn open_pidfd(pid: i32, flags: u32) -> Result<OwnedFd, Errno> {
+    // SAFETY: the call opened it for this caller.
+    pidfd_open(pid, flags).map(|fd| unsafe { OwnedFd::from_raw(fd) })
+}
+
 /// `pidfd_send_signal(2)`, Linux 5.1.
 pub(crate) fn pidfd_send_signal(pidfd: i32, signal: i32) -> Result<(), Errno> {
     // SAFETY: a null siginfo and no flags: what kill(2) does.
@@ -107,23 +119,53 @@ pub(crate) fn pidfd_exit_status(pidfd: i32) -> Result<Option<i32>, Errno> {
     Ok((info.mask & PIDFD_INFO_EXIT != 0).then_some(info.exit_code))
 }
 
-/// Sleeps until a descriptor of `wanted` is ready or `timeout` is over; returns how many are ready.
-///
-/// The kernel writes back to `timeout` what is left of it, so a caller may repeat after EINTR.
+/// Sleeps until a descriptor of `wanted` is ready or the deadline has passed; returns how many are ready.
 pub(crate) fn poll(
     wanted: &mut [libc::pollfd],
-    timeout: Option<&mut libc::timespec>,
+    deadline: Option<&Deadline>,
 ) -> Result<usize, Errno> {
-    let timeout = timeout.map_or(0, |time| core::ptr::from_mut(time) as usize);
+    let left = deadline.map(Deadline::remaining);
+    let mut timeout = left.map(|left| libc::timespec {
+        tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(left.subsec_nanos()),
+    });
+    let address = timeout
+        .as_mut()
+        .map_or(0, |time| core::ptr::from_mut(time) as usize);
     // SAFETY: the kernel writes `revents` of that many entries, and the timespec.
     let returned = unsafe {
         syscall5(
             libc::SYS_ppoll,
             wanted.as_mut_ptr() as usize,
             wanted.len(),
-            timeout,
+            address,
             0,
             0,
+        )
+    };
+    match (Errno::check(returned), SYS_POLL) {
+        // A sandbox may know the older call alone.
+        (Err(Errno::ENOSYS | Errno::EPERM), Some(number)) => poll_by(number, wanted, left),
+        (other, _) => other,
+    }
+}
+
+/// `poll(2)`, whose timeout counts milliseconds: rounded up.
+fn poll_by(
+    number: i64,
+    wanted: &mut [libc::pollfd],
+    left: Option<Duration>,
+) -> Result<usize, Errno> {
+    let timeout = left.map_or(-1, |left| {
+        i32::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
+    });
+    // SAFETY: the kernel writes `revents` of that many entries.
+    let returned = unsafe {
+        syscall3(
+            number,
+            wanted.as_mut_ptr() as usize,
+            wanted.len(),
+            timeout as usize,
         )
     };
     Errno::check(returned)

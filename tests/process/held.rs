@@ -237,7 +237,7 @@ fn a_closure_begins_after_its_steps() {
         let builder = Builder::new()
             .flags(flags)
             .before_start(BeforeExec::nice(3))
-            .before_start(BeforeExec::oom_score_adj(77));
+            .before_start(BeforeExec::no_new_privileges());
         // SAFETY: the child makes a system call.
         let spawned = unsafe { builder.spawn(|| libc::getpriority(libc::PRIO_PROCESS, 0)) };
         let mut child = spawned.unwrap_or_else(|error| panic!("{flags:?}: {error}"));

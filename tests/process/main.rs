@@ -8,6 +8,7 @@ mod command;
 #[path = "../common/mod.rs"]
 mod common;
 mod container;
+mod deadlines;
 mod debug;
 mod environment;
 mod exhaustion;
@@ -15,8 +16,10 @@ mod exhaustion;
 mod filter;
 mod held;
 mod identity;
+mod orphans;
 mod pitfalls;
 mod refusals;
+mod report;
 mod rights;
 mod sandbox;
 mod settings;

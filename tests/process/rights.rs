@@ -1,6 +1,6 @@
 //! What a command's child gives up depends on what the caller may, not on being root.
 
-use rawthread::process::{Command, Namespaces};
+use rawthread::process::{BeforeExec, Child, Command, Namespaces, Stdio};
 
 use crate::common::in_subprocess;
 use crate::settings::is_root;
@@ -204,4 +204,85 @@ fn a_user_namespace_without_a_group_map_keeps_no_group() {
         own.split_whitespace().collect::<Vec<_>>(),
         ["Groups:", "7", "8"]
     );
+}
+
+/// A user namespace of another user's, and what keeps it.
+fn foreign_user_namespace() -> (std::fs::File, Child) {
+    use std::io::Read;
+    let mut holder = Command::new("unshare")
+        .args(["-U", "sh", "-c", "echo; exec sleep 600"])
+        .uid(65534)
+        .gid(65534)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // It has made the namespace once the shell speaks.
+    let mut byte = [0];
+    let said = holder.stdout.as_mut().unwrap().read(&mut byte).unwrap();
+    assert_eq!(said, 1);
+    let path = format!("/proc/{}/ns/user", holder.pid());
+    (std::fs::File::open(path).unwrap(), holder)
+}
+
+/// `setns` changes the credentials of the child, and with them a mark of the memory that it shares.
+#[test]
+fn joining_a_user_namespace_costs_the_parent_nothing() {
+    if !is_root() || !util::user_namespaces() {
+        println!("SKIP: needs root and user namespaces");
+        return;
+    }
+    if !in_subprocess("rights::joining_a_user_namespace_costs_the_parent_nothing") {
+        return;
+    }
+    let (namespace, mut holder) = foreign_user_namespace();
+    for kinds in [Namespaces::USER, Namespaces::empty()] {
+        let namespace = namespace.try_clone().unwrap();
+        let status = Command::new("true")
+            .before_exec(BeforeExec::join_namespaces(namespace, kinds))
+            .status()
+            .unwrap();
+        assert!(status.success());
+        // SAFETY: asks.
+        let dumpable = unsafe { libc::prctl(libc::PR_GET_DUMPABLE) };
+        assert_eq!(dumpable, 1, "{kinds:?}");
+    }
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+}
+
+/// In a namespace that forbids `setgroups` the child cannot give up its groups.
+#[test]
+fn groups_do_not_come_along_into_a_joined_namespace() {
+    if !is_root() || !util::user_namespaces() {
+        println!("SKIP: needs root and user namespaces");
+        return;
+    }
+    if !in_subprocess("rights::groups_do_not_come_along_into_a_joined_namespace") {
+        return;
+    }
+    let mut holder = Command::new("sleep")
+        .arg("600")
+        .namespaces(Namespaces::USER)
+        .uid_map(0, 65534, 1)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let namespace = std::fs::File::open(format!("/proc/{}/ns/user", holder.pid())).unwrap();
+    let own = std::thread::spawn(move || {
+        let groups = [7u32, 8];
+        let setgroups = [2, groups.as_ptr() as usize, 0, 0, 0];
+        assert_eq!(call(libc::SYS_setgroups, setgroups), 0);
+        let inside = sh(GROUPS, |command| {
+            command
+                .before_exec(BeforeExec::join_namespaces(namespace, Namespaces::USER))
+                .uid(0);
+        });
+        assert_eq!(inside, "Groups:");
+        sh(GROUPS, |_| ())
+    });
+    assert_eq!(own.join().unwrap(), "Groups: 7 8");
+    holder.kill().unwrap();
+    holder.wait().unwrap();
 }

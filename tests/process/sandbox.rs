@@ -142,6 +142,10 @@ fn a_sandbox_may_refuse_newer_calls() {
         for call in [
             libc::SYS_waitid,
             libc::SYS_close_range,
+            libc::SYS_dup3,
+            libc::SYS_ppoll,
+            libc::SYS_rt_sigaction,
+            libc::SYS_setresuid,
             libc::SYS_pidfd_send_signal,
             libc::SYS_pidfd_open,
             libc::SYS_clone3,
@@ -168,6 +172,15 @@ fn a_sandbox_may_refuse_newer_calls() {
                 let status = child.wait_group().unwrap();
                 assert_eq!(status.signal(), Some(libc::SIGKILL));
                 assert!(child.usage().is_some());
+                let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+                let soon = std::time::Duration::from_millis(2);
+                assert_eq!(child.wait_timeout(soon).unwrap(), None);
+                child.kill().unwrap();
+                child.wait().unwrap();
+                if crate::settings::is_root() {
+                    let output = Command::new("id").arg("-ru").uid(65534).output().unwrap();
+                    assert_eq!(output.stdout, b"65534\n");
+                }
                 assert_eq!(Command::new("false").status().unwrap().code(), Some(1));
             });
             assert!(thread.join().is_ok(), "{call} {errno}");
@@ -209,5 +222,26 @@ fn others_are_closed_without_proc_too() {
     match command.output() {
         Ok(output) => assert_eq!(output.stdout, b"closed\n"),
         Err(error) => println!("SKIP: /proc cannot be covered here: {error}"),
+    }
+}
+
+/// A dynamic loader cannot do without it, but a spawn can: what the program becomes is its own affair.
+#[test]
+fn a_sandbox_may_refuse_to_protect_memory() {
+    let test = "sandbox::a_sandbox_may_refuse_to_protect_memory";
+    if !common::in_subprocess(test) {
+        return;
+    }
+    for errno in [libc::ENOSYS, libc::EPERM] {
+        let thread = std::thread::spawn(move || {
+            if !filter::refuse(libc::SYS_mprotect, None, errno) {
+                println!("SKIP: no filters here");
+                return;
+            }
+            // This thread's first spawn: it maps the stack with its guard.
+            let mut child = Command::new("true").spawn().unwrap();
+            child.wait().unwrap();
+        });
+        assert!(thread.join().is_ok(), "{errno}");
     }
 }

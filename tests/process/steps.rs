@@ -414,3 +414,40 @@ fn an_exec_that_fails_puts_descriptors_back() {
     own.read_to_string(&mut text).unwrap();
     assert_eq!(text, "own\n");
 }
+
+/// The kernel keeps the score equal among processes that share memory, but for a vfork's child.
+#[test]
+fn an_oom_score_is_the_childs_alone() {
+    let own = || std::fs::read_to_string("/proc/self/oom_score_adj").unwrap();
+    let before = own();
+    let by_file = BeforeExec::write_file("/proc/self/oom_score_adj", "900", None);
+    for step in [BeforeExec::oom_score_adj(900), by_file] {
+        let read = sh("cat /proc/self/oom_score_adj", |command| {
+            command.before_exec(step.clone());
+        });
+        assert_eq!(read, "900");
+        let error = Command::new("true")
+            .before_exec(step.clone())
+            .parent_hook(|_| Ok(()))
+            .spawn()
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+        for flags in [
+            CloneFlags::VM,
+            CloneFlags::VM | CloneFlags::VFORK,
+            CloneFlags::empty(),
+        ] {
+            let builder = Builder::new().flags(flags).before_start(step.clone());
+            // SAFETY: the child only returns.
+            let made = unsafe { builder.spawn(|| 0) };
+            match made {
+                Ok(mut child) => assert!(child.wait().unwrap().success(), "{flags:?}"),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+                    assert_eq!(flags, CloneFlags::VM);
+                }
+            }
+        }
+    }
+    assert_eq!(own(), before);
+}

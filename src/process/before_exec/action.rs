@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 
 use crate::error::{Error, Operation};
 use crate::process::capabilities::Capabilities;
-use crate::process::kernel_str::NUL_IN_STRING;
 use crate::process::landlock::Landlock;
 use crate::process::namespaces::Namespaces;
 use crate::sys::file::OwnedFd;
@@ -279,76 +278,7 @@ pub(in crate::process) const NO_ID: Error = Error::invalid_input(
 
 type Failed = (&'static Operation, Errno);
 
-/// The three groups of steps of a command, in their order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::process) enum Phase {
-    /// With the rights and descriptors that the child was made with.
-    First,
-    /// Once root, working directory and descriptors are the program's.
-    Descriptors,
-    /// Right before `execve`: they give up rights that other steps may need.
-    Last,
-}
-
 impl BeforeExec {
-    /// Whether the step can be taken at all.
-    pub(in crate::process) fn check(&self) -> Result<(), Error> {
-        match self.0 {
-            Action::HasNul => Err(NUL_IN_STRING),
-            Action::SetIds(u32::MAX, _) | Action::SetIds(_, u32::MAX) => Err(NO_ID),
-            Action::RestrictMount(_, flags) if flags & !setup::MOUNT_RESTRICTIONS != 0 => {
-                Err(Error::invalid_input(
-                    "a restriction of mounts other than MS_RDONLY, MS_NOSUID, MS_NODEV and MS_NOEXEC",
-                    "Give those alone; `mount` takes the others.",
-                ))
-            }
-            Action::BadDescriptor => Err(Error::invalid_input(
-                "a step for a descriptor of a negative number",
-                "Descriptors are numbered from 0.",
-            )),
-            Action::BadFilter => Err(Error::invalid_input(
-                "a seccomp filter whose length is no multiple of 8",
-                "Give the bytes of whole instructions, struct sock_filter.",
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    /// When a command's child takes the step.
-    pub(in crate::process) fn phase(&self) -> Phase {
-        match self.0 {
-            Action::KeepCapabilities(_) | Action::Landlock(_) | Action::Seccomp(_) => Phase::Last,
-            Action::Open { .. } | Action::Close(_) | Action::ChangeDir(_) => Phase::Descriptors,
-            _ => Phase::First,
-        }
-    }
-
-    /// Whether capabilities are to outlive a change of ids.
-    pub(in crate::process) fn keeps_capabilities(&self) -> bool {
-        matches!(self.0, Action::KeepCapabilities(_))
-    }
-
-    /// Whether the child has other ids after the step.
-    pub(in crate::process) fn changes_ids(&self) -> bool {
-        matches!(self.0, Action::SetIds(..))
-    }
-
-    /// A descriptor that the step uses in the child.
-    pub(in crate::process) fn descriptor(&self) -> Option<i32> {
-        match &self.0 {
-            Action::Landlock(rules) => Some(rules.as_raw()),
-            _ => None,
-        }
-    }
-
-    /// The number that the step gives another meaning.
-    pub(in crate::process) fn target(&self) -> Option<i32> {
-        match &self.0 {
-            Action::Open { number, .. } | Action::Close(number) => Some(*number),
-            _ => None,
-        }
-    }
-
     /// Takes the step. Runs in the child: raw system calls only.
     pub(in crate::process) fn run(&self) -> Result<(), Failed> {
         let at = |step: &'static Operation| move |errno: Errno| (step, errno);

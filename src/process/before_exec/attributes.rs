@@ -62,6 +62,10 @@ impl BeforeExec {
     /// Sets how readily the kernel kills the program when memory is short, -1000 (never) to 1000:
     /// `proc_pid_oom_score_adj(5)`.
     ///
+    /// The kernel keeps it equal among processes that share memory, but for a vfork's child. So it is `InvalidInput`
+    /// for a command with id maps or a hook, and for a closure with `VM` and without `VFORK`: the parent would get
+    /// it, too.
+    ///
     /// ```
     /// # use rawthread::process::{BeforeExec, Command};
     /// let output = Command::new("cat")

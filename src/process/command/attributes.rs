@@ -194,7 +194,9 @@ impl Command {
     }
 
     /// The signal that the child gets when the *thread* that spawned it dies:
-    /// `PR_SET_PDEATHSIG(2const)`. Spawn from a thread that lives as long as the child should.
+    /// `PR_SET_PDEATHSIG(2const)`. Spawn from a thread that lives as long as the child should. A child whose
+    /// parent has died before the signal was set ends; of a parent outside its pid namespace it learns that since
+    /// Linux 5.3.
     ///
     /// ```
     /// # use rawthread::{Signal, process::Command};

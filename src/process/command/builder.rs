@@ -43,7 +43,7 @@ use crate::process::kernel_str::{KernelStr, cstring};
 /// | Landlock, seccomp | no | no | [`BeforeExec::landlock`], [`BeforeExec::refuse_calls`], [`BeforeExec::seccomp`] |
 /// | scheduler, affinity, OOM score, tracing, foreground | no | `Ptrace`, `Foreground` | [`before_exec`](Self::before_exec) |
 /// | work in the parent while the child waits | no | no | [`parent_hook`](Self::parent_hook) |
-/// | output within a time | no | `WaitDelay` | [`Child::wait_with_output_timeout`] |
+/// | output within a time, SIGTERM first, the whole group | no | `WaitDelay`, `Cancel` | [`output_timeout`](Self::output_timeout), [`Child::wait_with_output_timeout`], [`TimeLimit`] |
 /// | bytes as stdin | no | `Stdin`, by a goroutine | [`Stdio::bytes`], no thread |
 /// | clocks of a time namespace | no | no | [`BeforeExec::time_offsets`] |
 /// | the child's group | no | no | [`Child::signal_group`], [`Child::wait_group`] |
@@ -78,6 +78,7 @@ use crate::process::kernel_str::{KernelStr, cstring};
 /// [`BeforeExec::landlock`]: crate::process::BeforeExec::landlock
 /// [`BeforeExec::refuse_calls`]: crate::process::BeforeExec::refuse_calls
 /// [`BeforeExec::seccomp`]: crate::process::BeforeExec::seccomp
+/// [`TimeLimit`]: crate::process::TimeLimit
 /// [`Child::wait_with_output_timeout`]: crate::process::Child::wait_with_output_timeout
 /// [`Child::signal_group`]: crate::process::Child::signal_group
 /// [`Child::usage`]: crate::process::Child::usage

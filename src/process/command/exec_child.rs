@@ -15,8 +15,9 @@ use super::saved_fds::SavedFds;
 use crate::error::{Error, Operation};
 use crate::process::before_exec::{BeforeExec, Phase};
 use crate::process::start_pipe::StartPipeChild;
+use crate::process::waitid::{has_ended, no_usage};
 use crate::sys::signal::{self, SigSet};
-use crate::sys::{Errno, confine, process, task};
+use crate::sys::{Errno, confine, process, task, wait};
 
 /// The exit code of a child that could not become the program: what shells say for "not found".
 /// The caller of `spawn` gets the error instead and never sees it.
@@ -41,8 +42,7 @@ pub(super) struct ExecPlan<'a> {
     pub(super) groups: Groups<'a>,
     pub(super) gid: Option<u32>,
     pub(super) uid: Option<u32>,
-    /// The signal, and the parent's pid.
-    pub(super) death: Option<(i32, i32)>,
+    pub(super) death: Option<DeathSignal>,
     /// The caller's unless one was set: see `spawn`.
     pub(super) mask: Option<SigSet>,
     /// Paths to try, in order.
@@ -56,6 +56,30 @@ pub(super) struct ExecPlan<'a> {
     /// If the child waits for its parent first.
     pub(super) start_pipe: Option<StartPipeChild>,
     pub(super) report: ErrorReport,
+}
+
+/// The signal at the parent's death, and how to see that it died before that was set.
+#[derive(Clone, Copy)]
+pub(super) struct DeathSignal {
+    pub(super) signal: i32,
+    pub(super) parent: i32,
+    /// A pidfd of the parent's thread, under a number that no descriptor of the child takes; for a child in another
+    /// pid namespace, which cannot see the parent's pid.
+    pub(super) pidfd: Option<i32>,
+}
+
+impl DeathSignal {
+    /// Whether the parent has died. After the signal was set.
+    fn is_late(self) -> bool {
+        let Some(pidfd) = self.pidfd else {
+            // 0: the parent is outside the child's pid namespace.
+            return ![self.parent, 0].contains(&task::parent_pid());
+        };
+        // A look for children takes the lock under which a thread first sends the signals of its death and then is
+        // dead: the poll comes after both, or the signal after the prctl.
+        let _ = wait::wait4(-1, libc::WNOHANG, &mut no_usage());
+        has_ended(pidfd)
+    }
 }
 
 /// What becomes of the supplementary groups.
@@ -241,7 +265,11 @@ fn prepare(plan: &ExecPlan<'_>) -> Result<(), Failed> {
         signal::reset_handlers();
     }
     for signal in plan.default_signals.iter() {
-        signal::set_default(signal).map_err(at(&SIGNALS))?;
+        match signal::set_default(signal) {
+            // Reset unasked, so missed in no sandbox that refuses it.
+            Err(Errno::ENOSYS | Errno::EPERM) if signal == libc::SIGPIPE => {}
+            other => other.map_err(at(&SIGNALS))?,
+        }
     }
     if plan.new_session {
         process::setsid().map_err(at(&SESSION))?;
@@ -287,10 +315,9 @@ fn prepare(plan: &ExecPlan<'_>) -> Result<(), Failed> {
         process::set_uid(uid).map_err(at(&UID))?;
     }
     // After the ids: changing them clears the signal.
-    if let Some((signal, parent)) = plan.death {
-        task::set_parent_death_signal(signal).map_err(at(&DEATH))?;
-        // 0: the parent is outside the child's pid namespace.
-        if ![parent, 0].contains(&task::parent_pid()) {
+    if let Some(death) = plan.death {
+        task::set_parent_death_signal(death.signal).map_err(at(&DEATH))?;
+        if death.is_late() {
             // The parent died before it could be watched.
             task::exit_group(EXEC_FAILED);
         }

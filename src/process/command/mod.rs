@@ -6,6 +6,7 @@
 //! | `attributes.rs`, `settings.rs` | what else it can set: ids, limits, signals, namespaces |
 //! | `getters.rs`, `debug.rs` | what was set |
 //! | `run.rs` | `spawn`, `status`, `output`: the plan of the child |
+//! | `output.rs`, `output_timeout.rs`, `time_limit.rs` | gathering what a child writes |
 //! | `fds.rs`, `environment.rs` | what the plan takes of descriptors and variables |
 //! | `spawn.rs` | in the parent: clone, and how it went |
 //! | `exec_child.rs` | in the child: the steps, on the parent's memory |
@@ -25,12 +26,15 @@ mod exec_stack;
 mod fds;
 mod getters;
 mod output;
+mod output_timeout;
 mod run;
 mod saved_fds;
 mod settings;
 mod spawn;
 mod stdio;
+mod time_limit;
 
 pub use builder::Command;
 pub use output::Output;
 pub use stdio::Stdio;
+pub use time_limit::TimeLimit;

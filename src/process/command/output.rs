@@ -1,15 +1,15 @@
 //! Waiting for a child and gathering what it says.
 
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use crate::error::{Error, Operation};
 use crate::process::child::Child;
 use crate::process::pipe::Pipe;
 use crate::process::status::ExitStatus;
+use crate::process::usage::Usage;
 use crate::sys::{Errno, file, wait};
 
-static POLL: Operation = Operation {
+pub(super) static POLL: Operation = Operation {
     name: "ppoll",
     purpose: "wait for the child's output",
     hint: |errno| match errno {
@@ -35,10 +35,35 @@ pub struct Output {
     pub stdout: Vec<u8>,
     /// What it wrote to a piped stderr.
     pub stderr: Vec<u8>,
+    /// What it used; `None` where its status came from the pidfd.
+    pub usage: Option<Usage>,
+    /// Whether a time limit was over before it ended.
+    pub timed_out: bool,
+}
+
+impl Output {
+    pub(super) fn of(
+        child: &Child,
+        status: ExitStatus,
+        timed_out: bool,
+        texts: [Vec<u8>; 2],
+    ) -> Self {
+        let [stdout, stderr] = texts;
+        Self {
+            status,
+            stdout,
+            stderr,
+            usage: child.usage(),
+            timed_out,
+        }
+    }
 }
 
 impl Child {
     /// Closes stdin, reads stdout and stderr to their ends if they are pipes, and waits.
+    ///
+    /// A pipe ends when no process has it open for writing: descendants that have outlived the child are waited
+    /// for, too, unless they closed it. [`wait_with_output_timeout`](Self::wait_with_output_timeout) does not.
     ///
     /// # Errors
     /// Those of [`wait`](Child::wait), `read(2)` and `ppoll(2)`.
@@ -93,89 +118,7 @@ impl Child {
             }
         }
         let status = self.wait()?;
-        let [stdout, stderr] = texts;
-        Ok(Output {
-            status,
-            stdout,
-            stderr,
-        })
-    }
-
-    /// As [`wait_with_output`](Self::wait_with_output), but for at most `limit`: then the child is killed
-    /// (SIGKILL), as its status says.
-    ///
-    /// It does not wait for the child's own children, which may keep the pipes open long after: once
-    /// the child has ended, it reads what is in the pipes, and no more.
-    ///
-    /// # Errors
-    /// As [`wait_with_output`](Self::wait_with_output); those of `pidfd_open(2)` where there is no pidfd.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// use rawthread::process::{Command, Stdio};
-    ///
-    /// let child = Command::new("sleep").arg("600").stdout(Stdio::piped()).spawn()?;
-    /// let output = child.wait_with_output_timeout(Duration::from_millis(300))?;
-    /// assert_eq!(output.status.signal(), Some(libc::SIGKILL));
-    /// # Ok::<(), rawthread::Error>(())
-    /// ```
-    pub fn wait_with_output_timeout(mut self, limit: Duration) -> Result<Output, Error> {
-        self.stdin = None;
-        let mut pipes = [self.stdout.take(), self.stderr.take()];
-        let mut texts = [Vec::new(), Vec::new()];
-        let mut left = libc::timespec {
-            tv_sec: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(limit.subsec_nanos()),
-        };
-        let entry = |fd: i32| libc::pollfd {
-            fd,
-            events: libc::POLLIN,
-            revents: 0,
-        };
-        let mut pidfd = self.open_pidfd()?;
-        let mut over = false;
-        loop {
-            let number = |pipe: &Option<Pipe>| entry(pipe.as_ref().map_or(-1, Pipe::raw_fd));
-            let mut fds = [number(&pipes[0]), number(&pipes[1]), entry(pidfd)];
-            match wait::poll(&mut fds, Some(&mut left)) {
-                Ok(0) if pidfd < 0 => break,
-                Ok(0) => {
-                    self.kill()?;
-                    over = true;
-                }
-                Ok(_) => {}
-                Err(Errno::EINTR) => continue,
-                Err(errno) => return Err(Error::from_operation(&POLL, errno)),
-            }
-            for index in 0..2 {
-                if fds[index].revents != 0
-                    && let Some(pipe) = &mut pipes[index]
-                    && !read_into(pipe, &mut texts[index])?
-                {
-                    pipes[index] = None;
-                }
-            }
-            if pidfd >= 0 && (over || fds[2].revents != 0) {
-                // It has ended, or will at once: from here on no pipe is waited for.
-                self.wait()?;
-                pidfd = -1;
-                left = libc::timespec {
-                    tv_sec: 0,
-                    tv_nsec: 0,
-                };
-            }
-            if pidfd < 0 && pipes.iter().all(Option::is_none) {
-                break;
-            }
-        }
-        let status = self.wait()?;
-        let [stdout, stderr] = texts;
-        Ok(Output {
-            status,
-            stdout,
-            stderr,
-        })
+        Ok(Output::of(&self, status, false, texts))
     }
 }
 
@@ -202,7 +145,7 @@ fn read_in_turn(pipe: &mut Option<Pipe>, text: &mut Vec<u8>, turn: usize) -> Res
 }
 
 /// Reads once; `false` at the end.
-fn read_into(pipe: &mut Pipe, text: &mut Vec<u8>) -> Result<bool, Error> {
+pub(super) fn read_into(pipe: &mut Pipe, text: &mut Vec<u8>) -> Result<bool, Error> {
     /// What a pipe holds, unless its size was set.
     const PIPE_SIZE: usize = 64 * 1024;
     if text.capacity() - text.len() < PIPE_SIZE / 2 {

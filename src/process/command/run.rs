@@ -5,7 +5,7 @@ use core::cell::Cell;
 
 use super::builder::Command;
 use super::environment;
-use super::exec_child::{self, ErrorReport, ExecPlan};
+use super::exec_child::{self, DeathSignal, ErrorReport, ExecPlan, FdMapping};
 use super::fds::FdSetup;
 use super::output::Output;
 use super::settings::Settings;
@@ -17,7 +17,8 @@ use crate::process::child::Child;
 use crate::process::kernel_str::{NUL_IN_STRING, pointers};
 use crate::process::pipe::Pipe;
 use crate::process::status::ExitStatus;
-use crate::sys::task;
+use crate::sys::file::OwnedFd;
+use crate::sys::{process, task, wait};
 
 /// What of a command is no part of the plan.
 struct Rest<'a> {
@@ -75,6 +76,12 @@ impl Command {
         self.run(Some(defaults), Some(false))?.wait_with_output()
     }
 
+    /// As [`output`](Self::output) spawns, and with a pidfd.
+    pub(super) fn spawn_piped(&mut self) -> Result<Child, Error> {
+        let defaults = [Source::Null, Source::Piped, Source::Piped];
+        self.run(Some(defaults), None)
+    }
+
     /// Replaces this process's program by the command's, as the child of [`spawn`](Self::spawn) would;
     /// returns only if that failed. All threads of the process end.
     ///
@@ -97,7 +104,9 @@ impl Command {
             );
         }
         let failed = self.with_plan(None, |plan, _, _| {
-            plan.death = plan.death.map(|(signal, _)| (signal, task::parent_pid()));
+            if let Some(death) = &mut plan.death {
+                death.parent = task::parent_pid();
+            }
             Ok(exec_child::run_in_place(plan))
         });
         match failed {
@@ -143,10 +152,7 @@ impl Command {
             .filter_map(BeforeExec::descriptor)
             .any(is_target)
         {
-            return Err(Error::invalid_input(
-                "a descriptor of the child takes the number that its Landlock rules have",
-                "Connect another number, or make the rules first.",
-            ));
+            return Err(BeforeExec::TAKEN_NUMBER);
         }
         let FdSetup {
             fd_mappings,
@@ -163,6 +169,10 @@ impl Command {
             .map(Cell::new)
             .collect();
         let settings = &self.settings;
+        let own_pidfd = match settings.needs_own_pidfd() {
+            true => own_pidfd(&fd_mappings, &settings.before_exec),
+            false => None,
+        };
         let mut plan = ExecPlan {
             reset_handlers: false,
             default_signals: settings.default_signals,
@@ -178,7 +188,11 @@ impl Command {
             groups: settings.groups_to_set(),
             gid: settings.gid,
             uid: settings.uid,
-            death: settings.death_signal.map(|signal| (signal, task::pid())),
+            death: settings.death_signal.map(|signal| DeathSignal {
+                signal,
+                parent: task::pid(),
+                pidfd: own_pidfd.as_ref().map(OwnedFd::as_raw),
+            }),
             mask: settings.mask,
             search_paths: &paths[..search_paths.len()],
             arguments: &arguments,
@@ -209,5 +223,24 @@ impl Command {
             }
         }
         Ok(fds)
+    }
+}
+
+/// A pidfd of the calling thread, or of the process (before Linux 6.9), under a number that is no descriptor's of the
+/// child. `None` before Linux 5.3 or where no number is free: then the child cannot see that its parent has died.
+fn own_pidfd(fd_mappings: &[FdMapping], steps: &[BeforeExec]) -> Option<OwnedFd> {
+    /// linux/pidfd.h
+    const PIDFD_THREAD: u32 = libc::O_EXCL as u32;
+    let opened = wait::open_pidfd(task::tid(), PIDFD_THREAD);
+    let pidfd = opened.or_else(|_| wait::open_pidfd(task::pid(), 0)).ok()?;
+    let targets = fd_mappings.iter().map(|mapping| mapping.to);
+    let highest = targets
+        .chain(steps.iter().filter_map(BeforeExec::target))
+        .max();
+    match highest {
+        Some(highest) if highest >= pidfd.as_raw() => {
+            process::dup_owned(pidfd.as_raw(), highest.saturating_add(1)).ok()
+        }
+        _ => Some(pidfd),
     }
 }

@@ -70,10 +70,18 @@ pub(super) fn spawn(
     plan.start_pipe = start_pipe.as_ref().map(StartPipe::child_side);
     // 1 until the child has left this memory.
     let mm_in_use = AtomicU32::new(1);
-    let changes_ids = plan.uid.is_some()
+    if waits
+        && plan
+            .before_exec
+            .iter()
+            .any(BeforeExec::is_for_all_of_memory)
+    {
+        return Err(BeforeExec::ALL_OF_MEMORY);
+    }
+    let changes_credentials = plan.uid.is_some()
         || plan.gid.is_some()
-        || plan.before_exec.iter().any(BeforeExec::changes_ids);
-    let dumpable_guard = changes_ids.then(DumpableGuard::begin);
+        || plan.before_exec.iter().any(BeforeExec::changes_credentials);
+    let dumpable_guard = changes_credentials.then(DumpableGuard::begin);
     let mut pidfd = -1i32;
     // No handler of this process may run in the child before its handlers are reset, nor on this
     // thread while the child uses its thread pointer.
@@ -142,6 +150,7 @@ pub(super) fn spawn(
     if prepared.is_ok()
         && let Some(start_pipe) = left.start_pipe.take()
     {
+        // The child has copies of its descriptors.
         start_pipe.release();
     }
     drop(left);

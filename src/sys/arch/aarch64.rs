@@ -356,6 +356,12 @@ pub(crate) const fn order_clone_tail(child_tid: usize, tls: usize) -> [usize; 2]
     [tls, child_tid]
 }
 
+/// `dup2(2)` and `poll(2)`, which `dup3(2)` and `ppoll(2)` came after: not on this architecture.
+#[cfg(feature = "alloc")]
+pub(crate) const SYS_DUP2: Option<i64> = None;
+/// As [`SYS_DUP2`].
+pub(crate) const SYS_POLL: Option<i64> = None;
+
 /// How seccomp names this machine's ABI: `AUDIT_ARCH_*` (linux/audit.h).
 #[cfg(feature = "alloc")]
 pub(crate) const AUDIT_ARCH: u32 = 0xc000_00b7;

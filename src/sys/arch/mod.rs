@@ -16,6 +16,7 @@
 //! | `save_context`, `restore_context` | save a frame on this kernel thread and later continue it on another |
 //! | `exit_thread` | call `exit` without touching the stack again |
 //! | `weak_libc_symbols` | (static glibc) addresses of libc's functions that a program may lack |
+//! | `SYS_DUP2`, `SYS_POLL` | numbers of older calls, where the architecture has them |
 //! | `AUDIT_ARCH` | (`alloc`) how seccomp filters name the ABI |
 //! | `RSEQ_SIGNATURE` | (`hosted`) what glibc registers rseq areas with |
 //! | `static_tls_block`, `static_tls_range` | (`hosted`) where glibc places blocks in a thread's static TLS |

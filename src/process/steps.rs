@@ -1,0 +1,47 @@
+//! The steps of a [`Builder`](super::Builder) before its closure begins.
+
+use alloc::vec::Vec;
+
+use super::before_exec::{BeforeExec, Phase};
+use crate::error::{Error, Operation};
+use crate::sys::Errno;
+
+/// The steps of a builder.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Steps(Vec<BeforeExec>);
+
+impl Steps {
+    pub(super) fn push(&mut self, step: BeforeExec) {
+        self.0.push(step);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// `shares` whether the child runs beside its parent in one memory.
+    pub(super) fn check(&self, shares: bool) -> Result<(), Error> {
+        if shares && self.0.iter().any(BeforeExec::is_for_all_of_memory) {
+            return Err(BeforeExec::ALL_OF_MEMORY);
+        }
+        self.0.iter().try_for_each(BeforeExec::check)?;
+        let is_target = |fd: i32| self.0.iter().any(|step| step.target() == Some(fd));
+        match self
+            .0
+            .iter()
+            .filter_map(BeforeExec::descriptor)
+            .any(is_target)
+        {
+            true => Err(BeforeExec::TAKEN_NUMBER),
+            false => Ok(()),
+        }
+    }
+
+    /// Takes the steps, in the child: raw system calls alone.
+    pub(super) fn take(&self) -> Result<(), (&'static Operation, Errno)> {
+        let last = |step: &&BeforeExec| step.phase() == Phase::Last;
+        let first = |step: &&BeforeExec| !last(step);
+        self.0.iter().filter(first).try_for_each(BeforeExec::run)?;
+        self.0.iter().filter(last).try_for_each(BeforeExec::run)
+    }
+}

@@ -1,0 +1,104 @@
+//! A child with a parent-death signal whose parent dies before the child has set it.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rawthread::Signal;
+use rawthread::process::{BeforeExec, Command, Namespaces};
+
+use crate::common::{Directory, is_child, rerun_self};
+use crate::settings::is_root;
+use crate::util::user_namespaces;
+
+/// Where the pipes lie, and whether the namespaces are to be a user's.
+const PLACE: &str = "RAWTHREAD_TEST_ORPHAN";
+const MAPPED: &str = "RAWTHREAD_TEST_ORPHAN_MAPPED";
+
+fn make_fifo(path: PathBuf) -> PathBuf {
+    let name = CString::new(path.as_os_str().as_bytes()).unwrap();
+    // SAFETY: a string.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    path
+}
+
+/// Spawns a program in a pid namespace, whose child stops on its way there until the pipes have other ends.
+fn be_the_parent(place: &Path) {
+    // SAFETY: asks for ids.
+    let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "echo alive >&2"])
+        .parent_death_signal(Signal::new(libc::SIGKILL).unwrap())
+        .before_exec(BeforeExec::open(20, place.join("come"), libc::O_WRONLY, 0))
+        .before_exec(BeforeExec::open(21, place.join("go"), libc::O_RDONLY, 0));
+    if std::env::var_os(MAPPED).is_some() {
+        command
+            .namespaces(Namespaces::USER | Namespaces::PID)
+            .uid_map(0, uid, 1)
+            .gid_map(0, gid, 1);
+    } else {
+        command.namespaces(Namespaces::PID);
+    }
+    let _ = command.spawn().unwrap().wait();
+}
+
+/// What the program says whose parent `dies` before the signal was set.
+fn program_says(test: &str, mapped: bool, dies: bool) -> String {
+    let directory = Directory::new(if mapped { "orphan-mapped" } else { "orphan" });
+    let come = make_fifo(directory.path().join("come"));
+    let go = make_fifo(directory.path().join("go"));
+    let mut command = rerun_self(test);
+    command
+        .env(PLACE, directory.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped());
+    if mapped {
+        command.env(MAPPED, "1");
+    }
+    let mut parent = command.spawn().unwrap();
+    // Opens once the child has come that far; then the child waits at the second pipe.
+    let come = File::open(come).unwrap();
+    if dies {
+        parent.kill().unwrap();
+        parent.wait().unwrap();
+    }
+    let go = File::options().write(true).open(go).unwrap();
+    // Ends when no process has it: the child, whatever became of it.
+    let mut said = String::new();
+    parent
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    parent.wait().unwrap();
+    drop((come, go));
+    said
+}
+
+#[test]
+fn a_parent_outside_the_pid_namespace_is_seen_to_die() {
+    let test = "orphans::a_parent_outside_the_pid_namespace_is_seen_to_die";
+    if is_child(test) {
+        be_the_parent(Path::new(&std::env::var_os(PLACE).unwrap()));
+        return;
+    }
+    let mut ways = Vec::new();
+    if is_root() {
+        ways.push(false);
+    }
+    if user_namespaces() {
+        ways.push(true);
+    }
+    for mapped in ways {
+        assert_eq!(program_says(test, mapped, false), "alive\n", "{mapped}");
+        assert_eq!(
+            program_says(test, mapped, true),
+            "",
+            "{mapped}: it has outlived its parent"
+        );
+    }
+}

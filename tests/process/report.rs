@@ -1,0 +1,166 @@
+//! Whose the closure is, and what is left behind, when a child with steps does not come to it.
+
+use std::sync::Arc;
+
+use rawthread::flags::CloneFlags;
+use rawthread::process::{BeforeExec, Builder};
+
+use crate::common::in_subprocess;
+use crate::filter::refuse;
+
+const SHARINGS: [CloneFlags; 5] = [
+    CloneFlags::empty(),
+    CloneFlags::VM,
+    CloneFlags::FILES,
+    CloneFlags::VM.union(CloneFlags::FILES),
+    CloneFlags::VM.union(CloneFlags::VFORK),
+];
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Instructions of a filter that answers `call` with `action`, as bytes.
+pub(crate) fn filter_of(call: i64, action: u32) -> Vec<u8> {
+    [
+        (0x20u16, 0u8, 0u8, 0u32),
+        (0x15, 0, 1, call as u32),
+        (0x06, 0, 0, action),
+        (0x06, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ]
+    .iter()
+    .flat_map(|(code, yes, no, value)| {
+        let mut bytes = code.to_ne_bytes().to_vec();
+        bytes.extend([*yes, *no]);
+        bytes.extend(value.to_ne_bytes());
+        bytes
+    })
+    .collect()
+}
+
+/// Spawns a closure whose child the calls that it would report by are refused; it runs, and is dropped once.
+fn runs_once(builder: &Builder, flags: CloneFlags) {
+    let held = Arc::new(());
+    let kept = held.clone();
+    // SAFETY: the child has a thread control block or memory of its own, and takes what it captured.
+    let made = unsafe {
+        builder.spawn(move || {
+            let last = Arc::strong_count(&kept) as i32;
+            drop(kept);
+            last
+        })
+    };
+    let mut child = made.unwrap_or_else(|error| panic!("{flags:?}: {error}"));
+    assert_eq!(child.wait().unwrap().code(), Some(2), "{flags:?}");
+    assert_eq!(Arc::strong_count(&held), 1, "{flags:?}");
+}
+
+#[test]
+fn a_sandbox_takes_no_closure_twice() {
+    let test = "report::a_sandbox_takes_no_closure_twice";
+    if !in_subprocess(test) {
+        return;
+    }
+    for flags in SHARINGS {
+        for call in [libc::SYS_write, libc::SYS_futex, libc::SYS_ppoll] {
+            let builder = Builder::new()
+                .flags(flags)
+                .before_start(BeforeExec::no_new_privileges())
+                .before_start(BeforeExec::refuse_calls([call], libc::EPERM));
+            runs_once(&builder, flags);
+        }
+    }
+    // The parent is in the sandbox.
+    let thread = std::thread::spawn(|| {
+        if !refuse(libc::SYS_ppoll, None, libc::EPERM) {
+            println!("SKIP: no filters here");
+            return;
+        }
+        for flags in SHARINGS {
+            let builder = Builder::new().flags(flags);
+            runs_once(
+                &builder.clone().before_start(BeforeExec::umask(0o22)),
+                flags,
+            );
+            if flags.contains(CloneFlags::VFORK) {
+                continue;
+            }
+            // SAFETY: the child only returns.
+            let made = unsafe { builder.spawn_with_hook(|_| Ok(()), || 4) };
+            assert_eq!(made.unwrap().wait().unwrap().code(), Some(4), "{flags:?}");
+        }
+    });
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_child_killed_amid_its_steps_leaves_nothing() {
+    let test = "report::a_child_killed_amid_its_steps_leaves_nothing";
+    if !in_subprocess(test) {
+        return;
+    }
+    let second = filter_of(libc::SYS_umount2, libc::SECCOMP_RET_ALLOW);
+    for flags in SHARINGS {
+        for pidfd in [true, false] {
+            // The first filter kills the child that installs the second.
+            let by_seccomp = Builder::new()
+                .flags(flags)
+                .pidfd(pidfd)
+                .before_start(BeforeExec::no_new_privileges())
+                .before_start(BeforeExec::seccomp(filter_of(
+                    libc::SYS_seccomp,
+                    libc::SECCOMP_RET_KILL_PROCESS,
+                )))
+                .before_start(BeforeExec::seccomp(&second));
+            let before = descriptors();
+            let held = Arc::new(());
+            for _ in 0..2 {
+                let kept = held.clone();
+                // SAFETY: the child does not come to its closure.
+                let error = unsafe {
+                    by_seccomp.spawn(move || {
+                        drop(kept);
+                        0
+                    })
+                }
+                .unwrap_err();
+                assert_eq!(error.operation(), Some("clone3"), "{flags:?}: {error}");
+            }
+            assert_eq!(Arc::strong_count(&held), 1, "{flags:?}");
+            assert_eq!(descriptors(), before, "{flags:?}, pidfd {pidfd}");
+        }
+    }
+}
+
+/// One that waits for its parent's hook, in a table that both use.
+#[test]
+fn a_child_killed_before_its_steps_leaves_nothing() {
+    let test = "report::a_child_killed_before_its_steps_leaves_nothing";
+    if !in_subprocess(test) {
+        return;
+    }
+    for flags in SHARINGS {
+        if flags.contains(CloneFlags::VFORK) {
+            continue;
+        }
+        let before = descriptors();
+        let held = Arc::new(());
+        let kept = held.clone();
+        let kill = |pid| {
+            // SAFETY: the pid of a child that is not reaped.
+            assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
+            Ok(())
+        };
+        let builder = Builder::new().flags(flags);
+        // SAFETY: the child does not come to its closure.
+        let error = unsafe {
+            builder.spawn_with_hook(kill, move || {
+                drop(kept);
+                0
+            })
+        };
+        assert_eq!(error.unwrap_err().operation(), Some("clone3"), "{flags:?}");
+        assert_eq!(Arc::strong_count(&held), 1, "{flags:?}");
+        assert_eq!(descriptors(), before, "{flags:?}");
+    }
+}
