@@ -46,3 +46,35 @@ fn strings_that_are_no_variables_are_passed_on() {
     unsafe { environ = ptr::null() };
     assert_eq!(printed(&mut Command::new("/usr/bin/env")), [""; 0]);
 }
+
+/// `std::env::set_var` takes a lock that the kernel does not know.
+#[test]
+fn another_thread_may_change_variables_by_std() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    if !common::in_subprocess("environment::another_thread_may_change_variables_by_std") {
+        return;
+    }
+    static STOP: AtomicBool = AtomicBool::new(false);
+    let changer = std::thread::spawn(|| {
+        for round in 0.. {
+            for index in 0..300 {
+                // SAFETY: other threads read variables by std's functions.
+                unsafe { std::env::set_var(format!("V{index}_{}", round % 7), "x".repeat(30)) };
+            }
+            for index in 0..300 {
+                // SAFETY: as above.
+                unsafe { std::env::remove_var(format!("V{index}_{}", round % 7)) };
+            }
+            if STOP.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    });
+    for _ in 0..300 {
+        let status = Command::new("/bin/true").status().unwrap();
+        assert!(status.success(), "{status}");
+    }
+    STOP.store(true, Ordering::Relaxed);
+    changer.join().unwrap();
+}

@@ -11,16 +11,22 @@ use alloc::vec::Vec;
 use core::ffi::c_char;
 use core::fmt;
 
+use super::shell_word::Quoted;
 use crate::error::Error;
 use crate::process::kernel_str::{NUL_IN_STRING, pointers};
 
 /// Where programs are looked for if the child has no `PATH`: what `confstr(_CS_PATH)` says.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 
+/// Whether other threads may change variables while this one reads them: by std's functions, which lock.
+const HAS_LOCK: bool = cfg!(feature = "std");
+
 /// Changes to the caller's environment, in the order of names.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Environment {
     cleared: bool,
+    /// The child gets a copy, where it would have the caller's own array.
+    copies: bool,
     /// `None`: removed.
     changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
@@ -59,15 +65,28 @@ impl Environment {
         }
         for (name, value) in &self.changes {
             if let Some(value) = value {
-                write!(f, "{}=\"{}\" ", name.escape_ascii(), value.escape_ascii())?;
+                write!(f, "{}={} ", name.escape_ascii(), Quoted(value))?;
             }
         }
         Ok(())
     }
 
+    /// Has children get a copy that is made under std's lock, until [`Environment::end_copying`]; false,
+    /// and nothing changed, where they do, or where there is no such lock.
+    pub(super) fn begin_copying(&mut self) -> bool {
+        let begins = HAS_LOCK && !self.copies && !self.cleared && self.changes.is_empty();
+        self.copies |= begins;
+        begins
+    }
+
+    pub(super) fn end_copying(&mut self) {
+        self.copies = false;
+    }
+
     /// What the child gets.
     pub(super) fn build(&self) -> Result<Built, Error> {
         if !self.cleared
+            && !self.copies
             && self.changes.is_empty()
             && let Some(array) = callers::array()
         {
@@ -104,7 +123,9 @@ impl Environment {
 pub(super) enum Built {
     /// The caller's array, or null: no variables. Only the kernel looks into it, in `execve`, where
     /// a string that another thread frees meanwhile is at worst an EFAULT. Code that
-    /// changes the environment while others read it breaks the contract of `setenv(3)` and `std::env::set_var`.
+    /// changes the environment by `setenv(3)` while others read it breaks that function's contract. One that does so
+    /// by `std::env::set_var` does not: then the kernel may meet an address that is no string's any more, and the
+    /// spawn is tried again with a copy ([`Environment::begin_copying`]).
     Callers(*const *const c_char),
     Own {
         strings: Vec<CString>,

@@ -30,6 +30,7 @@ mod output_timeout;
 mod run;
 mod saved_fds;
 mod settings;
+mod shell_word;
 mod spawn;
 mod stdio;
 mod time_limit;

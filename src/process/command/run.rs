@@ -26,6 +26,19 @@ struct Rest<'a> {
     hook: spawn::Hook<'a>,
 }
 
+/// What 0, 1 and 2 are if nothing was said of them.
+type Defaults = fn() -> Option<[Source; 3]>;
+
+/// The caller's own.
+fn no_defaults() -> Option<[Source; 3]> {
+    None
+}
+
+/// What gathers a program's output.
+fn captured() -> Option<[Source; 3]> {
+    Some([Source::Null, Source::Piped, Source::Piped])
+}
+
 impl Command {
     /// Runs the program, and returns once it runs.
     ///
@@ -43,7 +56,7 @@ impl Command {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn spawn(&mut self) -> Result<Child, Error> {
-        self.run(None, None)
+        self.run(no_defaults, None)
     }
 
     /// Runs the program and waits for its end.
@@ -57,7 +70,7 @@ impl Command {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn status(&mut self) -> Result<ExitStatus, Error> {
-        self.run(None, Some(false))?.wait()
+        self.run(no_defaults, Some(false))?.wait()
     }
 
     /// Runs the program to its end and returns what it wrote. Unless set, stdin is `/dev/null`,
@@ -72,14 +85,12 @@ impl Command {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn output(&mut self) -> Result<Output, Error> {
-        let defaults = [Source::Null, Source::Piped, Source::Piped];
-        self.run(Some(defaults), Some(false))?.wait_with_output()
+        self.run(captured, Some(false))?.wait_with_output()
     }
 
     /// As [`output`](Self::output) spawns, and with a pidfd.
     pub(super) fn spawn_piped(&mut self) -> Result<Child, Error> {
-        let defaults = [Source::Null, Source::Piped, Source::Piped];
-        self.run(Some(defaults), None)
+        self.run(captured, None)
     }
 
     /// Replaces this process's program by the command's, as the child of [`spawn`](Self::spawn) would;
@@ -115,7 +126,29 @@ impl Command {
     }
 
     /// `defaults`: what 0, 1 and 2 are if nothing was said of them; `pidfd` likewise.
-    fn run(&mut self, defaults: Option<[Source; 3]>, pidfd: Option<bool>) -> Result<Child, Error> {
+    fn run(&mut self, defaults: Defaults, pidfd: Option<bool>) -> Result<Child, Error> {
+        match self.run_once(defaults(), pidfd) {
+            // Another thread changed the array that the kernel was reading. What a step or a hook has done
+            // is not done twice.
+            Err(error)
+                if error.raw_os_error() == Some(libc::EFAULT)
+                    && self.hook.is_none()
+                    && self.settings.before_exec.is_empty()
+                    && self.environment.begin_copying() =>
+            {
+                let again = self.run_once(defaults(), pidfd);
+                self.environment.end_copying();
+                again
+            }
+            answer => answer,
+        }
+    }
+
+    fn run_once(
+        &mut self,
+        defaults: Option<[Source; 3]>,
+        pidfd: Option<bool>,
+    ) -> Result<Child, Error> {
         let child = self.with_plan(defaults, |plan, parent_ends, command| {
             let settings = &command.settings;
             let options = SpawnOptions {

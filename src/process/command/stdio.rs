@@ -75,7 +75,7 @@ impl Stdio {
     }
 
     /// `bytes` to read: a file in memory (`memfd_create(2)`), which no thread has to feed as a pipe must
-    /// be. For one spawn, which reads it to the end.
+    /// be. For one spawn: a second spawn of the same command finds the file at its end.
     ///
     /// # Errors
     /// A limit of descriptors or memory.
