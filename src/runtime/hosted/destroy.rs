@@ -13,8 +13,12 @@ use super::tcb::{Slot, Tcb};
 use super::{exit, joinstate, libc_thread, registration};
 use crate::flags::{CloneFlags, Preset};
 use crate::stack::slot::ALIVE;
+#[cfg(not(test))]
+use crate::sys::arch::has_shadow_stack;
 use crate::sys::signal::{self, SigSet};
 use crate::sys::{arch, clone};
+#[cfg(test)]
+use tests::has_shadow_stack;
 
 /// As any thread: but the clear-tid word is libc's.
 const FLAGS: CloneFlags = Preset::RAWTHREAD.flags;
@@ -34,7 +38,7 @@ pub(super) unsafe fn destroy_tcb(slot: Slot) -> bool {
             // A kernel that does not say which word (no CHECKPOINT_RESTORE): join would not return.
             return false;
         }
-        if arch::has_shadow_stack() {
+        if has_shadow_stack() {
             // The donor's return addresses are on the shadow stack of a thread that is gone.
             return false;
         }
@@ -109,5 +113,64 @@ unsafe extern "C" fn donor_continue(argument: *mut u8) -> ! {
         registration::register_rseq((*tcb).thread_pointer);
         registration::register_robust_list((*tcb).robust_head);
         arch::restore_context((*tcb).frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::runtime::hosted::tcb::CACHE;
+    use crate::sys::memory;
+
+    static IN_FORCE: AtomicBool = AtomicBool::new(false);
+
+    /// As on a processor that has one.
+    pub(super) fn has_shadow_stack() -> bool {
+        IN_FORCE.load(Ordering::Relaxed) || arch::has_shadow_stack()
+    }
+
+    /// Where return addresses are on a shadow stack, a slot keeps its TCB and its memory through a trim,
+    /// and serves the next thread.
+    #[test]
+    fn no_donor_is_resumed_on_a_shadow_stack() {
+        // A size of which no other test has stacks.
+        let spawn = || {
+            crate::Builder::new()
+                .stack_size(77 << 20)
+                .try_spawn(|| arch::stack_pointer() as usize)
+                .unwrap()
+                .join()
+                .unwrap()
+        };
+        let address = spawn();
+        let slot = CACHE
+            .iter()
+            .find(|slot| {
+                let (base, len) = slot.region().stack();
+                (base as usize..base as usize + len).contains(&address)
+            })
+            .unwrap();
+        // SAFETY: the slot is idle, and no other test takes it.
+        if unsafe { (*slot.tcb()).frame } == 0 {
+            std::println!("SKIP: this libc's threads leave no frame of a donor");
+            return;
+        }
+        IN_FORCE.store(true, Ordering::Relaxed);
+        CACHE.trim(destroy_tcb);
+        let page = address & !(memory::page_size() - 1);
+        let is_mapped = || {
+            let mut resident = 0;
+            // SAFETY: the kernel writes one byte for one page, and looks at no memory of the page.
+            unsafe { libc::mincore(page as *mut _, 1, &mut resident) == 0 }
+        };
+        assert!(is_mapped());
+        assert_eq!(spawn(), address);
+        IN_FORCE.store(false, Ordering::Relaxed);
+        if !arch::has_shadow_stack() {
+            CACHE.trim(destroy_tcb);
+            assert!(!is_mapped(), "a donor is resumed elsewhere");
+        }
     }
 }
