@@ -71,6 +71,12 @@ enum Cause {
         allow(dead_code, reason = "only builds with an allocator construct it")
     )]
     Step(StepError),
+    /// An error with a text of its own and without an errno came from outside the crate.
+    #[cfg_attr(
+        not(feature = "std"),
+        allow(dead_code, reason = "only builds with std construct it")
+    )]
+    Foreign(StepError),
     /// An errno that came from outside the crate.
     External,
 }
@@ -86,6 +92,16 @@ impl Error {
         Self {
             errno,
             cause: Cause::Step(step),
+        }
+    }
+
+    /// `error` has no errno.
+    #[cfg(feature = "std")]
+    pub(super) fn from_foreign(error: std::io::Error) -> Self {
+        let step = StepError::new(ErrorKind::Other, None, std::boxed::Box::new(error));
+        Self {
+            errno: None,
+            cause: Cause::Foreign(step),
         }
     }
 
@@ -178,7 +194,7 @@ impl Error {
             Cause::Rule { .. } => ErrorKind::Refused,
             Cause::Unsupported { .. } => ErrorKind::Unsupported,
             Cause::Operation(_) | Cause::External => ErrorKind::Os,
-            Cause::Step(step) => step.kind(),
+            Cause::Step(step) | Cause::Foreign(step) => step.kind(),
         }
     }
 
@@ -205,7 +221,7 @@ impl Error {
     pub const fn limit(&self) -> Option<Limit> {
         match &self.cause {
             Cause::Limit(limit, _) => Some(*limit),
-            Cause::Step(step) => step.limit(),
+            Cause::Step(step) | Cause::Foreign(step) => step.limit(),
             _ => None,
         }
     }
@@ -274,6 +290,7 @@ impl fmt::Display for Error {
                 operation.name, operation.purpose
             ),
             Cause::Step(step) => write!(f, "{BEFORE_START}: {}", step.source()),
+            Cause::Foreign(step) => write!(f, "{}", step.source()),
             Cause::External => match self.errno {
                 Some(errno) => write!(f, "{errno:?}. See errno(3)."),
                 None => f.write_str("unknown error"),
@@ -305,11 +322,11 @@ impl fmt::Debug for Error {
 }
 
 /// The error that a function of [`Builder::before_start`](crate::Builder) returned is the source of the
-/// error of the spawn.
+/// error of the spawn; an `io::Error` with a text of its own, of the error that it was converted into.
 impl core::error::Error for Error {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match &self.cause {
-            Cause::Step(step) => Some(step.source()),
+            Cause::Step(step) | Cause::Foreign(step) => Some(step.source()),
             _ => None,
         }
     }

@@ -36,19 +36,27 @@ impl From<Error> for io::Error {
     }
 }
 
+/// What [`Error::from_foreign`] asks for: the error's own box, and that in the count's company.
+const FOR_BOX: Layout = Layout::new::<io::Error>();
+const FOR_ARC: Layout = Layout::new::<[usize; 4]>();
+
 fn kind_of_source(error: &Error) -> io::ErrorKind {
     std::error::Error::source(error)
         .and_then(|source| source.downcast_ref::<io::Error>())
         .map_or(io::ErrorKind::Other, io::Error::kind)
 }
 
-/// Returns the [`Error`] inside, if there is one; else keeps the errno. An error that has neither
-/// becomes `EIO`.
+/// Returns the [`Error`] inside, if there is one; else keeps the errno. An error that has neither is kept
+/// with its text, as the source; where no memory is left for it, it becomes `EIO`.
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         match error.downcast::<Self>() {
             Ok(inside) => inside,
-            Err(error) => Self::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EIO)),
+            Err(error) => match error.raw_os_error() {
+                Some(errno) => Self::from_raw_os_error(errno),
+                None if has_memory(&[FOR_BOX, FOR_ARC]) => Self::from_foreign(error),
+                None => Self::from_raw_os_error(libc::EIO),
+            },
         }
     }
 }
@@ -99,6 +107,18 @@ mod tests {
         assert_eq!(io.to_string(), text);
         assert_eq!(Error::from_io(&io).unwrap().operation(), Some("chdir"));
         assert_eq!(Error::from(io).raw_os_error(), Some(libc::EACCES));
+    }
+
+    #[test]
+    fn a_text_of_its_own_survives_there_and_back() {
+        let error = Error::from(io::Error::new(io::ErrorKind::NotFound, "no such user"));
+        assert_eq!(error.to_string(), "no such user");
+        assert_eq!(error.raw_os_error(), None);
+        assert_eq!(error.kind(), ErrorKind::Other);
+        assert_eq!(error.operation(), None);
+        let back = io::Error::from(error);
+        assert_eq!(back.kind(), io::ErrorKind::NotFound);
+        assert_eq!(back.to_string(), "no such user");
     }
 
     #[test]

@@ -343,3 +343,13 @@ fn a_process_becomes_a_program() {
     let expected = format!("{pid} {}\n0071\n", std::process::id());
     assert!(text.ends_with(&expected), "{text}");
 }
+
+/// What a hook says reaches the caller of `spawn`.
+#[test]
+fn the_text_of_a_hooks_error_is_kept() {
+    let error = Command::new("true")
+        .parent_hook(|_| Err(std::io::Error::other("newuidmap said no").into()))
+        .spawn()
+        .unwrap_err();
+    assert_eq!(error.to_string(), "newuidmap said no");
+}
