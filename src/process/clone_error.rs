@@ -2,12 +2,25 @@
 
 use crate::error::{Error, Limit, Operation};
 use crate::flags::{Call, Caller, CloneFlags};
-use crate::sys::{Errno, credentials, limits};
+use crate::sys::{Errno, clone, credentials, limits};
 
 static CLONE: Operation = Operation {
     name: "clone3",
     purpose: "make the process",
-    hint: |_| "See clone(2), ERRORS.",
+    hint: |errno| match errno.number() {
+        libc::EPERM => {
+            "A filter of a sandbox (seccomp(2)) refuses it: no flag of this call needs a right."
+        }
+        _ => "See clone(2), ERRORS.",
+    },
+};
+static FILTERED: Operation = Operation {
+    name: "clone3",
+    purpose: "make the process",
+    hint: |_| {
+        "A filter of a sandbox (seccomp(2)) refuses clone3 whatever is asked of it, and a cgroup, ids, a time \
+         namespace and CLONE_CLEAR_SIGHAND need it: the older clone, which is taken for the rest, has none of them."
+    },
 };
 static PERMISSION: Operation = Operation {
     name: "clone3",
@@ -88,14 +101,29 @@ pub(super) fn clone_failed(attempt: CloneAttempt, errno: Errno) -> Error {
             errno,
         ),
         libc::EAGAIN | libc::ENOMEM => crate::diagnosis::clone_error(errno),
+        libc::EPERM if needs_clone3(attempt) && clone::is_clone3_filtered() => {
+            Error::from_operation(&FILTERED, errno)
+        }
         _ => match violated_rule(attempt, errno) {
             Some(rule) if errno == Errno::EPERM => Error::refused(rule, RIGHTS_HINT, errno),
             Some(rule) => Error::refused(rule, FLAGS_HINT, errno),
             None if attempt.set_tid => Error::from_operation(&SET_TID, errno),
-            None if errno == Errno::EPERM => Error::from_operation(&PERMISSION, errno),
+            None if errno == Errno::EPERM && attempt.flags.intersects(CloneFlags::NAMESPACES) => {
+                Error::from_operation(&PERMISSION, errno)
+            }
             None => Error::from_operation(&CLONE, errno),
         },
     }
+}
+
+/// Whether the older clone cannot express it.
+fn needs_clone3(attempt: CloneAttempt) -> bool {
+    attempt.set_tid
+        || attempt.flags.intersects(
+            CloneFlags::INTO_CGROUP
+                .union(CloneFlags::NEWTIME)
+                .union(CloneFlags::CLEAR_SIGHAND),
+        )
 }
 
 /// Whether a child would enter another pid namespace than the caller's, one that has had an init: memory

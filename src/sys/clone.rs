@@ -102,6 +102,14 @@ fn clone3_or_clone(
     }
 }
 
+/// Whether a filter answers EPERM to `clone3` whatever is asked of it: to a size of 0 the kernel answers
+/// EINVAL.
+pub(crate) fn is_clone3_filtered() -> bool {
+    // SAFETY: the size is refused before anything is read, and no task is made.
+    let answer = unsafe { arch::syscall2(libc::SYS_clone3, 0, 0) };
+    Errno::check(answer) == Err(Errno::EPERM)
+}
+
 /// Creates a task that calls `entry(argument)` on the stack of `request`; returns its tid.
 ///
 /// # Errors

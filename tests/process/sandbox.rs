@@ -109,6 +109,34 @@ fn processes_are_made_where_clone3_says_eperm() {
     }
 }
 
+/// What only clone3 can do fails, and the reason is the filter, not a right.
+#[test]
+fn the_error_says_that_a_filter_refuses_clone3() {
+    if !common::in_subprocess("sandbox::the_error_says_that_a_filter_refuses_clone3") {
+        return;
+    }
+    let directory = std::fs::File::open("/").unwrap();
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&directory);
+    forbid_clone3(libc::EPERM);
+    let errors = [
+        Command::new("true")
+            .namespaces(Namespaces::TIME)
+            .status()
+            .unwrap_err(),
+        Command::new("true").cgroup(fd).status().unwrap_err(),
+        // SAFETY: the child returns at once.
+        unsafe { Builder::new().set_tid(&[4321]).spawn(|| 0) }
+            .map(drop)
+            .unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.raw_os_error(), Some(libc::EPERM), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("refuses clone3 whatever"), "{text}");
+        assert!(!text.contains("CAP_"), "{text}");
+    }
+}
+
 /// What was learnt of clone3 before the sandbox closed must not be believed later.
 #[test]
 fn processes_are_made_after_clone3_went_away() {
