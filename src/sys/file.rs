@@ -194,6 +194,14 @@ pub(crate) fn with_contents(bytes: &[u8]) -> Result<OwnedFd, Errno> {
     Ok(file)
 }
 
+/// Opens a file in memory once more, to be read from its start, by its entry in `/proc`.
+#[cfg(feature = "alloc")]
+pub(crate) fn reopen_to_read(file: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let path = alloc::format!("/proc/self/fd/{}\0", file.as_raw());
+    let path = CStr::from_bytes_with_nul(path.as_bytes()).map_err(|_| Errno::EINVAL)?;
+    open(path, libc::O_RDONLY)
+}
+
 /// Occupies those of the descriptors 0, 1 and 2 that are closed: with `/dev/null`, or else with what
 /// can be neither read nor written. Else the next file that the program opens would get such a
 /// number, and what is printed would go there.

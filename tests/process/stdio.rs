@@ -165,3 +165,21 @@ fn three_commands_make_a_pipeline() {
     assert_eq!(last.stdout, b"a\nb\n");
     assert!(first.wait().unwrap().success() && second.wait().unwrap().success());
 }
+
+/// Each child reads from the start, at its own pace, and leaves the bytes as they are.
+#[test]
+fn bytes_are_every_childs() {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "cat; echo x >&0"])
+        .stdin(Stdio::bytes("abc").unwrap())
+        .stderr(Stdio::null());
+    for _ in 0..3 {
+        assert_eq!(command.output().unwrap().stdout, b"abc");
+    }
+    let mut half = Command::new("head");
+    half.args(["-c", "1"]).stdin(Stdio::bytes("abc").unwrap());
+    for _ in 0..2 {
+        assert_eq!(half.output().unwrap().stdout, b"a");
+    }
+}

@@ -41,6 +41,14 @@ impl FdSetup {
             Source::Inherit => to,
             Source::Borrowed(fd) => *fd,
             Source::Owned(fd) | Source::Once(fd) => fd.as_raw(),
+            // Opened, it has a position of its own.
+            Source::Bytes(file) => match file::reopen_to_read(file) {
+                Ok(reader) => self.add_child_end(reader),
+                Err(errno @ (Errno::EMFILE | Errno::ENFILE)) => {
+                    return Err(Error::from_operation(&stdio::MEMFD, errno));
+                }
+                Err(_) => file.as_raw(),
+            },
             Source::Spent => {
                 return Err(Error::invalid_input(
                     "the pipe was given to the child of an earlier spawn",

@@ -4,7 +4,7 @@ use crate::error::{Error, Operation};
 use crate::process::pipe::Pipe;
 use crate::sys::file::{self, OwnedFd};
 
-static MEMFD: Operation = Operation {
+pub(super) static MEMFD: Operation = Operation {
     name: "memfd_create",
     purpose: "make a file in memory for the child to read",
     hint: |_| "Close descriptors, or raise RLIMIT_NOFILE; free some memory.",
@@ -27,7 +27,13 @@ pub(super) enum Source {
     Inherit,
     Null,
     Piped,
+    #[cfg_attr(
+        not(feature = "std"),
+        allow(dead_code, reason = "std's descriptors come with std")
+    )]
     Owned(OwnedFd),
+    /// A file in memory, which each child opens anew.
+    Bytes(OwnedFd),
     /// For one child.
     Once(OwnedFd),
     /// That child has it.
@@ -75,7 +81,8 @@ impl Stdio {
     }
 
     /// `bytes` to read: a file in memory (`memfd_create(2)`), which no thread has to feed as a pipe must
-    /// be. For one spawn: a second spawn of the same command finds the file at its end.
+    /// be. Each child reads it from the start, and cannot write to it. Where `/proc` is not mounted children share
+    /// one position in it, so the second finds it at its end.
     ///
     /// # Errors
     /// A limit of descriptors or memory.
@@ -88,7 +95,7 @@ impl Stdio {
     /// ```
     pub fn bytes(bytes: impl AsRef<[u8]>) -> Result<Self, Error> {
         file::with_contents(bytes.as_ref())
-            .map(|file| Self(Source::Owned(file)))
+            .map(|file| Self(Source::Bytes(file)))
             .map_err(|errno| Error::from_operation(&MEMFD, errno))
     }
 
