@@ -32,7 +32,7 @@ impl BeforeExec {
     ///
     /// ```no_run
     /// # use rawthread::process::{BeforeExec, Command, Namespaces};
-    /// // As root: a container whose root is nobody's user outside.
+    /// // As root: a container whose root has an id that no user of the host has.
     /// Command::new("sh")
     ///     .namespaces(Namespaces::USER | Namespaces::MOUNT)
     ///     .uid_map(0, 524_288, 65_536)
