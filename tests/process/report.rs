@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rawthread::flags::CloneFlags;
-use rawthread::process::{BeforeExec, Builder};
+use rawthread::process::{BeforeExec, Builder, Command};
 
 use crate::common::in_subprocess;
 use crate::filter::refuse;
@@ -162,5 +162,56 @@ fn a_child_killed_before_its_steps_leaves_nothing() {
         assert_eq!(error.unwrap_err().operation(), Some("clone3"), "{flags:?}");
         assert_eq!(Arc::strong_count(&held), 1, "{flags:?}");
         assert_eq!(descriptors(), before, "{flags:?}");
+    }
+}
+
+/// The filter is its own, and kills it inside execve: an error of spawn, whatever else was asked for.
+#[test]
+fn a_command_killed_inside_execve_is_an_error() {
+    let kills = |action| BeforeExec::seccomp(filter_of(libc::SYS_execve, action));
+    let configure = |command: &mut Command, action| {
+        command
+            .before_exec(BeforeExec::no_new_privileges())
+            .before_exec(kills(action));
+    };
+    let actions = [
+        libc::SECCOMP_RET_KILL_PROCESS,
+        libc::SECCOMP_RET_KILL_THREAD,
+        libc::SECCOMP_RET_TRAP,
+    ];
+    for action in actions {
+        for pidfd in [true, false] {
+            let mut plain = Command::new("true");
+            configure(&mut plain, action);
+            let mut with_hook = Command::new("true");
+            with_hook.new_session().parent_hook(|_| Ok(()));
+            configure(&mut with_hook, action);
+            for command in [&mut plain, &mut with_hook] {
+                let error = command.pidfd(pidfd).spawn().map(drop).unwrap_err();
+                assert_eq!(error.operation(), Some("execve"), "{error}");
+                assert_eq!(error.raw_os_error(), Some(libc::EPERM), "{error}");
+                assert!(error.to_string().contains("SIGSYS"), "{error}");
+            }
+        }
+    }
+}
+
+/// A filter that lets the program begin is no reason to call it dead: it runs, or has ended, by whatever.
+#[test]
+fn a_command_killed_by_its_filter_later_has_begun() {
+    for _ in 0..30 {
+        // The program's own calls, its last among them.
+        for call in [libc::SYS_exit_group, libc::SYS_mmap, libc::SYS_umount2] {
+            let mut command = Command::new("true");
+            let filter = filter_of(call, libc::SECCOMP_RET_KILL_PROCESS);
+            command
+                .before_exec(BeforeExec::no_new_privileges())
+                .before_exec(BeforeExec::seccomp(filter));
+            let status = command.spawn().unwrap().wait().unwrap();
+            match call {
+                libc::SYS_umount2 => assert!(status.success(), "{status}"),
+                _ => assert_eq!(status.signal(), Some(libc::SIGSYS), "{status}"),
+            }
+        }
     }
 }

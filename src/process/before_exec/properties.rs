@@ -89,6 +89,11 @@ impl BeforeExec {
         }
     }
 
+    /// Whether the step installs a filter that may kill the child in a later call.
+    pub(in crate::process) fn filters_calls(&self) -> bool {
+        matches!(self.0, Action::Seccomp(_))
+    }
+
     /// A descriptor that the step uses in the child.
     pub(in crate::process) fn descriptor(&self) -> Option<i32> {
         match &self.0 {

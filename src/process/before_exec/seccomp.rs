@@ -21,7 +21,9 @@ const X32: u32 = 0x4000_0000;
 impl BeforeExec {
     /// Installs a seccomp filter, `seccomp(2)`: the bytes of its `struct sock_filter`s, as libseccomp
     /// exports and seccompiler compiles them. Needs [`no_new_privileges`](Self::no_new_privileges) or
-    /// `CAP_SYS_ADMIN`. Taken last: the filter must allow `execve`, and what steps given after it do.
+    /// `CAP_SYS_ADMIN`. Taken last: the filter must allow `execve`, and what steps given after it do. A child that
+    /// it kills there is an error of `spawn`, which reads the child's `/proc/PID/stat` for that; without `/proc` or
+    /// a free descriptor a child that was killed inside `execve` is one that ended (SIGSYS).
     ///
     /// ```
     /// # use rawthread::process::{BeforeExec, Command};

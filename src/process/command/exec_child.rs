@@ -126,9 +126,12 @@ impl ErrorReport {
         self.step.load(Ordering::Acquire).is_null() && self.prepared.load(Ordering::Relaxed) == 0
     }
 
-    /// The error of a child that [`ended_early`](Self::ended_early).
-    pub(super) fn killed() -> Error {
-        Error::from_operation(&KILLED, Errno::EINTR)
+    /// The error of a child that a signal ended before it was the program.
+    pub(super) fn killed(signal: Option<i32>) -> Error {
+        match signal {
+            Some(libc::SIGSYS) => Error::from_operation(&FILTERED, Errno::EPERM),
+            _ => Error::from_operation(&KILLED, Errno::EINTR),
+        }
     }
 
     /// What the child reported, for the parent.
@@ -200,6 +203,8 @@ steps! {
     KILLED = "execve", "run the program",
         |_| "A signal ended the child before it came to that: SIGKILL, or the one of a limit or of a \
          parent that died.";
+    FILTERED = "execve", "run the program",
+        |_| "A seccomp filter killed the child (SIGSYS): it must allow execve, and what steps after it call.";
     NOT_FOUND = "execve", "find the program",
         |_| "Neither it nor, for a script, its interpreter is where the child looks, in its own root, \
          working directory and PATH.";

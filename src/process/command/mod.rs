@@ -10,6 +10,7 @@
 //! | `fds.rs`, `environment.rs` | what the plan takes of descriptors and variables |
 //! | `spawn.rs` | in the parent: clone, and how it went |
 //! | `exec_child.rs` | in the child: the steps, on the parent's memory |
+//! | `end_in_exec.rs` | in the parent: a child that `execve` did not survive |
 //! | `caller_groups.rs` | in the parent: children without its groups |
 //! | `saved_fds.rs` | of this process, for an `exec` that fails |
 //! | `exec_stack.rs` | the child's stack |
@@ -20,6 +21,7 @@ mod builder;
 mod caller_groups;
 mod debug;
 mod dumpable;
+mod end_in_exec;
 mod environment;
 mod exec_child;
 mod exec_stack;

@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::caller_groups::WithoutGroups;
 use super::dumpable::DumpableGuard;
+use super::end_in_exec;
 use super::exec_child::{self, ErrorReport, ExecPlan};
 use super::exec_stack::CachedStack;
 use crate::error::Error;
@@ -19,6 +20,7 @@ use crate::process::child::Child;
 use crate::process::clone_error;
 use crate::process::namespaces::IdMaps;
 use crate::process::start_pipe::StartPipe;
+use crate::process::status::ExitStatus;
 use crate::sys::file::OwnedFd;
 use crate::sys::futex::{self, Sharing};
 use crate::sys::signal::{self, SigSet};
@@ -156,14 +158,16 @@ pub(super) fn spawn(
     drop(left);
     drop(cached_stack);
     drop(dumpable_guard);
-    let early = plan.report.ended_early().then(ErrorReport::killed);
-    match prepared.err().or_else(|| plan.report.error()).or(early) {
-        None => Ok(child),
-        Some(error) => {
-            let _ = child.wait();
-            Err(error)
-        }
+    if let Some(error) = prepared.err().or_else(|| plan.report.error()) {
+        let _ = child.wait();
+        return Err(error);
     }
+    let is_filtered = plan.before_exec.iter().any(BeforeExec::filters_calls);
+    if plan.report.ended_early() || is_filtered && end_in_exec::died_in_execve(pid) {
+        let signal = child.wait().map(ExitStatus::signal);
+        return Err(ErrorReport::killed(signal.ok().flatten()));
+    }
+    Ok(child)
 }
 
 /// A child that may be in this memory. Dropped, also by a panic of the hook, it has left: it ends if it
