@@ -148,6 +148,25 @@ pub(crate) fn set_rlimit(resource: u32, soft: u64, hard: u64) -> Result<(), Errn
     Errno::check(returned).map(drop)
 }
 
+/// The limits (soft, hard) of resource `libc::RLIMIT_*`.
+pub(crate) fn rlimit(resource: u32) -> Result<(u64, u64), Errno> {
+    let mut limit = libc::rlimit64 {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the kernel writes one rlimit64.
+    let returned = unsafe {
+        syscall4(
+            libc::SYS_prlimit64,
+            0,
+            resource as usize,
+            0,
+            core::ptr::from_mut(&mut limit) as usize,
+        )
+    };
+    Errno::check(returned).map(|_| (limit.rlim_cur, limit.rlim_max))
+}
+
 fn prctl(option: i32, value: usize) -> Result<usize, Errno> {
     // SAFETY: the options used here take numbers; unused arguments are zero.
     let returned = unsafe { syscall5(libc::SYS_prctl, option as usize, value, 0, 0, 0) };

@@ -263,26 +263,54 @@ fn set_without_handler(signal: i32, disposition: usize) -> Result<(), Errno> {
     Errno::check(returned).map(drop)
 }
 
-/// Whether the program has a handler function for `signal`.
+/// What the process does at a signal.
 #[cfg(feature = "alloc")]
-fn has_handler(signal: i32) -> bool {
-    let mut action = KernelAction {
-        handler: libc::SIG_DFL,
-        flags: 0,
-        restorer: 0,
-        mask: 0,
-    };
-    // SAFETY: the kernel writes one structure.
-    unsafe {
-        syscall4(
-            libc::SYS_rt_sigaction,
-            signal as usize,
-            0,
-            core::ptr::from_mut(&mut action) as usize,
-            size_of::<SigSet>(),
-        )
-    };
-    action.handler != libc::SIG_DFL && action.handler != libc::SIG_IGN
+pub(crate) struct SavedAction {
+    signal: i32,
+    action: KernelAction,
+}
+
+#[cfg(feature = "alloc")]
+impl SavedAction {
+    /// `None` where a sandbox refuses the question, or there is no such signal.
+    pub(crate) fn of(signal: i32) -> Option<Self> {
+        let mut action = KernelAction {
+            handler: libc::SIG_DFL,
+            flags: 0,
+            restorer: 0,
+            mask: 0,
+        };
+        // SAFETY: the kernel writes one structure.
+        let returned = unsafe {
+            syscall4(
+                libc::SYS_rt_sigaction,
+                signal as usize,
+                0,
+                core::ptr::from_mut(&mut action) as usize,
+                size_of::<SigSet>(),
+            )
+        };
+        Errno::check(returned).ok()?;
+        Some(Self { signal, action })
+    }
+
+    pub(crate) fn put_back(&self) {
+        // SAFETY: the structure that the kernel wrote, whose handler was in force.
+        unsafe {
+            syscall4(
+                libc::SYS_rt_sigaction,
+                self.signal as usize,
+                core::ptr::from_ref(&self.action) as usize,
+                0,
+                size_of::<SigSet>(),
+            )
+        };
+    }
+
+    /// Whether it is a function of the program's.
+    fn is_handler(&self) -> bool {
+        ![libc::SIG_DFL, libc::SIG_IGN].contains(&self.action.handler)
+    }
 }
 
 /// Gives every signal that has a handler its default disposition; ignored ones stay ignored. What
@@ -291,7 +319,7 @@ fn has_handler(signal: i32) -> bool {
 pub(crate) fn reset_handlers() {
     const SIGNALS: i32 = 64;
     for signal in 1..=SIGNALS {
-        if has_handler(signal) {
+        if SavedAction::of(signal).is_some_and(|saved| saved.is_handler()) {
             let _ = set_default(signal);
         }
     }

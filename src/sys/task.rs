@@ -40,6 +40,24 @@ pub(crate) fn set_parent_death_signal(signal: i32) -> Result<(), Errno> {
     Errno::check(returned).map(drop)
 }
 
+/// What [`set_parent_death_signal`] set last for the calling thread.
+#[cfg(feature = "alloc")]
+pub(crate) fn parent_death_signal() -> Result<i32, Errno> {
+    let mut signal = 0i32;
+    // SAFETY: the kernel writes one int; unused arguments are zero.
+    let returned = unsafe {
+        syscall5(
+            libc::SYS_prctl,
+            libc::PR_GET_PDEATHSIG as usize,
+            core::ptr::from_mut(&mut signal) as usize,
+            0,
+            0,
+            0,
+        )
+    };
+    Errno::check(returned).map(|_| signal)
+}
+
 /// How many pages the kernel has mapped for the calling thread because it touched them; `None` where a
 /// filter refuses the question.
 #[cfg(feature = "hosted")]
@@ -124,7 +142,7 @@ pub(crate) unsafe fn set_tid_address(word: *mut u32) -> Result<(), Errno> {
 
 /// Whether the process has no thread but the calling one; false where that is not known. A thread
 /// that was joined may count a moment longer.
-#[cfg(feature = "hosted")]
+#[cfg(any(feature = "hosted", feature = "alloc"))]
 pub(crate) fn is_only_thread() -> bool {
     let mut found = core::mem::MaybeUninit::<libc::statx>::uninit();
     // SAFETY: a path with its NUL; the out-pointer is writable.

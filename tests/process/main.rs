@@ -11,6 +11,7 @@ mod container;
 mod deadlines;
 mod debug;
 mod environment;
+mod exec;
 mod exhaustion;
 #[path = "../common/filter.rs"]
 mod filter;

@@ -58,6 +58,15 @@ pub(super) struct ExecPlan<'a> {
     pub(super) report: ErrorReport,
 }
 
+impl ExecPlan<'_> {
+    /// Whether the child has other ids or capabilities in the end than it was made with.
+    pub(super) fn changes_credentials(&self) -> bool {
+        self.uid.is_some()
+            || self.gid.is_some()
+            || self.before_exec.iter().any(BeforeExec::changes_credentials)
+    }
+}
+
 /// The signal at the parent's death, and how to see that it died before that was set.
 #[derive(Clone, Copy)]
 pub(super) struct DeathSignal {

@@ -12,6 +12,7 @@
 //! | `exec_child.rs` | in the child: the steps, on the parent's memory |
 //! | `end_in_exec.rs` | in the parent: a child that `execve` did not survive |
 //! | `caller_groups.rs` | in the parent: children without its groups |
+//! | `exec.rs` | `exec`: this process becomes the program |
 //! | `saved_fds.rs` | of this process, for an `exec` that fails |
 //! | `exec_stack.rs` | the child's stack |
 //! | `dumpable.rs` | in the parent: keeps it dumpable where its children change ids |
@@ -23,6 +24,7 @@ mod debug;
 mod dumpable;
 mod end_in_exec;
 mod environment;
+mod exec;
 mod exec_child;
 mod exec_stack;
 mod fds;

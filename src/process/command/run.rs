@@ -5,7 +5,7 @@ use core::cell::Cell;
 
 use super::builder::Command;
 use super::environment;
-use super::exec_child::{self, DeathSignal, ErrorReport, ExecPlan, FdMapping};
+use super::exec_child::{DeathSignal, ErrorReport, ExecPlan, FdMapping};
 use super::fds::FdSetup;
 use super::output::Output;
 use super::settings::Settings;
@@ -21,8 +21,8 @@ use crate::sys::file::OwnedFd;
 use crate::sys::{process, task, wait};
 
 /// What of a command is no part of the plan.
-struct Rest<'a> {
-    settings: &'a Settings,
+pub(super) struct Rest<'a> {
+    pub(super) settings: &'a Settings,
     hook: spawn::Hook<'a>,
 }
 
@@ -93,38 +93,6 @@ impl Command {
         self.run(captured, None)
     }
 
-    /// Replaces this process's program by the command's, as the child of [`spawn`](Self::spawn) would;
-    /// returns only if that failed. All threads of the process end.
-    ///
-    /// Steps that were taken before the one that failed stay: ids are changed, limits set. Descriptors are put
-    /// back, but for the mark that [`close_others`](Self::close_others) sets; until then other threads see the
-    /// program's. What only a new process can have is refused: namespaces, a cgroup, a hook.
-    ///
-    /// ```no_run
-    /// # use rawthread::process::Command;
-    /// let error = Command::new("true").exec();
-    /// panic!("{error}");
-    /// ```
-    #[must_use = "it returns only if it failed"]
-    pub fn exec(&mut self) -> Error {
-        let settings = &self.settings;
-        if !settings.namespaces.is_empty() || settings.cgroup.is_some() || self.hook.is_some() {
-            return Error::invalid_input(
-                "namespaces, a cgroup or a hook for a process that exists",
-                "Spawn the command, or join namespaces by a step.",
-            );
-        }
-        let failed = self.with_plan(None, |plan, _, _| {
-            if let Some(death) = &mut plan.death {
-                death.parent = task::parent_pid();
-            }
-            Ok(exec_child::run_in_place(plan))
-        });
-        match failed {
-            Ok(error) | Err(error) => error,
-        }
-    }
-
     /// `defaults`: what 0, 1 and 2 are if nothing was said of them; `pidfd` likewise.
     fn run(&mut self, defaults: Defaults, pidfd: Option<bool>) -> Result<Child, Error> {
         match self.run_once(defaults(), pidfd) {
@@ -167,7 +135,7 @@ impl Command {
     }
 
     /// Makes the plan of a child and hands it to `act`.
-    fn with_plan<R>(
+    pub(super) fn with_plan<R>(
         &mut self,
         defaults: Option<[Source; 3]>,
         act: impl FnOnce(&mut ExecPlan<'_>, [Option<Pipe>; 3], Rest<'_>) -> Result<R, Error>,

@@ -80,10 +80,7 @@ pub(super) fn spawn(
     {
         return Err(BeforeExec::ALL_OF_MEMORY);
     }
-    let changes_credentials = plan.uid.is_some()
-        || plan.gid.is_some()
-        || plan.before_exec.iter().any(BeforeExec::changes_credentials);
-    let dumpable_guard = changes_credentials.then(DumpableGuard::begin);
+    let dumpable_guard = plan.changes_credentials().then(DumpableGuard::begin);
     let mut pidfd = -1i32;
     // No handler of this process may run in the child before its handlers are reset, nor on this
     // thread while the child uses its thread pointer.
