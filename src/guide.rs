@@ -38,3 +38,7 @@ pub mod c8_async {}
 #[doc = include_str!("../docs/guide/rustdoc-links.txt")]
 #[doc = include_str!("../docs/guide/recipes.md")]
 pub mod c9_recipes {}
+
+#[doc = include_str!("../docs/guide/rustdoc-links.txt")]
+#[doc = include_str!("../docs/process.md")]
+pub mod c10_from_std_process {}

@@ -19,12 +19,7 @@ use crate::primitive::fallible::{has_memory, try_box};
 /// holds another, the result is the kind alone.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
-        let kind = match (error.kind(), error.raw_os_error()) {
-            (ErrorKind::Limit, Some(libc::ENOMEM)) => io::ErrorKind::WouldBlock,
-            (_, Some(errno)) => Self::from_raw_os_error(errno).kind(),
-            (ErrorKind::Other, None) => kind_of_source(&error),
-            (_, None) => io::ErrorKind::Unsupported,
-        };
+        let kind = error.io_kind();
         // `new` boxes what it is given, and has no other answer to want of memory than to end the process.
         // For the words that it keeps beside the error there is no other way than to look first.
         match try_box(error) {
@@ -62,6 +57,24 @@ impl From<io::Error> for Error {
 }
 
 impl Error {
+    /// Returns the kind that an [`std::io::Error`] made from this error has. Feature `std`.
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    ///
+    /// let error = rawthread::process::Command::new("no-such-program").spawn().unwrap_err();
+    /// assert_eq!(error.io_kind(), ErrorKind::NotFound);
+    /// ```
+    #[must_use]
+    pub fn io_kind(&self) -> io::ErrorKind {
+        match (self.kind(), self.raw_os_error()) {
+            (ErrorKind::Limit, Some(libc::ENOMEM)) => io::ErrorKind::WouldBlock,
+            (_, Some(errno)) => io::Error::from_raw_os_error(errno).kind(),
+            (ErrorKind::Other, None) => kind_of_source(self),
+            (_, None) => io::ErrorKind::Unsupported,
+        }
+    }
+
     /// Returns the error of this crate that an [`std::io::Error`] was made from.
     ///
     /// Such an `io::Error` has the kind that std's would have and this error's text. Its own

@@ -1,31 +1,19 @@
 //! The handle of a child process.
-#![allow(unsafe_code, reason = "takes over descriptors that the kernel made")]
+#![allow(unsafe_code, reason = "lends a descriptor")]
 
 use core::fmt;
 use core::time::Duration;
 
 use super::child_stack::ChildStack;
 use super::pipe::Pipe;
-use super::reaper;
+use super::process_handle::ProcessHandle;
 use super::status::ExitStatus;
 use super::usage::Usage;
-use super::waitid::{has_ended, is_over, wait_for_status};
 use crate::error::{Error, Operation};
 use crate::sys::file::OwnedFd;
 use crate::sys::futex::Deadline;
-use crate::sys::{Errno, signal, wait};
+use crate::sys::{Errno, wait};
 
-pub(super) static WAIT: Operation = Operation {
-    name: "waitid",
-    purpose: "wait for the child",
-    hint: |errno| match errno.number() {
-        libc::ECHILD => {
-            "Another call reaped it, SIGCHLD is ignored here, or this process is not the one that \
-             made it."
-        }
-        _ => "See waitid(2).",
-    },
-};
 static KILL: Operation = Operation {
     name: "pidfd_send_signal",
     purpose: "signal the child",
@@ -34,11 +22,6 @@ static KILL: Operation = Operation {
         Errno::EPERM => "It changed its user id.",
         _ => "See kill(2).",
     },
-};
-static PIDFD_OPEN: Operation = Operation {
-    name: "pidfd_open",
-    purpose: "open a pidfd to wait with a timeout",
-    hint: |_| "It needs Linux 5.3 and a free descriptor; try_wait does not.",
 };
 static POLL: Operation = Operation {
     name: "ppoll",
@@ -77,14 +60,8 @@ pub struct Child {
     pub stdout: Option<Pipe>,
     /// The parent's end of the child's stderr, if it is a pipe.
     pub stderr: Option<Pipe>,
-    pub(super) pid: i32,
-    pidfd: Option<OwnedFd>,
-    /// The child's stack, if it shares this process's memory and may still run.
-    stack: Option<ChildStack>,
-    pub(super) status: Option<ExitStatus>,
-    usage: Option<Usage>,
-    /// Whether this process is the parent: not for `CLONE_PARENT`.
-    pub(super) is_our_child: bool,
+    /// Which process it is. The part that has a destructor, so that the pipes can be moved out.
+    pub(super) process: ProcessHandle,
 }
 
 impl Child {
@@ -93,23 +70,18 @@ impl Child {
             stdin: None,
             stdout: None,
             stderr: None,
-            pid,
-            pidfd,
-            stack: None,
-            status: None,
-            usage: None,
-            is_our_child: true,
+            process: ProcessHandle::new(pid, pidfd),
         }
     }
 
     pub(super) fn with_stack(mut self, stack: Option<ChildStack>) -> Self {
-        self.stack = stack;
+        self.process.stack = stack;
         self
     }
 
     /// The child was given to our own parent.
     pub(super) fn not_our_child(mut self) -> Self {
-        self.is_our_child = false;
+        self.process.is_our_child = false;
         self
     }
 
@@ -127,7 +99,22 @@ impl Child {
     /// ```
     #[must_use]
     pub fn pid(&self) -> i32 {
-        self.pid
+        self.process.pid
+    }
+
+    /// The process id as std's `Child::id` has it, unsigned; see [`pid`](Self::pid).
+    ///
+    /// ```
+    /// # fn main() -> Result<(), rawthread::Error> {
+    /// // SAFETY: the child shares nothing and only computes.
+    /// let child = unsafe { rawthread::process::Builder::new().spawn(|| 0) }?;
+    /// assert_eq!(child.id(), child.pid().unsigned_abs());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.pid().unsigned_abs()
     }
 
     /// The number of the pidfd (`pidfd_open(2)`), which this handle keeps open; `None` if it was
@@ -145,7 +132,7 @@ impl Child {
     /// ```
     #[must_use]
     pub fn raw_pidfd(&self) -> Option<i32> {
-        self.pidfd.as_ref().map(OwnedFd::as_raw)
+        self.process.pidfd.as_ref().map(OwnedFd::as_raw)
     }
 
     /// The pidfd (`pidfd_open(2)`); `None` if it was not asked for or the kernel is older than 5.2.
@@ -192,7 +179,7 @@ impl Child {
     pub fn wait(&mut self) -> Result<ExitStatus, Error> {
         self.stdin = None;
         loop {
-            if let Some(status) = self.reap(0)? {
+            if let Some(status) = self.process.reap(0)? {
                 return Ok(status);
             }
         }
@@ -214,7 +201,7 @@ impl Child {
     /// # }
     /// ```
     pub fn try_wait(&mut self) -> Result<Option<ExitStatus>, Error> {
-        self.reap(libc::WNOHANG)
+        self.process.reap(libc::WNOHANG)
     }
 
     /// Waits at most this long; `None` if the child still runs then.
@@ -239,7 +226,7 @@ impl Child {
         if let Some(status) = self.try_wait()? {
             return Ok(Some(status));
         }
-        let pidfd = self.open_pidfd()?;
+        let pidfd = self.process.open_pidfd()?;
         let deadline = Deadline::after(timeout);
         let mut fds = [libc::pollfd {
             fd: pidfd,
@@ -258,21 +245,6 @@ impl Child {
         }
     }
 
-    /// The number of the pidfd, which is opened if there is none yet. The child must not be reaped.
-    pub(super) fn open_pidfd(&mut self) -> Result<i32, Error> {
-        if let Some(pidfd) = &self.pidfd {
-            return Ok(pidfd.as_raw());
-        }
-        // The child is not reaped, so its number is still its own.
-        let opened = wait::pidfd_open(self.pid, 0)
-            .map_err(|errno| Error::from_operation(&PIDFD_OPEN, errno))?;
-        // SAFETY: the call opened it for this caller.
-        Ok(self
-            .pidfd
-            .insert(unsafe { OwnedFd::from_raw(opened) })
-            .as_raw())
-    }
-
     /// What the child used, once it was waited for; `None` too where its status came from the pidfd.
     ///
     /// ```
@@ -286,7 +258,7 @@ impl Child {
     /// ```
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
-        self.usage
+        self.process.usage
     }
 
     /// Sends SIGKILL. `Ok` too if the child has ended already.
@@ -328,88 +300,17 @@ impl Child {
     /// # }
     /// ```
     pub fn signal(&self, signal: i32) -> Result<(), Error> {
-        // A reaped child's number may belong to another process by now.
-        let sent = match (&self.pidfd, self.status) {
-            (_, Some(_)) => Err(Errno::ESRCH),
-            (Some(pidfd), None) => match wait::pidfd_send_signal(pidfd.as_raw(), signal) {
-                // An old kernel, or a sandbox. The child is not reaped: the number is its own.
-                Err(Errno::ENOSYS | Errno::EPERM) => signal::send_to_process(self.pid, signal),
-                other => other,
-            },
-            (None, None) => signal::send_to_process(self.pid, signal),
-        };
+        let sent = self.process.signal(signal);
         sent.map_err(|errno| Error::from_operation(&KILL, errno))
-    }
-
-    /// Whether the child has ended, reaped or not, as far as that can be seen.
-    pub(super) fn is_gone(&self) -> bool {
-        match &self.pidfd {
-            Some(pidfd) if has_ended(pidfd.as_raw()) => true,
-            _ if self.is_our_child => is_over(self.pid),
-            _ => signal::send_to_process(self.pid, 0) == Err(Errno::ESRCH),
-        }
-    }
-
-    fn reap(&mut self, options: i32) -> Result<Option<ExitStatus>, Error> {
-        if self.status.is_some() {
-            return Ok(self.status);
-        }
-        if !self.is_our_child {
-            return Err(Error::refused(
-                "a child made with CLONE_PARENT is this process's sibling, and only the common \
-                 parent can wait for it",
-                "Poll its pidfd to learn of its end.",
-                Errno::new(libc::ECHILD),
-            ));
-        }
-        let mut usage = None;
-        let status = wait_for_status(self.pid, self.pidfd.as_ref(), options, &mut usage)
-            .map_err(|errno| Error::from_operation(&WAIT, errno))?;
-        if let Some(status) = status {
-            self.set_reaped(status, usage);
-        }
-        Ok(status)
-    }
-
-    /// The child was waited for: no task runs on its stack.
-    pub(super) fn set_reaped(&mut self, status: ExitStatus, usage: Option<Usage>) {
-        self.status = Some(status);
-        self.usage = usage;
-        if let Some(mut stack) = self.stack.take() {
-            stack.set_status(status);
-        }
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        let stack = self.stack.take();
-        match self.is_our_child.then(|| self.reap(libc::WNOHANG)) {
-            // Running: a thread must wait for its end.
-            Some(Ok(None)) => {
-                let _ = reaper::reap_in_background(self.pid, self.pidfd.take(), stack);
-            }
-            // Reaped: no task runs on the stack.
-            Some(Ok(Some(_))) => drop(stack),
-            // Not ours, or reaped by another call (by the kernel, where SIGCHLD is ignored).
-            Some(Err(_)) | None => {
-                let gone = self.raw_pidfd().is_some_and(has_ended)
-                    || stack.as_ref().is_some_and(ChildStack::has_exited);
-                if !gone {
-                    // It may still run on the stack, and nothing tells when it leaves.
-                    core::mem::forget(stack);
-                }
-            }
-        }
     }
 }
 
 impl fmt::Debug for Child {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Child")
-            .field("pid", &self.pid)
+            .field("pid", &self.pid())
             .field("pidfd", &self.raw_pidfd())
-            .field("status", &self.status)
+            .field("status", &self.process.status)
             .finish_non_exhaustive()
     }
 }

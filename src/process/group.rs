@@ -1,6 +1,7 @@
 //! The process group that a child leads.
 
-use super::child::{Child, WAIT};
+use super::child::Child;
+use super::process_handle::WAIT;
 use super::status::ExitStatus;
 use super::waitid::wait_for_group;
 use crate::error::{Error, Operation};
@@ -34,9 +35,9 @@ impl Child {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn signal_group(&self, signal: i32) -> Result<(), Error> {
-        let sent = match self.status {
+        let sent = match self.process.status {
             Some(_) => Err(Errno::ESRCH),
-            None => signal::send_to_process(-self.pid, signal),
+            None => signal::send_to_process(-self.pid(), signal),
         };
         sent.map_err(|errno| Error::from_operation(&KILL_GROUP, errno))
     }
@@ -65,12 +66,12 @@ impl Child {
     pub fn wait_group(&mut self) -> Result<ExitStatus, Error> {
         self.stdin = None;
         // The number of one that was waited for may be another group's.
-        if self.status.is_none() && self.is_our_child {
+        if self.process.status.is_none() && self.process.is_our_child {
             // While a member is left, leader or not, the kernel gives the number to no other process.
             loop {
-                match wait_for_group(self.pid) {
-                    Ok((pid, status, usage)) if pid == self.pid => {
-                        self.set_reaped(status, Some(usage))
+                match wait_for_group(self.pid()) {
+                    Ok((pid, status, usage)) if pid == self.pid() => {
+                        self.process.set_reaped(status, Some(usage))
                     }
                     Ok(_) => {}
                     Err(errno) if errno.number() == libc::ECHILD => break,

@@ -1,5 +1,6 @@
 //! What programs, arguments and paths may be given as.
 
+use alloc::borrow::{Cow, ToOwned};
 use alloc::ffi::CString;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -9,7 +10,7 @@ use crate::error::Error;
 
 /// Text for the kernel: bytes without a NUL.
 ///
-/// Implemented for strings, bytes and, with `std`, for `OsStr` and `Path`.
+/// Implemented for strings, bytes and, with `std`, for `OsStr` and `Path`, borrowed, owned or `Cow`.
 ///
 /// ```
 /// use rawthread::process::KernelStr;
@@ -56,6 +57,12 @@ text! {
 }
 
 impl<T: KernelStr + ?Sized> KernelStr for &T {
+    fn as_kernel_bytes(&self) -> &[u8] {
+        (**self).as_kernel_bytes()
+    }
+}
+
+impl<T: KernelStr + ToOwned + ?Sized> KernelStr for Cow<'_, T> {
     fn as_kernel_bytes(&self) -> &[u8] {
         (**self).as_kernel_bytes()
     }

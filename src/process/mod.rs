@@ -7,6 +7,9 @@
 //! | another program | `Command` (feature `alloc`) |
 //! | either in a container | `BeforeExec`, the steps before it begins (feature `alloc`) |
 //!
+//! `use rawthread::process;` compiles most code that was written for `std::process`. Chapter 10 of the guide has
+//! every name of std's and what differs, beside what Go and Python have.
+//!
 //! Each gives a [`Child`], which waits, signals, and leaves no zombie when dropped. A child that waits for its
 //! parent to set it up ends if that dies first.
 //!
@@ -89,6 +92,7 @@ mod kernel_str;
 mod landlock;
 mod namespaces;
 mod pipe;
+mod process_handle;
 mod reaper;
 #[cfg(feature = "alloc")]
 mod rlimit;
@@ -120,8 +124,12 @@ pub use kernel_str::KernelStr;
 #[cfg(feature = "alloc")]
 pub use landlock::Landlock;
 pub use namespaces::Namespaces;
-pub use pipe::Pipe;
+pub use pipe::{ChildStderr, ChildStdin, ChildStdout, Pipe};
 #[cfg(feature = "alloc")]
 pub use rlimit::Rlimit;
 pub use status::ExitStatus;
 pub use usage::Usage;
+
+// What else a program takes from `std::process`.
+#[cfg(feature = "std")]
+pub use std::process::{ExitCode, Termination, abort, exit, id};

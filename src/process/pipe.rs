@@ -22,7 +22,7 @@ static WRITE: Operation = Operation {
 
 /// The parent's end of a pipe to or from a child; closed when dropped.
 ///
-/// With `std` it is `Read` and `Write`, and converts into an `OwnedFd` and a `Stdio`.
+/// With `std` it is `Read` and `Write`, and converts from and into an `OwnedFd`, and into a `Stdio`.
 ///
 /// ```
 /// # #[cfg(feature = "std")] {
@@ -61,6 +61,10 @@ impl Pipe {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn read_some(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.read_once(buffer)
+    }
+
+    fn read_once(&self, buffer: &mut [u8]) -> Result<usize, Error> {
         loop {
             match file::read(self.0.as_raw(), buffer) {
                 Err(Errno::EINTR) => {}
@@ -100,6 +104,10 @@ impl Pipe {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn write_some(&mut self, bytes: &[u8]) -> Result<usize, Error> {
+        self.write_once(bytes)
+    }
+
+    fn write_once(&self, bytes: &[u8]) -> Result<usize, Error> {
         loop {
             match file::write(self.0.as_raw(), bytes) {
                 Err(Errno::EINTR) => {}
@@ -130,6 +138,48 @@ impl Pipe {
     }
 }
 
+/// std's name for the parent's end of a child's stdin.
+///
+/// ```
+/// # #[cfg(feature = "alloc")] {
+/// use rawthread::process::{ChildStdin, Command, Stdio};
+///
+/// let mut child = Command::new("true").stdin(Stdio::piped()).spawn()?;
+/// let end: Option<ChildStdin> = child.stdin.take();
+/// assert!(end.is_some());
+/// # }
+/// # Ok::<(), rawthread::Error>(())
+/// ```
+pub type ChildStdin = Pipe;
+
+/// std's name for the parent's end of a child's stdout.
+///
+/// ```
+/// # #[cfg(feature = "alloc")] {
+/// use rawthread::process::{ChildStdout, Command, Stdio};
+///
+/// let mut child = Command::new("true").stdout(Stdio::piped()).spawn()?;
+/// let end: Option<ChildStdout> = child.stdout.take();
+/// assert!(end.is_some());
+/// # }
+/// # Ok::<(), rawthread::Error>(())
+/// ```
+pub type ChildStdout = Pipe;
+
+/// std's name for the parent's end of a child's stderr.
+///
+/// ```
+/// # #[cfg(feature = "alloc")] {
+/// use rawthread::process::{ChildStderr, Command, Stdio};
+///
+/// let mut child = Command::new("true").stderr(Stdio::piped()).spawn()?;
+/// let end: Option<ChildStderr> = child.stderr.take();
+/// assert!(end.is_some());
+/// # }
+/// # Ok::<(), rawthread::Error>(())
+/// ```
+pub type ChildStderr = Pipe;
+
 impl fmt::Debug for Pipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Pipe").field(&self.raw_fd()).finish()
@@ -139,14 +189,32 @@ impl fmt::Debug for Pipe {
 #[cfg(feature = "std")]
 impl std::io::Read for Pipe {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        Ok(self.read_some(buffer)?)
+        Ok(self.read_once(buffer)?)
+    }
+}
+
+#[cfg(feature = "std")]
+impl std::io::Read for &Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        Ok(self.read_once(buffer)?)
     }
 }
 
 #[cfg(feature = "std")]
 impl std::io::Write for Pipe {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        Ok(self.write_some(bytes)?)
+        Ok(self.write_once(bytes)?)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(feature = "std")]
+impl std::io::Write for &Pipe {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        Ok(self.write_once(bytes)?)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

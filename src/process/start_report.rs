@@ -97,7 +97,7 @@ impl Report {
             }
             let deadline = Deadline::after(LOOK_AFTER);
             if futex::wait(&message.state, WAITING, deadline, Sharing::Shared).is_err() {
-                ended = child.is_gone();
+                ended = child.process.is_gone();
             }
         }
     }

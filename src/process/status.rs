@@ -94,6 +94,33 @@ impl ExitStatus {
         }
     }
 
+    /// The signal that stopped the process, in a wait status of a stop: `waitpid(2)` with `WUNTRACED`, which no
+    /// wait of this crate asks for.
+    ///
+    /// ```
+    /// use rawthread::process::ExitStatus;
+    /// assert_eq!(ExitStatus::from_raw(libc::SIGTSTP << 8 | 0x7f).stopped_signal(), Some(libc::SIGTSTP));
+    /// ```
+    #[must_use]
+    pub const fn stopped_signal(self) -> Option<i32> {
+        match self.0 & 0xff {
+            0x7f => Some((self.0 >> 8) & 0xff),
+            _ => None,
+        }
+    }
+
+    /// Whether it is the wait status of a stopped process that continued: `waitpid(2)` with `WCONTINUED`, which
+    /// no wait of this crate asks for.
+    ///
+    /// ```
+    /// use rawthread::process::ExitStatus;
+    /// assert!(ExitStatus::from_raw(0xffff).continued());
+    /// ```
+    #[must_use]
+    pub const fn continued(self) -> bool {
+        self.0 == 0xffff
+    }
+
     /// Whether the kernel wrote a core file.
     ///
     /// ```
@@ -172,6 +199,8 @@ mod tests {
             assert_eq!(ours.code(), theirs.code());
             assert_eq!(ours.signal(), theirs.signal());
             assert_eq!(ours.core_dumped(), theirs.core_dumped());
+            assert_eq!(ours.stopped_signal(), theirs.stopped_signal());
+            assert_eq!(ours.continued(), theirs.continued());
             assert_eq!(ExitStatus::from(theirs), ours);
         }
     }

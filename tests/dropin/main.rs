@@ -2,6 +2,8 @@
 //! `use rawthread as thread;`: `idioms.rs`, and `names.rs` with every stable name, are one text each,
 //! compiled against both.
 //!
+//! `process.rs` has the idioms of `std::process`, for `use rawthread::process;`.
+//!
 //! What std::thread promises item by item is in `tests/thread/parity`.
 
 #![cfg(feature = "std")]
@@ -23,6 +25,10 @@ mod with_std {
         use std::thread;
         include!("names.rs");
     }
+    mod processes {
+        use std::process;
+        include!("process.rs");
+    }
 }
 
 mod with_rawthread {
@@ -33,6 +39,10 @@ mod with_rawthread {
     mod names {
         use rawthread as thread;
         include!("names.rs");
+    }
+    mod processes {
+        use rawthread::process;
+        include!("process.rs");
     }
 }
 

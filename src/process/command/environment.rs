@@ -45,6 +45,10 @@ impl Environment {
         self.changes.clear();
     }
 
+    pub(super) fn is_cleared(&self) -> bool {
+        self.cleared
+    }
+
     /// Names with their values, or `None` where removed, in the order of names.
     pub(super) fn changes(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         self.changes

@@ -23,7 +23,7 @@ impl Command {
     /// command.args(["-l", "/"]);
     /// assert!(command.get_args().eq([c"-l", c"/"]));
     /// ```
-    pub fn get_args(&self) -> impl Iterator<Item = &CStr> {
+    pub fn get_args(&self) -> impl ExactSizeIterator<Item = &CStr> {
         self.arguments.iter().skip(1).map(|argument| &**argument)
     }
 
@@ -39,6 +39,18 @@ impl Command {
     /// ```
     pub fn get_envs(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         self.environment.changes()
+    }
+
+    /// Whether the caller's variables are left out: [`env_clear`](Self::env_clear).
+    ///
+    /// ```
+    /// # use rawthread::process::Command;
+    /// assert!(!Command::new("ls").get_env_clear());
+    /// assert!(Command::new("ls").env_clear().get_env_clear());
+    /// ```
+    #[must_use]
+    pub fn get_env_clear(&self) -> bool {
+        self.environment.is_cleared()
     }
 
     /// The working directory, if one was set.

@@ -14,6 +14,7 @@
 //! | `caller_groups.rs` | in the parent: children without its groups |
 //! | `exec.rs` | `exec`: this process becomes the program |
 //! | `saved_fds.rs` | of this process, for an `exec` that fails |
+//! | `stdio.rs`, `stdio_from_std.rs` | what a descriptor is connected to |
 //! | `exec_stack.rs` | the child's stack |
 //! | `dumpable.rs` | in the parent: keeps it dumpable where its children change ids |
 
@@ -37,6 +38,8 @@ mod settings;
 mod shell_word;
 mod spawn;
 mod stdio;
+#[cfg(feature = "std")]
+mod stdio_from_std;
 mod time_limit;
 
 pub use builder::Command;

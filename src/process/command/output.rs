@@ -59,6 +59,18 @@ impl Output {
     }
 }
 
+/// Leaves out what std's does not have: usage and time limit.
+#[cfg(feature = "std")]
+impl From<Output> for std::process::Output {
+    fn from(output: Output) -> Self {
+        Self {
+            status: output.status.into(),
+            stdout: output.stdout,
+            stderr: output.stderr,
+        }
+    }
+}
+
 impl Child {
     /// Closes stdin, reads stdout and stderr to their ends if they are pipes, and waits.
     ///

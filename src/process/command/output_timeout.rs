@@ -150,11 +150,11 @@ impl Child {
         let is_over = |deadline: Option<Deadline>| deadline.is_some_and(|point| point.has_passed());
         let number = |stream: &Stream| entry(stream.pipe.as_ref().map_or(-1, Pipe::raw_fd));
         loop {
-            if self.status.is_some() {
+            if self.process.status.is_some() {
                 return Ok(true);
             }
             // Where there is none, by an older kernel or a sandbox, the child is looked for.
-            let pidfd = self.open_pidfd().ok();
+            let pidfd = self.process.open_pidfd().ok();
             let mut fds = [
                 number(&streams[0]),
                 number(&streams[1]),
@@ -172,7 +172,7 @@ impl Child {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(Error::from_operation(&POLL, errno)),
             }
-            if fds[2].revents != 0 || pidfd.is_none() && self.is_gone() {
+            if fds[2].revents != 0 || pidfd.is_none() && self.process.is_gone() {
                 return Ok(true);
             }
             for (stream, entry) in streams.iter_mut().zip(&fds) {

@@ -153,30 +153,6 @@ impl From<Pipe> for Stdio {
     }
 }
 
-#[cfg(feature = "std")]
-impl From<std::os::fd::OwnedFd> for Stdio {
-    fn from(fd: std::os::fd::OwnedFd) -> Self {
-        Self(Source::Owned(fd.into()))
-    }
-}
-
-#[cfg(feature = "std")]
-impl From<std::fs::File> for Stdio {
-    fn from(file: std::fs::File) -> Self {
-        std::os::fd::OwnedFd::from(file).into()
-    }
-}
-
-#[cfg(feature = "std")]
-impl From<Pipe> for std::os::fd::OwnedFd {
-    #[allow(unsafe_code, reason = "hands a descriptor over")]
-    fn from(pipe: Pipe) -> Self {
-        let number = pipe.into_descriptor().into_raw();
-        // SAFETY: the number was owned by the pipe, which gave it up.
-        unsafe { std::os::fd::FromRawFd::from_raw_fd(number) }
-    }
-}
-
 /// The child's descriptors, by number; the last word on a number counts.
 #[derive(Debug, Default)]
 pub(super) struct Descriptors(pub(super) alloc::vec::Vec<(i32, Stdio)>);
