@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::guarded_stack::GuardedStack;
 use super::status::ExitStatus;
+use super::steps::MemoryGuard;
 use crate::error::Error;
 use crate::flags::CloneFlags;
 use crate::runtime::{CloneTls, Rt, Runtime, Slot, acquire};
@@ -15,7 +16,12 @@ use crate::sys::memory;
 
 /// The stack of a child that shares memory. It is freed when dropped: by then the child must have
 /// left it.
-pub(super) enum ChildStack {
+pub(super) struct ChildStack {
+    place: Place,
+    _guard: MemoryGuard,
+}
+
+enum Place {
     /// The child keeps the thread pointer of its caller.
     Plain(GuardedStack),
     /// The child has a thread pointer of its own.
@@ -23,17 +29,33 @@ pub(super) enum ChildStack {
 }
 
 impl ChildStack {
+    /// At least `size` bytes, with a thread control block or without; `guard` is kept with them.
+    ///
+    /// # Errors
+    /// A limit; the size; `Unsupported` where no TCB can be made.
+    pub(super) fn new(size: usize, own_tls: bool, guard: MemoryGuard) -> Result<Self, Error> {
+        let place = if own_tls {
+            Place::WithTcb(TcbStack::acquire(size)?)
+        } else {
+            Place::Plain(GuardedStack::new(size)?)
+        };
+        Ok(Self {
+            place,
+            _guard: guard,
+        })
+    }
+
     /// The lowest address of the stack and its end, which is aligned to 16.
     pub(super) fn bounds(&self) -> (usize, usize) {
-        match self {
-            Self::Plain(stack) => (stack.bottom(), stack.top() as usize),
-            Self::WithTcb(tcb) => (tcb.bottom, tcb.state as usize),
+        match &self.place {
+            Place::Plain(stack) => (stack.bottom(), stack.top() as usize),
+            Place::WithTcb(tcb) => (tcb.bottom, tcb.state as usize),
         }
     }
 
     /// The TCB stack's part of what clone is asked for.
     pub(super) fn fill_clone_args(&self, request: &mut CloneArgs) {
-        if let Self::WithTcb(tcb) = self {
+        if let Place::WithTcb(tcb) = &self.place {
             request.flags |= TCB_FLAGS.bits();
             request.tls = tcb.words.tls;
             request.parent_tid = tcb.words.parent_tid;
@@ -45,25 +67,25 @@ impl ChildStack {
 
     /// Whether the kernel has said that the child left; never for a plain stack.
     pub(super) fn has_exited(&self) -> bool {
-        match self {
-            Self::Plain(_) => false,
+        match &self.place {
+            Place::Plain(_) => false,
             // Acquire: the child's last stores happened before the kernel's.
-            Self::WithTcb(tcb) => tcb.tid().load(Ordering::Acquire) == 0,
+            Place::WithTcb(tcb) => tcb.tid().load(Ordering::Acquire) == 0,
         }
     }
 
     /// The child was waited for: whether it ended at a call of its own, or a signal ended it anywhere.
     pub(super) fn set_status(&mut self, status: ExitStatus) {
-        if let Self::WithTcb(tcb) = self {
+        if let Place::WithTcb(tcb) = &mut self.place {
             tcb.is_intact = status.code().is_some();
         }
     }
 
     /// What the child needs to know of its TCB stack.
     pub(super) fn child_tcb(&self) -> Option<ChildTcb> {
-        match self {
-            Self::Plain(_) => None,
-            Self::WithTcb(tcb) => Some(ChildTcb {
+        match &self.place {
+            Place::Plain(_) => None,
+            Place::WithTcb(tcb) => Some(ChildTcb {
                 slot: tcb.slot,
                 state: tcb.state,
             }),
@@ -72,7 +94,7 @@ impl ChildStack {
 
     /// Says whether a child is or may be there: before clone, and after it if it failed.
     pub(super) fn set_in_use(&self, in_use: bool) {
-        if let Self::WithTcb(tcb) = self {
+        if let Place::WithTcb(tcb) = &self.place {
             let state = if in_use { IN_USE } else { UNUSED };
             // Relaxed: the clone call orders it for the child.
             tcb.state().store(state, Ordering::Relaxed);
@@ -95,7 +117,7 @@ pub(super) const TCB_FLAGS: CloneFlags = CloneFlags::SETTLS
 ///
 /// The child's store of `EXITED` is a Release, the parent's load an Acquire: the TCB is in order
 /// before the slot goes back to the cache.
-pub(super) struct TcbStack {
+struct TcbStack {
     slot: Slot,
     words: CloneTls,
     bottom: usize,
@@ -119,7 +141,7 @@ impl TcbStack {
     ///
     /// # Errors
     /// `Unsupported` where no TCB can be made; a limit; the size.
-    pub(super) fn acquire(size: usize) -> Result<Self, Error> {
+    fn acquire(size: usize) -> Result<Self, Error> {
         Rt::ensure_init()?;
         Rt::prepare_to_recover();
         let stack_size = size

@@ -83,6 +83,8 @@ mod child_stack;
 mod clone_error;
 #[cfg(feature = "alloc")]
 mod command;
+#[cfg(feature = "alloc")]
+mod dumpable;
 mod fork;
 mod group;
 mod guarded_stack;

@@ -3,6 +3,10 @@
 use crate::error::{Error, Operation};
 use crate::sys::Errno;
 
+/// No step changes this memory's mark.
+#[derive(Default)]
+pub(super) struct MemoryGuard(());
+
 /// No steps.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Steps(());
@@ -11,6 +15,10 @@ pub(super) struct Steps(());
 impl Steps {
     pub(super) fn is_empty(&self) -> bool {
         true
+    }
+
+    pub(super) fn guard_memory(&self) -> MemoryGuard {
+        MemoryGuard(())
     }
 
     pub(super) fn check(&self, _: bool) -> Result<(), Error> {

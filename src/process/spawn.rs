@@ -6,9 +6,8 @@ use core::mem::ManuallyDrop;
 use super::builder::{Builder, MAX_SET_TID};
 use super::child::Child;
 use super::child_entry::{self, Launch, Start};
-use super::child_stack::{ChildStack, TcbStack};
+use super::child_stack::ChildStack;
 use super::clone_error;
-use super::guarded_stack::GuardedStack;
 use super::start_pipe::StartPipe;
 use super::start_report::Report;
 use crate::error::Error;
@@ -275,11 +274,7 @@ impl Builder {
             let size = self
                 .stack_size
                 .saturating_add(child_entry::args_size::<F>());
-            let stack = if self.own_tls {
-                ChildStack::WithTcb(TcbStack::acquire(size)?)
-            } else {
-                ChildStack::Plain(GuardedStack::new(size)?)
-            };
+            let stack = ChildStack::new(size, self.own_tls, self.steps.guard_memory())?;
             // SAFETY: passed on.
             unsafe { Launch::own_stack(f, start, stack) }?
         } else {

@@ -3,8 +3,12 @@
 use alloc::vec::Vec;
 
 use super::before_exec::{BeforeExec, Phase};
+use super::dumpable::DumpableGuard;
 use crate::error::{Error, Operation};
 use crate::sys::Errno;
+
+/// What the parent of a child in its memory keeps until the child has left.
+pub(super) type MemoryGuard = Option<DumpableGuard>;
 
 /// The steps of a builder.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +21,12 @@ impl Steps {
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Before a child is made that takes these steps in this memory. To be kept until it has left it.
+    pub(super) fn guard_memory(&self) -> MemoryGuard {
+        let changes = self.0.iter().any(BeforeExec::changes_credentials);
+        changes.then(DumpableGuard::begin)
     }
 
     /// `shares` whether the child runs beside its parent in one memory.

@@ -33,12 +33,12 @@ const LOCKS: &[(&str, &str, &str)] = &[
         "a guard's drop",
     ),
     (
-        "process/command/dumpable.rs",
+        "process/dumpable.rs",
         "exchange(word, own | mark | BUSY)",
         "two system calls are under it, which cannot panic",
     ),
     (
-        "process/command/dumpable.rs",
+        "process/dumpable.rs",
         "exchange(word, word | BUSY)",
         "a system call is under it, which cannot panic",
     ),

@@ -13,9 +13,19 @@ use crate::common::{Directory, is_child, rerun_self};
 use crate::settings::is_root;
 use crate::util::user_namespaces;
 
-/// Where the pipes lie, and whether the namespaces are to be a user's.
+/// Where the pipes lie, and how the child comes to a pid namespace.
 const PLACE: &str = "RAWTHREAD_TEST_ORPHAN";
-const MAPPED: &str = "RAWTHREAD_TEST_ORPHAN_MAPPED";
+const WAY: &str = "RAWTHREAD_TEST_ORPHAN_WAY";
+
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// It is made in one.
+    Own,
+    /// And in a user namespace with maps.
+    Mapped,
+    /// Its parent makes all its children in one.
+    Unshared,
+}
 
 fn make_fifo(path: PathBuf) -> PathBuf {
     let name = CString::new(path.as_os_str().as_bytes()).unwrap();
@@ -34,30 +44,35 @@ fn be_the_parent(place: &Path) {
         .parent_death_signal(Signal::new(libc::SIGKILL).unwrap())
         .before_exec(BeforeExec::open(20, place.join("come"), libc::O_WRONLY, 0))
         .before_exec(BeforeExec::open(21, place.join("go"), libc::O_RDONLY, 0));
-    if std::env::var_os(MAPPED).is_some() {
-        command
-            .namespaces(Namespaces::USER | Namespaces::PID)
-            .uid_map(0, uid, 1)
-            .gid_map(0, gid, 1);
-    } else {
-        command.namespaces(Namespaces::PID);
+    match std::env::var(WAY).unwrap().as_str() {
+        "Mapped" => {
+            command
+                .namespaces(Namespaces::USER | Namespaces::PID)
+                .uid_map(0, uid, 1)
+                .gid_map(0, gid, 1);
+        }
+        "Own" => {
+            command.namespaces(Namespaces::PID);
+        }
+        _ => {
+            // SAFETY: no memory.
+            assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWPID) }, 0);
+        }
     }
     let _ = command.spawn().unwrap().wait();
 }
 
 /// What the program says whose parent `dies` before the signal was set.
-fn program_says(test: &str, mapped: bool, dies: bool) -> String {
-    let directory = Directory::new(if mapped { "orphan-mapped" } else { "orphan" });
+fn program_says(test: &str, way: Way, dies: bool) -> String {
+    let directory = Directory::new(&format!("orphan-{way:?}"));
     let come = make_fifo(directory.path().join("come"));
     let go = make_fifo(directory.path().join("go"));
     let mut command = rerun_self(test);
     command
         .env(PLACE, directory.path())
+        .env(WAY, format!("{way:?}"))
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::piped());
-    if mapped {
-        command.env(MAPPED, "1");
-    }
     let mut parent = command.spawn().unwrap();
     // Opens once the child has come that far; then the child waits at the second pipe.
     let come = File::open(come).unwrap();
@@ -88,17 +103,17 @@ fn a_parent_outside_the_pid_namespace_is_seen_to_die() {
     }
     let mut ways = Vec::new();
     if is_root() {
-        ways.push(false);
+        ways.extend([Way::Own, Way::Unshared]);
     }
     if user_namespaces() {
-        ways.push(true);
+        ways.push(Way::Mapped);
     }
-    for mapped in ways {
-        assert_eq!(program_says(test, mapped, false), "alive\n", "{mapped}");
+    for way in ways {
+        assert_eq!(program_says(test, way, false), "alive\n", "{way:?}");
         assert_eq!(
-            program_says(test, mapped, true),
+            program_says(test, way, true),
             "",
-            "{mapped}: it has outlived its parent"
+            "{way:?}: it has outlived its parent"
         );
     }
 }

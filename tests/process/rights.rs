@@ -1,6 +1,7 @@
 //! What a command's child gives up depends on what the caller may, not on being root.
 
-use rawthread::process::{BeforeExec, Child, Command, Namespaces, Stdio};
+use rawthread::flags::CloneFlags;
+use rawthread::process::{BeforeExec, Builder, Child, Command, Namespaces, Stdio};
 
 use crate::common::in_subprocess;
 use crate::settings::is_root;
@@ -249,6 +250,77 @@ fn joining_a_user_namespace_costs_the_parent_nothing() {
     }
     holder.kill().unwrap();
     holder.wait().unwrap();
+}
+
+/// A closure's child with other ids stays in its parent's memory to its end.
+#[test]
+fn a_closure_with_other_ids_leaves_the_parent_dumpable() {
+    if !is_root() {
+        println!("SKIP: only root may change ids");
+        return;
+    }
+    if !in_subprocess("rights::a_closure_with_other_ids_leaves_the_parent_dumpable") {
+        return;
+    }
+    // SAFETY: asks.
+    let dumpable = || unsafe { libc::prctl(libc::PR_GET_DUMPABLE) };
+    let set_ids = || BeforeExec::set_ids(65534, 65534);
+    let mut ways = vec![set_ids()];
+    let mut holder = None;
+    if util::user_namespaces() {
+        let (namespace, child) = foreign_user_namespace();
+        ways.push(BeforeExec::join_namespaces(namespace, Namespaces::USER));
+        holder = Some(child);
+    }
+    let shared = CloneFlags::VM;
+    for step in ways {
+        for flags in [
+            shared,
+            shared | CloneFlags::VFORK,
+            shared | CloneFlags::FILES,
+        ] {
+            for own_tls in [true, false] {
+                let builder = Builder::new()
+                    .flags(flags)
+                    .own_tls(own_tls)
+                    .before_start(step.clone());
+                // SAFETY: the child only returns.
+                let mut child = unsafe { builder.spawn(|| 5) }.unwrap();
+                assert_eq!(child.wait().unwrap().code(), Some(5));
+                assert_eq!(dumpable(), 1, "{flags:?} {step:?}");
+            }
+        }
+    }
+    // More than a count of eight bits, all alive: their ids' processes must not trace this one.
+    let pause = || Builder::new().flags(shared).stack_size(16384);
+    let pause = |_| {
+        let builder = pause().own_tls(false).before_start(set_ids());
+        // SAFETY: the child makes a system call.
+        unsafe { builder.spawn(|| libc::syscall(libc::SYS_pause) as i32) }.unwrap()
+    };
+    let mut children: Vec<_> = (0..260).map(pause).collect();
+    assert_ne!(dumpable(), 1);
+    for child in &mut children {
+        child.kill().unwrap();
+    }
+    for mut child in children.drain(3..) {
+        child.wait().unwrap();
+    }
+    assert_ne!(dumpable(), 1, "three are left");
+    drop(children);
+    crate::common::poll_until("the mark is back", || dumpable() == 1);
+    // A step that fails leaves none.
+    let fails = Builder::new()
+        .flags(shared)
+        .before_start(set_ids())
+        .before_start(BeforeExec::unmount("/no/such", 0));
+    // SAFETY: the closure does not run.
+    assert!(unsafe { fails.spawn(|| 0) }.is_err());
+    assert_eq!(dumpable(), 1);
+    if let Some(mut holder) = holder {
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+    }
 }
 
 /// In a namespace that forbids `setgroups` the child cannot give up its groups.

@@ -9,10 +9,10 @@
 use alloc::vec::Vec;
 
 use super::builder::Command;
-use super::dumpable::DumpableGuard;
 use super::exec_child::{self, ExecPlan, Groups};
 use crate::error::Error;
 use crate::process::before_exec::BeforeExec;
+use crate::process::dumpable::DumpableGuard;
 use crate::sys::signal::{self, SavedAction};
 use crate::sys::{process, task};
 use crate::thread::{self, Builder};
@@ -54,6 +54,8 @@ impl Command {
         let failed = self.with_plan(None, |plan, _, _| {
             if let Some(death) = &mut plan.death {
                 death.parent = task::parent_pid();
+                // It is of this process, which a child would watch.
+                death.pidfd = None;
             }
             let _saved = SavedState::of(plan);
             let apart = is_for_one_thread(plan) && !task::is_only_thread();

@@ -73,21 +73,25 @@ pub(super) struct DeathSignal {
     pub(super) signal: i32,
     pub(super) parent: i32,
     /// A pidfd of the parent's thread, under a number that no descriptor of the child takes; for a child in another
-    /// pid namespace, which cannot see the parent's pid.
+    /// pid namespace, which cannot see the parent's pid: because it was asked for, or because the parent itself
+    /// makes its children there (`unshare(2)`, `setns(2)`).
     pub(super) pidfd: Option<i32>,
 }
 
 impl DeathSignal {
     /// Whether the parent has died. After the signal was set.
     fn is_late(self) -> bool {
-        let Some(pidfd) = self.pidfd else {
-            // 0: the parent is outside the child's pid namespace.
-            return ![self.parent, 0].contains(&task::parent_pid());
-        };
-        // A look for children takes the lock under which a thread first sends the signals of its death and then is
-        // dead: the poll comes after both, or the signal after the prctl.
-        let _ = wait::wait4(-1, libc::WNOHANG, &mut no_usage());
-        has_ended(pidfd)
+        match (task::parent_pid(), self.pidfd) {
+            // The parent is outside the child's pid namespace.
+            (0, Some(pidfd)) => {
+                // A look for children takes the lock under which a thread first sends the signals of its death and
+                // then is dead: the poll comes after both, or the signal after the prctl.
+                let _ = wait::wait4(-1, libc::WNOHANG, &mut no_usage());
+                has_ended(pidfd)
+            }
+            (0, None) => false,
+            (parent, _) => parent != self.parent,
+        }
     }
 }
 

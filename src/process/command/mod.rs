@@ -16,13 +16,11 @@
 //! | `saved_fds.rs` | of this process, for an `exec` that fails |
 //! | `stdio.rs`, `stdio_from_std.rs` | what a descriptor is connected to |
 //! | `exec_stack.rs` | the child's stack |
-//! | `dumpable.rs` | in the parent: keeps it dumpable where its children change ids |
 
 mod attributes;
 mod builder;
 mod caller_groups;
 mod debug;
-mod dumpable;
 mod end_in_exec;
 mod environment;
 mod exec;

@@ -170,7 +170,7 @@ impl Command {
             .map(Cell::new)
             .collect();
         let settings = &self.settings;
-        let own_pidfd = match settings.needs_own_pidfd() {
+        let own_pidfd = match settings.death_signal.is_some() {
             true => own_pidfd(&fd_mappings, &settings.before_exec),
             false => None,
         };

@@ -83,11 +83,6 @@ impl Settings {
         }
     }
 
-    /// Whether the child must watch a parent whose pid it cannot see.
-    pub(super) fn needs_own_pidfd(&self) -> bool {
-        self.death_signal.is_some() && self.namespaces.contains(Namespaces::PID)
-    }
-
     /// Whether groups are to be dropped that the child cannot drop: in a user namespace without a
     /// group map nothing may, and in one that it joins it is the namespace that decides.
     pub(super) fn must_drop_groups_before(&self) -> bool {

@@ -9,7 +9,6 @@
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::caller_groups::WithoutGroups;
-use super::dumpable::DumpableGuard;
 use super::end_in_exec;
 use super::exec_child::{self, ErrorReport, ExecPlan};
 use super::exec_stack::CachedStack;
@@ -18,6 +17,7 @@ use crate::flags::CloneFlags;
 use crate::process::before_exec::BeforeExec;
 use crate::process::child::Child;
 use crate::process::clone_error;
+use crate::process::dumpable::DumpableGuard;
 use crate::process::namespaces::IdMaps;
 use crate::process::start_pipe::StartPipe;
 use crate::process::status::ExitStatus;

@@ -10,9 +10,9 @@
 //!
 //! | bits | meaning |
 //! |---|---|
-//! | 0-7 | `COUNT`: children that may change ids; 255, `BUSY`: the mark is being read or put back |
-//! | 8-9 | `MARK`: what `PR_GET_DUMPABLE` said; 3, `UNKNOWN` |
-//! | 10-31 | the process that counts (pids have 22 bits) |
+//! | 0-31 | `COUNT`: children that may have changed ids; all set, `BUSY`: the mark is being read or put back |
+//! | 32-33 | `MARK`: what `PR_GET_DUMPABLE` said; 3, `UNKNOWN` |
+//! | 34-63 | the process that counts |
 //!
 //! | from | to | by |
 //! |---|---|---|
@@ -21,23 +21,24 @@
 //! | mine, 1 | mine, `BUSY`, then 0 | the last, which puts it back in between |
 //!
 //! A word of another process is what a fork copied while its parent was counting: no thread here
-//! counts it down, but its mark is the right one.
+//! counts it down, but its mark is the right one. `BUSY` lasts for one system call, so others pause and
+//! look again.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::sys::futex::{self, Sharing};
+use crate::sys::sched::Pauses;
 use crate::sys::{process, task};
 
-static WORD: AtomicU32 = AtomicU32::new(0);
+static WORD: AtomicU64 = AtomicU64::new(0);
 
-const COUNT: u32 = 0xff;
-const BUSY: u32 = COUNT;
-const MOST: u32 = BUSY - 1;
-const MARK: u32 = 3 << MARK_SHIFT;
-const MARK_SHIFT: u32 = 8;
-const UNKNOWN: u32 = MARK;
-const OWNER: u32 = !(COUNT | MARK);
-const OWNER_SHIFT: u32 = 10;
+/// More than there can be children: pids have 22 bits.
+const COUNT: u64 = 0xffff_ffff;
+const BUSY: u64 = COUNT;
+const MARK: u64 = 3 << MARK_SHIFT;
+const MARK_SHIFT: u32 = 32;
+const UNKNOWN: u64 = MARK;
+const OWNER: u64 = !(COUNT | MARK);
+const OWNER_SHIFT: u32 = 34;
 
 /// A child that may change its ids in this memory; dropped once it has left.
 pub(super) struct DumpableGuard(());
@@ -46,6 +47,7 @@ impl DumpableGuard {
     /// Before the child is made.
     pub(super) fn begin() -> Self {
         let own = own_bits();
+        let mut pauses = Pauses::new();
         loop {
             // Acquire, here and below: pairs with `unlock`, so that the mark is read after the
             // last child's guard has put it back.
@@ -56,9 +58,7 @@ impl DumpableGuard {
                 word => (word & COUNT, word & MARK),
             };
             match count {
-                BUSY | MOST => {
-                    let _ = futex::wait(&WORD, word, None, Sharing::Private);
-                }
+                BUSY => pauses.pause(),
                 0 => {
                     if exchange(word, own | mark | BUSY) {
                         let mark = if mark == UNKNOWN { read() } else { mark };
@@ -94,11 +94,8 @@ impl Drop for DumpableGuard {
                         return;
                     }
                 }
-                count => {
+                _ => {
                     if exchange(word, word - 1) {
-                        if count == MOST {
-                            futex::wake(WORD.as_ptr(), 1, Sharing::Private);
-                        }
                         return;
                     }
                 }
@@ -107,29 +104,28 @@ impl Drop for DumpableGuard {
     }
 }
 
-fn own_bits() -> u32 {
-    (task::pid() as u32) << OWNER_SHIFT
+fn own_bits() -> u64 {
+    u64::from(task::pid().unsigned_abs()) << OWNER_SHIFT
 }
 
-fn exchange(old: u32, new: u32) -> bool {
+fn exchange(old: u64, new: u64) -> bool {
     WORD.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed)
         .is_ok()
 }
 
 /// Ends `BUSY`. Release: what was read or put back comes before it.
-fn unlock(word: u32) {
+fn unlock(word: u64) {
     WORD.store(word, Ordering::Release);
-    futex::wake(WORD.as_ptr(), i32::MAX as u32, Sharing::Private);
 }
 
-fn read() -> u32 {
+fn read() -> u64 {
     match process::dumpable() {
-        Ok(mark @ 0..3) => (mark as u32) << MARK_SHIFT,
+        Ok(mark @ 0..3) => (mark as u64) << MARK_SHIFT,
         _ => UNKNOWN,
     }
 }
 
-fn put_back(mark: u32) {
+fn put_back(mark: u64) {
     if mark != UNKNOWN {
         let _ = process::set_dumpable((mark >> MARK_SHIFT) as usize);
     }
