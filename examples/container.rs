@@ -15,7 +15,7 @@ use rawthread::{Error, Signal};
 fn main() -> Result<(), Error> {
     let mut words = std::env::args().skip(1);
     let program = words.next().unwrap_or_else(|| "/bin/sh".to_owned());
-    let group = cgroup().inspect_err(|error| eprintln!("No control group: {error}"));
+    let group = cgroup().inspect_err(|error| eprintln!("Rlimits alone, no control group: {error}"));
     let (path, group) = group.ok().unzip();
     let ended = container(&program, group.as_ref()).and_then(|mut all| all.args(words).status());
     path.map(fs::remove_dir);
@@ -90,7 +90,7 @@ fn own_root(at: &str) -> Vec<Step> {
 pub(crate) fn cgroup() -> std::io::Result<(PathBuf, File)> {
     let mut trees = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].into_iter();
     let tree = trees.find(|tree| fs::exists(format!("{tree}/cgroup.procs")).unwrap_or(false));
-    let tree = tree.ok_or(std::io::ErrorKind::NotFound)?;
+    let tree = tree.ok_or_else(|| std::io::Error::other("no version 2 in /sys/fs/cgroup"))?;
     let path = PathBuf::from(format!("{tree}/container-{}", std::process::id()));
     fs::create_dir(&path)?;
     let limited = fs::write(path.join("pids.max"), "64").and_then(|()| File::open(&path));

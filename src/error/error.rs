@@ -5,7 +5,7 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 
 use super::kind::ErrorKind;
 use super::limit::Limit;
-use super::step_error::StepError;
+use super::step_error::{StepError, Subject};
 use crate::sys::Errno;
 
 /// The error for a thread or process that could not be created, prepared, or waited for.
@@ -59,6 +59,12 @@ enum Cause {
         hint: &'static str,
     },
     Operation(&'static Operation),
+    /// One of several that were asked for: of this path or program.
+    #[cfg_attr(
+        not(feature = "alloc"),
+        allow(dead_code, reason = "only builds with an allocator construct it")
+    )]
+    OperationOn(&'static Operation, Subject),
     /// A limit that was not looked for: the feature `diagnosis` is off.
     #[cfg_attr(
         feature = "diagnosis",
@@ -150,6 +156,18 @@ impl Error {
         }
     }
 
+    /// Adds the path or program to the error of an operation.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn about(self, subject: Option<&core::ffi::CStr>) -> Self {
+        let cause = match (self.cause, subject) {
+            (Cause::Operation(operation), Some(text)) => {
+                Cause::OperationOn(operation, Subject::new(text))
+            }
+            (cause, _) => cause,
+        };
+        Self { cause, ..self }
+    }
+
     /// A limit made the system call of `operation` fail, and this build does not look which.
     #[cfg(not(feature = "diagnosis"))]
     pub(crate) const fn at_unknown_limit(operation: &'static Operation, errno: Errno) -> Self {
@@ -193,7 +211,7 @@ impl Error {
             Cause::InvalidInput { .. } => ErrorKind::InvalidInput,
             Cause::Rule { .. } => ErrorKind::Refused,
             Cause::Unsupported { .. } => ErrorKind::Unsupported,
-            Cause::Operation(_) | Cause::External => ErrorKind::Os,
+            Cause::Operation(_) | Cause::OperationOn(..) | Cause::External => ErrorKind::Os,
             Cause::Step(step) | Cause::Foreign(step) => step.kind(),
         }
     }
@@ -246,7 +264,9 @@ impl Error {
     /// ```
     pub const fn operation(&self) -> Option<&'static str> {
         match &self.cause {
-            Cause::Operation(operation) | Cause::UnknownLimit(operation) => Some(operation.name),
+            Cause::Operation(operation)
+            | Cause::OperationOn(operation, _)
+            | Cause::UnknownLimit(operation) => Some(operation.name),
             Cause::Step(_) => Some(BEFORE_START),
             _ => None,
         }
@@ -281,6 +301,14 @@ impl fmt::Display for Error {
                 "{} could not {}{errno}. {}",
                 operation.name,
                 operation.purpose,
+                self.errno.map_or("", operation.hint)
+            ),
+            Cause::OperationOn(operation, subject) => write!(
+                f,
+                "{} could not {} ({:?}){errno}. {}",
+                operation.name,
+                operation.purpose,
+                subject.as_str(),
                 self.errno.map_or("", operation.hint)
             ),
             Cause::UnknownLimit(operation) => write!(

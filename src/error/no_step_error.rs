@@ -9,6 +9,15 @@ use super::limit::Limit;
 #[derive(Clone)]
 pub(super) struct StepError(Infallible);
 
+#[derive(Clone)]
+pub(super) struct Subject(Infallible);
+
+impl Subject {
+    pub(super) fn as_str(&self) -> &str {
+        match self.0 {}
+    }
+}
+
 impl StepError {
     pub(super) const fn kind(&self) -> ErrorKind {
         match self.0 {}

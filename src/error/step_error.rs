@@ -1,12 +1,27 @@
-//! The error that a function of the program's own returned. With the feature `alloc`; `no_step_error`
-//! is the twin without.
+//! The error that a function of the program's own returned, and what a failed step was about. With the
+//! feature `alloc`; `no_step_error` is the twin without.
 
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use core::error::Error;
 
 use super::kind::ErrorKind;
 use super::limit::Limit;
+
+/// The path or program that an operation was about. Clones share it.
+#[derive(Clone)]
+pub(super) struct Subject(Arc<str>);
+
+impl Subject {
+    pub(super) fn new(text: &core::ffi::CStr) -> Self {
+        Self(String::from_utf8_lossy(text.to_bytes()).into())
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 /// A program's error, and what of it programs ask this crate's for. Clones share it.
 #[derive(Clone)]

@@ -26,8 +26,8 @@ macro_rules! resources {
     ($($(#[doc = $doc:literal])+ $name:ident $label:literal {
         $($effect:ident: $sentence:literal,)+
     })+) => {
-        /// A resource of a task that it may share with another. Not what `setrlimit(2)` limits, which is
-        /// `process::Resource`.
+        /// A resource of a task that it may share with another. What `setrlimit(2)` limits is
+        /// `process::Rlimit`.
         ///
         /// ```
         /// use rawthread::flags::{Effect, Resource};

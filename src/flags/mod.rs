@@ -16,17 +16,6 @@
 //!
 //! The sources are `clone(2)` and the kernel's `include/uapi/linux/sched.h`, up to
 //! [`Caller::NEWEST_KERNEL`].
-//!
-//! # To add a flag
-//!
-//! 1. Its constant in `clone_flags.rs`, and in `CloneFlags::NAMESPACES` and the like where it belongs.
-//! 2. Its row in `info.rs`.
-//! 3. Its rules in `rule_table.rs`, in the step of the kernel function that makes the check.
-//! 4. What it changes in `effects.rs`: the match of an existing [`Resource`], or a new one.
-//! 5. `Caller::NEWEST_KERNEL`, if the flag or a rule is younger.
-//! 6. The header's row and the flag's effects in `tests/flags/tables.rs`; `NOT_TRIED` in
-//!    `tests/flags/against_kernel.rs` while no kernel at hand has the flag.
-//! 7. Its group in `lab/src/explore/view.js`, and a line in `CHANGELOG.md`.
 
 mod caller;
 mod clone_flags;

@@ -44,6 +44,7 @@ const DEFAULT_STACK: usize = 256 * 1024;
 #[must_use = "a builder makes nothing until `spawn`"]
 pub struct Builder {
     pub(super) flags: CloneFlags,
+    pub(super) namespaces: Namespaces,
     pub(super) exit_signal: Option<u32>,
     /// `None`: if the kernel can.
     pub(super) pidfd: Option<bool>,
@@ -67,6 +68,7 @@ impl Builder {
     pub fn new() -> Self {
         Self {
             flags: CloneFlags::empty(),
+            namespaces: Namespaces::empty(),
             exit_signal: None,
             pidfd: None,
             cgroup: None,
@@ -79,7 +81,8 @@ impl Builder {
         }
     }
 
-    /// Sets the clone flags, all of them: what was set before is forgotten.
+    /// Sets the clone flags, in place of those of an earlier call. What [`namespaces`](Self::namespaces) adds is
+    /// kept, before and after.
     ///
     /// The words that `PARENT_SETTID`, `CHILD_SETTID` and `CHILD_CLEARTID` ask for are provided;
     /// `SETTLS` alone keeps the caller's thread pointer.
@@ -176,7 +179,7 @@ impl Builder {
         self
     }
 
-    /// Adds namespaces of the child's own to the flags.
+    /// Adds namespaces of the child's own, whatever [`flags`](Self::flags) are set.
     ///
     /// ```no_run
     /// use rawthread::process::{Builder, Namespaces};
@@ -193,7 +196,7 @@ impl Builder {
     /// # }
     /// ```
     pub fn namespaces(mut self, namespaces: Namespaces) -> Self {
-        self.flags |= namespaces.flags();
+        self.namespaces |= namespaces;
         self
     }
 

@@ -25,7 +25,11 @@ impl Steps {
         Ok(())
     }
 
-    pub(super) fn take(&self) -> Result<(), (&'static Operation, Errno)> {
+    pub(super) fn take(&self) -> Result<(), (usize, &'static Operation, Errno)> {
         Ok(())
+    }
+
+    pub(super) fn error(&self, _: usize, step: &'static Operation, errno: Errno) -> Error {
+        Error::from_operation(step, errno)
     }
 }

@@ -10,6 +10,7 @@ use super::child_stack::ChildStack;
 use super::clone_error;
 use super::start_pipe::StartPipe;
 use super::start_report::Report;
+use super::steps::Steps;
 use crate::error::Error;
 use crate::flags::CloneFlags;
 use crate::sys::file::OwnedFd;
@@ -57,14 +58,14 @@ struct HeldChild<F: FnOnce() -> i32> {
 }
 
 impl<F: FnOnce() -> i32> HeldChild<F> {
-    fn release(&mut self) -> Result<Child, Error> {
+    fn release(&mut self, steps: &Steps) -> Result<Child, Error> {
         let start_pipe = self.start_pipe.take();
         if let Some(start_pipe) = &start_pipe {
             start_pipe.release();
         }
         if let (Some(report), Some(child)) = (self.report.take(), &self.child) {
             // An error drops this: the child has ended, or is about to.
-            report.wait(child)?;
+            report.wait(child, steps)?;
         }
         // The child has read it.
         drop(start_pipe);
@@ -333,7 +334,7 @@ impl Builder {
         if let Some(hook) = &mut hook {
             hook(pid)?;
         }
-        held.release()
+        held.release(&self.steps)
     }
 
     /// What to ask of clone, but for the places that `spawn` has.
@@ -368,7 +369,7 @@ impl Builder {
 
     /// The flags to ask for, if they can be asked for here.
     fn checked_flags(&self, waits: bool) -> Result<CloneFlags, Error> {
-        let mut flags = self.flags;
+        let mut flags = self.flags | self.namespaces.flags();
         if flags.contains(CloneFlags::THREAD) {
             return Err(Error::refused(
                 "CLONE_THREAD makes a thread of this process, not a process",

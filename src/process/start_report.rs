@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | 0, `WAITING` | the child has not come to its closure | |
 //! | 1, `BEGUN` | it has: the closure is the child's | the child, once |
-//! | 2, `FAILED` | a step failed, which `step` and `errno` name: the child ends without its closure | the child, once |
+//! | 2, `FAILED` | a step failed, which `number`, `step` and `errno` name: the child ends without its closure | the child, once |
 #![allow(unsafe_code, reason = "shares a mapping with the child")]
 
 use core::ptr::NonNull;
@@ -38,6 +38,8 @@ struct Message {
     errno: AtomicI32,
     /// The address of the failed step, a static.
     step: AtomicUsize,
+    /// Which of the steps that is.
+    number: AtomicUsize,
 }
 
 /// The parent's side: the shared page, unmapped when dropped.
@@ -73,7 +75,7 @@ impl Report {
     }
 
     /// The error of the step that failed, once `child` has come to its closure or ended.
-    pub(super) fn wait(self, child: &Child) -> Result<(), Error> {
+    pub(super) fn wait(self, child: &Child, steps: &Steps) -> Result<(), Error> {
         /// A child that is killed amid its steps wakes no waiter: how long until it is looked for.
         const LOOK_AFTER: Duration = Duration::from_millis(10);
         // SAFETY: the page is mapped as long as `self` is.
@@ -89,7 +91,8 @@ impl Report {
                     // copy of this process.
                     let step: &'static Operation = unsafe { &*step };
                     let errno = message.errno.load(Ordering::Relaxed).clamp(1, 4095);
-                    return Err(Error::from_operation(step, Errno::new(errno)));
+                    let number = message.number.load(Ordering::Relaxed);
+                    return Err(steps.error(number, step, Errno::new(errno)));
                 }
                 // Looked at once more after the child had ended.
                 _ if ended => return Err(Error::from_operation(&KILLED, Errno::EINTR)),
@@ -124,7 +127,8 @@ impl ReportChild {
         let message = unsafe { self.message.as_ref() };
         let state = match taken {
             Ok(()) => BEGUN,
-            Err((step, errno)) => {
+            Err((number, step, errno)) => {
+                message.number.store(number, Ordering::Relaxed);
                 let step = core::ptr::from_ref(step) as usize;
                 message.step.store(step, Ordering::Relaxed);
                 message.errno.store(errno.number(), Ordering::Relaxed);

@@ -47,11 +47,21 @@ impl Steps {
         }
     }
 
-    /// Takes the steps, in the child: raw system calls alone.
-    pub(super) fn take(&self) -> Result<(), (&'static Operation, Errno)> {
-        let last = |step: &&BeforeExec| step.phase() == Phase::Last;
-        let first = |step: &&BeforeExec| !last(step);
-        self.0.iter().filter(first).try_for_each(BeforeExec::run)?;
-        self.0.iter().filter(last).try_for_each(BeforeExec::run)
+    /// Takes the steps, in the child: raw system calls alone. Of the one that failed, its number, too.
+    pub(super) fn take(&self) -> Result<(), (usize, &'static Operation, Errno)> {
+        let last = |(_, step): &(usize, &BeforeExec)| step.phase() == Phase::Last;
+        let first = |step: &(usize, &BeforeExec)| !last(step);
+        let run = |(number, step): (usize, &BeforeExec)| {
+            step.run().map_err(|(step, errno)| (number, step, errno))
+        };
+        let steps = || self.0.iter().enumerate();
+        steps().filter(first).try_for_each(run)?;
+        steps().filter(last).try_for_each(run)
+    }
+
+    /// The error of the step of this number.
+    pub(super) fn error(&self, number: usize, step: &'static Operation, errno: Errno) -> Error {
+        let subject = self.0.get(number).and_then(BeforeExec::subject);
+        Error::from_operation(step, errno).about(subject)
     }
 }

@@ -17,6 +17,7 @@ mod exhaustion;
 mod filter;
 mod held;
 mod identity;
+mod inputs;
 mod orphans;
 mod pitfalls;
 mod refusals;

@@ -11,6 +11,7 @@ const CAP_SETGID: u32 = 6;
 const CAP_SETUID: u32 = 7;
 const CAP_SETFCAP: u32 = 31;
 const ID: usize = 54_321;
+const NOBODY: u32 = 65_534;
 
 fn call(number: i64, arguments: [usize; 5]) -> i64 {
     let [a, b, c, d, e] = arguments;
@@ -357,4 +358,42 @@ fn groups_do_not_come_along_into_a_joined_namespace() {
     assert_eq!(own.join().unwrap(), "Groups: 7 8");
     holder.kill().unwrap();
     holder.wait().unwrap();
+}
+
+/// A user who is one already needs no right; what it has beside that user's groups is not kept by accident.
+#[test]
+fn a_caller_may_be_the_user_already() {
+    let test = "rights::a_caller_may_be_the_user_already";
+    if !is_root() {
+        println!("SKIP: needs root, to become another user");
+        return;
+    }
+    if !in_subprocess(test) {
+        return;
+    }
+    if Command::new("true").user("nobody").is_err() {
+        println!("SKIP: no user nobody");
+        return;
+    }
+    let run = |groups: &'static [u32]| {
+        let nobody = move || {
+            let list = [groups.len(), groups.as_ptr() as usize, 0, 0, 0];
+            assert_eq!(call(libc::SYS_setgroups, list), 0);
+            let id = NOBODY as usize;
+            assert_eq!(call(libc::SYS_setresgid, [id, id, id, 0, 0]), 0);
+            assert_eq!(call(libc::SYS_setresuid, [id, id, id, 0, 0]), 0);
+            let mut command = Command::new("sh");
+            command.args(["-c", GROUPS]);
+            let output = command.user("nobody")?.output()?;
+            Ok::<_, rawthread::Error>(String::from_utf8(output.stdout).unwrap())
+        };
+        std::thread::spawn(nobody).join().unwrap()
+    };
+    assert_eq!(run(&[]).unwrap().trim_end(), "Groups:");
+    assert_eq!(
+        run(&[NOBODY]).unwrap().trim_end(),
+        format!("Groups: {NOBODY}")
+    );
+    let error = run(&[NOBODY, 7]).unwrap_err();
+    assert_eq!(error.operation(), Some("setgroups"), "{error}");
 }

@@ -81,6 +81,10 @@ pub(super) enum Action {
     Seccomp(Vec<u64>),
     /// A filter whose length is no multiple of eight.
     BadFilter,
+    /// A number for an errno that is none.
+    BadErrno,
+    /// A number for a system call that is none of this machine's own ABI.
+    BadCall,
     /// A negative number for a descriptor.
     BadDescriptor,
     /// A string with a NUL in it was given.
@@ -349,7 +353,11 @@ impl BeforeExec {
                 confine::landlock_restrict(rules.as_raw()).map_err(at(&LANDLOCK))
             }
             Action::Seccomp(filter) => confine::install_filter(filter).map_err(at(&SECCOMP)),
-            Action::BadFilter | Action::BadDescriptor | Action::HasNul => Ok(()),
+            Action::BadFilter
+            | Action::BadErrno
+            | Action::BadCall
+            | Action::BadDescriptor
+            | Action::HasNul => Ok(()),
         }
     }
 }

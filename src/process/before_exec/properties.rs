@@ -1,5 +1,7 @@
 //! What of a step matters to those who plan a child.
 
+use core::ffi::CStr;
+
 use super::BeforeExec;
 use super::action::{Action, NO_ID};
 use crate::error::Error;
@@ -42,6 +44,14 @@ impl BeforeExec {
             Action::BadDescriptor => Err(Error::invalid_input(
                 "a step for a descriptor of a negative number",
                 "Descriptors are numbered from 0.",
+            )),
+            Action::BadErrno => Err(Error::invalid_input(
+                "system calls refused with a number that is no errno",
+                "Give an errno from 1 to 4095, such as libc::EPERM.",
+            )),
+            Action::BadCall => Err(Error::invalid_input(
+                "a number to refuse that is no system call's",
+                "Give numbers of this machine's calls, libc::SYS_*.",
             )),
             Action::BadFilter => Err(Error::invalid_input(
                 "a seccomp filter whose length is no multiple of 8",
@@ -99,6 +109,22 @@ impl BeforeExec {
     /// Whether the step installs a filter that may kill the child in a later call.
     pub(in crate::process) fn filters_calls(&self) -> bool {
         matches!(self.0, Action::Seccomp(_))
+    }
+
+    /// The path or name that the step is about, for its error.
+    pub(in crate::process) fn subject(&self) -> Option<&CStr> {
+        match &self.0 {
+            Action::Open { path, .. }
+            | Action::Mount { target: path, .. }
+            | Action::Unmount(path, _)
+            | Action::RestrictMount(path, _)
+            | Action::PivotRoot(path)
+            | Action::MakeDir(path, _)
+            | Action::Symlink(_, path)
+            | Action::WriteFile(path, ..)
+            | Action::HostName(path) => Some(path),
+            _ => None,
+        }
     }
 
     /// A descriptor that the step uses in the child.

@@ -59,9 +59,14 @@ impl BeforeExec {
         Self(Action::SecureBits(bits))
     }
 
-    /// Gives up all capabilities but `kept`, for good and for all descendants: the program has those of
-    /// `kept` that the child had, whatever its user id, and no program gets others. Needs `CAP_SETPCAP`,
-    /// which a child has in a user namespace of its own. Taken last.
+    /// Gives up all capabilities but `kept`, for good and for all descendants: `capset(2)`,
+    /// `PR_CAPBSET_DROP(2const)`, `PR_CAP_AMBIENT(2const)`.
+    ///
+    /// The program has those of `kept` that the child had, whatever its user id: they are put into the
+    /// permitted, effective, inheritable and *ambient* sets, so that a program without file capabilities has them, and
+    /// so have the programs that it runs. No program of the child's gets others, for they are taken from the bounding
+    /// set. Needs `CAP_SETPCAP`, which a child has in a user namespace of its own. Taken last: after
+    /// [`Command::uid`](crate::process::Command::uid).
     ///
     /// ```no_run
     /// # use rawthread::process::{BeforeExec, Capabilities, Command};
@@ -72,6 +77,7 @@ impl BeforeExec {
     ///     .spawn()?;
     /// # Ok::<(), rawthread::Error>(())
     /// ```
+    #[doc(alias("ambient", "PR_CAP_AMBIENT", "capset", "bounding"))]
     #[must_use]
     pub fn keep_capabilities(kept: Capabilities) -> Self {
         Self(Action::KeepCapabilities(kept))

@@ -15,6 +15,9 @@ const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 const NUMBER: u32 = 0;
 const ARCH: u32 = 4;
 
+/// `MAX_ERRNO` of the kernel.
+const MAX_ERRNO: u32 = 4095;
+
 /// From here on numbers are of x86-64's ABI with short pointers, x32; no other kernel has so many.
 const X32: u32 = 0x4000_0000;
 
@@ -51,7 +54,7 @@ impl BeforeExec {
     /// Has the kernel answer these system calls, `libc::SYS_*`, with `errno`, and all calls of the machine's
     /// other ABIs (32 bits, x32), which have other numbers: a [`seccomp`](Self::seccomp) filter made of a
     /// list. Others are allowed. Needs [`no_new_privileges`](Self::no_new_privileges) or `CAP_SYS_ADMIN`.
-    /// Taken last.
+    /// Taken last. A number that is no errno (1 to 4095), or no call's, is `InvalidInput` of the spawn.
     ///
     /// ```
     /// # use rawthread::process::{BeforeExec, Command};
@@ -64,7 +67,10 @@ impl BeforeExec {
     /// ```
     #[must_use]
     pub fn refuse_calls(calls: impl IntoIterator<Item = i64>, errno: i32) -> Self {
-        let answer = libc::SECCOMP_RET_ERRNO | errno.clamp(1, 4095) as u32;
+        let answer = match u32::try_from(errno) {
+            Ok(errno @ 1..=MAX_ERRNO) => libc::SECCOMP_RET_ERRNO | errno,
+            _ => return Self(Action::BadErrno),
+        };
         let refuse = instruction(RETURN, 0, 0, answer);
         let mut filter = alloc::vec![
             instruction(LOAD, 0, 0, ARCH),
@@ -75,7 +81,11 @@ impl BeforeExec {
             refuse,
         ];
         for call in calls {
-            filter.push(instruction(IF_EQUAL, 0, 1, call as u32));
+            let number = match u32::try_from(call) {
+                Ok(number @ ..X32) => number,
+                _ => return Self(Action::BadCall),
+            };
+            filter.push(instruction(IF_EQUAL, 0, 1, number));
             filter.push(refuse);
         }
         filter.push(instruction(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW));

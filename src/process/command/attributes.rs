@@ -102,11 +102,15 @@ impl Command {
     /// Makes the child the user `name`: with its id, its group and its supplementary groups, as they are
     /// registered now. Variables (`HOME`, `USER`) stay as they are.
     ///
+    /// To become another user takes `CAP_SETUID` and `CAP_SETGID`. A caller that is that user already, and has no
+    /// other supplementary groups, needs no right: where it may not set groups, it keeps those that it has.
+    ///
     /// A program with a dynamic libc asks that (`getpwnam(3)`, `getgrouplist(3)`), which may ask a
     /// directory service; any other reads `/etc/passwd` and `/etc/group`.
     ///
     /// # Errors
-    /// `InvalidInput` if there is no such user; that of the look-up.
+    /// `InvalidInput` if there is no such user; that of the look-up. Of the spawn: `EPERM` of `setgroups`,
+    /// `setresgid` or `setresuid` without the right.
     ///
     /// ```no_run
     /// # use rawthread::process::Command;
@@ -116,7 +120,9 @@ impl Command {
     /// ```
     pub fn user(&mut self, name: impl KernelStr) -> Result<&mut Self, Error> {
         let user = users::look_up(&name)?;
-        Ok(self.uid(user.uid).gid(user.gid).groups(user.groups))
+        self.uid(user.uid).gid(user.gid).groups(user.groups);
+        self.settings.groups_may_stay = true;
+        Ok(self)
     }
 
     /// Sets the child's real, effective and saved group id.
@@ -142,6 +148,7 @@ impl Command {
     /// ```
     pub fn groups(&mut self, groups: impl IntoIterator<Item = u32>) -> &mut Self {
         self.settings.groups = Some(groups.into_iter().collect());
+        self.settings.groups_may_stay = false;
         self
     }
 

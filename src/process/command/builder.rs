@@ -39,7 +39,7 @@ use crate::process::kernel_str::{KernelStr, cstring};
 /// | cgroup at birth | no | `UseCgroupFD` | [`cgroup`](Self::cgroup) |
 /// | pidfd | unstable | `PidFD` | [`pidfd`](Self::pidfd), on by default |
 /// | own root, mounts, loopback, joined namespaces | no | no | [`before_exec`](Self::before_exec) |
-/// | capabilities | no | `AmbientCaps` | all but a set given up: [`BeforeExec::keep_capabilities`] |
+/// | capabilities | no | `AmbientCaps` | all but a set given up, those ambient: [`BeforeExec::keep_capabilities`] |
 /// | Landlock, seccomp | no | no | [`BeforeExec::landlock`], [`BeforeExec::refuse_calls`], [`BeforeExec::seccomp`] |
 /// | scheduler, affinity, OOM score, tracing, foreground | no | `Ptrace`, `Foreground` | [`before_exec`](Self::before_exec) |
 /// | work in the parent while the child waits | no | no | [`parent_hook`](Self::parent_hook) |

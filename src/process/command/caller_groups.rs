@@ -42,6 +42,11 @@ fn is_set(groups: &[u32]) -> bool {
     process::set_groups(groups).is_ok()
 }
 
+/// Whether the calling thread has no supplementary group but these.
+pub(super) fn has_no_others_than(groups: &[u32]) -> bool {
+    own_groups().is_some_and(|own| own.iter().all(|group| groups.contains(group)))
+}
+
 fn own_groups() -> Option<Vec<u32>> {
     let count = process::groups(&mut []).ok()?;
     let mut groups = vec![0; count];

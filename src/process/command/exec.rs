@@ -31,7 +31,7 @@ impl Command {
     /// | others too | none: a thread made for that took them, and has ended. Steps for the whole process (host name, mounts of its namespace, files) stay |
     /// | one | it keeps what was done before the step that failed, as in std's `exec` |
     ///
-    /// What only a new process can have is refused: namespaces, a cgroup, a hook.
+    /// What only a new process can have is refused: namespaces, a cgroup, a hook, `Stdio::piped`.
     ///
     /// # Errors
     /// Those of [`spawn`](Self::spawn); that of [`Builder::try_spawn`](crate::Builder::try_spawn) where such a thread
@@ -49,6 +49,12 @@ impl Command {
             return Error::invalid_input(
                 "namespaces, a cgroup or a hook for a process that exists",
                 "Spawn the command, or join namespaces by a step.",
+            );
+        }
+        if self.descriptors.has_pipe() {
+            return Error::invalid_input(
+                "a pipe for a process that exists: no process would hold its other end",
+                "Connect another descriptor, or spawn the command.",
             );
         }
         let failed = self.with_plan(None, |plan, _, _| {

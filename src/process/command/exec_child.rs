@@ -9,7 +9,7 @@
 
 use core::cell::Cell;
 use core::ffi::{CStr, c_char};
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use super::saved_fds::SavedFds;
 use crate::error::{Error, Operation};
@@ -32,6 +32,8 @@ pub(super) struct ExecPlan<'a> {
     pub(super) process_group: Option<i32>,
     pub(super) controlling_terminal: Option<i32>,
     pub(super) before_exec: &'a [BeforeExec],
+    /// For an error.
+    pub(super) program: &'a CStr,
     pub(super) root: Option<&'a CStr>,
     pub(super) directory: Option<&'a CStr>,
     pub(super) fd_mappings: &'a [FdMapping],
@@ -101,7 +103,7 @@ pub(super) enum Groups<'a> {
     Set(&'a [u32]),
     /// Whether the child may is for the kernel to say: no test of ids or capabilities beforehand
     /// knows of every namespace and security module.
-    DropIfPermitted,
+    SetIfPermitted(&'a [u32]),
 }
 
 /// Descriptor `to` of the child is to be what `from` is.
@@ -112,7 +114,7 @@ pub(super) struct FdMapping {
 
 /// Where the child says how far it came and what went wrong: the step, or null as long as nothing did.
 ///
-/// The child stores `errno` and then, with Release, `step`; the parent loads `step` with Acquire,
+/// The child stores `errno` and, of a step of `before_exec`, its number, and then, with Release, `step`; the parent loads `step` with Acquire,
 /// once the kernel has shown that the child has left its memory.
 ///
 /// | `prepared` | meaning |
@@ -123,6 +125,8 @@ pub(super) struct FdMapping {
 pub(super) struct ErrorReport {
     step: AtomicPtr<Operation>,
     errno: AtomicI32,
+    /// Counted from 1; 0: the step is none of `before_exec`.
+    number: AtomicUsize,
     prepared: AtomicU32,
 }
 
@@ -146,14 +150,30 @@ impl ErrorReport {
             _ => Error::from_operation(&KILLED, Errno::EINTR),
         }
     }
+}
 
+impl ExecPlan<'_> {
     /// What the child reported, for the parent.
     pub(super) fn error(&self) -> Option<Error> {
-        let step = self.step.load(Ordering::Acquire);
+        let step = self.report.step.load(Ordering::Acquire);
         // SAFETY: null or the address of a static, stored by `failed`.
         let step: &'static Operation = unsafe { step.as_ref() }?;
-        let errno = self.errno.load(Ordering::Relaxed).clamp(1, 4095);
-        Some(Error::from_operation(step, Errno::new(errno)))
+        let errno = self.report.errno.load(Ordering::Relaxed).clamp(1, 4095);
+        Some(self.error_of(step, Errno::new(errno)))
+    }
+
+    /// The error of a step that failed. Not in a child: it allocates.
+    fn error_of(&self, step: &'static Operation, errno: Errno) -> Error {
+        let is = |other: &'static Operation| core::ptr::eq(step, other);
+        let number = self.report.number.load(Ordering::Relaxed);
+        let subject = match number.checked_sub(1) {
+            Some(index) => self.before_exec.get(index).and_then(BeforeExec::subject),
+            None if is(&ROOT) => self.root,
+            None if is(&DIRECTORY) => self.directory,
+            None if step.name == EXEC.name => Some(self.program),
+            None => None,
+        };
+        Error::from_operation(step, errno).about(subject)
     }
 }
 
@@ -270,7 +290,7 @@ pub(super) fn run_in_place(plan: &ExecPlan<'_>) -> Error {
         Ok(()) => exec_failure(execute(plan)),
         Err(failed) => failed,
     };
-    Error::from_operation(step, errno)
+    plan.error_of(step, errno)
 }
 
 type Failed = (&'static Operation, Errno);
@@ -317,7 +337,7 @@ fn prepare(plan: &ExecPlan<'_>) -> Result<(), Failed> {
     match plan.groups {
         Groups::Keep => {}
         Groups::Set(groups) => process::set_groups(groups).map_err(at(&GROUPS))?,
-        Groups::DropIfPermitted => match process::set_groups(&[]) {
+        Groups::SetIfPermitted(groups) => match process::set_groups(groups) {
             Ok(()) | Err(Errno::EPERM) => {}
             Err(errno) => return Err((&GROUPS, errno)),
         },
@@ -347,10 +367,11 @@ fn prepare(plan: &ExecPlan<'_>) -> Result<(), Failed> {
 }
 
 fn take_steps(plan: &ExecPlan<'_>, phase: Phase) -> Result<(), Failed> {
-    let mut steps = plan.before_exec.iter();
-    steps.try_for_each(|step| match step.phase() == phase {
-        true => step.run(),
-        false => Ok(()),
+    let steps = (1..).zip(plan.before_exec);
+    let mut steps = steps.filter(|(_, step)| step.phase() == phase);
+    steps.try_for_each(|(number, step)| {
+        step.run()
+            .inspect_err(|_| plan.report.number.store(number, Ordering::Relaxed))
     })
 }
 

@@ -181,6 +181,7 @@ impl Command {
             process_group: settings.process_group,
             controlling_terminal: settings.controlling_terminal,
             before_exec: &settings.before_exec,
+            program: &self.program,
             root: settings.root.as_deref(),
             directory: settings.directory.as_deref(),
             fd_mappings: &fd_mappings,

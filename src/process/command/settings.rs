@@ -3,6 +3,7 @@
 use alloc::ffi::CString;
 use alloc::vec::Vec;
 
+use super::caller_groups::has_no_others_than;
 use super::exec_child::Groups;
 use crate::error::Error;
 use crate::process::before_exec::{BeforeExec, NO_ID};
@@ -23,6 +24,8 @@ pub(super) struct Settings {
     pub(super) close_others: bool,
     pub(super) limits: Vec<(u32, u64, u64)>,
     pub(super) groups: Option<Vec<u32>>,
+    /// They are those of a user by name: a caller that has no others may be that user already.
+    pub(super) groups_may_stay: bool,
     pub(super) gid: Option<u32>,
     pub(super) uid: Option<u32>,
     pub(super) death_signal: Option<i32>,
@@ -47,6 +50,7 @@ impl Default for Settings {
             close_others: false,
             limits: Vec::new(),
             groups: None,
+            groups_may_stay: false,
             gid: None,
             uid: None,
             death_signal: None,
@@ -77,8 +81,11 @@ impl Settings {
     /// some were set: they would be the caller's rights under another name.
     pub(super) fn groups_to_set(&self) -> Groups<'_> {
         match (&self.groups, self.uid) {
+            (Some(groups), _) if self.groups_may_stay && has_no_others_than(groups) => {
+                Groups::SetIfPermitted(groups)
+            }
             (Some(groups), _) => Groups::Set(groups),
-            (None, Some(_)) => Groups::DropIfPermitted,
+            (None, Some(_)) => Groups::SetIfPermitted(&[]),
             (None, None) => Groups::Keep,
         }
     }
@@ -86,7 +93,8 @@ impl Settings {
     /// Whether groups are to be dropped that the child cannot drop: in a user namespace without a
     /// group map nothing may, and in one that it joins it is the namespace that decides.
     pub(super) fn must_drop_groups_before(&self) -> bool {
-        matches!(self.groups_to_set(), Groups::DropIfPermitted)
+        self.groups.is_none()
+            && self.uid.is_some()
             && (self.namespaces.contains(Namespaces::USER) && self.maps.groups.is_empty()
                 || self
                     .before_exec

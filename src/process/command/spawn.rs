@@ -155,7 +155,7 @@ pub(super) fn spawn(
     drop(left);
     drop(cached_stack);
     drop(dumpable_guard);
-    if let Some(error) = prepared.err().or_else(|| plan.report.error()) {
+    if let Some(error) = prepared.err().or_else(|| plan.error()) {
         let _ = child.wait();
         return Err(error);
     }

@@ -172,6 +172,12 @@ impl Descriptors {
         }
     }
 
+    /// Whether one is to be a pipe to this process.
+    pub(super) fn has_pipe(&self) -> bool {
+        let mut sources = self.0.iter();
+        sources.any(|(_, Stdio(source))| matches!(source, Source::Piped))
+    }
+
     pub(super) fn has(&self, number: i32) -> bool {
         self.0.iter().any(|(other, _)| *other == number)
     }
