@@ -1,6 +1,6 @@
 //! What the system calls of a spawn and join cost one by one: docs/performance.md adds them up.
 //!
-//! `cargo bench --bench calls -- table`
+//! `cargo bench --bench calls -- table` prints them, and writes JSON and a plot (`--output DIR`: there).
 //!
 //! A figure is the smallest mean of 200 batches of 1,000 calls: load of other programs makes a batch
 //! slower and never faster, so the smallest comes close to an idle machine's.
@@ -14,6 +14,7 @@ use std::ptr;
 use std::time::Instant;
 
 use common::machine;
+use common::report::{Measured, Report, Row};
 
 /// A system call, and what a thread of this crate makes it for.
 type Call = (&'static str, &'static str, fn());
@@ -106,8 +107,9 @@ const CALLS: &[Call] = &[
 
 fn main() {
     // Cargo passes --bench when it benches, and nothing when it tests.
-    let quick = std::env::args().any(|word| word == "--quick")
-        || !std::env::args().any(|word| word == "--bench");
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let quick = words.contains(&"--quick") || !words.contains(&"--bench");
     let (batches, calls) = if quick { (1, 10) } else { (200, 1000) };
     println!("{}, on one of them\n", machine::describe());
     machine::use_one_processor();
@@ -115,6 +117,7 @@ fn main() {
         println!("Quick: these figures mean nothing.\n");
     }
     println!("| call | what for | ns |\n|---|---|---|");
+    let mut contenders = Vec::new();
     for (name, purpose, call) in CALLS {
         let mut least = f64::INFINITY;
         for _ in 0..batches {
@@ -125,5 +128,20 @@ fn main() {
             least = least.min(start.elapsed().as_nanos() as f64 / f64::from(calls));
         }
         println!("| {name} | {purpose} | {least:.0} |");
+        contenders.push(Measured {
+            name: (*name).to_owned(),
+            wall: vec![least / 1e3],
+            ..Measured::default()
+        });
     }
+    println!();
+    let report = Report {
+        bench: "calls",
+        reference: CALLS[0].0,
+        rows: vec![Row {
+            work: "single system calls".to_owned(),
+            contenders,
+        }],
+    };
+    report.write(&words);
 }

@@ -4,6 +4,7 @@
 //! cargo bench --bench locks                       # criterion's statistics, then the table
 //! cargo bench --bench locks -- table              # the table, and JSON and SVG files
 //! cargo bench --bench locks -- table --output DIR # the files in DIR
+//! RAWTHREAD_BENCH_ROUNDS=3 cargo bench ...        # fewer rounds than 15 in each of three runs
 //! ```
 //!
 //! The table comes from three runs, each a process. In a run the contenders take turns in rounds; the
@@ -292,7 +293,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["child", "full"] => run(ROUNDS, 1),
+        ["child", "full"] => run(rounds::count(ROUNDS), 1),
         ["child", _] => run(1, 100),
         _ => {
             // Cargo passes --bench when it benches, and nothing when it tests.

@@ -6,6 +6,7 @@
 //! cargo bench --bench threads -- table     # the table, and JSON and SVG files (--output DIR: there)
 //! cargo bench --bench threads -- libc      # the ratios where libc makes this crate's threads
 //! cargo bench --bench threads -- --quick   # only shows that everything runs
+//! RAWTHREAD_BENCH_ROUNDS=3 cargo bench ... # fewer rounds than 15
 //! ```
 //!
 //! A time measured on a busy machine means little alone. The table has ratios of contenders that take
@@ -75,7 +76,7 @@ impl Effort {
 
     fn rounds(self) -> usize {
         match self {
-            Self::Full => 15,
+            Self::Full => rounds::count(15),
             Self::Quick => 1,
         }
     }

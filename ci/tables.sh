@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Writes the tables of times in README.md and docs/performance.md from docs/figures/*.json: what lies
-# between the lines `<!-- table NAME -->` and `<!-- end of NAME -->`. A table whose JSON is not there stays.
+# Writes the tables of times in README.md and docs/performance.md, and the sentences with times, from
+# docs/figures/*.json: what lies between the lines `<!-- table NAME -->` and `<!-- end of NAME -->`. A table whose
+# JSON is not there stays. NAME is a bench's, or that and what is told of it: `workloads-extremes`.
 # `ci/tables.sh --check` changes nothing, and fails where a table is not that of its JSON.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,7 +10,7 @@ trap 'rm -rf "$new"' EXIT
 
 # The report of a bench has a line for each work and one for each contender.
 table() { # table NAME JSON
-    awk -v name="$1" '
+    awk -v name="$1" -v bench="${1%%-*}" '
 function text(key,    rest) {
     rest = $0
     if (!sub(".*\"" key "\": \"", "", rest)) return ""
@@ -53,10 +54,60 @@ function time(row, of,    value) {
     if (!(contender in seen)) { seen[contender] = 1; names[++known] = contender }
     all[count, contender, "wall_us"] = rounds("wall_us")
     all[count, contender, "cpu_us"] = rounds("cpu_us")
+    all[count, contender, "peak_kib"] = rounds("peak_kib")
+}
+# The least and the greatest of the ratios of these rows, as text.
+function span(first, last, of, to, key,    row, value, least, most) {
+    for (row = first; row <= last; row++) {
+        value = ratio(row, of, to, key)
+        if (value == "–") continue
+        if (least == "" || value + 0 < least + 0) least = value
+        if (most == "" || value + 0 > most + 0) most = value
+    }
+    return least " to " most
+}
+# The row with the least (direction 1) or the greatest (-1) of the ratios, as text with its name.
+function extreme(direction, of, to, key,    row, value, best, at) {
+    for (row = 1; row <= count; row++) {
+        value = ratio(row, of, to, key)
+        if (value == "–") continue
+        if (at == "" || direction * value < direction * best) { best = value; at = row }
+    }
+    sub(/, per .*/, "", works[at])
+    return best " (" works[at] ")"
 }
 END {
-    printf "%s: `cargo bench --bench %s -- table`.\n\n", machine, name
-    if (name == "threads") {
+    if (name == "locks-extremes") {
+        printf "Time of `sync::Mutex` beside others (%s): alone %s of std\047s and %s of parking_lot\047s; ", machine,
+            ratio(1, "rawthread", "std", "wall_us"), ratio(1, "rawthread", "parking_lot", "wall_us")
+        printf "contended by two to four threads %s of std\047s and %s of parking_lot\047s.\n\n",
+            span(2, count, "rawthread", "std", "wall_us"), span(2, count, "rawthread", "parking_lot", "wall_us")
+        exit
+    }
+    if (name == "workloads-extremes") {
+        printf "Of std\047s time, threads of this crate take from %s to %s, ",
+            extreme(1, "rawthread", "std", "wall_us"), extreme(-1, "rawthread", "std", "wall_us")
+        printf "and of its processor time from %s to %s.\n\n",
+            extreme(1, "rawthread", "std", "cpu_us"), extreme(-1, "rawthread", "std", "cpu_us")
+        exit
+    }
+    if (name == "workloads-memory") {
+        for (row = 1; row <= count; row++) {
+            peak = middle(row, "rawthread", "peak_kib") / 1024
+            more = peak - middle(row, "std", "peak_kib") / 1024
+            if (row == 1 || peak < least) least = peak
+            if (row == 1 || peak > most) most = peak
+            if (row == 1 || more > worst) worst = more
+        }
+        printf "Peak memory of the processes: %.1f to %.1f MiB, at most %.1f MiB more than with std.\n\n", least, most, worst
+        exit
+    }
+    printf "%s: `cargo bench --bench %s -- table`.\n\n", machine, bench
+    if (name == "calls") {
+        print "| call | ns |"
+        print "|---|---|"
+        for (i = 1; i <= known; i++) printf "| %s | %.0f |\n", names[i], middle(1, names[i], "wall_us") * 1000
+    } else if (name == "threads") {
         print "| work, µs per thread | bare clone | rawthread | pthread | std::thread | `warm` | unverified | rawthread ÷ bare clone | std ÷ rawthread | warm ÷ bare clone | unverified ÷ bare clone |"
         print "|---|---|---|---|---|---|---|---|---|---|---|"
         for (row = 1; row <= count; row++)
@@ -93,8 +144,8 @@ END {
 }' "$2"
 }
 
-for name in threads workloads locks; do
-    json=docs/figures/$name.json
+for name in calls threads workloads workloads-extremes workloads-memory locks locks-extremes; do
+    json=docs/figures/${name%%-*}.json
     if [ -e "$json" ]; then table "$name" "$json" >"$new/$name"; else echo "$json is not there: its table stays"; fi
 done
 wrong=0

@@ -3,11 +3,14 @@
 
 use std::fs;
 use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
 
-/// One line: date, processor, number of CPUs, kernel, libc, and the load average, which says whether the
-/// machine was idle.
+/// One line: date, processor, number of CPUs, kernel, libc, and how much of the processors other programs
+/// used in the second before, which says whether the machine was idle.
 ///
-/// As it was at the first call, which comes before what is measured: afterwards the load is the bench's.
+/// The first call takes that second, before anything is measured. The load average would count the bench
+/// that ran before this one.
 pub(crate) fn describe() -> &'static str {
     static TEXT: OnceLock<String> = OnceLock::new();
     TEXT.get_or_init(look)
@@ -19,15 +22,33 @@ fn look() -> String {
         |error| error.to_string(),
         |host| format!("{} {}", host.libc(), host.version().unwrap_or("?")),
     );
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').next().unwrap_or("?");
+    let busy = others_share().map_or("?".to_owned(), |share| format!("{:.0}", share * 100.0));
     format!(
-        "{}, {}, {} CPUs, Linux {}, {libc}, load average {load}",
+        "{}, {}, {} CPUs, Linux {}, {libc}, other programs on {busy} % of the processors before",
         today(),
         processor(),
         processors(),
         kernel.trim(),
     )
+}
+
+/// How much of the processors' time was not idle in a second in which this program sleeps (proc_stat(5)).
+fn others_share() -> Option<f64> {
+    let before = ticks()?;
+    thread::sleep(Duration::from_secs(1));
+    let after = ticks()?;
+    let passed: [f64; 2] = std::array::from_fn(|index| after[index] - before[index]);
+    Some(1.0 - passed[0] / passed[1].max(1.0))
+}
+
+/// Ticks that all processors were idle, and all ticks.
+fn ticks() -> Option<[f64; 2]> {
+    let text = fs::read_to_string("/proc/stat").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    // Guests' time, behind the first eight, is counted in the others.
+    let values = line.split_whitespace().take(8).map(str::parse);
+    let values: Vec<f64> = values.collect::<Result<_, _>>().ok()?;
+    Some([values.get(3)? + values.get(4)?, values.iter().sum()])
 }
 
 fn today() -> String {

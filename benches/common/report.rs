@@ -87,9 +87,9 @@ impl Report {
                     if !values.is_empty() {
                         let median = rounds::median(values.iter().copied());
                         let all: Vec<_> =
-                            values.iter().map(|value| format!("{value:.3}")).collect();
+                            values.iter().map(|value| format!("{value:.5}")).collect();
                         let all = all.join(", ");
-                        let _ = write!(out, ", \"{key}\": {median:.3}, \"{key}_rounds\": [{all}]");
+                        let _ = write!(out, ", \"{key}\": {median:.5}, \"{key}_rounds\": [{all}]");
                     }
                 }
                 let _ = writeln!(out, "}}{comma}");
@@ -104,7 +104,7 @@ impl Report {
     /// three times the reference's is cut and ends in an arrow.
     fn svg(&self) -> String {
         const BAR: usize = 16;
-        const LEFT: f64 = 190.0;
+        const LEFT: f64 = 230.0;
         const UNIT: f64 = 150.0;
         const LONGEST: f64 = 3.0;
         let bars: usize = self.rows.iter().map(|row| row.contenders.len() + 2).sum();

@@ -122,6 +122,13 @@ pub(crate) fn cold(contender: &mut dyn Contender, count: u32) -> f64 {
     elapsed.as_secs_f64() * 1e6 / f64::from(count)
 }
 
+/// How many rounds a full table has: as many as `RAWTHREAD_BENCH_ROUNDS` says, or `usual`.
+pub(crate) fn count(usual: usize) -> usize {
+    let given = std::env::var("RAWTHREAD_BENCH_ROUNDS").ok();
+    let given = given.and_then(|count| count.parse().ok());
+    given.filter(|count| *count > 0).unwrap_or(usual)
+}
+
 /// The middle value.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();

@@ -5,6 +5,7 @@
 //! cargo bench --bench workloads -- table --output DIR   # the files in DIR
 //! cargo bench --bench workloads -- table fork-join      # the rows whose names contain a word
 //! cargo bench --bench workloads -- --quick              # only shows that everything runs
+//! RAWTHREAD_BENCH_ROUNDS=3 cargo bench ...              # fewer rounds than 11
 //! ```
 //!
 //! Each contender has a process of its own in each round, so that no contender sees another's pools
@@ -38,7 +39,11 @@ fn main() {
     }
     // Cargo passes --bench when it benches, and nothing when it tests.
     let quick = words.contains(&"--quick") || !words.contains(&"--bench");
-    let (rounds, divisor) = if quick { (1, 100) } else { (11, 1) };
+    let (rounds, divisor) = if quick {
+        (1, 100)
+    } else {
+        (rounds::count(11), 1)
+    };
     let mut works = works();
     if let Some(at) = words.iter().position(|word| *word == "table") {
         let mut filter = words[at + 1..].iter().filter(|word| !word.starts_with('-'));
