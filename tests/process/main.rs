@@ -8,6 +8,7 @@ mod command;
 #[path = "../common/mod.rs"]
 mod common;
 mod container;
+mod daemon;
 mod deadlines;
 mod debug;
 mod environment;

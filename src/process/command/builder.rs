@@ -28,6 +28,7 @@ use crate::process::kernel_str::{KernelStr, cstring};
 /// | user by name | no | no (by `os/user`) | [`user`](Self::user), with its groups |
 /// | process group, session, terminal | group; session unstable | yes | yes |
 /// | descriptors beyond 2 | no | `ExtraFiles`, from 3 on | any number |
+/// | the child's pid in its environment (`LISTEN_PID`) | no | no | [`env_pid`](Self::env_pid) |
 /// | two meanings for one descriptor | no | no | an error of [`map_descriptors`](Self::map_descriptors) |
 /// | files opened and closed by the child, directory by descriptor | no (`posix_spawn` has them) | no | [`BeforeExec::open`], [`close`](crate::process::BeforeExec::close), [`change_dir`](crate::process::BeforeExec::change_dir) |
 /// | all others closed | no | no | [`close_others`](Self::close_others) |
@@ -186,6 +187,33 @@ impl Command {
     pub fn env(&mut self, name: impl KernelStr, value: impl KernelStr) -> &mut Self {
         self.environment
             .set(name.as_kernel_bytes(), value.as_kernel_bytes());
+        self
+    }
+
+    /// Sets an environment variable of the child to the child's own process id, as the child sees it: in a pid
+    /// namespace of its own, 1. [`get_envs`](Self::get_envs) does not have the variable, which has no value before
+    /// the child is made. There is one such variable; a second call names another in its place.
+    ///
+    /// For socket activation: a service takes over the descriptors from 3 on if `LISTEN_PID` is its own id
+    /// (`sd_listen_fds(3)`). `examples/daemon.rs` is a program that does this.
+    ///
+    /// ```
+    /// # #[cfg(feature = "std")] {
+    /// # use rawthread::process::Command;
+    /// let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    /// let output = Command::new("sh")
+    ///     .args(["-c", "test $LISTEN_PID = $$ && readlink /proc/$$/fd/3"])
+    ///     .descriptor(3, std::os::fd::OwnedFd::from(socket))
+    ///     .env("LISTEN_FDS", "1")
+    ///     .env_pid("LISTEN_PID")
+    ///     .output()?;
+    /// assert!(output.stdout.starts_with(b"socket:"));
+    /// # }
+    /// # Ok::<(), rawthread::Error>(())
+    /// ```
+    #[doc(alias("LISTEN_PID", "sd_listen_fds", "socket activation"))]
+    pub fn env_pid(&mut self, name: impl KernelStr) -> &mut Self {
+        self.environment.set_to_pid(name.as_kernel_bytes());
         self
     }
 

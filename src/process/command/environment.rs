@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use core::ffi::c_char;
 use core::fmt;
 
+use super::pid_variable::PidVariable;
 use super::shell_word::Quoted;
 use crate::error::Error;
 use crate::process::kernel_str::{NUL_IN_STRING, pointers};
@@ -29,20 +30,30 @@ pub(super) struct Environment {
     copies: bool,
     /// `None`: removed.
     changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// The variable that has the child's pid; no name of `changes`.
+    pid: Option<Vec<u8>>,
 }
 
 impl Environment {
     pub(super) fn set(&mut self, name: &[u8], value: &[u8]) {
+        self.pid.take_if(|pid| pid == name);
         self.changes.insert(name.to_vec(), Some(value.to_vec()));
     }
 
+    pub(super) fn set_to_pid(&mut self, name: &[u8]) {
+        self.changes.remove(name);
+        self.pid = Some(name.to_vec());
+    }
+
     pub(super) fn remove(&mut self, name: &[u8]) {
+        self.pid.take_if(|pid| pid == name);
         self.changes.insert(name.to_vec(), None);
     }
 
     pub(super) fn clear(&mut self) {
         self.cleared = true;
         self.changes.clear();
+        self.pid = None;
     }
 
     pub(super) fn is_cleared(&self) -> bool {
@@ -72,13 +83,16 @@ impl Environment {
                 write!(f, "{}={} ", name.escape_ascii(), Quoted(value))?;
             }
         }
+        if let Some(name) = &self.pid {
+            write!(f, "{}=$$ ", name.escape_ascii())?;
+        }
         Ok(())
     }
 
     /// Has children get a copy that is made under std's lock, until [`Environment::end_copying`]; false,
     /// and nothing changed, where they do, or where there is no such lock.
     pub(super) fn begin_copying(&mut self) -> bool {
-        let begins = HAS_LOCK && !self.copies && !self.cleared && self.changes.is_empty();
+        let begins = HAS_LOCK && !self.copies && self.is_callers();
         self.copies |= begins;
         begins
     }
@@ -89,16 +103,28 @@ impl Environment {
 
     /// What the child gets.
     pub(super) fn build(&self) -> Result<Built, Error> {
-        if !self.cleared
+        if self.is_callers()
             && !self.copies
-            && self.changes.is_empty()
             && let Some(array) = callers::array()
         {
             return Ok(Built::Callers(array));
         }
         let strings = self.strings()?;
-        let array = pointers(&strings);
-        Ok(Built::Own { strings, array })
+        let pid = self.pid.as_deref().map(PidVariable::new).transpose()?;
+        let mut array = pointers(&strings);
+        if let Some(pid) = &pid {
+            array.insert(0, pid.as_ptr());
+        }
+        Ok(Built::Own {
+            strings,
+            pid,
+            array,
+        })
+    }
+
+    /// Whether it is the caller's, unchanged.
+    fn is_callers(&self) -> bool {
+        !self.cleared && self.changes.is_empty() && self.pid.is_none()
     }
 
     /// The `NAME=value` strings of a child whose environment is not the caller's.
@@ -106,7 +132,8 @@ impl Environment {
         let mut strings = Vec::new();
         if !self.cleared {
             inherited(&mut |name, value| {
-                if !self.changes.contains_key(name) {
+                let is_pid = self.pid.as_deref() == Some(name);
+                if !self.changes.contains_key(name) && !is_pid {
                     strings.push(join(name, value));
                 }
             });
@@ -133,6 +160,8 @@ pub(super) enum Built {
     Callers(*const *const c_char),
     Own {
         strings: Vec<CString>,
+        /// A string that the child completes.
+        pid: Option<PidVariable>,
         /// The strings' addresses, and a null.
         array: Vec<*const c_char>,
     },
@@ -144,6 +173,14 @@ impl Built {
         match self {
             Self::Callers(array) => *array,
             Self::Own { array, .. } => array.as_ptr(),
+        }
+    }
+
+    /// The variable that the child writes.
+    pub(super) fn pid_variable(&self) -> Option<&PidVariable> {
+        match self {
+            Self::Callers(_) => None,
+            Self::Own { pid, .. } => pid.as_ref(),
         }
     }
 
@@ -320,7 +357,11 @@ mod tests {
             .map(|text| CString::new(*text).unwrap())
             .collect();
         let array = pointers(&strings);
-        let environment = Built::Own { strings, array };
+        let environment = Built::Own {
+            strings,
+            pid: None,
+            array,
+        };
         search_paths(&CString::new(program).unwrap(), &environment)
             .unwrap()
             .into_iter()

@@ -11,6 +11,7 @@ use core::cell::Cell;
 use core::ffi::{CStr, c_char};
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
+use super::pid_variable::PidVariable;
 use super::saved_fds::SavedFds;
 use crate::error::{Error, Operation};
 use crate::process::before_exec::{BeforeExec, Phase};
@@ -53,6 +54,8 @@ pub(super) struct ExecPlan<'a> {
     pub(super) arguments: &'a [*const c_char],
     /// Of strings, up to a null; or null: no strings.
     pub(super) environment: *const *const c_char,
+    /// One of the environment's strings.
+    pub(super) pid_variable: Option<&'a PidVariable>,
     /// `sh`, then a slot for the path of a script without `#!`, then its arguments.
     pub(super) shell: &'a [Cell<*const c_char>],
     /// If the child waits for its parent first.
@@ -359,6 +362,9 @@ fn prepare(plan: &ExecPlan<'_>) -> Result<(), Failed> {
             // The parent died before it could be watched.
             task::exit_group(EXEC_FAILED);
         }
+    }
+    if let Some(variable) = plan.pid_variable {
+        variable.write(task::pid());
     }
     if let Some(mask) = plan.mask {
         signal::set_mask(mask);

@@ -7,7 +7,7 @@
 //! | `getters.rs`, `debug.rs` | what was set |
 //! | `run.rs` | `spawn`, `status`, `output`: the plan of the child |
 //! | `output.rs`, `output_timeout.rs`, `time_limit.rs` | gathering what a child writes |
-//! | `fds.rs`, `environment.rs` | what the plan takes of descriptors and variables |
+//! | `fds.rs`, `environment.rs`, `pid_variable.rs` | what the plan takes of descriptors and variables |
 //! | `spawn.rs` | in the parent: clone, and how it went |
 //! | `exec_child.rs` | in the child: the steps, on the parent's memory |
 //! | `end_in_exec.rs` | in the parent: a child that `execve` did not survive |
@@ -30,6 +30,7 @@ mod fds;
 mod getters;
 mod output;
 mod output_timeout;
+mod pid_variable;
 mod run;
 mod saved_fds;
 mod settings;

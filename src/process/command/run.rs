@@ -199,6 +199,7 @@ impl Command {
             search_paths: &paths[..search_paths.len()],
             arguments: &arguments,
             environment: environment.as_ptr(),
+            pid_variable: environment.pid_variable(),
             shell: &shell,
             start_pipe: None,
             report: ErrorReport::default(),
