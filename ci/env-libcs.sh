@@ -149,6 +149,8 @@ run_suite() { # run_suite LABEL SUITE PROGRAM [ARGUMENT...]: prints one line; 1 
             | tail -n 1 | grep . || echo 'no result')" "$skipped" "$((SECONDS - start))"
     all_skips=$((all_skips + skipped))
     grep 'SKIP:' "$log" | sed 's/.*SKIP:/SKIP:/' | sort | uniq -c | sed 's/^/    /' || true
+    # What these suites say where the races against setuid and its family cannot run.
+    ! grep -q 'SKIP: changing ids needs root' "$log" || races_skipped+=("$1 $2")
     [ "$code" = 0 ] && return 0
     [ "$code" = 124 ] && echo "    not finished in $limit s"
     [ "$code" -gt 128 ] && echo "    ended by signal $((code - 128))"
@@ -212,6 +214,7 @@ fi
 
 failed=()
 failed_logs=()
+races_skipped=()
 totals=()
 all_skips=0
 if [ $# -gt 0 ]; then
@@ -241,5 +244,10 @@ if [ ${#failed[@]} -gt 0 ]; then
         tail -n 40 "$log"
     done
     exit 1
+fi
+if [ ${#races_skipped[@]} -gt 0 ]; then
+    echo "SKIP: the races against setuid, which need root: ${races_skipped[*]}"
+    echo "what ran passed in $SECONDS s"
+    exit 0
 fi
 echo "all passed in $SECONDS s"
