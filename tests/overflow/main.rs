@@ -20,6 +20,9 @@ use rawthread::{Builder, JoinSet, warm};
 #[macro_use]
 mod common;
 
+#[path = "../common/support.rs"]
+mod support;
+
 /// Recurses by small frames until the stack is over.
 #[allow(unconditional_recursion, reason = "that is what it is for")]
 #[inline(never)]
@@ -160,4 +163,10 @@ fn an_overflow_with_all_signals_blocked_is_a_sigsegv() {
         let _ = builder.spawn(|| recurse(0)).unwrap().join();
     });
     assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGSEGV);
+}
+
+/// Each thread is libc's own (`Support::Libc`), and the suite holds for it.
+#[test]
+fn threads_that_libc_makes_do_the_same() {
+    support::rerun_by_libc(&[]);
 }

@@ -13,3 +13,11 @@
 mod common;
 mod callbacks;
 mod source;
+#[path = "../common/support.rs"]
+mod support;
+
+/// Each thread is libc's own (`Support::Libc`), and the suite holds for it.
+#[test]
+fn threads_that_libc_makes_do_the_same() {
+    support::rerun_by_libc(&[]);
+}

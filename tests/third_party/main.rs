@@ -1,6 +1,9 @@
 //! Third-party libraries in threads of this crate.
 #![cfg(feature = "std")]
 
+#[path = "../common/support.rs"]
+mod support;
+
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -196,4 +199,10 @@ fn tracing_spans_stay_with_their_thread() {
         logged_by("traced"),
         ["span work", "enter", "event WARN", "exit"]
     );
+}
+
+/// Each thread is libc's own (`Support::Libc`), and the suite holds for it.
+#[test]
+fn threads_that_libc_makes_do_the_same() {
+    support::rerun_by_libc(&[]);
 }
