@@ -10,11 +10,11 @@ use std::sync::{Arc, Barrier};
 use super::common::{self, Directory, poll_until};
 
 /// The test binary's own copy of the crate plays no part.
-struct Plugin(usize);
+pub(super) struct Plugin(usize);
 
 impl Plugin {
     /// `None`, with a line that says so, where the plugin was linked with a newer glibc than runs here.
-    fn open(path: &str) -> Option<Self> {
+    pub(super) fn open(path: &str) -> Option<Self> {
         let name = CString::new(path).unwrap();
         let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) };
         if handle.is_null() {
@@ -27,7 +27,7 @@ impl Plugin {
         Some(Self(handle as usize))
     }
 
-    fn function<F: Copy>(&self, name: &str) -> F {
+    pub(super) fn function<F: Copy>(&self, name: &str) -> F {
         const { assert!(size_of::<F>() == size_of::<usize>()) };
         let name = CString::new(name).unwrap();
         let address = unsafe { libc::dlsym(self.0 as *mut c_void, name.as_ptr()) };
@@ -42,7 +42,7 @@ impl Plugin {
 }
 
 /// Builds the plugin and runs `body` in a process of its own, by its path.
-fn with_plugin(test: &str, body: fn(&str)) {
+pub(super) fn with_plugin(test: &str, body: fn(&str)) {
     const PATH: &str = "RAWTHREAD_TEST_PLUGIN";
     if common::is_child(test) {
         common::watchdog(60);

@@ -34,6 +34,7 @@ mod static_tls;
 #[path = "../common/support.rs"]
 mod support;
 mod tids;
+mod two_copies;
 #[path = "../common/unknown_libc.rs"]
 mod unknown_libc;
 mod vm_child;

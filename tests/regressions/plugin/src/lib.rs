@@ -24,3 +24,30 @@ pub extern "C" fn warm() -> i32 {
     task.join().unwrap();
     tid
 }
+
+/// Has libc make this copy's threads; whether it will.
+#[unsafe(no_mangle)]
+pub extern "C" fn serve_by_libc() -> bool {
+    rawthread::serve_by_libc().is_ok()
+}
+
+/// The effective group of a new thread, as the kernel has it; it may be called in any copy's thread, which
+/// this copy knows from then on.
+#[unsafe(no_mangle)]
+pub extern "C" fn group_of_a_thread() -> u32 {
+    unsafe extern "C" {
+        fn syscall(number: i64, ...) -> i64;
+    }
+    #[cfg(target_arch = "x86_64")]
+    const GETEGID: i64 = 108;
+    #[cfg(target_arch = "aarch64")]
+    const GETEGID: i64 = 177;
+    let spawner = rawthread::current();
+    let thread = rawthread::spawn(move || {
+        spawner.unpark();
+        // SAFETY: asks.
+        unsafe { syscall(GETEGID) as u32 }
+    });
+    rawthread::park();
+    thread.join().unwrap()
+}
