@@ -72,7 +72,25 @@ pub(super) fn is_set() -> bool {
 }
 
 /// Whether std has dropped its handle of the calling thread, which had one; `None` where no key tells it.
+///
+/// False where [`is_dropped_unseen`] is to be asked.
 pub(super) fn is_dropped() -> Option<bool> {
+    Some(is_null()? && !DESTROYS_IN_KEY)
+}
+
+/// Whether std may have dropped its handle of the calling thread, which had one, or may not: on musl std
+/// destroys thread-locals in the key's destructor, the handle after them.
+pub(super) fn is_dropped_unseen() -> bool {
+    DESTROYS_IN_KEY && is_null() == Some(true)
+}
+
+/// musl has no list of thread-locals' destructors (`__cxa_thread_atexit_impl`), so that std keeps one, on
+/// which its key's destructor calls them.
+const DESTROYS_IN_KEY: bool = cfg!(target_env = "musl");
+
+/// Whether the key's destructor has begun in the calling thread, which had a handle; `None` where the key is
+/// not known.
+fn is_null() -> Option<bool> {
     let known = [&KEY, &ONLY_ONE].map(|key| key.load(Ordering::Relaxed));
     let key = known.into_iter().find(|key| *key != UNKNOWN)?;
     // libc sets the value to null before it calls the destructor.

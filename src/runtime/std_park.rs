@@ -12,6 +12,10 @@
 //! the thread takes the token back when it parks and the key says that the handle is gone. Where the key
 //! is not known, a thread-local takes it back: its destructor comes before the key's, and before those of
 //! thread-locals that are older, in which the two crates' parkers are then two.
+//!
+//! On musl the key does not tell whether the handle is gone, once the thread's destructors run. If it is not,
+//! std's parker has the tokens; if it is, a park by std ends the process. So the token stays with std, and a
+//! park sleeps for [`UNSURE`] and returns, as a park may without cause.
 
 use core::time::Duration;
 
@@ -126,8 +130,15 @@ pub(crate) fn park(record: &ThreadInner, timeout: Option<Duration>) {
     }
 }
 
+/// How long a park sleeps where the thread may have no parker.
+#[cfg(feature = "std")]
+const UNSURE: Duration = Duration::from_millis(1);
+
 #[cfg(feature = "std")]
 fn park_by_std(timeout: Option<Duration>) {
+    if std_key::is_dropped_unseen() {
+        return std::thread::sleep(timeout.map_or(UNSURE, |timeout| timeout.min(UNSURE)));
+    }
     match timeout {
         None => std::thread::park(),
         Some(timeout) => std::thread::park_timeout(timeout),

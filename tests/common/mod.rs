@@ -12,6 +12,22 @@ use std::time::{Duration, Instant};
 /// Tells a process which test it is there for.
 const MARK: &str = "RAWTHREAD_TEST_ALONE";
 
+/// Whether the libc is musl.
+pub(crate) const MUSL: bool = cfg!(target_env = "musl");
+
+/// A limit on the address space (RLIMIT_AS) under which no stack can be mapped, and malloc has memory: of
+/// glibc's heap, which is there; musl's has none, and maps.
+pub(crate) fn no_room_for_a_stack() -> libc::rlim_t {
+    const ROOM: libc::rlim_t = 1 << 20;
+    if !MUSL {
+        return ROOM;
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let kib = size.unwrap().trim().trim_end_matches(" kB");
+    kib.parse::<libc::rlim_t>().unwrap() * 1024 + ROOM
+}
+
 /// Prints why a test has nothing to say here, and ends it.
 macro_rules! skip {
     ($($why:tt)*) => {{

@@ -40,8 +40,8 @@ fn spawn_panics_where_a_builder_returns_an_error() {
     if common::in_subprocess(&named("spawn_panics_where_a_builder_returns_an_error")) {
         // Warm nothing up: the first stack is already too much.
         let limit = libc::rlimit {
-            rlim_cur: 1 << 20,
-            rlim_max: 1 << 20,
+            rlim_cur: common::no_room_for_a_stack(),
+            rlim_max: libc::RLIM_INFINITY,
         };
         #[allow(unsafe_code, reason = "sets a limit of this process's own")]
         // SAFETY: a plain system call.
