@@ -72,10 +72,25 @@ fn looks_refused(_flags: CloneFlags, _errno: Errno) -> Option<Error> {
     None
 }
 
-/// The error for `pthread_create`, which returns EAGAIN for want of memory as well.
+/// The error for `pthread_create`, which returns EAGAIN for want of memory as well, and on musl for
+/// everything that the kernel refuses.
 #[cfg(feature = "hosted")]
 pub(crate) fn pthread_error(errno: Errno) -> Error {
-    probe::pthread_error(errno).unwrap_or(Error::from_operation(&CLONE, errno))
+    static CREATE: Operation = Operation {
+        name: "pthread_create",
+        purpose: "have libc make a thread",
+        hint: |_| {
+            "No limit was seen near a moment later, and no rule that forbids it: see pthread_create(3) \
+             and, for what a libc may say EAGAIN to, clone(2), ERRORS."
+        },
+    };
+    probe::pthread_error(errno).unwrap_or(Error::from_operation(&CREATE, errno))
+}
+
+/// No thread is libc's.
+#[cfg(not(feature = "hosted"))]
+pub(crate) fn pthread_error(errno: Errno) -> Error {
+    clone_error(errno)
 }
 
 /// The error for a task that clone could not make.

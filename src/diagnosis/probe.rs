@@ -7,7 +7,7 @@
 use super::cgroup;
 use super::procfs::{self, FixedPath, LineReader};
 use crate::error::{Error, Limit};
-use crate::flags::{Call, Caller, CloneFlags, Fact};
+use crate::flags::{Call, Caller, CloneFlags, Fact, Preset};
 use crate::sys::{Errno, credentials, limits, signal};
 
 /// The error for a task that clone could not create; `None` if no limit is near.
@@ -48,29 +48,41 @@ pub(super) fn locked(errno: Errno, bytes: usize) -> Option<Error> {
 
 /// For a thread of these flags: the rule by which clone answers this errno to the caller.
 pub(super) fn refused(flags: CloneFlags, errno: Errno) -> Option<Error> {
-    let caller = Caller::current();
-    let rule = flags.verdict(Call::Clone3, 0, &caller).rule()?;
-    (rule.errno == errno.number()).then(|| {
-        let instead = if caller.has_fact(Fact::PendingPidNamespace) {
-            "The caller's children belong to another pid namespace (unshare or setns with \
-             CLONE_NEWPID) and its threads cannot: make threads before, or in a child process."
-        } else {
-            "CloneFlags::verdict tells before the call what is accepted."
-        };
-        Error::refused(rule.description, instead, errno)
-    })
+    violated_rule(flags).filter(|error| error.raw_os_error() == Some(errno.number()))
 }
 
-/// The error for `pthread_create`, which returns EAGAIN for memory as well; `None` as
-/// [`clone_error`].
+/// For a thread of these flags: the rule by which clone refuses the caller, with the errno that clone answers.
+fn violated_rule(flags: CloneFlags) -> Option<Error> {
+    let caller = Caller::current();
+    let rule = flags.verdict(Call::Clone3, 0, &caller).rule()?;
+    let instead = if caller.has_fact(Fact::PendingPidNamespace) {
+        "The caller's children belong to another pid namespace (unshare or setns with \
+         CLONE_NEWPID) and its threads cannot: make threads before, or in a child process."
+    } else {
+        "CloneFlags::verdict tells before the call what is accepted."
+    };
+    Some(Error::refused(
+        rule.description,
+        instead,
+        Errno::new(rule.errno),
+    ))
+}
+
+/// The error for `pthread_create`, which returns EAGAIN for memory as well, and on musl for everything that
+/// the kernel refuses; `None` if no limit is near and no rule forbids a thread.
 #[cfg(feature = "hosted")]
 pub(super) fn pthread_error(errno: Errno) -> Option<Error> {
+    /// What malloc may ask the kernel for to give little: glibc's heap grows by some 132 KiB.
+    const HEAP_STEP: usize = 256 * 1024;
     let full = Usage::closest().filter(|near| near.left == 0);
     // A thread on given memory has libc allocate a vector of TLS blocks: little.
     let bytes = crate::sys::memory::page_size();
     match full {
         Some(full) => Some(full.error(errno)),
-        None => mapping_limit(errno, bytes).or_else(|| clone_error(errno)),
+        None => mapping_limit(errno, bytes)
+            .or_else(|| clone_error(errno))
+            .or_else(|| mapping_limit(errno, HEAP_STEP))
+            .or_else(|| violated_rule(Preset::RAWTHREAD.flags)),
     }
 }
 

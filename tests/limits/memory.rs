@@ -169,3 +169,56 @@ fn rlimit_as_at_the_very_first_thread() {
     };
     expected.check(Builder::new().try_spawn(|| ()).unwrap_err());
 }
+
+/// The stack is there, and libc has no memory for what it keeps of a thread: pthread_create says EAGAIN, as
+/// for a limit on tasks.
+#[test]
+fn rlimit_as_where_libc_needs_memory_for_a_thread() {
+    if !common::in_subprocess("memory::rlimit_as_where_libc_needs_memory_for_a_thread") {
+        return;
+    }
+    rawthread::serve_by_libc().unwrap();
+    rawthread::reserve(4).unwrap();
+    rawthread::spawn(|| ()).join().unwrap();
+    let value = 1 << 20;
+    util::set_limit(libc::RLIMIT_AS, value);
+    let mut taken = Vec::new();
+    // SAFETY: takes memory until libc has none, and gives it back.
+    let outcome = unsafe {
+        if taken.try_reserve_exact(1 << 12).is_ok() {
+            drain(&mut taken);
+        }
+        let outcome = Builder::new().try_spawn(|| ()).map(|thread| thread.join());
+        taken.into_iter().for_each(|block| libc::free(block));
+        outcome
+    };
+    match outcome {
+        Err(error) => Expected {
+            limit: Limit::AddressSpace,
+            value,
+            errno: libc::EAGAIN,
+        }
+        .check(error),
+        Ok(joined) => {
+            joined.unwrap();
+            println!("SKIP: this libc needs no memory for a thread on a stack of the caller's");
+        }
+    }
+}
+
+/// Takes all that malloc has, as far as `taken` has places.
+///
+/// # Safety
+/// The caller frees what it gets.
+unsafe fn drain(taken: &mut Vec<*mut libc::c_void>) {
+    let mut size = 1 << 20;
+    while size >= 16 && taken.len() < taken.capacity() {
+        // SAFETY: any size is allowed.
+        let block = unsafe { libc::malloc(size) };
+        if block.is_null() {
+            size /= 2;
+        } else {
+            taken.push(block);
+        }
+    }
+}

@@ -335,7 +335,10 @@ impl<'a> PreparedThread<'a> {
                     drop(head.as_ref().take_record());
                 }
                 match errno {
-                    Errno::EAGAIN | Errno::ENOMEM => diagnosis::clone_error(errno),
+                    Errno::EAGAIN | Errno::ENOMEM if self.maker == Maker::Clone => {
+                        diagnosis::clone_error(errno)
+                    }
+                    Errno::EAGAIN | Errno::ENOMEM => diagnosis::pthread_error(errno),
                     Errno::ECANCELED => Error::from_operation(&FORK, Errno::EAGAIN),
                     errno => {
                         let operation = match self.maker {
