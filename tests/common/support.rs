@@ -41,7 +41,8 @@ pub(crate) fn by_libc() -> bool {
 
 /// Runs this suite again with libc's own threads, but for the tests whose names contain one of `skips`.
 pub(crate) fn rerun_by_libc(skips: &[&str]) {
-    if is_asked_for() {
+    // musl makes the threads anyway.
+    if is_asked_for() || cfg!(target_env = "musl") {
         return;
     }
     let skips = skips.iter().flat_map(|name| ["--skip", name]);

@@ -4,6 +4,7 @@
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
 
+use crate::common::MUSL;
 use crate::util::{full, on_raw, told_by_live_threads};
 
 #[test]
@@ -75,9 +76,28 @@ fn robust_head(tid: i32) -> (i64, usize, usize) {
     (returned, head, len)
 }
 
+fn lock_a_robust_mutex() {
+    let mut attributes = MaybeUninit::uninit();
+    let mut mutex = MaybeUninit::uninit();
+    // SAFETY: a mutex of this frame, which is unlocked and destroyed in it.
+    unsafe {
+        libc::pthread_mutexattr_init(attributes.as_mut_ptr());
+        libc::pthread_mutexattr_setrobust(attributes.as_mut_ptr(), libc::PTHREAD_MUTEX_ROBUST);
+        libc::pthread_mutexattr_setpshared(attributes.as_mut_ptr(), libc::PTHREAD_PROCESS_SHARED);
+        libc::pthread_mutex_init(mutex.as_mut_ptr(), attributes.as_ptr());
+        assert_eq!(libc::pthread_mutex_lock(mutex.as_mut_ptr()), 0);
+        assert_eq!(libc::pthread_mutex_unlock(mutex.as_mut_ptr()), 0);
+        libc::pthread_mutex_destroy(mutex.as_mut_ptr());
+    }
+}
+
 #[test]
 fn the_robust_list_is_registered_and_each_threads_own() {
     let heads = told_by_live_threads(8, || {
+        if MUSL {
+            // musl registers the list when the thread first locks such a mutex of several processes.
+            lock_a_robust_mutex();
+        }
         let (returned, head, len) = robust_head(0);
         assert_eq!((returned, len), (0, 24));
         // SAFETY: the head is in this thread's control block; empty it points at itself.

@@ -6,6 +6,8 @@
 #[macro_use]
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/heap.rs"]
+mod heap;
 #[path = "../common/support.rs"]
 mod support;
 

@@ -262,8 +262,17 @@ fn a_task_that_finds_no_memory_is_an_error() {
             Err(_) => size /= 2,
         }
     }
-    let refused = rawthread::warm::try_spawn(move || closure.len()).is_err();
-    let unverified = rawthread::warm::try_spawn_unverified(move || closure.len()).is_err();
+    let tasks = [
+        rawthread::warm::try_spawn(move || closure.len()),
+        rawthread::warm::try_spawn_unverified(move || closure.len()),
+    ];
     drop(filled);
-    assert!(refused && unverified);
+    for task in tasks {
+        // On musl the task's thread needs none: the closure lies on the stack that `park_once` left.
+        match task {
+            Ok(task) if common::MUSL => assert_eq!(task.join().unwrap(), 9000),
+            Ok(_) => panic!("there was memory"),
+            Err(error) => println!("{error}"),
+        }
+    }
 }
