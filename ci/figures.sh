@@ -35,7 +35,7 @@ for bench in calls threads locks workloads; do
     step "$bench" 400 cargo bench -p rawthread --bench "$bench" -- table --output "$new" || continue
     mv "$new/$bench.json" "$new/$bench.svg" "$figures"
 done
-if step "lab bench" 300 "$lab" bench --size 1M,1G --svg >"$new/lab-bench.svg"; then
+if step "lab bench" 300 "$lab" bench --rounds 30 --size 1M,1G --svg >"$new/lab-bench.svg"; then
     mv "$new/lab-bench.svg" "$figures"
 fi
 if step "tour" 120 ci/record-tour.sh "$new/tour.svg"; then

@@ -40,6 +40,54 @@ pub(crate) fn acquire_slot_to_run(
     }
 }
 
+/// A slot with a thread that waits to run what the caller has ([`Runtime::ensure_init_to_run`]), or none.
+/// One that was not taken is dismissed, and goes to the cache.
+pub(crate) struct WaitingSlot(Option<Slot>);
+
+impl WaitingSlot {
+    /// Known when it is compiled: a program without a libc contains none of this.
+    const EXISTS: bool = Rt::INLINE_PACKET_MAX.is_some();
+
+    /// No slot; the host is as after [`Runtime::ensure_init`].
+    ///
+    /// # Errors
+    /// As `ensure_init`.
+    pub(crate) fn none() -> Result<Self, Error> {
+        Rt::ensure_init().map(|()| Self(None))
+    }
+
+    /// The slot that `ensure_init_to_run` returned.
+    ///
+    /// # Errors
+    /// As `ensure_init`.
+    pub(crate) fn find() -> Result<Self, Error> {
+        Rt::ensure_init_to_run().map(Self)
+    }
+
+    /// The slot, if it is one that the cache would give out for these sizes.
+    pub(crate) fn take(&mut self, stack: usize, guard: usize) -> Option<Slot> {
+        if !Self::EXISTS {
+            return None;
+        }
+        self.0
+            .take_if(|slot| cache::is_layout_for(slot.region().layout(), stack, guard))
+    }
+}
+
+impl Drop for WaitingSlot {
+    fn drop(&mut self) {
+        let Some(slot) = self.0.take().filter(|_| Self::EXISTS) else {
+            return;
+        };
+        // SAFETY: by the type.
+        match unsafe { Rt::dismiss_waiting(slot) } {
+            Ok(()) => Rt::cache().put_idle(slot),
+            Err(_) if Rt::is_lost(slot) => {}
+            Err(_) => Rt::cache().put_uninit(slot),
+        }
+    }
+}
+
 fn acquire(stack: usize, guard: usize, too_large: Error) -> Result<Acquired<Tcb>, Error> {
     find_slot(stack, guard).map_err(|errno| match errno {
         Errno::EINVAL => too_large,

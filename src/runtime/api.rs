@@ -33,6 +33,28 @@ pub(crate) trait Runtime {
     /// `Unsupported`, with the reason.
     fn ensure_init() -> Result<(), Error>;
 
+    /// As [`Runtime::ensure_init`], for a caller that makes a thread by [`Runtime::create_and_run`] then,
+    /// where that works: if this call examined the host, it may return a slot, which is the caller's
+    /// alone and has a thread that waits for `create_and_run`, or for [`Runtime::dismiss_waiting`].
+    ///
+    /// # Errors
+    /// As `ensure_init`.
+    fn ensure_init_to_run() -> Result<Option<SlotRef<Self::Tcb>>, Error> {
+        Self::ensure_init().map(|()| None)
+    }
+
+    /// Has the thread that waits on the slot leave, and its TCB stay, as after [`Runtime::create_tcb`].
+    ///
+    /// # Errors
+    /// As `create_tcb`; and in the child of a fork, which has no such thread.
+    ///
+    /// # Safety
+    /// `ensure_init_to_run` returned the slot, on which `create_and_run` was not called.
+    unsafe fn dismiss_waiting(slot: SlotRef<Self::Tcb>) -> Result<(), Error> {
+        let _ = slot;
+        Ok(())
+    }
+
     /// Bytes at the top of a slot's stack that TCBs take, and some to spare.
     fn tcb_reserve() -> usize;
 
@@ -93,8 +115,8 @@ pub(crate) trait Runtime {
     /// The kernel's for clone.
     ///
     /// # Safety
-    /// The slot is the caller's alone, with guards, without TCB, its `clear_tid` occupied;
-    /// `can_create_and_run()`. `entry` must be sound to call on the new thread.
+    /// The slot is the caller's alone, with guards, its `clear_tid` occupied; it has no TCB, and
+    /// `can_create_and_run()`, or it came from `ensure_init_to_run`. `entry` must be sound to call on the new thread.
     unsafe fn create_and_run(
         slot: SlotRef<Self::Tcb>,
         entry: ChildEntry,

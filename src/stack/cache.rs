@@ -12,6 +12,11 @@ use super::touched::Measures;
 use crate::arena::{Arena, FIRST_CHUNK, FreeList, Zeroable};
 use crate::sys::{Errno, memory};
 
+/// Whether slots for these sizes have this layout.
+pub(crate) fn is_layout_for(layout: &Layout, stack: usize, guard: usize) -> bool {
+    layout_for(stack, guard).is_some_and(|wanted| wanted == *layout)
+}
+
 /// What [`Cache::acquire`] found.
 pub(crate) enum Acquired<T: Zeroable> {
     /// A slot that already has a TCB.

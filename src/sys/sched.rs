@@ -1,6 +1,7 @@
 //! Processors, policies, sleeping, yielding.
 #![allow(unsafe_code, reason = "the kernel boundary")]
 
+use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
 #[cfg(feature = "hosted")]
@@ -120,6 +121,26 @@ pub(crate) fn cpu_count() -> usize {
             .max(1),
         Err(_) => 1,
     }
+}
+
+/// Whether spinning can help: not where the caller sits on the only processor that the other thread can use.
+pub(crate) fn is_multiprocessor() -> bool {
+    /// Processors may be taken away or given while the process runs: ask again now and then.
+    const RECHECK_INTERVAL: u32 = 256;
+    /// Low bit: whether there is more than one; the rest counts down to the next question.
+    /// Relaxed: a stale answer costs one spin or one sleep.
+    static CACHED: AtomicU32 = AtomicU32::new(0);
+    let cached = CACHED.load(Ordering::Relaxed);
+    if cached >> 1 == 0 {
+        let several = cpu_count() > 1;
+        CACHED.store(
+            RECHECK_INTERVAL << 1 | u32::from(several),
+            Ordering::Relaxed,
+        );
+        return several;
+    }
+    CACHED.store(cached - 2, Ordering::Relaxed);
+    cached & 1 == 1
 }
 
 /// `struct sched_attr`, second version (Linux 5.3): 56 bytes. An older kernel takes it where what it

@@ -121,3 +121,52 @@ fn the_first_thread_may_be_made_while_a_library_is_being_loaded() {
     }
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+fn tasks() -> usize {
+    std::fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+/// The thread that examines libc has all signals blocked, and then runs the process's first closure.
+#[test]
+fn the_first_thread_has_its_spawners_signal_mask() {
+    if !common::in_subprocess("first_spawn::the_first_thread_has_its_spawners_signal_mask") {
+        return;
+    }
+    let blocked = || {
+        let mut set = unsafe { std::mem::zeroed() };
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut set) };
+        (1..32)
+            .filter(|signal| unsafe { libc::sigismember(&set, *signal) } == 1)
+            .collect::<Vec<_>>()
+    };
+    let mut set = unsafe { std::mem::zeroed() };
+    unsafe {
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, libc::SIGUSR1);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+    }
+    let before = tasks();
+    let (mask, count) = rawthread::spawn(move || (blocked(), tasks()))
+        .join()
+        .unwrap();
+    assert_eq!(mask, [libc::SIGUSR1]);
+    assert_eq!(blocked(), [libc::SIGUSR1]);
+    assert_eq!(count, before + 1);
+}
+
+/// The first thread has a stack of another size than the one on which libc was examined: what waited there
+/// to run it leaves, and its stack serves a later thread.
+#[test]
+fn a_first_thread_with_a_stack_of_its_own_size_leaves_none_behind() {
+    if !common::in_subprocess(
+        "first_spawn::a_first_thread_with_a_stack_of_its_own_size_leaves_none_behind",
+    ) {
+        return;
+    }
+    let before = tasks();
+    for size in [64 * 1024, 2 << 20] {
+        let builder = rawthread::Builder::new().stack_size(size);
+        let count = builder.spawn(tasks).unwrap().join().unwrap();
+        assert_eq!(count, before + 1, "{size}");
+    }
+}

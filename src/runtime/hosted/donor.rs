@@ -10,7 +10,7 @@ use super::libc_layout::{self, Host, Support};
 use super::pthread::pthread_address;
 use super::pthread_create::{CREATE, create_on, errno_result};
 use super::tcb::Slot;
-use super::{exit, probe, pthread_keys, registration, tls_images, tls_snapshot};
+use super::{exit, first_donor, probe, pthread_keys, registration, tls_images, tls_snapshot};
 use crate::diagnosis;
 use crate::error::{Error, Limit};
 use crate::flags::Preset;
@@ -23,6 +23,16 @@ use crate::sys::{Errno, memory, sched, signal, task};
 
 /// See [`Runtime::create_tcb`](crate::runtime::Runtime::create_tcb).
 pub(super) unsafe fn create_tcb(slot: Slot) -> Result<(), Error> {
+    // SAFETY: passed on.
+    unsafe { create(slot) }.map(drop)
+}
+
+/// As `create_tcb`. True: the donor, the first of the process, waits for its order
+/// ([`first_donor`]), and the slot has no TCB yet.
+///
+/// # Safety
+/// As `create_tcb`.
+pub(super) unsafe fn create(slot: Slot) -> Result<bool, Error> {
     if END_UNSEEN.load(Ordering::Relaxed) {
         return Err(END_REFUSED);
     }
@@ -49,17 +59,47 @@ pub(super) unsafe fn create_tcb(slot: Slot) -> Result<(), Error> {
                 .unwrap_or(Error::from_operation(&CREATE, errno)),
         });
     }
-    if !wait_for_donor(slot) {
-        END_UNSEEN.store(true, Ordering::Relaxed);
-        // SAFETY: the donor has written its last field.
-        unsafe { (&raw mut (*tcb).lost).write(true) };
-        return Err(END_REFUSED);
+    let end = wait_for_donor(slot);
+    // SAFETY: the donor has said that it will not use the place again, or it waits for its order;
+    // Acquire in the wait ordered it. The place is this frame's.
+    let refusal = unsafe { (&raw mut refusal).read() };
+    // SAFETY: passed on.
+    unsafe { outcome(slot, end, refusal) }
+}
+
+/// What the creator of a donor returns.
+///
+/// # Safety
+/// The slot is the caller's alone, or its donor waits.
+unsafe fn outcome(slot: Slot, end: DonorEnd, refusal: Option<Error>) -> Result<bool, Error> {
+    match (end, refusal) {
+        (DonorEnd::Waiting, _) => Ok(true),
+        (DonorEnd::Gone, None) => Ok(false),
+        (DonorEnd::Gone, Some(error)) => Err(error),
+        (DonorEnd::Unseen, _) => {
+            END_UNSEEN.store(true, Ordering::Relaxed);
+            // SAFETY: the donor has written its last field.
+            unsafe { (&raw mut (*slot.tcb()).lost).write(true) };
+            Err(END_REFUSED)
+        }
     }
-    // SAFETY: the donor has said that it will not use the place again; Acquire in the wait ordered
-    // it. The place is this frame's.
-    match unsafe { (&raw mut refusal).read() } {
-        None => Ok(()),
-        Some(error) => Err(error),
+}
+
+/// See [`Runtime::dismiss_waiting`](crate::runtime::Runtime::dismiss_waiting): the donor does what it would
+/// have done at once.
+pub(super) unsafe fn dismiss_waiting(slot: Slot) -> Result<(), Error> {
+    let mut refusal = None;
+    slot.clear_tid().store(ALIVE, Ordering::Relaxed);
+    // SAFETY: the donor waits, and reads the field after its order.
+    unsafe {
+        (&raw mut (*slot.tcb()).refusal).write(&raw mut refusal);
+        first_donor::give(slot, None).map_err(|errno| Error::from_operation(&CREATE, errno))?;
+    }
+    let end = wait_for_donor(slot);
+    // SAFETY: as in `create`.
+    unsafe {
+        let refusal = (&raw mut refusal).read();
+        outcome(slot, end, refusal).map(drop)
     }
 }
 
@@ -72,11 +112,16 @@ pub(super) unsafe fn create_and_run(
     argument: *mut u8,
 ) -> Result<i32, Errno> {
     let tcb = slot.tcb();
-    // SAFETY: the slot is the caller's alone until the donor exists.
+    let run = Some((entry, argument));
+    // SAFETY: the slot is the caller's alone until the donor exists, or its donor waits.
     unsafe {
-        (&raw mut (*tcb).on_donor).write(Some((entry, argument)));
-        (&raw mut (*tcb).lost).write(false);
-        pthread_create_on(slot)?;
+        if first_donor::is_waiting(slot) {
+            first_donor::give(slot, run)?;
+        } else {
+            (&raw mut (*tcb).on_donor).write(run);
+            (&raw mut (*tcb).lost).write(false);
+            pthread_create_on(slot)?;
+        }
     }
     // The donor may not have run yet, but libc has the kernel store its tid before it exists.
     // SAFETY: with full support the handle is the address of libc's description of the thread,
@@ -108,7 +153,8 @@ extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
     unsafe { tls_snapshot::capture(slot) };
     let tcb = slot.tcb();
     // SAFETY: written before the donor was made.
-    let entry_on_donor = unsafe { (&raw const (*tcb).on_donor).read() };
+    let mut entry_on_donor = unsafe { (&raw const (*tcb).on_donor).read() };
+    let is_first = libc_layout::try_get().is_none();
     let host = match probe_once(slot) {
         Ok(host) => host,
         Err(error) if entry_on_donor.is_none() => {
@@ -121,6 +167,22 @@ extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
     let thread_pointer = arch::thread_pointer();
     let stack_pointer = arch::stack_pointer() as usize;
     let is_on_slot = stack_range(slot).contains(&stack_pointer);
+    let full = host.support() == Support::Full;
+    if is_first
+        && first_donor::is_wanted()
+        && full
+        && is_on_slot
+        && !tls_snapshot::is_needed()
+        && !pthread_keys::takes_memory()
+    {
+        // SAFETY: the slot is this donor's.
+        unsafe {
+            // Its creator looks at the control block meanwhile.
+            (&raw mut (*tcb).thread_pointer).write(thread_pointer);
+            let woken = report(slot, WAITING);
+            entry_on_donor = first_donor::wait(slot, woken == 0);
+        }
+    }
     if entry_on_donor.is_none() && !is_on_slot {
         refuse(slot, NOT_ON_SLOT);
         return ptr::null_mut();
@@ -134,7 +196,6 @@ extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
         tls_images::keep(slot);
     }
     let layout = &host.layout;
-    let full = host.support() == Support::Full;
     let tid_field = thread_pointer
         .wrapping_offset(layout.tid_offset)
         .cast::<AtomicI32>();
@@ -273,6 +334,8 @@ unsafe extern "C" fn vanish_by_hand(argument: *mut u8) -> ! {
 const LEAVING: u32 = 2;
 /// The same of a donor that ends as a thread of libc does, and leaves no TCB.
 const REFUSED: u32 = 3;
+/// The same of the first donor when it waits for its order.
+const WAITING: u32 = 4;
 
 /// Reports to the creator that a donor whose word the kernel will not clear is on its way out.
 fn report_exiting(slot: Slot) {
@@ -286,19 +349,27 @@ fn refuse(slot: Slot, error: Error) {
     report(slot, REFUSED);
 }
 
-fn report(slot: Slot, word: u32) {
+fn report(slot: Slot, word: u32) -> usize {
     // Release: the TCB's fields, or the refusal, before the word.
     slot.clear_tid().store(word, Ordering::Release);
-    futex::wake(slot.clear_tid().as_ptr(), 1, Sharing::Shared);
+    futex::wake(slot.clear_tid().as_ptr(), 1, Sharing::Shared)
 }
 
-/// Returns when the donor's kernel thread has exited, its TCB written or refused. A donor that
-/// leaves no TCB was then ended by libc and joined: nothing of libc's lies on the slot.
-///
-/// False: its end cannot be seen. The slot is lost.
-fn wait_for_donor(slot: Slot) -> bool {
+/// What has become of a donor whose creator has waited for it.
+enum DonorEnd {
+    /// Its kernel thread has exited, its TCB written or refused. A donor that leaves no TCB was then ended
+    /// by libc and joined: nothing of libc's lies on the slot.
+    Gone,
+    /// It waits for its order.
+    Waiting,
+    /// Its end cannot be seen. The slot is lost.
+    Unseen,
+}
+
+/// Returns when the donor has exited or waits.
+fn wait_for_donor(slot: Slot) -> DonorEnd {
     let word = slot.clear_tid();
-    for _ in 0..200 {
+    for _ in 0..first_donor::creators_spins() {
         if word.load(Ordering::Acquire) != ALIVE {
             break;
         }
@@ -308,7 +379,11 @@ fn wait_for_donor(slot: Slot) -> bool {
         let _ = futex::wait(word, ALIVE, None, Sharing::Shared);
     }
     match word.load(Ordering::Acquire) {
-        0 => return true,
+        0 => return DonorEnd::Gone,
+        WAITING => {
+            first_donor::set_waiting(slot);
+            return DonorEnd::Waiting;
+        }
         REFUSED => {
             // SAFETY: the handle was written by the caller, and the donor is joined here alone.
             unsafe {
@@ -318,11 +393,11 @@ fn wait_for_donor(slot: Slot) -> bool {
         }
         // The kernel clears libc's word, or none: ask until the tid is gone.
         // SAFETY: the donor wrote its tid before the word changed.
-        _ if !wait_until_gone(unsafe { (*slot.tcb()).donor_tid }) => return false,
+        _ if !wait_until_gone(unsafe { (*slot.tcb()).donor_tid }) => return DonorEnd::Unseen,
         _ => {}
     }
     word.store(0, Ordering::Release);
-    true
+    DonorEnd::Gone
 }
 
 /// Returns when the process has no thread of this tid any more; false if it may not ask.

@@ -103,8 +103,8 @@ unsafe fn lock<'a>(place: ExitLock, thread_pointer: *mut u8) -> &'a RawMutex {
 /// a glibc before 2.34); else the kernel would say EINVAL.
 ///
 /// # Safety
-/// `thread_pointer` and `handle` are of a control block of this libc's that no thread runs on and no
-/// other thread knows.
+/// `thread_pointer` and `handle` are of a control block of this libc's that no other thread knows, and that
+/// no thread runs on, or one that reads and writes nothing of it meanwhile.
 pub(super) unsafe fn prove(thread_pointer: *mut u8, handle: libc::pthread_t) {
     const NO_SIGNAL: i32 = 1000;
     let Some(lock) = libc_layout::try_get().and_then(|host| host.layout.exit_lock) else {
@@ -112,7 +112,7 @@ pub(super) unsafe fn prove(thread_pointer: *mut u8, handle: libc::pthread_t) {
     };
     for distance in DISTANCES {
         // SAFETY: as the caller vouches. Where the places are wrong, a byte that was 0 is written and
-        // put back. The signal does not exist, and the control block has no tid.
+        // put back. The signal does not exist.
         let answer = unsafe {
             let byte = exiting(ExitLock::new(lock, distance), thread_pointer);
             byte.store(1, Ordering::Relaxed);

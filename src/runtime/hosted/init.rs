@@ -4,11 +4,11 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::libc_layout::{self, Host, Support};
-use super::tcb::CACHE;
+use super::tcb::{CACHE, Slot};
 use super::tcb_reserve::tcb_reserve;
 use super::{
-    atfork, destroy, donor, exit_lock, libc_thread, loader_lock, overflow, pthread_keys, symbols,
-    tls_images,
+    atfork, destroy, donor, exit_lock, first_donor, libc_thread, loader_lock, overflow,
+    pthread_keys, symbols, tls_images,
 };
 use crate::diagnosis;
 use crate::error::Error;
@@ -20,7 +20,15 @@ use crate::stack::layout;
 pub(super) fn get_or_probe() -> Result<&'static Host, Error> {
     match libc_layout::try_get() {
         Some(host) if IS_DONE.load(Ordering::Acquire) => Ok(host),
-        _ => init(),
+        _ => init(false).map(|(host, _)| host),
+    }
+}
+
+/// As [`get_or_probe`]; also the slot whose donor waits to run a thread, if this call made one.
+pub(super) fn get_or_probe_to_run() -> Result<Option<Slot>, Error> {
+    match libc_layout::try_get() {
+        Some(_) if IS_DONE.load(Ordering::Acquire) => Ok(None),
+        _ => init(true).map(|(_, waiting)| waiting),
     }
 }
 
@@ -28,8 +36,12 @@ pub(super) fn get_or_probe() -> Result<&'static Host, Error> {
 /// Release: what was done before what follows.
 static IS_DONE: AtomicBool = AtomicBool::new(false);
 
-/// Makes the first TCB of the process, from whose donor libc is probed.
-fn init() -> Result<&'static Host, Error> {
+/// The host, and the slot whose donor waits.
+type Probed = (&'static Host, Option<Slot>);
+
+/// Makes the first donor of the process, which probes libc, and then waits if it is to and can, or leaves
+/// the first TCB.
+fn init(wait: bool) -> Result<Probed, Error> {
     // Symbols before the lock, and in this thread: dlsym(3) waits for the thread that runs a
     // library's constructors, which may be the caller, or wait here for the lock.
     symbols::resolve_all();
@@ -40,49 +52,52 @@ fn init() -> Result<&'static Host, Error> {
     pthread_keys::create_record_key()?;
     atfork::register_atfork()?;
     let guard = libc_layout::lock_probe();
-    let host = match libc_layout::try_get() {
-        Some(host) => Ok(host),
-        None => probe_on_first_donor(),
+    let probed = match libc_layout::try_get() {
+        Some(host) => Ok((host, None)),
+        None => probe_on_first_donor(wait),
     };
-    if host.is_ok() {
+    if probed.is_ok() {
         IS_DONE.store(true, Ordering::Release);
     }
     drop(guard);
-    if host.is_ok() {
+    if probed.is_ok() {
         own_tid::register(libc_layout::cached_tid);
     }
-    host
+    probed
 }
 
-fn probe_on_first_donor() -> Result<&'static Host, Error> {
+fn probe_on_first_donor(wait: bool) -> Result<Probed, Error> {
     let stack = layout::DEFAULT_STACK + tcb_reserve();
     CACHE.touch(stack, cache::default_guard());
     let slot = match CACHE.acquire(stack, cache::default_guard()) {
         Ok(Acquired::WithTcb(slot)) => {
             CACHE.put_idle(slot);
-            return libc_layout::try_get().ok_or(PROBE_FAILED);
+            return Ok((libc_layout::try_get().ok_or(PROBE_FAILED)?, None));
         }
         Ok(Acquired::Uninit(slot)) => slot,
         Err(errno) => return Err(diagnosis::map_error(errno, stack)),
     };
+    first_donor::want(wait);
     // SAFETY: the slot was just taken and has guards.
-    match unsafe { donor::create_tcb(slot) } {
-        Ok(()) => {
-            // SAFETY: the slot is this caller's alone and has a TCB, whose donor has exited; its handle
-            // was given to no one.
+    match unsafe { donor::create(slot) } {
+        Ok(waits) => {
+            // SAFETY: the slot is this caller's alone and has a TCB, whose donor has exited, or waits; its
+            // handle was given to no one.
             unsafe {
                 let (thread_pointer, handle) =
                     ((*slot.tcb()).thread_pointer, (*slot.tcb()).pthread);
                 exit_lock::prove(thread_pointer, handle);
             }
-            CACHE.put_idle(slot);
+            if !waits {
+                CACHE.put_idle(slot);
+            }
             let host = libc_layout::try_get().ok_or(PROBE_FAILED)?;
             donor::keep_libc_multithreaded(host)?;
             if libc_thread::is_chosen() && symbols::has_sanitizer() {
                 join_at_exit();
             }
             overflow::install();
-            Ok(host)
+            Ok((host, waits.then_some(slot)))
         }
         Err(error) => {
             // SAFETY: the slot is this caller's.

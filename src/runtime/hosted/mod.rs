@@ -13,7 +13,7 @@
 //! * [`libc_layout`]: which libc this is and where its private words lie; [`probe`] finds that out,
 //!   with [`tid_field`] and [`key_table`].
 //! * [`choice`]: what the program asked for; [`libc_thread`]: threads that libc makes and ends.
-//! * [`donor`] makes donors; [`tcb_reserve`] says how much of a slot they take; [`init`]: what must
+//! * [`donor`] makes donors, of which the first may wait ([`first_donor`]); [`tcb_reserve`] says how much of a slot they take; [`init`]: what must
 //!   happen before the first thread.
 //! * [`exit`]: thread exit and start, synchronised with setuid and its family; [`exit_lock`]: and with
 //!   `pthread_kill`; [`joinstate`]: and with libc's look at ended threads.
@@ -36,6 +36,7 @@ mod destroy;
 mod donor;
 mod exit;
 mod exit_lock;
+mod first_donor;
 pub(crate) mod fork;
 mod init;
 mod joinstate;
@@ -109,6 +110,16 @@ impl Runtime for Hosted {
     fn ensure_init() -> Result<(), Error> {
         fork::ensure_fork_noticed()?;
         init::get_or_probe().map(drop)
+    }
+
+    fn ensure_init_to_run() -> Result<Option<Slot>, Error> {
+        fork::ensure_fork_noticed()?;
+        init::get_or_probe_to_run()
+    }
+
+    unsafe fn dismiss_waiting(slot: Slot) -> Result<(), Error> {
+        // SAFETY: passed on.
+        unsafe { donor::dismiss_waiting(slot) }
     }
 
     fn tcb_reserve() -> usize {

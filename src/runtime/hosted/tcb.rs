@@ -9,6 +9,7 @@ use crate::runtime::api::LibcThread;
 use crate::stack::cache::Cache;
 use crate::stack::slot::SlotRef;
 use crate::sys::arch::ChildEntry;
+use crate::sys::signal::SigSet;
 
 /// A slot of the hosted runtime.
 pub(super) type Slot = SlotRef<Tcb>;
@@ -49,6 +50,8 @@ pub(crate) struct Tcb {
     pub(super) libc_stack: [usize; 2],
     /// What the donor goes on to do instead of leaving at once (see `donor::create_and_run`).
     pub(super) on_donor: Option<(ChildEntry, *mut u8)>,
+    /// The signal mask with which the first donor does that, if it waited for its order.
+    pub(super) mask: SigSet,
     /// Where a donor that runs no thread says why there is no TCB; its creator waits.
     pub(super) refusal: *mut Option<Error>,
     /// Whether the slot is not to be used again (see

@@ -16,7 +16,7 @@ pub(in crate::thread) fn spin_until(budget: &SpinBudget, done: impl Fn() -> bool
     if done() {
         return true;
     }
-    if !is_multiprocessor() || !budget.allows_spin() {
+    if !sched::is_multiprocessor() || !budget.allows_spin() {
         return false;
     }
     let succeeded = (0..SPIN_LIMIT).any(|_| {
@@ -70,24 +70,4 @@ impl SpinBudget {
         };
         self.budget.store(budget, Ordering::Relaxed);
     }
-}
-
-/// Whether spinning can help: not where the joiner sits on the only processor the thread can use.
-fn is_multiprocessor() -> bool {
-    /// Processors may be taken away or given while the process runs: ask again now and then.
-    const RECHECK_INTERVAL: u32 = 256;
-    /// Low bit: whether there is more than one; the rest counts down to the next question.
-    /// Relaxed: a stale answer costs one spin or one sleep.
-    static CACHED: AtomicU32 = AtomicU32::new(0);
-    let cached = CACHED.load(Ordering::Relaxed);
-    if cached >> 1 == 0 {
-        let several = sched::cpu_count() > 1;
-        CACHED.store(
-            RECHECK_INTERVAL << 1 | u32::from(several),
-            Ordering::Relaxed,
-        );
-        return several;
-    }
-    CACHED.store(cached - 2, Ordering::Relaxed);
-    cached & 1 == 1
 }

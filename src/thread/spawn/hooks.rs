@@ -132,6 +132,11 @@ impl ChildHooks {
     /// For a thread without hooks.
     pub(in crate::thread) const NONE: Self = Self(None);
 
+    /// Whether [`ChildHooks::run`] may run code of the program's.
+    pub(in crate::thread) fn may_run() -> bool {
+        EXIST.load(Ordering::Relaxed)
+    }
+
     /// Spawner: runs its hooks, if they are asked for, for a new thread with this record. It has counted
     /// and taken nothing for the thread yet: a hook may panic, and may fork.
     ///

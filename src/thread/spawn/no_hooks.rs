@@ -19,6 +19,11 @@ pub(in crate::thread) struct ChildHooks;
 impl ChildHooks {
     pub(in crate::thread) const NONE: Self = Self;
 
+    /// There is no code to run.
+    pub(in crate::thread) fn may_run() -> bool {
+        false
+    }
+
     /// Without an error.
     #[allow(clippy::unnecessary_wraps, reason = "as its twin")]
     pub(in crate::thread) fn run(_choice: HookChoice, _new: &ThreadRef) -> Result<Self, Error> {

@@ -14,6 +14,7 @@ use super::{dedicated, entry};
 use crate::diagnosis;
 use crate::error::{Error, Operation};
 use crate::flags::{CloneFlags, Preset};
+use crate::runtime::acquire::WaitingSlot;
 use crate::runtime::record::ThreadRef;
 use crate::runtime::{CloneTls, LibcThread, Rt, Runtime, Slot, acquire, occupant};
 use crate::stack::layout;
@@ -147,7 +148,16 @@ impl<'a> PreparedThread<'a> {
         options: Options<'a>,
         vtable: &'static PacketVTable,
     ) -> core::result::Result<Self, Error> {
-        Rt::ensure_init()?;
+        let align = vtable.align.max(16);
+        let fits_donor = Rt::INLINE_PACKET_MAX.is_some_and(|max| vtable.size + align <= max)
+            && options.flags.is_empty()
+            && options.stack.is_none();
+        // No code of the program runs while a thread waits for this one.
+        let mut waiting = if fits_donor && !ChildHooks::may_run() {
+            WaitingSlot::find()?
+        } else {
+            WaitingSlot::none()?
+        };
         let comm = options.name.comm();
         let record = ThreadRef::new(options.name)?;
         // A hook may panic: no slot is taken yet.
@@ -157,10 +167,6 @@ impl<'a> PreparedThread<'a> {
             .checked_add(vtable.size + vtable.align)
             .and_then(|bytes| bytes.checked_add(Rt::tcb_reserve()))
             .ok_or(SIZE_OVERFLOW)?;
-        let align = vtable.align.max(16);
-        let fits_donor = Rt::INLINE_PACKET_MAX.is_some_and(|max| vtable.size + align <= max)
-            && options.flags.is_empty()
-            && options.stack.is_none();
         let by_libc = Rt::is_served_by_libc();
         if let (true, Some(refusal)) = (by_libc, options.refusal) {
             return Err(Error::from_operation(refusal, Errno::ENOSYS));
@@ -168,10 +174,14 @@ impl<'a> PreparedThread<'a> {
         if by_libc && !options.flags.is_empty() {
             options.actions.set_unshared(options.flags);
         }
-        let (slot, has_no_tcb) =
-            acquire::acquire_slot_to_run(stack_size, options.guard_size, SIZE_OVERFLOW, || {
-                by_libc || (fits_donor && Rt::can_create_and_run())
-            })?;
+        let (slot, has_no_tcb) = match waiting.take(stack_size, options.guard_size) {
+            Some(slot) => (slot, true),
+            None => {
+                acquire::acquire_slot_to_run(stack_size, options.guard_size, SIZE_OVERFLOW, || {
+                    by_libc || (fits_donor && Rt::can_create_and_run())
+                })?
+            }
+        };
         let maker = match (by_libc, has_no_tcb) {
             (true, _) => Maker::Libc,
             (false, true) => Maker::Donor,
