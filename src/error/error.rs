@@ -7,6 +7,8 @@ use super::kind::ErrorKind;
 use super::limit::Limit;
 use super::step_error::{StepError, Subject};
 use crate::sys::Errno;
+#[cfg(feature = "diagnosis")]
+use crate::sys::limits;
 
 /// The error for a thread or process that could not be created, prepared, or waited for.
 ///
@@ -65,6 +67,12 @@ enum Cause {
         allow(dead_code, reason = "only builds with an allocator construct it")
     )]
     OperationOn(&'static Operation, Subject),
+    /// A call met a limit that its errno names; the value, if it could be read.
+    #[cfg_attr(
+        not(feature = "diagnosis"),
+        allow(dead_code, reason = "only builds with diagnosis construct it")
+    )]
+    OperationAtLimit(&'static Operation, Limit, Option<u64>),
     /// A limit that was not looked for: the feature `diagnosis` is off.
     #[cfg_attr(
         feature = "diagnosis",
@@ -149,10 +157,10 @@ impl Error {
     }
 
     /// The system call of `operation` failed.
-    pub(crate) const fn from_operation(operation: &'static Operation, errno: Errno) -> Self {
+    pub(crate) fn from_operation(operation: &'static Operation, errno: Errno) -> Self {
         Self {
             errno: Some(errno),
-            cause: Cause::Operation(operation),
+            cause: at_named_limit(operation, errno).unwrap_or(Cause::Operation(operation)),
         }
     }
 
@@ -207,7 +215,9 @@ impl Error {
     /// ```
     pub const fn kind(&self) -> ErrorKind {
         match &self.cause {
-            Cause::Limit(..) | Cause::UnknownLimit(_) => ErrorKind::Limit,
+            Cause::Limit(..) | Cause::UnknownLimit(_) | Cause::OperationAtLimit(..) => {
+                ErrorKind::Limit
+            }
             Cause::InvalidInput { .. } => ErrorKind::InvalidInput,
             Cause::Rule { .. } => ErrorKind::Refused,
             Cause::Unsupported { .. } => ErrorKind::Unsupported,
@@ -230,7 +240,8 @@ impl Error {
     }
 
     /// Returns the limit that was reached; `None` for every [`ErrorKind::Limit`] without the feature
-    /// `diagnosis`, which `std` and `hosted` bring.
+    /// `diagnosis`, which `std` and `hosted` bring. A call for which no descriptor is left (`EMFILE`) is at
+    /// [`Limit::OpenFiles`], and [`operation`](Self::operation) names it too.
     ///
     /// ```
     /// let error = rawthread::Error::from_raw_os_error(libc::EAGAIN);
@@ -238,7 +249,7 @@ impl Error {
     /// ```
     pub const fn limit(&self) -> Option<Limit> {
         match &self.cause {
-            Cause::Limit(limit, _) => Some(*limit),
+            Cause::Limit(limit, _) | Cause::OperationAtLimit(_, limit, _) => Some(*limit),
             Cause::Step(step) | Cause::Foreign(step) => step.limit(),
             _ => None,
         }
@@ -266,7 +277,8 @@ impl Error {
         match &self.cause {
             Cause::Operation(operation)
             | Cause::OperationOn(operation, _)
-            | Cause::UnknownLimit(operation) => Some(operation.name),
+            | Cause::UnknownLimit(operation)
+            | Cause::OperationAtLimit(operation, ..) => Some(operation.name),
             Cause::Step(_) => Some(BEFORE_START),
             _ => None,
         }
@@ -311,6 +323,15 @@ impl fmt::Display for Error {
                 subject.as_str(),
                 self.errno.map_or("", operation.hint)
             ),
+            Cause::OperationAtLimit(operation, limit, value) => write!(
+                f,
+                "{} could not {}{errno}: the limit {}{} is reached. {}",
+                operation.name,
+                operation.purpose,
+                limit.name(),
+                InBrackets(*value),
+                self.errno.map_or("", operation.hint)
+            ),
             Cause::UnknownLimit(operation) => write!(
                 f,
                 "a limit is reached, so {} could not {}{errno}. The feature `diagnosis` of \
@@ -323,6 +344,31 @@ impl fmt::Display for Error {
                 Some(errno) => write!(f, "{errno:?}. See errno(3)."),
                 None => f.write_str("unknown error"),
             },
+        }
+    }
+}
+
+/// EMFILE has one meaning in each call that the crate makes: no number is left below `RLIMIT_NOFILE`.
+#[cfg(feature = "diagnosis")]
+#[allow(clippy::unnecessary_cast, reason = "musl's constants are signed")]
+fn at_named_limit(operation: &'static Operation, errno: Errno) -> Option<Cause> {
+    let value = || limits::rlimit(libc::RLIMIT_NOFILE as u32);
+    (errno == Errno::EMFILE).then(|| Cause::OperationAtLimit(operation, Limit::OpenFiles, value()))
+}
+
+#[cfg(not(feature = "diagnosis"))]
+fn at_named_limit(_operation: &'static Operation, _errno: Errno) -> Option<Cause> {
+    None
+}
+
+/// " (1024)", or nothing.
+struct InBrackets(Option<u64>);
+
+impl fmt::Display for InBrackets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(value) => write!(f, " ({value})"),
+            None => Ok(()),
         }
     }
 }

@@ -259,10 +259,27 @@ pub(crate) fn dup_above(from: i32, lowest: i32) -> Result<i32, Errno> {
     Errno::check(returned).map(|fd| fd as i32)
 }
 
-/// Opens a file as descriptor `number`, open across execve.
+/// Opens a file as descriptor `number`, open across execve. What `number` was is closed first where no other is
+/// left.
 pub(crate) fn open_as(number: i32, path: &CStr, flags: i32, mode: u32) -> Result<(), Errno> {
+    let opened = open_anywhere(path, flags, mode).or_else(|errno| match errno {
+        Errno::EMFILE => {
+            close(number);
+            open_anywhere(path, flags, mode)
+        }
+        other => Err(other),
+    })?;
+    if opened == number {
+        return clear_cloexec(opened);
+    }
+    let moved = dup3(opened, number);
+    close(opened);
+    moved
+}
+
+fn open_anywhere(path: &CStr, flags: i32, mode: u32) -> Result<i32, Errno> {
     // SAFETY: the path ends in NUL.
-    let opened = Errno::check(unsafe {
+    let opened = unsafe {
         syscall4(
             libc::SYS_openat,
             libc::AT_FDCWD as isize as usize,
@@ -270,13 +287,8 @@ pub(crate) fn open_as(number: i32, path: &CStr, flags: i32, mode: u32) -> Result
             (flags | libc::O_CLOEXEC) as usize,
             mode as usize,
         )
-    })? as i32;
-    if opened == number {
-        return clear_cloexec(opened);
-    }
-    let moved = dup3(opened, number);
-    close(opened);
-    moved
+    };
+    Errno::check(opened).map(|fd| fd as i32)
 }
 
 /// Closes a number of the caller's table, if it is open.

@@ -176,6 +176,26 @@ fn the_path_is_searched_as_execvp_does() {
     assert_eq!(here.output().unwrap().stdout, b"b tool\n");
 }
 
+/// No shell is asked to read a program for another machine; an empty script is one.
+#[test]
+fn a_binary_is_no_script() {
+    let directory = Directory::new("binary");
+    let run = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        util::write(&path, text, 0o755);
+        Command::new(path).output()
+    };
+    let path = directory.path().join("elf");
+    let mut elf = std::fs::read("/bin/sh").unwrap();
+    elf.truncate(4096);
+    elf[18] = 0xee; // e_machine
+    util::write_bytes(&path, &elf, 0o755);
+    let error = Command::new(&path).spawn().unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ENOEXEC), "{error}");
+    assert!(run("empty", "").unwrap().status.success());
+    assert_eq!(run("long", &"echo a; #".repeat(20)).unwrap().stdout, b"a\n");
+}
+
 #[test]
 fn descriptors_take_any_permutation() {
     if !common::in_subprocess("command::descriptors_take_any_permutation") {

@@ -5,7 +5,8 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rawthread::flags::CloneFlags;
-use rawthread::process::{Builder, Command, Namespaces, Stdio};
+use rawthread::process::{BeforeExec, Builder, Command, Namespaces, Stdio};
+use rawthread::{ErrorKind, Limit};
 
 use crate::common;
 use crate::util;
@@ -45,6 +46,66 @@ fn a_full_descriptor_table_hinders_no_child_that_needs_none() {
     // SAFETY: the child would only return.
     let error = unsafe { Builder::new().pidfd(true).spawn(|| 0) }.unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+}
+
+/// Whatever lacks a descriptor, in the parent or in the child, the error names the limit and the call.
+#[test]
+fn the_error_names_the_limit_on_descriptors() {
+    if !common::in_subprocess("exhaustion::the_error_names_the_limit_on_descriptors") {
+        return;
+    }
+    limit_open_files(64);
+    let mut hoard = Vec::new();
+    while let Ok(file) = File::open("/dev/null") {
+        hoard.push(file);
+    }
+    let is_named = |error: rawthread::Error, call| {
+        assert_eq!(error.limit(), Some(Limit::OpenFiles), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
+        assert_eq!(error.operation(), Some(call), "{error}");
+        assert_eq!(error.raw_os_error(), Some(libc::EMFILE), "{error}");
+        assert!(error.to_string().contains("RLIMIT_NOFILE (64)"), "{error}");
+    };
+    is_named(
+        Command::new("true")
+            .stdin(Stdio::null())
+            .spawn()
+            .map(drop)
+            .unwrap_err(),
+        "openat",
+    );
+    is_named(
+        Command::new("true")
+            .stdout(Stdio::piped())
+            .spawn()
+            .map(drop)
+            .unwrap_err(),
+        "pipe2",
+    );
+    // It takes a number for a moment, but where none is left that of the target itself will do.
+    for number in [0, 9, 63] {
+        let mut command = Command::new("true");
+        command.before_exec(BeforeExec::open(number, "/dev/null", libc::O_RDONLY, 0));
+        assert!(command.status().unwrap().success(), "{number}");
+        let builder = Builder::new();
+        let step = BeforeExec::open(number, "/dev/null", libc::O_RDONLY, 0);
+        // SAFETY: the child only returns.
+        let mut child = unsafe { builder.before_start(step).spawn(|| 4) }.unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(4), "{number}");
+    }
+    let mut command = Command::new("true");
+    command.before_exec(BeforeExec::open(99, "/dev/null", libc::O_RDONLY, 0));
+    is_named(command.status().unwrap_err(), "openat");
+    // To close what is not open takes no number, however high it is.
+    for number in [63, 64, 1 << 20, i32::MAX] {
+        let builder = Builder::new().before_start(BeforeExec::close(number));
+        // SAFETY: the child only returns.
+        let mut child = unsafe { builder.spawn(|| 4) }.unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(4), "{number}");
+        let mut command = Command::new("true");
+        command.before_exec(BeforeExec::close(number));
+        assert!(command.status().unwrap().success(), "{number}");
+    }
 }
 
 /// The last number of the table is a place like any other.

@@ -55,3 +55,17 @@ pub(crate) fn write(path: &Path, text: &str, mode: u32) {
     assert!(status.success());
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
+
+/// As [`write`], of any bytes.
+pub(crate) fn write_bytes(path: &Path, bytes: &[u8], mode: u32) {
+    use std::io::Write;
+    let mut cat = std::process::Command::new("/bin/sh")
+        .args(["-c", "exec cat > \"$1\"", "sh"])
+        .arg(path)
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    cat.stdin.take().unwrap().write_all(bytes).unwrap();
+    assert!(cat.wait().unwrap().success());
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}

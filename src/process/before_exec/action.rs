@@ -164,7 +164,10 @@ static OPEN: Operation = Operation {
     name: "openat",
     purpose: "open a file for the child",
     hint: |errno| match errno.number() {
-        libc::EBADF | libc::EMFILE => "Its number must lie below RLIMIT_NOFILE.",
+        libc::EBADF => "Its number must lie below RLIMIT_NOFILE.",
+        libc::EMFILE => {
+            "Close others first: it takes one number more than the child's, for a moment."
+        }
         _ => "It is opened in the child: with its ids, in its root and working directory.",
     },
 };

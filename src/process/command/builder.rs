@@ -59,7 +59,8 @@ use crate::process::kernel_str::{KernelStr, cstring};
 /// slash is a path; any other is tried in each directory of the child's `PATH` (`/bin:/usr/bin`
 /// if it has none). A directory that has no such file or may not be searched is passed over; if
 /// nothing better follows, "permission denied" is remembered over the error of the last. A file that is
-/// executable but in no format the kernel knows is given to `/bin/sh`.
+/// executable but in no format the kernel knows is given to `/bin/sh`, if it is text: a program of another
+/// machine or a broken one is `ENOEXEC`.
 ///
 /// # The order of steps
 ///

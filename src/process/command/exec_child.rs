@@ -18,7 +18,7 @@ use crate::process::before_exec::{BeforeExec, Phase};
 use crate::process::start_pipe::StartPipeChild;
 use crate::process::waitid::{has_ended, no_usage};
 use crate::sys::signal::{self, SigSet};
-use crate::sys::{Errno, confine, process, task, wait};
+use crate::sys::{Errno, confine, file, process, task, wait};
 
 /// The exit code of a child that could not become the program: what shells say for "not found".
 /// The caller of `spawn` gets the error instead and never sees it.
@@ -206,7 +206,7 @@ steps! {
     DUP_AWAY = "fcntl(F_DUPFD_CLOEXEC)", "move a descriptor out of another one's way",
         |errno| match errno.number() {
             libc::EBADF => "Is every one open?",
-            _ => "Is there a number left below RLIMIT_NOFILE?",
+            _ => "It takes a number above those of the child, below RLIMIT_NOFILE.",
         };
     CLOSE = "close_range", "close the other descriptors",
         |_| "A sandbox refuses close_range and fcntl.";
@@ -437,6 +437,8 @@ fn execute(plan: &ExecPlan<'_>) -> Errno {
             unsafe { process::execve(*path, plan.arguments.as_ptr(), plan.environment) };
         if errno.number() == libc::ENOEXEC
             && let Some(slot) = plan.shell.get(1)
+            // SAFETY: as above.
+            && is_text(unsafe { CStr::from_ptr(*path) })
         {
             slot.set(*path);
             // SAFETY: as above; a Cell has the layout of what it holds.
@@ -460,4 +462,17 @@ fn execute(plan: &ExecPlan<'_>) -> Errno {
         answer = Errno::new(libc::EACCES);
     }
     answer
+}
+
+/// Whether a file can be a shell's script, as shells themselves decide: no NUL in its first line. A program for
+/// another machine, or a broken one, is none.
+fn is_text(path: &CStr) -> bool {
+    let mut begin = [0u8; 80];
+    let Ok(length) =
+        file::open(path, libc::O_RDONLY).and_then(|opened| file::read(opened.as_raw(), &mut begin))
+    else {
+        return false;
+    };
+    let mut line = begin.iter().take(length).take_while(|byte| **byte != b'\n');
+    line.all(|byte| *byte != 0)
 }
