@@ -8,7 +8,7 @@ use std::os::{fd::AsRawFd, unix::fs::MetadataExt};
 use std::path::PathBuf;
 
 use libc::{MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC};
-use libc::{SYS_add_key, SYS_bpf, SYS_keyctl, SYS_ptrace, SYS_unshare};
+use libc::{SYS_add_key, SYS_bpf, SYS_keyctl, SYS_ptrace, SYS_request_key, SYS_unshare};
 use rawthread::process::{BeforeExec as Step, Capabilities, Command, Namespaces, Rlimit};
 use rawthread::{Error, Signal};
 
@@ -47,7 +47,8 @@ pub(crate) fn container(program: &str, cgroup: Option<&File>) -> Result<Command,
         .before_exec(Step::loopback_up())
         .before_exec(Step::no_new_privileges())
         .before_exec(Step::keep_capabilities(kept));
-    let calls = [SYS_add_key, SYS_bpf, SYS_keyctl, SYS_ptrace, SYS_unshare];
+    let keys = [SYS_add_key, SYS_keyctl, SYS_request_key];
+    let calls = keys.into_iter().chain([SYS_bpf, SYS_ptrace, SYS_unshare]);
     command.before_exec(Step::refuse_calls(calls, libc::EPERM));
     cgroup.map(|cgroup| command.cgroup(cgroup.as_raw_fd()));
     Ok(command)

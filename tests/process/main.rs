@@ -21,6 +21,7 @@ mod identity;
 mod inputs;
 mod orphans;
 mod pitfalls;
+mod promises;
 mod refusals;
 mod report;
 mod rights;
