@@ -102,7 +102,7 @@
 //!
 //! | with `std` | in every build |
 //! |---|---|
-//! | `Builder::spawn`, `spawn_scoped`, `spawn_unchecked` | [`Builder::try_spawn`], [`try_spawn_scoped`](Builder::try_spawn_scoped), [`try_spawn_unchecked`](Builder::try_spawn_unchecked) |
+//! | `Builder::spawn`, `spawn_scoped`, `spawn_unchecked`; the first two of `warm::Builder` | [`Builder::try_spawn`], [`try_spawn_scoped`](Builder::try_spawn_scoped), [`try_spawn_unchecked`](Builder::try_spawn_unchecked) |
 //! | `available_parallelism` | [`try_available_parallelism`] |
 //! | `Builder::name(String)` (also with `alloc`) | [`Builder::name_str`] |
 //! | `JoinHandle::pidfd`, an `OwnedFd` | [`JoinHandle::open_pidfd`], a [`Pidfd`] |

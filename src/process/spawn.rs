@@ -128,11 +128,15 @@ impl Builder {
     ///
     /// `Command` does all this safely for the case that ends in `execve`.
     ///
-    /// Without `FILES`, descriptors in the child are copies: dropping an `OwnedFd` there or here
-    /// closes one of two. With `VM` the child alone has the closure, and closes its copy of a captured
-    /// `OwnedFd`: this process's stays open. With `FILES` and without `VM`, both copies of a captured
-    /// `OwnedFd` would close the same number. `spawn_with_fds` gives descriptors to the child alone in
-    /// all four cases.
+    /// What becomes of an `OwnedFd` that `f` captures depends on whether there are two closures, and two tables of
+    /// descriptors:
+    ///
+    /// | | without `FILES`: the child has a table of its own | `FILES`: both use one table |
+    /// |---|---|---|
+    /// | without `VM`: each process has a closure | each closes its own copy | both close the same number, the second perhaps a descriptor that was opened meanwhile: do not capture one |
+    /// | `VM`: the child alone has the closure | the child closes its copy, and this process's stays open: it leaks | the child closes it |
+    ///
+    /// `spawn_with_fds` gives descriptors to the child alone in all four cases.
     ///
     /// ```
     /// # fn main() -> Result<(), rawthread::Error> {

@@ -11,9 +11,12 @@ use crate::sys::{Errno, task, task_file};
 /// ```text
 /// process 4711: the main thread and 2 threads of rawthread
 /// tid 4711 "main": sleeping; in futex_wait_queue; system call 202 0x7ffe... sp 0x7ffe... pc 0x7f12...
-/// tid 4712 "reader": sleeping; cpu 0.002 s; stack 12 of 2048 KiB; in pipe_read; system call 0 0x5 ...
-/// tid 4713 (no name): running; cpu 8.310 s; stack 96 of 2048 KiB
+/// tid 4712 "reader": sleeping; cpu 0.002 s; stack 12 of 2554 KiB; in pipe_read; system call 0 0x5 ...
+/// tid 4713 (no name): running; cpu 8.310 s; stack 96 of 2554 KiB
 /// ```
+///
+/// Of the stack it says how much was ever touched, and how much there is: 2554 KiB where 2 MiB were asked for, since
+/// sizes are rounded up to one of few, and the thread's control block lies there, too.
 ///
 /// For each thread that waits it has what the kernel knows (proc(5)): the function that it sleeps in
 /// (`wchan`), and number and arguments of its system call, with its stack pointer and program counter
@@ -32,6 +35,31 @@ use crate::sys::{Errno, task, task_file};
 ///
 /// # Errors
 /// Those of `out`.
+///
+/// `out` is a `core::fmt::Write`, such as a `String`, since there is no other in a program without std. To write to a
+/// file or to stderr without allocating, pass the text on:
+///
+/// ```
+/// use std::fmt;
+/// use std::io::{self, Write};
+///
+/// /// Writes text to an `io::Write`, and keeps its error.
+/// struct Text<W>(W, io::Result<()>);
+///
+/// impl<W: Write> fmt::Write for Text<W> {
+///     fn write_str(&mut self, text: &str) -> fmt::Result {
+///         self.1 = self.0.write_all(text.as_bytes());
+///         self.1.is_ok().then_some(()).ok_or(fmt::Error)
+///     }
+/// }
+///
+/// let mut report = Text(io::stderr(), Ok(()));
+/// let _ = rawthread::dump(&mut report);
+/// report.1?;
+/// # Ok::<(), io::Error>(())
+/// ```
+///
+/// Into a `String`:
 ///
 /// ```
 /// let reader = rawthread::Builder::new().name("reader".into()).spawn(rawthread::park)?;

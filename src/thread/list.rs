@@ -51,15 +51,14 @@ fn ended(errno: Errno) -> &'static str {
 /// ([`ThreadInfo::is_idle_worker`]). The main thread and threads that others made are not: the crate
 /// cannot know when they end.
 ///
-/// A thread that lives from the call to the end of the walk is found exactly once. One that begins
-/// or ends meanwhile may be found or not. What an item says is of the thread that it names, also when
-/// that has ended and the kernel has given its tid to another: then it is an error.
+/// A thread that lives from the call to the end of the walk is found exactly once; one that begins
+/// or ends meanwhile may be found or not. A [`ThreadInfo`] keeps to the thread for which it was made: once that has
+/// ended, its methods return an error, also if the kernel has given the tid to another thread.
 ///
-/// The walk makes no system call, takes no lock and no memory, and holds no thread up. Each of
-/// the items' methods says what it costs: together some six system calls a thread, three of them for
-/// [`state`](ThreadInfo::state), which takes three quarters of the time (docs/performance.md has 10,000
-/// threads). In a process that was forked, threads of the parent are not
-/// there.
+/// The walk makes no system call, takes no lock, allocates nothing and delays no other thread. The methods of
+/// [`ThreadInfo`] make system calls, and each says how many: all of them some six a thread, of which
+/// [`state`](ThreadInfo::state) makes three and takes three quarters of the time (docs/performance.md has
+/// 10,000 threads). In a forked child the parent's threads are not found.
 ///
 /// ```
 /// let worker = rawthread::Builder::new().name("worker".into()).spawn(rawthread::park)?;

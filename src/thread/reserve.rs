@@ -59,21 +59,27 @@ pub fn reserve(n: usize) -> Result<(), Error> {
 /// Sets how many bytes of idle stacks keep the memory that their threads touched: with a libc 16 MiB
 /// unless set, without one all.
 ///
-/// The stacks of ended threads stay mapped for later threads, and what a thread touched stays resident,
-/// so that the next one finds it without a page fault. Beyond `bytes`, by the sizes of the stacks, it
-/// returns to the system as threads are joined or end (`madvise(2)`, `MADV_DONTNEED`), but for the top
-/// of each stack: 8 KiB, and what lies above, with a libc some 40 KiB in all. `usize::MAX` keeps all.
-/// With a libc the next thousand threads then ask the kernel at their end for their page faults
-/// (`getrusage(2)`), and a stack counts for no more than twice what it holds: a burst of small threads
-/// returns nothing that the next burst would have to fetch again.
-/// With a libc, stacks of less than `bytes` return it, too, once every ten seconds while threads end: the
-/// first of each 16 ends that finds ten seconds passed returns what all idle stacks hold. A process in
-/// which no thread ends keeps at most `bytes`.
-/// With 0 no more than one stack keeps it, at the cost of a system call a thread and of a page fault for
-/// each page that its next thread touches.
+/// The stack of an ended thread stays mapped for a later thread, and the pages that it touched stay resident, so
+/// that the later thread has no page faults. When a thread ends or is joined, and the idle stacks come to more than
+/// `bytes`, all of them return their pages to the system (`madvise(2)`, `MADV_DONTNEED`). The top of a stack always stays:
+/// 8 KiB and what lies above, with a libc some 40 KiB in all. [`trim`] gives back the stacks themselves.
 ///
-/// With a libc the stacks that are idle now follow at once; without one, those that become idle later.
-/// A spawn on an idle stack makes no call for it. [`trim`] gives back the stacks themselves.
+/// | `bytes` | what stays resident |
+/// |---|---|
+/// | 0 | the pages of one stack. Each thread costs a system call, and a page fault for each page that it touches |
+/// | a number | those of at most `bytes` of stacks |
+/// | `usize::MAX` | all |
+///
+/// How much a stack counts, and from when on:
+///
+/// * Without a libc a stack counts its whole size, and the bound is for stacks that become idle from now on.
+/// * With a libc the bound is in force at once, for stacks that are idle already, too. The next thousand threads ask at
+///   their end for the page faults that they had (`getrusage(2)`), and such a thread's stack counts at most twice that
+///   memory: the stacks of many small threads are within the bound, and return nothing that the next ones need again.
+///   Every ten seconds in which threads end, idle stacks return their pages even within the bound; one of 16 ends
+///   looks at the clock. A process in which no thread ends keeps up to `bytes`.
+///
+/// A spawn on an idle stack makes no system call for any of this.
 ///
 /// ```
 /// rawthread::set_idle_memory(64 << 20);

@@ -64,9 +64,11 @@ pub enum Policy {
 
 /// How the kernel is to schedule a thread: a [`Policy`], and what goes with it (`sched_setattr(2)`).
 ///
-/// Of a slice and of clamps that are not set, [`set_scheduling`](crate::set_scheduling) and
-/// [`Builder::scheduling`](crate::Builder::scheduling) leave the clamps as they are and reset the slice
-/// to the kernel's default.
+/// | value | where it is not set, [`set_scheduling`](crate::set_scheduling) and [`Builder::scheduling`](crate::Builder::scheduling) |
+/// |---|---|
+/// | [slice](Self::with_slice) | set the kernel's default |
+/// | clamps of utilization: the [lower](Self::with_min_utilization), the [upper](Self::with_max_utilization) | leave the thread's as they are |
+/// | [reset on fork](Self::with_reset_on_fork) | take the mark away |
 ///
 /// ```
 /// use rawthread::{Policy, Scheduling};

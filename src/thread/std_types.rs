@@ -8,6 +8,7 @@ use std::io;
 use super::builder::Builder;
 use super::join::handle::JoinHandle;
 use super::scope::{Scope, ScopedJoinHandle};
+use super::warm;
 
 /// With the feature `std`: the methods of `std::thread::Builder` that spawn.
 ///
@@ -106,6 +107,64 @@ impl Builder {
     ///     Ok::<(), std::io::Error>(())
     /// })?;
     /// assert_eq!(count, 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn spawn_scoped<'scope, F, T>(
+        self,
+        scope: &'scope Scope<'scope, '_>,
+        f: F,
+    ) -> io::Result<ScopedJoinHandle<'scope, T>>
+    where
+        F: FnOnce() -> T + Send + 'scope,
+        T: Send + 'scope,
+    {
+        Ok(self.try_spawn_scoped(scope, f)?)
+    }
+}
+
+/// With the feature `std`: spawns with the shape of [`Builder`]'s.
+impl warm::Builder {
+    /// Runs `f` as a task, and returns its handle. Feature `std`.
+    ///
+    /// [`try_spawn`](warm::Builder::try_spawn) does the same in every build.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    ///
+    /// # Panics
+    /// As [`Builder::spawn`].
+    ///
+    /// ```
+    /// let task = rawthread::warm::Builder::new().name("sum".into()).spawn(|| 1 + 2)?;
+    /// assert_eq!(task.join().unwrap(), 3);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        Ok(self.try_spawn(f)?)
+    }
+
+    /// Runs `f` as a task of a scope, which may borrow what outlives the scope, and returns its handle.
+    /// Feature `std`.
+    ///
+    /// [`try_spawn_scoped`](warm::Builder::try_spawn_scoped) does the same in every build.
+    ///
+    /// # Errors
+    /// As [`Builder::spawn`].
+    ///
+    /// # Panics
+    /// As [`Builder::spawn`].
+    ///
+    /// ```
+    /// let text = String::from("borrowed");
+    /// let len = rawthread::warm::scope(|s| {
+    ///     let task = rawthread::warm::Builder::new().spawn_scoped(s, || text.len())?;
+    ///     Ok::<_, std::io::Error>(task.join().unwrap())
+    /// })?;
+    /// assert_eq!(len, 8);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn spawn_scoped<'scope, F, T>(

@@ -17,12 +17,12 @@
 //! | floating-point environment: MXCSR, the x87 unit's control and exceptions, FPCR, FPSR | set for each task |
 //! | all four user and group ids, supplementary groups | compared |
 //! | effective, permitted, inheritable and ambient capabilities, secure bits | compared |
-//! | the bounding set | compared in `CAP_SYS_ADMIN`, which every sandbox drops; its other bits are not compared, for the kernel reports one bit per call |
+//! | the bounding set of capabilities | one of its bits is compared, `CAP_SYS_ADMIN`, which every sandbox takes away. The kernel reports one bit a call, so the others are not compared |
 //! | affinity, policy, priority, nice value, slice and utilization clamps, I/O priority, timer slack, personality, NUMA policy | compared |
 //! | directory, root, umask and descriptors (with `CLONE_FS` a mount namespace, too) | compared by `kcmp(2)`; where the kernel has none every worker exits after its task |
-//! | `no_new_privs`, and with it seccomp filters and Landlock domains | a spawner that has it gets a new thread for each task, for the kernel does not report how it has confined itself; so does one under a filter that `CAP_SYS_ADMIN` in its bounding set could have added |
+//! | `no_new_privs`, and with it seccomp filters and Landlock domains | a spawner that has it gets a new thread for each task, for the kernel does not report which filters and domains it has. So does a spawner under a seccomp filter that has `CAP_SYS_ADMIN` in its bounding set: with that right it could have added the filter without `no_new_privs` |
 //! | more than 1024 processors or memory nodes, or 64 supplementary groups | a new thread for each task |
-//! | a Landlock domain or another security module's context taken without `no_new_privs` (`CAP_SYS_ADMIN`); keyrings; the namespaces of network, UTS, IPC, control groups, time, and of children's pids; the threaded control group; core scheduling, speculation control and other `prctl` settings; protection-key rights and other registers | not compared: use [`crate::spawn`] for a closure that changes one for its thread, and in a thread that has changed one |
+//! | a Landlock domain or another security module's context that a thread with `CAP_SYS_ADMIN` took without `no_new_privs`; keyrings; the namespaces of network, UTS, IPC, control groups, time, and of children's pids; the threaded control group; core scheduling, speculation control and other `prctl` settings; protection-key rights and other registers | not compared: use [`crate::spawn`] for a closure that changes one for its thread, and in a thread that has changed one |
 //!
 //! Threads of a process without rights (all user ids alike, all group ids alike, no capability) cannot
 //! change ids, groups and capabilities: there they are compared once for each thread, not for each task.
@@ -102,7 +102,7 @@ pub use super::pool::workers::{spawn, spawn_unverified, try_spawn, try_spawn_unv
 /// assert_eq!(pinned.try_spawn(|| CpuSet::current().unwrap())?.join().unwrap(), first);
 /// # Ok::<(), rawthread::Error>(())
 /// ```
-#[must_use = "a builder makes a task only when `try_spawn` is called"]
+#[must_use = "a builder makes a task only when `spawn` or `try_spawn` is called"]
 #[derive(Debug, Default)]
 pub struct Builder(super::builder::Builder);
 

@@ -169,8 +169,10 @@ impl BeforeExec {
     /// ahead of the first namespace's: `time_namespaces(7)`. Needs
     /// [`Namespaces::TIME`](crate::process::Namespaces::TIME) and `CAP_SYS_TIME`, and `/proc`.
     ///
-    /// The namespace takes offsets as long as no process is in it: a command's child enters it with
-    /// `execve`, and a closure's child that shares memory does not enter it, but the program that it becomes.
+    /// The kernel takes offsets only as long as no process is in the namespace. The child of a command is not yet: it
+    /// enters its time namespace by `execve`, after this step. The child of a closure is not either if it shares memory
+    /// (`CLONE_VM`): its own clocks stay the caller's, and a program that it executes has the new ones. A closure's child
+    /// with memory of its own is in the namespace from its start: there the step fails with `EACCES`.
     ///
     /// ```no_run
     /// # use rawthread::process::{BeforeExec, Command, Namespaces};
@@ -188,9 +190,12 @@ impl BeforeExec {
         Self(Action::TimeOffsets(lines.into_bytes()))
     }
 
-    /// Joins namespaces of another process: those `kinds` that `fd` has, a pidfd (Linux 5.8) or an open
-    /// file of `/proc/PID/ns`: `setns(2)`. A pid namespace is joined by the program's children, a user
-    /// namespace by none that shares memory: a command's child does. Feature `std`.
+    /// Joins namespaces of another process: `setns(2)`. If `fd` is a pidfd of that process (Linux 5.8), `kinds` says
+    /// which of its namespaces; if it is an open file of `/proc/PID/ns`, `kinds` is that one kind, or empty. Feature `std`.
+    ///
+    /// Two kinds are special. Of a pid namespace the program itself does not become a member; the processes that it
+    /// makes do. A user namespace is joined only by a process of one thread that shares its working directory with no
+    /// other: the children of commands are that, and those of closures without `CLONE_FS`.
     ///
     /// ```
     /// # use rawthread::process::{BeforeExec, Command, Namespaces};

@@ -24,8 +24,10 @@ const X32: u32 = 0x4000_0000;
 impl BeforeExec {
     /// Installs a seccomp filter, `seccomp(2)`: the bytes of its `struct sock_filter`s, as libseccomp
     /// exports and seccompiler compiles them. Needs [`no_new_privileges`](Self::no_new_privileges) or
-    /// `CAP_SYS_ADMIN`. Taken last: the filter must allow `execve`, and what steps given after it do. A child that
-    /// it kills there is an error of `spawn`, which reads the child's `/proc/PID/stat` for that; without `/proc` or
+    /// `CAP_SYS_ADMIN`.
+    ///
+    /// Taken last, but it is in force for the child's `execve`, which it must allow, and for the calls of other steps that
+    /// are taken last and were given after it. A child that it kills there is an error of `spawn`, which reads the child's `/proc/PID/stat` for that; without `/proc` or
     /// a free descriptor a child that was killed inside `execve` is one that ended (SIGSYS).
     ///
     /// ```

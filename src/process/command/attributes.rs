@@ -83,10 +83,16 @@ impl Command {
         self
     }
 
-    /// Sets the child's real, effective and saved user id. The child also gives up its supplementary
-    /// groups, unless [`groups`](Self::groups) says otherwise, or it may not (`EPERM`): that takes
-    /// `CAP_SETGID`, and a user namespace that does not deny it: in one without a group map the caller's
-    /// right counts.
+    /// Sets the child's real, effective and saved user id: `setresuid(2)`.
+    ///
+    /// With the id the child's supplementary groups change: to those of [`groups`](Self::groups) if it was called,
+    /// and otherwise to none. To have none takes `CAP_SETGID`. A caller without that right has a child that keeps the
+    /// caller's groups, and no error. In a new user namespace without a group map no child may change its groups:
+    /// there the calling thread gives them up for the moment of the clone, if it has `CAP_SETGID`.
+    ///
+    /// # Errors
+    /// Of the spawn: `EPERM` of `setresuid` without `CAP_SETUID`, unless the id is one of the caller's own; `EINVAL` if
+    /// the id has no place in the child's user namespace; `InvalidInput` for 4294967295.
     ///
     /// ```no_run
     /// # use rawthread::process::Command;
@@ -288,9 +294,14 @@ impl Command {
         self
     }
 
-    /// Adds a step that the child takes before `execve`, with the rights it was made with. Steps are
-    /// taken in the order given; those that confine the program (capabilities, Landlock, seccomp) after
-    /// everything else, right before `execve`.
+    /// Adds a step that the child takes before `execve`. Steps of each row are taken in the order in which they
+    /// were given:
+    ///
+    /// | steps | when | with which ids and descriptors |
+    /// |---|---|---|
+    /// | `keep_capabilities`, `landlock`, `seccomp`, `refuse_calls` | last, right before `execve` | the program's |
+    /// | `open`, `close`, `change_dir` | after [`descriptor`](Self::descriptor) and [`current_dir`](Self::current_dir), before [`uid`](Self::uid) | the ids of the caller, the descriptors of the program |
+    /// | all others | before [`current_dir`](Self::current_dir) | those of the caller; in a new user namespace all capabilities over it |
     ///
     /// ```
     /// # use rawthread::process::{BeforeExec, Command};

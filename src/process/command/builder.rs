@@ -57,10 +57,10 @@ use crate::process::kernel_str::{KernelStr, cstring};
 ///
 /// As `execvp(3)` does, in the child's own root, working directory and environment: a name with a
 /// slash is a path; any other is tried in each directory of the child's `PATH` (`/bin:/usr/bin`
-/// if it has none). A directory that has no such file or may not be searched is passed over; if
-/// nothing better follows, "permission denied" is remembered over the error of the last. A file that is
-/// executable but in no format the kernel knows is given to `/bin/sh`, if it is text: a program of another
-/// machine or a broken one is `ENOEXEC`.
+/// if it has none). A directory where the file is missing, or may not be executed or reached, is passed over.
+/// If no directory has the program, the error is `EACCES` if any of them refused it so, and else that of the last
+/// directory. A file that is executable but in no format the kernel knows is given to `/bin/sh`, if it is text: a
+/// program of another machine or a broken one is `ENOEXEC`.
 ///
 /// # The order of steps
 ///

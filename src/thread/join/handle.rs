@@ -76,13 +76,12 @@ impl<T> JoinHandle<T> {
 impl<T, S: Membership> JoinHandle<T, S> {
     /// Waits for the thread to finish and returns its result.
     ///
-    /// The thread has run the destructors of its thread-locals then; what it did happens before the
-    /// join returns.
+    /// When it returns, the destructors of the thread's thread-locals have run, and all that the thread wrote is
+    /// visible to the caller.
     ///
-    /// The thread may leave the kernel's lists a few microseconds later (`/proc/self/task`,
-    /// `unshare(2)`'s thread checks); [`JoinHandle::join_reaped`] waits for that, too. It shows in few
-    /// joins: `unshare(CLONE_NEWUSER)` right after a process's first was refused 3 times in 900, on a
-    /// busy machine, and never after std's or `join_reaped` (`tests/regressions/reaped.rs`).
+    /// The kernel may list the thread for some microseconds more: `/proc/self/task` may show it, and
+    /// `unshare(CLONE_NEWUSER)`, which only a process of one thread may call, may be refused (3 times of 900 on a
+    /// busy machine; `tests/regressions/reaped.rs`). [`JoinHandle::join_reaped`] waits for that, too.
     ///
     /// # Errors
     /// The closure panicked: the payload of the panic.
@@ -91,9 +90,8 @@ impl<T, S: Membership> JoinHandle<T, S> {
     /// In the child of a `fork(2)`, if the thread is one of the parent's that had not ended at the
     /// fork: it does not exist in the child. The other joins do the same.
     ///
-    /// If a thread joins itself, as std's does (EDEADLK); the handle is dropped, so the thread is
-    /// detached. Threads that join each other in a circle wait for ever; of these, std finds circles of
-    /// two.
+    /// If a thread joins itself (EDEADLK, as with std): the panic drops the handle, so the thread is detached.
+    /// Threads that join each other in a circle wait without end. std panics where the circle is of two threads.
     ///
     /// ```
     /// let handle = rawthread::spawn(|| -> i32 { panic!("no") });
