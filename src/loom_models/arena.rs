@@ -3,10 +3,10 @@
 use super::explore::{RaceCell, explore};
 use crate::arena::growth::{get_or_make, take_index};
 use crate::arena::treiber;
+use crate::primitive::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use crate::primitive::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 use core::ptr::{self, NonNull};
 use loom::sync::Arc;
-use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
 use loom::thread;
 
 /// A list of three entries.

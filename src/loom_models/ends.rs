@@ -1,12 +1,12 @@
 //! Models of a thread's end: pins of its tid, and the counts of a set.
 
 use super::explore::{RaceCell, explore};
+use crate::primitive::atomic::AtomicU32;
+use crate::primitive::atomic::Ordering::Relaxed;
 use crate::runtime::state::{LastUser, ResultOwner, State};
 use crate::thread::join::completion_queue::CompletionQueue;
 use crate::thread::join::set_counts::{Halves, Users};
 use loom::sync::Arc;
-use loom::sync::atomic::AtomicU32;
-use loom::sync::atomic::Ordering::Relaxed;
 use loom::thread;
 
 struct Pinned {

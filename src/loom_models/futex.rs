@@ -9,10 +9,9 @@
 //! kernel's contract does not promise. A lock that leaned on that order would pass on the path
 //! through the queue. It is caught on the paths that never sleep, which every model also takes.
 
+use super::weak::{AtomicU32, Ordering::Relaxed, futex_fault};
 use crate::sys::futex::{Deadline, TimedOut};
 use alloc::vec::Vec;
-use loom::sync::atomic::AtomicU32;
-use loom::sync::atomic::Ordering::Relaxed;
 use loom::sync::{Arc, Condvar, Mutex};
 
 struct Sleeper {
@@ -30,7 +29,7 @@ pub(crate) fn wait(
     deadline: Option<Deadline>,
 ) -> Result<(), TimedOut> {
     let mut queue = QUEUE.lock().unwrap();
-    if word.load(Relaxed) != expected {
+    if word.load(Relaxed) != expected && !futex_fault("wait", "blind") {
         return Ok(());
     }
     if deadline.is_some() {
@@ -63,6 +62,11 @@ pub(crate) fn wait_for(
 pub(crate) fn wake(word: *const AtomicU32, count: u32) -> usize {
     let mut queue = QUEUE.lock().unwrap();
     let mut woken = 0;
+    let count = match count {
+        _ if futex_fault("wake", "none") => 0,
+        2.. if futex_fault("wake", "one") => 1,
+        count => count,
+    };
     while woken < count as usize {
         let Some(next) = queue.iter().position(|sleeper| sleeper.word == word.addr()) else {
             break;

@@ -1,10 +1,10 @@
 //! Models of `runtime::loader_gate`: a fork beside a reader of the loader's modules.
 
 use super::explore::explore;
+use crate::primitive::atomic::AtomicU32;
+use crate::primitive::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
 use crate::runtime::loader_gate::LoaderGate;
 use loom::sync::Arc;
-use loom::sync::atomic::AtomicU32;
-use loom::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
 use loom::thread;
 
 struct Process {

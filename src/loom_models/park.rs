@@ -2,11 +2,11 @@
 //! parker, and while it takes them back.
 
 use super::explore::{RaceCell, explore};
+use crate::primitive::atomic::AtomicU32;
+use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::primitive::futex;
 use crate::runtime::parker::{ParkHandle, Parker};
 use alloc::sync::Arc;
-use loom::sync::atomic::AtomicU32;
-use loom::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use loom::thread;
 
 /// A parker as std's: 0: no token; 1: a token; 2: the thread sleeps.

@@ -1,13 +1,13 @@
 //! Models of `thread::pool`: messages to an idle thread.
 
 use super::explore::explore;
+use crate::primitive::atomic::AtomicU32;
+use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::thread::pool::futex_handoff::FutexHandoff;
 use crate::thread::pool::handoff::{Handoff, Message};
 use core::time::Duration;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use loom::sync::atomic::AtomicU32;
-use loom::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use loom::thread;
 
 /// A handoff, and the entry that it is a part of.

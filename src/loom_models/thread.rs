@@ -2,6 +2,8 @@
 //! of a scope, the queue of a set.
 
 use super::explore::{RaceCell, explore};
+use crate::primitive::atomic::AtomicU32;
+use crate::primitive::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::runtime::state::{LastUser, ResultOwner, State};
 use crate::sys::futex::Deadline;
 use crate::thread::join::completion_queue::CompletionQueue;
@@ -9,8 +11,6 @@ use crate::thread::join::scope_data::ScopeData;
 use crate::thread::join::set_waker::WakerWord;
 use core::time::Duration;
 use loom::sync::Arc;
-use loom::sync::atomic::AtomicU32;
-use loom::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use loom::thread;
 
 /// A thread's slot and the result of its closure.

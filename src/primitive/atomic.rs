@@ -2,8 +2,8 @@
 //!
 //! Modules whose protocols have a model in `src/loom_models` take their atomics from here. In
 //! every real build these are core's. In the models' build (`RUSTFLAGS="--cfg loom"`, this
-//! crate's own tests only) they are loom's, which try the interleavings and the stale reads that
-//! the memory model allows. The same switch for the futex is in `primitive::futex`.
+//! crate's own tests only) they are loom's, by `loom_models::weak`, which try the interleavings and the
+//! stale reads that the memory model allows. The same switch for the futex is in `primitive::futex`.
 //!
 //! Two things differ with loom, and both are handled here rather than at each use:
 //!
@@ -29,8 +29,8 @@ mod imp {
 
 #[cfg(all(test, loom))]
 mod imp {
+    pub(crate) use crate::loom_models::weak as atomic;
     pub(crate) use loom::hint::spin_loop;
-    pub(crate) use loom::sync::atomic;
 
     pub(crate) const SPIN_LIMIT: u32 = 0;
 

@@ -1,9 +1,10 @@
-//! What the protocols above are built of: atomics, the futex, pauses, a bounded spin, the own tid, memory
+//! What the protocols above are built of: atomics, the futex, an answer, pauses, a bounded spin, the own tid, memory
 //! that may be refused.
 //!
-//! In the models' build (`RUSTFLAGS="--cfg loom"`, this crate's own tests only) the first three are
+//! In the models' build (`RUSTFLAGS="--cfg loom"`, this crate's own tests only) atomics, futex and pauses are
 //! loom's. The choice is made in this layer and nowhere else.
 
+pub(crate) mod answer;
 pub(crate) mod atomic;
 /// What tests make their cases of.
 #[cfg(all(test, not(loom)))]

@@ -3,7 +3,7 @@
 #[cfg(not(all(test, loom)))]
 pub(crate) use crate::sys::sched::Pauses;
 
-/// As `sys::sched::Pauses`: loom runs another thread.
+/// As `sys::sched::Pauses`: loom runs another thread, or the thread sleeps until a signal.
 #[cfg(all(test, loom))]
 pub(crate) struct Pauses(());
 
@@ -15,6 +15,8 @@ impl Pauses {
 
     #[allow(clippy::unused_self, reason = "as the other one")]
     pub(crate) fn pause(&mut self) {
-        loom::thread::yield_now();
+        if !crate::loom_models::setxid::sleep_until_signal() {
+            loom::thread::yield_now();
+        }
     }
 }

@@ -26,7 +26,8 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::sys::sched::Pauses;
+use crate::primitive::pauses::Pauses;
+use crate::primitive::word::Word;
 use crate::sys::{process, task};
 
 static WORD: AtomicU64 = AtomicU64::new(0);
@@ -35,10 +36,10 @@ static WORD: AtomicU64 = AtomicU64::new(0);
 const COUNT: u64 = 0xffff_ffff;
 const BUSY: u64 = COUNT;
 const MARK: u64 = 3 << MARK_SHIFT;
-const MARK_SHIFT: u32 = 32;
+pub(crate) const MARK_SHIFT: u32 = 32;
 const UNKNOWN: u64 = MARK;
 const OWNER: u64 = !(COUNT | MARK);
-const OWNER_SHIFT: u32 = 34;
+pub(crate) const OWNER_SHIFT: u32 = 34;
 
 /// A child that may change its ids in this memory; dropped once it has left.
 pub(super) struct DumpableGuard(());
@@ -46,58 +47,67 @@ pub(super) struct DumpableGuard(());
 impl DumpableGuard {
     /// Before the child is made.
     pub(super) fn begin() -> Self {
-        let own = own_bits();
-        let mut pauses = Pauses::new();
-        loop {
-            // Acquire, here and below: pairs with `unlock`, so that the mark is read after the
-            // last child's guard has put it back.
-            let word = WORD.load(Ordering::Acquire);
-            let (count, mark) = match word {
-                0 => (0, UNKNOWN),
-                word if word & OWNER != own => (0, word & MARK),
-                word => (word & COUNT, word & MARK),
-            };
-            match count {
-                BUSY => pauses.pause(),
-                0 => {
-                    if exchange(word, own | mark | BUSY) {
-                        let mark = if mark == UNKNOWN { read() } else { mark };
-                        unlock(own | mark | 1);
-                        return Self(());
-                    }
+        count_up(&WORD, own_bits(), read);
+        Self(())
+    }
+}
+
+impl Drop for DumpableGuard {
+    fn drop(&mut self) {
+        count_down(&WORD, own_bits(), put_back);
+    }
+}
+
+/// Counts one more child of the process `own`; the first has `read` read the mark.
+pub(crate) fn count_up(word: &impl Word<u64>, own: u64, read: impl Fn() -> u64) {
+    let mut pauses = Pauses::new();
+    loop {
+        // Acquire, here and below: pairs with `unlock`, so that the mark is read after the
+        // last child's guard has put it back.
+        let now = word.load(Ordering::Acquire);
+        let (count, mark) = match now {
+            0 => (0, UNKNOWN),
+            now if now & OWNER != own => (0, now & MARK),
+            now => (now & COUNT, now & MARK),
+        };
+        match count {
+            BUSY => pauses.pause(),
+            0 => {
+                if exchange(word, now, own | mark | BUSY) {
+                    let mark = if mark == UNKNOWN { read() } else { mark };
+                    unlock(word, own | mark | 1);
+                    return;
                 }
-                _ => {
-                    if exchange(word, word + 1) {
-                        return Self(());
-                    }
+            }
+            _ => {
+                if exchange(word, now, now + 1) {
+                    return;
                 }
             }
         }
     }
 }
 
-impl Drop for DumpableGuard {
-    fn drop(&mut self) {
-        let own = own_bits();
-        loop {
-            let word = WORD.load(Ordering::Acquire);
-            if word & OWNER != own {
-                // A process that shares this memory took the count over, and the mark with it.
-                return;
-            }
-            match word & COUNT {
-                0 | BUSY => return,
-                1 => {
-                    if exchange(word, word | BUSY) {
-                        put_back(word & MARK);
-                        unlock(0);
-                        return;
-                    }
+/// Counts one child less; the last has `put_back` put the mark back.
+pub(crate) fn count_down(word: &impl Word<u64>, own: u64, put_back: impl Fn(u64)) {
+    loop {
+        let now = word.load(Ordering::Acquire);
+        if now & OWNER != own {
+            // A process that shares this memory took the count over, and the mark with it.
+            return;
+        }
+        match now & COUNT {
+            0 | BUSY => return,
+            1 => {
+                if exchange(word, now, now | BUSY) {
+                    put_back(now & MARK);
+                    unlock(word, 0);
+                    return;
                 }
-                _ => {
-                    if exchange(word, word - 1) {
-                        return;
-                    }
+            }
+            _ => {
+                if exchange(word, now, now - 1) {
+                    return;
                 }
             }
         }
@@ -108,14 +118,14 @@ fn own_bits() -> u64 {
     u64::from(task::pid().unsigned_abs()) << OWNER_SHIFT
 }
 
-fn exchange(old: u64, new: u64) -> bool {
-    WORD.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed)
+fn exchange(word: &impl Word<u64>, old: u64, new: u64) -> bool {
+    word.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed)
         .is_ok()
 }
 
 /// Ends `BUSY`. Release: what was read or put back comes before it.
-fn unlock(word: u64) {
-    WORD.store(word, Ordering::Release);
+fn unlock(word: &impl Word<u64>, to: u64) {
+    word.store(to, Ordering::Release);
 }
 
 fn read() -> u64 {

@@ -84,7 +84,7 @@ mod clone_error;
 #[cfg(feature = "alloc")]
 mod command;
 #[cfg(feature = "alloc")]
-mod dumpable;
+pub(crate) mod dumpable;
 mod fork;
 mod group;
 mod guarded_stack;

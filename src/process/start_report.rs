@@ -19,7 +19,8 @@ use super::child::Child;
 use super::steps::Steps;
 use crate::diagnosis;
 use crate::error::{Error, Operation};
-use crate::sys::futex::{self, Deadline, Sharing};
+use crate::primitive::answer;
+use crate::sys::futex::{Deadline, Sharing};
 use crate::sys::{Errno, memory};
 
 static KILLED: Operation = Operation {
@@ -80,28 +81,25 @@ impl Report {
         const LOOK_AFTER: Duration = Duration::from_millis(10);
         // SAFETY: the page is mapped as long as `self` is.
         let message = unsafe { self.0.as_ref() };
-        let mut ended = false;
-        loop {
-            // Acquire: what the child did before it said so happened before.
-            match message.state.load(Ordering::Acquire) {
-                BEGUN => return Ok(()),
-                FAILED => {
-                    let step = message.step.load(Ordering::Relaxed) as *const Operation;
-                    // SAFETY: `run` stored the address of a static before the state, which is the same in a
-                    // copy of this process.
-                    let step: &'static Operation = unsafe { &*step };
-                    let errno = message.errno.load(Ordering::Relaxed).clamp(1, 4095);
-                    let number = message.number.load(Ordering::Relaxed);
-                    return Err(steps.error(number, step, Errno::new(errno)));
-                }
-                // Looked at once more after the child had ended.
-                _ if ended => return Err(Error::from_operation(&KILLED, Errno::EINTR)),
-                _ => {}
+        let state = answer::wait_or_end(
+            &message.state,
+            WAITING,
+            Sharing::Shared,
+            || Deadline::after(LOOK_AFTER),
+            || child.process.is_gone(),
+        );
+        match state {
+            None => Err(Error::from_operation(&KILLED, Errno::EINTR)),
+            Some(FAILED) => {
+                let step = message.step.load(Ordering::Relaxed) as *const Operation;
+                // SAFETY: `run` stored the address of a static before the state, which is the same in a
+                // copy of this process.
+                let step: &'static Operation = unsafe { &*step };
+                let errno = message.errno.load(Ordering::Relaxed).clamp(1, 4095);
+                let number = message.number.load(Ordering::Relaxed);
+                Err(steps.error(number, step, Errno::new(errno)))
             }
-            let deadline = Deadline::after(LOOK_AFTER);
-            if futex::wait(&message.state, WAITING, deadline, Sharing::Shared).is_err() {
-                ended = child.process.is_gone();
-            }
+            Some(_) => Ok(()),
         }
     }
 }
@@ -136,9 +134,8 @@ impl ReportChild {
             }
         };
         let word = message.state.as_ptr();
-        // Release: the step and its errno come before. The last access.
-        message.state.store(state, Ordering::Release);
-        futex::wake(word, 1, Sharing::Shared);
+        // SAFETY: as above. The step and its errno come before it; the last access.
+        unsafe { answer::give(&raw const message.state, state, Sharing::Shared) };
         if self.own_memory {
             // SAFETY: the child's own mapping of the page, which is not used any more.
             let _ = unsafe { memory::unmap(word.cast(), memory::page_size()) };

@@ -1,7 +1,8 @@
-//! The leaver's part in its race with `setuid` (glibc), by itself so that a loom model can run it;
+//! What a thread that ends, and a spawner, do in their race with `setuid` (glibc), by itself so that loom models can run it;
 //! `hosted::exit` has the whole protocol.
 
 use crate::primitive::atomic::{AtomicI32, AtomicU32, Ordering};
+use crate::primitive::pauses::Pauses;
 
 /// glibc's mark: setuid expects the thread's answer to signal 33.
 pub(crate) const SETXID: u32 = 0x40;
@@ -30,5 +31,18 @@ pub(crate) fn clear_tid_and_check(tid: &AtomicI32, mark: &AtomicU32) -> SetxidMa
         SetxidMark::Clear
     } else {
         SetxidMark::Set
+    }
+}
+
+/// Waits until no setuid expects anything of the calling thread, whose word this is. Signal 33
+/// must be open.
+///
+/// Acquire: the ids that the handler, or setuid's end, left behind are there.
+pub(crate) fn wait_until_clear(mark: &AtomicU32) {
+    let mut pauses = Pauses::new();
+    while mark.load(Ordering::Acquire) & SETXID != 0 {
+        // The handler interrupts this very thread, a sleep too, or setuid ends without it: either
+        // is soon.
+        pauses.pause();
     }
 }

@@ -38,7 +38,7 @@ mod scheduling;
 mod scope;
 mod set;
 mod signals;
-mod spawn;
+pub(crate) mod spawn;
 #[cfg(feature = "std")]
 mod std_types;
 pub mod warm;

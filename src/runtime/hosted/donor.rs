@@ -14,9 +14,10 @@ use super::{exit, first_donor, probe, pthread_keys, registration, tls_images, tl
 use crate::diagnosis;
 use crate::error::{Error, Limit};
 use crate::flags::Preset;
+use crate::primitive::answer;
 use crate::stack::slot::ALIVE;
 use crate::sys::arch::{self, ChildEntry};
-use crate::sys::futex::{self, Sharing};
+use crate::sys::futex::Sharing;
 use crate::sys::sched::Pauses;
 use crate::sys::signal::SigSet;
 use crate::sys::{Errno, memory, sched, signal, task};
@@ -350,9 +351,9 @@ fn refuse(slot: Slot, error: Error) {
 }
 
 fn report(slot: Slot, word: u32) -> usize {
-    // Release: the TCB's fields, or the refusal, before the word.
-    slot.clear_tid().store(word, Ordering::Release);
-    futex::wake(slot.clear_tid().as_ptr(), 1, Sharing::Shared)
+    // The TCB's fields, or the refusal, come before the answer.
+    // SAFETY: the control words are permanent.
+    unsafe { answer::give(slot.clear_tid(), word, Sharing::Shared) }
 }
 
 /// What has become of a donor whose creator has waited for it.
@@ -375,10 +376,7 @@ fn wait_for_donor(slot: Slot) -> DonorEnd {
         }
         core::hint::spin_loop();
     }
-    while word.load(Ordering::Acquire) == ALIVE {
-        let _ = futex::wait(word, ALIVE, None, Sharing::Shared);
-    }
-    match word.load(Ordering::Acquire) {
+    match answer::wait(word, ALIVE, Sharing::Shared) {
         0 => return DonorEnd::Gone,
         WAITING => {
             first_donor::set_waiting(slot);

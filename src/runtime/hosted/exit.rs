@@ -44,7 +44,6 @@ use super::tcb::{self, CACHE, Slot};
 use super::{exit_lock, joinstate, libc_layout, pthread_keys, tls_reset};
 use crate::runtime::api::CloneTls;
 use crate::runtime::setxid::{self, SETXID, SetxidMark};
-use crate::sys::sched::Pauses;
 use crate::sys::signal::{self, SigSet};
 
 /// See [`Runtime::on_thread_exit`](crate::runtime::Runtime::on_thread_exit).
@@ -98,18 +97,7 @@ pub(super) unsafe fn reset_for_reuse(slot: Slot) {
 /// The way out: step 1 and the wait. Signal 33 must be open.
 pub(super) fn leave_setxid(tid_field: &AtomicI32, cancelhandling: &AtomicU32) {
     if setxid::clear_tid_and_check(tid_field, cancelhandling) == SetxidMark::Set {
-        wait_setxid_clear(cancelhandling);
-    }
-}
-
-/// Waits until no setuid expects anything of the calling thread, whose word this is. Signal 33
-/// must be open.
-fn wait_setxid_clear(cancelhandling: &AtomicU32) {
-    let mut pauses = Pauses::new();
-    while cancelhandling.load(Ordering::Acquire) & SETXID != 0 {
-        // The handler interrupts this very thread, a sleep too, or setuid ends without it: either
-        // is soon.
-        pauses.pause();
+        setxid::wait_until_clear(cancelhandling);
     }
 }
 
@@ -135,7 +123,7 @@ pub(super) unsafe fn prepare_clone(slot: Slot) -> CloneTls {
 /// The wait of the way in.
 fn wait_setxid_before_clone() {
     if let Some(cancelhandling) = libc_layout::current_cancelhandling() {
-        wait_setxid_clear(cancelhandling);
+        setxid::wait_until_clear(cancelhandling);
     }
 }
 

@@ -28,6 +28,7 @@ use super::libc_layout::{self, Support};
 use super::pthread_create::create_with_attributes;
 use super::tcb::{self, Slot, Tcb};
 use super::{joinstate, pthread, pthread_keys, registration};
+use crate::primitive::answer;
 use crate::runtime::api::LibcThread;
 use crate::runtime::occupant;
 use crate::runtime::record::RecordPtr;
@@ -95,12 +96,7 @@ unsafe fn start_word(slot: Slot) -> &'static AtomicU32 {
 unsafe fn has_started(slot: Slot) -> bool {
     // SAFETY: as the caller vouches.
     let word = unsafe { start_word(slot) };
-    loop {
-        match word.load(Ordering::Acquire) {
-            STARTING => drop(futex::wait(word, STARTING, None, Sharing::Private)),
-            answer => return answer != REFUSED,
-        }
-    }
+    answer::wait(word, STARTING, Sharing::Private) != REFUSED
 }
 
 /// Thread: the other side of [`has_started`]; whether the thread is to run.
@@ -117,9 +113,8 @@ unsafe fn start(slot: Slot) -> bool {
     // SAFETY: by the contract, and signals are blocked.
     let can_run = unsafe { pthread_keys::keep_place() };
     signal::set_mask(old);
-    word.store(if can_run { 0 } else { REFUSED }, Ordering::Release);
-    // The control words are permanent.
-    futex::wake(word.as_ptr(), 1, Sharing::Private);
+    // SAFETY: the control words are permanent.
+    unsafe { answer::give(word, if can_run { 0 } else { REFUSED }, Sharing::Private) };
     can_run
 }
 

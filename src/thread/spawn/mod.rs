@@ -32,5 +32,5 @@ mod panic_handler;
 pub(super) mod prepare;
 pub(super) mod raw_handle;
 pub(super) mod running;
-pub(super) mod setup;
+pub(crate) mod setup;
 pub(super) mod unwind;

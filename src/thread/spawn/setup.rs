@@ -10,17 +10,18 @@
 )]
 
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicU32, Ordering};
 
 #[cfg(feature = "alloc")]
 use super::unwind;
 use crate::diagnosis;
 use crate::error::{Error, Operation};
 use crate::flags::CloneFlags;
+use crate::primitive::answer;
+use crate::primitive::atomic::AtomicU32;
 #[cfg(feature = "alloc")]
 use crate::primitive::fallible::try_box;
 use crate::sys::Errno;
-use crate::sys::futex::{self, Sharing};
+use crate::sys::futex::Sharing;
 use crate::sys::sched::{self, SchedAttr};
 use crate::sys::signal::{self, SigSet};
 use crate::sys::task;
@@ -52,7 +53,7 @@ fn boxed_cpus(cpus: CpuSet) -> Option<BoxedCpuSet> {
 }
 
 /// What a new thread does and reports before its closure.
-pub(in crate::thread) struct StartupActions {
+pub(crate) struct StartupActions {
     affinity: Option<BoxedCpuSet>,
     /// None if its `size` is 0. An `Option` would be eight bytes longer, and then the compiler copies a
     /// builder where it computed it before.
@@ -87,7 +88,7 @@ static REFUSED_VTABLE: StartupVTable = StartupVTable {
 
 impl StartupActions {
     /// No actions. A function, for a constant would be copied whole, the set of processors included.
-    pub(in crate::thread) const fn none() -> Self {
+    pub(crate) const fn none() -> Self {
         Self {
             affinity: None,
             scheduling: SchedAttr::NONE,
@@ -127,7 +128,7 @@ impl StartupActions {
 
     /// Adds a step behind those that are there.
     #[cfg(feature = "alloc")]
-    pub(in crate::thread) fn add_before_start(
+    pub(crate) fn add_before_start(
         &mut self,
         step: impl FnOnce() -> Result<(), Error> + Send + 'static,
     ) {
@@ -173,9 +174,8 @@ impl StartupActions {
 /// | `READY` | all are in force; the closure runs | spawner |
 /// | `FAILED` | one failed; the thread exits without the closure | spawner |
 ///
-/// The thread's Release store of `READY` or `FAILED` is its last touch; the wake that follows uses
-/// only the address. The spawner's Acquire load sees the error.
-pub(in crate::thread) struct StartupHandshake<'a> {
+/// `READY` or `FAILED` is the thread's answer ([`answer`]), and its last touch: the spawner sees the error.
+pub(crate) struct StartupHandshake<'a> {
     word: AtomicU32,
     actions: UnsafeCell<&'a mut StartupActions>,
     error: UnsafeCell<Option<Error>>,
@@ -201,7 +201,7 @@ static BEFORE_START: Operation = Operation {
 
 impl<'a> StartupHandshake<'a> {
     /// A handshake for these actions, if there are any.
-    pub(in crate::thread) fn new(actions: &'a mut StartupActions) -> Option<Self> {
+    pub(crate) fn new(actions: &'a mut StartupActions) -> Option<Self> {
         Some(Self {
             word: AtomicU32::new(PENDING),
             vtable: actions.vtable?,
@@ -215,7 +215,7 @@ impl<'a> StartupHandshake<'a> {
     /// # Safety
     /// `startup` is the handshake of the spawner, which sleeps in [`StartupHandshake::wait`]; called
     /// once.
-    pub(in crate::thread) unsafe fn run_in_child(
+    pub(crate) unsafe fn run_in_child(
         startup: *const StartupHandshake<'static>,
         mask: Option<SigSet>,
     ) -> bool {
@@ -227,7 +227,7 @@ impl<'a> StartupHandshake<'a> {
     ///
     /// # Errors
     /// The setting that failed.
-    pub(in crate::thread) fn wait(&self) -> Result<(), Error> {
+    pub(crate) fn wait(&self) -> Result<(), Error> {
         (self.vtable.wait)(self)
     }
 }
@@ -245,30 +245,18 @@ unsafe fn run_in_child(startup: *const StartupHandshake<'static>, mask: Option<S
             (FAILED, false)
         }
     };
-    // SAFETY: the spawner waits, so the word is there; after the store it may not be.
-    let address = unsafe {
-        let address = (*startup).word.as_ptr();
-        (*startup).word.store(word, Ordering::Release);
-        address
-    };
-    futex::wake(address, 1, Sharing::Private);
+    // SAFETY: the spawner waits, so the word is there until the answer.
+    unsafe { answer::give(&raw const (*startup).word, word, Sharing::Private) };
     ready
 }
 
 fn wait(startup: &StartupHandshake<'_>) -> Result<(), Error> {
-    loop {
-        match startup.word.load(Ordering::Acquire) {
-            PENDING => {
-                let _ = futex::wait(&startup.word, PENDING, None, Sharing::Private);
-            }
-            READY => return Ok(()),
-            _ => {
-                // SAFETY: FAILED: the error is the spawner's.
-                let error = unsafe { (*startup.error.get()).take() };
-                return Err(error.unwrap_or(Error::from_raw_os_error(libc::EINVAL)));
-            }
-        }
+    if answer::wait(&startup.word, PENDING, Sharing::Private) == READY {
+        return Ok(());
     }
+    // SAFETY: FAILED: the error is the spawner's.
+    let error = unsafe { (*startup.error.get()).take() };
+    Err(error.unwrap_or(Error::from_raw_os_error(libc::EINVAL)))
 }
 
 /// Makes the settings in the order in which later ones may depend on earlier ones.
