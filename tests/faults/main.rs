@@ -24,7 +24,7 @@ macro_rules! calls {
 
 type Call = (&'static str, i64, &'static [(&'static str, i32)]);
 
-const CALLS: [Call; 25] = calls![
+const CALLS: [Call; 38] = calls![
     SYS_clone3: EAGAIN ENOMEM ENOSYS EPERM EINVAL;
     SYS_clone: EAGAIN ENOMEM EPERM;
     SYS_mmap: ENOMEM EAGAIN EPERM;
@@ -49,7 +49,20 @@ const CALLS: [Call; 25] = calls![
     SYS_getrandom: EAGAIN ENOSYS;
     SYS_pidfd_open: EMFILE ENOSYS;
     SYS_waitid: EINTR;
-    SYS_pipe2: EMFILE ENFILE
+    SYS_pipe2: EMFILE ENFILE;
+    SYS_poll: ENOMEM EINTR;
+    SYS_getdents64: ENOENT;
+    SYS_pread64: EIO EINTR;
+    SYS_lseek: EINVAL;
+    SYS_statx: EACCES ENOMEM;
+    SYS_readlink: EACCES EIO;
+    SYS_unshare: EPERM ENOMEM;
+    SYS_sched_getattr: EINVAL EPERM;
+    SYS_sched_getscheduler: EPERM;
+    SYS_clock_nanosleep: EINTR;
+    SYS_write: EIO EINTR;
+    SYS_dup3: EBADF EINTR;
+    SYS_execve: ENOENT ENOMEM
     ;
 ];
 
@@ -270,6 +283,27 @@ fn each_futex_call_is_interrupted_once() {
     if in_subprocess("each_futex_call_is_interrupted_once") && can_supervise() {
         try_all(every_later_call, &scenarios::ALL, &[FUTEX]);
     }
+}
+
+/// Glibc ends the process where a pthread of its own, and so a donor, is refused this call. A thread that has its
+/// TCB runs without a restartable sequence.
+#[test]
+fn a_thread_on_a_used_stack_needs_no_restartable_sequence() {
+    if !in_subprocess("a_thread_on_a_used_stack_needs_no_restartable_sequence") || !can_supervise()
+    {
+        return;
+    }
+    forked(|| {
+        assert!(supervisor::supervise(libc::SYS_rseq));
+        scenarios::plain().unwrap();
+        for errno in [libc::EINVAL, libc::EBUSY, libc::EPERM, libc::ENOSYS] {
+            supervisor::refuse_all(errno);
+            scenarios::plain().unwrap();
+            assert!(!supervisor::disarm(), "the refusals went on to the end");
+        }
+        scenarios::plain().unwrap();
+    })
+    .unwrap();
 }
 
 /// A wait that is interrupted for ever ends at its time limit, and one without a limit when the thread ends.

@@ -7,7 +7,7 @@ use rawthread::{Builder, CpuSet, Error, JoinSet, Policy, SignalSet};
 /// A scenario: an error of the crate, or all of it done. A wrong result panics.
 pub(crate) type Scenario = fn() -> Result<(), Error>;
 
-pub(crate) const ALL: [(&str, Scenario); 12] = [
+pub(crate) const ALL: [(&str, Scenario); 17] = [
     ("plain", plain),
     ("detached", detached),
     ("stacks", stacks),
@@ -20,6 +20,11 @@ pub(crate) const ALL: [(&str, Scenario); 12] = [
     ("warm", warm),
     ("reserve and trim", reserve_and_trim),
     ("process", process),
+    ("own stack", own_stack),
+    ("inspect", inspect),
+    ("warm scope", warm_scope),
+    ("closures", closures),
+    ("output", output),
 ];
 
 pub(crate) fn plain() -> Result<(), Error> {
@@ -131,4 +136,69 @@ fn reserve_and_trim() -> Result<(), Error> {
 fn process() -> Result<(), Error> {
     // The child's own calls may be refused, too, also after execve: any status is right.
     rawthread::process::Command::new("true").status().map(drop)
+}
+
+fn own_stack() -> Result<(), Error> {
+    let mut memory = vec![0_u8; 64 << 10];
+    // SAFETY: used for nothing else, and joined below.
+    let builder = unsafe { Builder::new().stack(memory.as_mut_ptr(), memory.len()) };
+    let thread = builder.spawn(|| 8)?;
+    assert_eq!(thread.join().unwrap(), 8);
+    Ok(())
+}
+
+fn inspect() -> Result<(), Error> {
+    let thread = Builder::new()
+        .name("inspected".into())
+        .spawn(rawthread::park)?;
+    let asked = (|| {
+        thread.cpu_time()?;
+        thread.affinity()?;
+        thread.scheduling()?;
+        thread.signal(rawthread::Signal::new(libc::SIGWINCH)?)?;
+        drop(thread.open_pidfd()?);
+        Ok(())
+    })();
+    assert!(rawthread::threads().count() >= 1);
+    let mut report = String::new();
+    rawthread::dump(&mut report).unwrap();
+    assert!(report.contains("inspected"), "{report}");
+    thread.thread().unpark();
+    thread.join().unwrap();
+    asked
+}
+
+fn warm_scope() -> Result<(), Error> {
+    let numbers = [1, 2, 3];
+    rawthread::warm::scope(|scope| {
+        let task = rawthread::warm::Builder::new()
+            .name("task".into())
+            .try_spawn_scoped(scope, || numbers.iter().sum::<i32>())?;
+        assert_eq!(task.join().unwrap(), 6);
+        Ok(())
+    })
+}
+
+fn closures() -> Result<(), Error> {
+    use rawthread::flags::CloneFlags;
+    use rawthread::process::{BeforeExec, Builder};
+
+    for flags in [CloneFlags::empty(), CloneFlags::VM] {
+        // SAFETY: the closure makes no call.
+        let mut child = unsafe {
+            Builder::new()
+                .flags(flags)
+                .before_start(BeforeExec::nice(1))
+                .spawn(|| 3)
+        }?;
+        // What was refused in the child is its status.
+        child.wait()?;
+    }
+    Ok(())
+}
+
+fn output() -> Result<(), Error> {
+    let mut command = rawthread::process::Command::new("cat");
+    command.stdin(rawthread::process::Stdio::bytes("text")?);
+    command.output().map(drop)
 }
