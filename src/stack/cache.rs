@@ -133,6 +133,7 @@ impl<T: Zeroable> Cache<T> {
             .compare_exchange(0, 0, Ordering::Relaxed, Ordering::Relaxed);
         if let Some(wanted) = layout_for(stack, guard) {
             self.list_for(&self.idle, &wanted).touch();
+            self.uninit[layout::class_index(wanted.stack().1)].touch();
         }
     }
 

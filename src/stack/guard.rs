@@ -24,6 +24,23 @@ const UNKNOWN: u8 = 0;
 const MADVISE: u8 = 1;
 const MPROTECT: u8 = 2;
 
+/// Whether stacks must be advised against huge pages; `None` before the first guard. A kernel with
+/// lightweight guards makes none in what was mapped by `MAP_STACK`, as Linux since 6.7
+/// (`calc_vm_flag_bits` of include/linux/mman.h).
+#[cfg(feature = "hosted")]
+pub(super) fn may_have_huge_pages() -> Option<bool> {
+    match METHOD.load(Ordering::Relaxed) {
+        UNKNOWN => None,
+        method => Some(method != MADVISE),
+    }
+}
+
+/// A program without a libc, which is to be small, does not ask.
+#[cfg(not(feature = "hosted"))]
+pub(super) fn may_have_huge_pages() -> Option<bool> {
+    Some(true)
+}
+
 /// The longest range that is guarded by marking its pages: marks take 1/512 of it in page tables,
 /// and time. Longer ones are worth their map entries.
 const MADVISE_MAX_LEN: usize = 1 << 20;

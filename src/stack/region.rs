@@ -51,11 +51,17 @@ impl Region {
     pub(crate) unsafe fn install_guards(&self) -> Result<(), Errno> {
         let (lower_guard, lower_guard_len) = self.part(self.layout.lower_guard());
         let (guard, guard_len) = self.guard();
+        let before = guard::may_have_huge_pages();
         // SAFETY: both ranges are inside the region by REGION-1, and whole pages by LAYOUT-1.
         unsafe {
             guard::install(lower_guard, lower_guard_len)?;
-            guard::install(guard, guard_len)
+            guard::install(guard, guard_len)?;
         }
+        if before.is_none() && guard::may_have_huge_pages() != Some(false) {
+            // SAFETY: by REGION-1 the range is ours.
+            unsafe { refuse_huge_pages(self.base, self.layout.total()) };
+        }
+        Ok(())
     }
 
     /// Gives the region's pages back to the system; its next touch finds zeroes. Guards stay.
@@ -96,6 +102,16 @@ impl Region {
     }
 }
 
+/// Huge pages would make 2 MiB resident at the first touch of a stack. EINVAL: a kernel without
+/// transparent huge pages, where nothing needs to be done.
+///
+/// # Safety
+/// The range is the caller's. The advice changes no contents.
+unsafe fn refuse_huge_pages(base: *mut u8, len: usize) {
+    // SAFETY: as the caller vouches.
+    let _ = unsafe { memory::madvise(base, len, libc::MADV_NOHUGEPAGE) };
+}
+
 /// Maps `count` regions side by side and hands each to `on_region`; at least one, or the error.
 ///
 /// Side by side in one mapping they cost one map entry together. Where the address space or a
@@ -118,10 +134,11 @@ pub(crate) fn map(
         _ => (memory::map(total)?, 1),
     };
     let base = base.as_ptr();
-    // Huge pages would make 2 MiB resident at the first touch of a stack. EINVAL: a kernel
-    // without transparent huge pages, where nothing needs to be done.
-    // SAFETY: the range was just mapped; the advice changes no contents.
-    let _ = unsafe { memory::madvise(base, total * count, libc::MADV_NOHUGEPAGE) };
+    // What is not known yet is known when the guards of the one region are there.
+    if guard::may_have_huge_pages().unwrap_or(count > 1) {
+        // SAFETY: the range was just mapped.
+        unsafe { refuse_huge_pages(base, total * count) };
+    }
     for index in 0..count {
         let region = Region {
             base: base.wrapping_add(index * total),

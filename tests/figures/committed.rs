@@ -76,7 +76,7 @@ pub(crate) const CALLS: &[Calls] = &[
             ("get_robust_list", 1),
             ("getpid", 1),
             ("gettid", 2),
-            ("madvise", 4),
+            ("madvise", 3),
             ("mmap", 2),
             ("prctl", 1),
             ("rseq", 1),

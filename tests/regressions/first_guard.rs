@@ -82,3 +82,58 @@ fn a_guard_that_is_only_pretended_is_not_taken_for_one() {
     }
     assert!(entries_of_guards() >= 4);
 }
+
+/// The kinds of the mappings in which the threads' stacks lie: what smaps has behind `VmFlags:`
+/// (proc_pid_smaps(5)).
+fn flags_of_stacks(addresses: &[usize]) -> Vec<String> {
+    let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut found = Vec::new();
+    let mut is_stack = false;
+    for line in smaps.lines() {
+        let range = line
+            .split(' ')
+            .next()
+            .and_then(|range| range.split_once('-'));
+        let address = |text| usize::from_str_radix(text, 16).ok();
+        if let Some((start, end)) = range.and_then(|(start, end)| address(start).zip(address(end)))
+        {
+            is_stack = addresses.iter().any(|stack| (start..end).contains(stack));
+        }
+        if let Some(flags) = line.strip_prefix("VmFlags:").filter(|_| is_stack) {
+            found.push(flags.to_owned());
+        }
+    }
+    found
+}
+
+/// With transparent huge pages the first touch of a stack would make 2 MiB of it resident.
+#[test]
+fn no_stack_has_huge_pages() {
+    if !in_subprocess("first_guard::no_stack_has_huge_pages") {
+        return;
+    }
+    if !fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap() {
+        skip!("a kernel without transparent huge pages");
+    }
+    let (sender, addresses) = std::sync::mpsc::channel();
+    let park_and_tell = |sender: std::sync::mpsc::Sender<usize>| {
+        let local = 0u8;
+        sender.send(std::ptr::from_ref(&local).addr()).unwrap();
+        rawthread::park();
+    };
+    let spawn = |_| {
+        let sender = sender.clone();
+        rawthread::spawn(move || park_and_tell(sender))
+    };
+    let threads: Vec<_> = (0..20).map(spawn).collect();
+    let stacks: Vec<usize> = addresses.iter().take(threads.len()).collect();
+    let flags = flags_of_stacks(&stacks);
+    assert!(!flags.is_empty());
+    for flags in flags {
+        assert!(flags.split_whitespace().any(|flag| flag == "nh"), "{flags}");
+    }
+    for thread in threads {
+        thread.thread().unpark();
+        thread.join().unwrap();
+    }
+}
