@@ -248,6 +248,19 @@ mod tests {
         }
     }
 
+    /// Each index that `alloc` gives out has a place in a chunk that the table has.
+    #[test]
+    fn the_last_indices_have_a_place_too() {
+        let all = FIRST_CHUNK << (CHUNKS - 1);
+        let edges = (1..all.ilog2()).map(|bit| 1_usize << bit);
+        for index in edges.flat_map(|edge| edge - 1..=edge).chain([all - 1]) {
+            let (chunk, offset) = locate(index);
+            assert!(chunk < CHUNKS && offset < chunk_len(chunk), "{index}");
+            let before = if chunk == 0 { 0 } else { chunk_len(chunk) };
+            assert_eq!(before + offset, index);
+        }
+    }
+
     #[test]
     fn the_first_chunk_may_lie_in_the_arena() {
         static ARENA: Arena<Number, FIRST_CHUNK> = Arena::new();

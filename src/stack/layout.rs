@@ -130,9 +130,10 @@ pub(crate) fn align_below(top: usize, size: usize, align: usize) -> Option<usize
     Some(top.checked_sub(size)? & !(align - 1))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::primitive::cases::Random;
 
     const PAGE: usize = 4096;
 
@@ -175,6 +176,72 @@ mod tests {
             assert!(layout.stack().1 >= stack.max(1));
             assert!(layout.guard().1 >= guard.max(PAGE) && layout.signal_stack().1 >= signal);
             assert_eq!(layout.lower_guard().1 == 0, signal == 0);
+        }
+    }
+
+    /// A number near an edge: powers of two, the ends of both word types, the address space.
+    fn edge(random: &mut Random) -> usize {
+        let near = match random.below(4) {
+            0 => usize::MAX,
+            1 => isize::MAX as usize,
+            2 => ADDRESS_SPACE,
+            _ => 1 << random.below(usize::BITS as usize),
+        };
+        let bits = random.below(18);
+        let off = random.below(1 << bits);
+        match random.below(2) {
+            0 => near.saturating_add(off),
+            _ => near.saturating_sub(off),
+        }
+    }
+
+    /// As the same in numbers that do not overflow, with each page size of the two architectures.
+    #[test]
+    fn sizes_near_the_edges_are_as_in_wide_numbers() {
+        let round = |bytes: usize, to: usize| (bytes.max(1) as u128).next_multiple_of(to as u128);
+        for seed in 0..100_000 {
+            let mut random = Random(seed);
+            let page = random.of(&[4096, 16 << 10, 64 << 10]);
+            let (stack, guard) = (edge(&mut random), edge(&mut random));
+            let signal = random.of(&[0, 1, page, 20_000, stack]);
+            let guard = random.of(&[0, page, guard]);
+
+            let below = if signal == 0 {
+                0
+            } else {
+                page as u128 + round(signal, page)
+            };
+            let total = below + round(guard, page) + round(stack, page);
+            let layout = Layout::new(stack, guard, signal, page);
+            let expected = Some(total).filter(|total| *total <= ADDRESS_SPACE as u128);
+            assert_eq!(
+                layout.map(|layout| layout.total() as u128),
+                expected,
+                "seed {seed}"
+            );
+
+            // Four classes to each doubling, from 64 KiB on.
+            let doubling = (stack as u128).clamp(1 << 16, u128::MAX).ilog2();
+            let class = (4..=8)
+                .map(|quarters| quarters * (1_u128 << doubling) / 4)
+                .find(|class| *class >= stack as u128);
+            let class = class.and_then(|class| usize::try_from(class).ok());
+            assert_eq!(size_class(stack), class, "seed {seed}");
+            if let Some(class) = class {
+                assert!(class_index(class) < SIZE_CLASSES);
+            }
+
+            let pages = guard.div_ceil(page).max(1) as u128;
+            let class = pages.next_power_of_two() * page as u128;
+            let class = usize::try_from(class).ok();
+            assert_eq!(guard_class(guard, page), class, "seed {seed}");
+            if let Some(class) = class {
+                assert!(guard_index(class / page) < GUARD_CLASSES);
+            }
+
+            let (top, align) = (edge(&mut random), 1 << random.below(usize::BITS as usize));
+            let at = top.checked_sub(stack).map(|at| at / align * align);
+            assert_eq!(align_below(top, stack, align), at, "seed {seed}");
         }
     }
 

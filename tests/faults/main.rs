@@ -306,6 +306,52 @@ fn a_thread_on_a_used_stack_needs_no_restartable_sequence() {
     .unwrap();
 }
 
+/// Map entries of no access that a thread's stack with guards adds, after a first spawn whose n-th madvise fails.
+fn guard_entries(passed: u32, errno: i32) -> Result<u32, String> {
+    let added = Shared::new();
+    forked(|| {
+        one_arena();
+        assert!(supervisor::supervise(libc::SYS_madvise));
+        let entries = || {
+            let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+            maps.lines().filter(|line| line.contains(" ---p ")).count()
+        };
+        let before = entries();
+        supervisor::arm(passed, errno);
+        let _ = scenarios::plain();
+        supervisor::disarm();
+        let threads = [(); 3].map(|()| rawthread::spawn(rawthread::park));
+        added.set((entries() - before) as u32);
+        for thread in threads {
+            thread.thread().unpark();
+            thread.join().unwrap();
+        }
+    })
+    .map(|()| added.get())
+}
+
+/// Want of memory at the first guard of the process passes: later guards are the kernel's marks all the same.
+#[test]
+fn a_first_guard_without_memory_does_not_choose_the_guards_of_later_ones() {
+    if !in_subprocess("a_first_guard_without_memory_does_not_choose_the_guards_of_later_ones")
+        || !can_supervise()
+    {
+        return;
+    }
+    if guard_entries(MOST, libc::ENOMEM).unwrap() != 0 {
+        println!("SKIP: no lightweight guards here");
+        return;
+    }
+    for errno in [libc::ENOMEM, libc::EAGAIN] {
+        for passed in 0..8 {
+            assert_eq!(guard_entries(passed, errno), Ok(0), "madvise {passed}");
+        }
+    }
+    // An answer of another kind does choose them, for good.
+    let chosen = |passed| guard_entries(passed, libc::EINVAL).unwrap() >= 3;
+    assert!((0..8).any(chosen), "no fault met a guard");
+}
+
 /// A wait that is interrupted for ever ends at its time limit, and one without a limit when the thread ends.
 #[test]
 fn a_wait_that_is_always_interrupted_keeps_its_deadline() {

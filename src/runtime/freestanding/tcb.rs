@@ -129,3 +129,52 @@ pub(super) unsafe fn reset_tls(pointer: *mut u8, image: &TlsImage) {
         );
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::primitive::cases::Random;
+
+    /// Block, header and data lie apart, below `end`, in the bytes that `size` counts; the block as its
+    /// segment asks.
+    #[test]
+    fn the_parts_of_any_control_block_lie_apart_and_in_their_bytes() {
+        for seed in 0..50_000 {
+            let mut random = Random(seed);
+            let align = 1_usize << random.below(21);
+            let shift = 40 + random.below(24);
+            let len = random.next() as usize >> shift;
+            let image = TlsImage {
+                start: ptr::null(),
+                image_len: 0,
+                block_len: len,
+                align,
+                align_remainder: random.below(align),
+                canary: 0,
+            };
+            let end = 0x7fff_0000_0000 + random.below(1 << 30) * 16;
+            let (pointer, top) = layout_tcb(end, &image);
+            let place = pointer as *mut u8;
+            let begin = block(place, &image).addr();
+            let data = thread_data(place).addr();
+            let mut parts = [
+                (begin, image.block_len),
+                (pointer, arch::TCB_HEADER_LEN),
+                (data, size_of::<ThreadData>()),
+            ];
+            assert_eq!(begin % align, image.align_remainder, "seed {seed}");
+            assert!(data.is_multiple_of(align_of::<ThreadData>()), "seed {seed}");
+            assert!(
+                top.is_multiple_of(16) && end - top <= size(&image),
+                "seed {seed}"
+            );
+            parts.sort_unstable();
+            let mut below = top;
+            for (begin, len) in parts {
+                assert!(begin >= below, "seed {seed}: {parts:x?} above {top:x}");
+                below = begin + len;
+            }
+            assert!(below <= end, "seed {seed}: {parts:x?} below {end:x}");
+        }
+    }
+}
