@@ -131,6 +131,31 @@ fn a_value_survives_a_panic_and_is_dropped_once() {
     assert_eq!(log_of(300), ["second", "first"]);
 }
 
+std::thread_local! {
+    /// More than musl lays out on a stack that it is given: all of this program's control blocks lie elsewhere.
+    static LARGE: [Cell<u8>; 16 << 10] = const { [const { Cell::new(0) }; 16 << 10] };
+}
+
+#[test]
+fn large_thread_locals_are_fresh_in_each_thread() {
+    let use_up = || {
+        LARGE.with(|bytes| {
+            bytes
+                .iter()
+                .all(|byte| byte.replace(u8::MAX) == 0 && byte.get() == u8::MAX)
+        })
+    };
+    for stack in [0, 64 << 10, 2 << 20] {
+        for _ in 0..3 {
+            let builder = rawthread::Builder::new().stack_size(stack);
+            assert!(builder.spawn(use_up).unwrap().join().unwrap());
+        }
+    }
+    assert!(rawthread::warm::spawn(use_up).join().unwrap());
+    rawthread::trim();
+    assert!(rawthread::spawn(use_up).join().unwrap());
+}
+
 /// Each thread is libc's own (`Support::Libc`), and the suite holds for it.
 #[test]
 fn threads_that_libc_makes_do_the_same() {

@@ -7,7 +7,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 use super::libc_layout::{self, Host, Support};
-use super::pthread::pthread_address;
+use super::pthread::description_end;
 use super::pthread_create::{CREATE, create_on, errno_result};
 use super::tcb::Slot;
 use super::{exit, first_donor, probe, pthread_keys, registration, tls_images, tls_snapshot};
@@ -20,7 +20,7 @@ use crate::sys::arch::{self, ChildEntry};
 use crate::sys::futex::Sharing;
 use crate::sys::sched::Pauses;
 use crate::sys::signal::SigSet;
-use crate::sys::{Errno, memory, sched, signal, task};
+use crate::sys::{Errno, sched, signal, task};
 
 /// See [`Runtime::create_tcb`](crate::runtime::Runtime::create_tcb).
 pub(super) unsafe fn create_tcb(slot: Slot) -> Result<(), Error> {
@@ -301,13 +301,7 @@ fn probe_on(slot: Slot) -> Result<&'static Host, Error> {
     if !stack.contains(&(arch::stack_pointer() as usize)) {
         return Err(NOT_ON_SLOT);
     }
-    let tcb = pthread_address() as usize;
-    let limit = if stack.contains(&tcb) {
-        stack.end
-    } else {
-        // musl has a mapping of its own for a TCB with more than 2 KiB of thread-locals.
-        (tcb + 1).next_multiple_of(memory::page_size())
-    };
+    let limit = description_end(stack);
     // SAFETY: libc's description of this thread lies on the slot, or on another page, of which no more
     // than the page is read.
     unsafe { probe::probe(limit) }.and_then(libc_layout::publish)

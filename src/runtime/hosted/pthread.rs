@@ -1,7 +1,10 @@
 //! Functions of libc that the crate `libc` does not declare, and what they are called with.
 #![allow(unsafe_code, reason = "calls libc")]
 
+use core::ops::Range;
 use core::sync::atomic::{Ordering, fence};
+
+use crate::sys::memory;
 
 pub(super) const CANCEL_ENABLE: i32 = 0;
 pub(super) const CANCEL_DISABLE: i32 = 1;
@@ -16,6 +19,18 @@ unsafe extern "C" {
 pub(super) fn pthread_address() -> *const u8 {
     // SAFETY: always succeeds.
     unsafe { libc::pthread_self() as *const u8 }
+}
+
+/// The end of what can be read from [`pthread_address`] on, in a thread whose stack these addresses are: that
+/// of the stack or, if libc keeps the description elsewhere, of its first page. musl has a mapping of its own
+/// for a control block with more than 2 KiB of thread-locals.
+pub(super) fn description_end(stack: Range<usize>) -> usize {
+    let description = pthread_address() as usize;
+    if stack.contains(&description) {
+        stack.end
+    } else {
+        (description + 1).next_multiple_of(memory::page_size())
+    }
 }
 
 /// The tid of a thread that was neither joined nor detached; 0 if it has ended, `None` if this libc

@@ -15,10 +15,11 @@
 
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
+use core::ops::Range;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use super::pthread::pthread_address;
+use super::pthread::{description_end, pthread_address};
 use super::pthread_create::{self, create_on};
 use super::tcb_reserve::tcb_reserve;
 use crate::diagnosis;
@@ -124,7 +125,7 @@ fn ask(words: &mut Words) -> Result<(), Error> {
     let stack = stack.as_ptr();
     let mut witness = Witness {
         words: *words,
-        limit: stack as usize + len,
+        stack: stack as usize..stack as usize + len,
     };
     let mut handle = MaybeUninit::<libc::pthread_t>::uninit();
     // SAFETY: the stack is a mapping that is used for nothing else; the witness outlives the
@@ -152,15 +153,14 @@ fn ask(words: &mut Words) -> Result<(), Error> {
 
 struct Witness {
     words: Words,
-    limit: usize,
+    stack: Range<usize>,
 }
 
 extern "C" fn look(witness: *mut c_void) -> *mut c_void {
     let witness = witness.cast::<Witness>();
-    // SAFETY: `ask` passed it and waits. libc's description of this thread lies on the memory that
-    // ends at the limit, or is not looked at.
+    // SAFETY: `ask` passed it and waits. libc's description of this thread can be read to its end.
     unsafe {
-        let limit = (*witness).limit;
+        let limit = description_end((*witness).stack.clone());
         (*witness)
             .words
             .keep_those_with_tid(pthread_address(), limit, task::tid());
