@@ -25,7 +25,7 @@ use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use super::libc_layout::{self, Host};
 use super::tcb::{CACHE, Slot};
-use super::{donor, exit, exit_lock, libc_thread, pthread_keys};
+use super::{donor, exit, exit_lock, joinstate, libc_thread, pthread_keys};
 use crate::error::Error;
 use crate::runtime::record;
 use crate::stack::slot::ALIVE;
@@ -147,6 +147,9 @@ fn become_own_process(word: &ForkWord) {
         ptr::from_ref(slot).cast_mut().cast()
     });
     FORKER.store(own_address, Ordering::Relaxed);
+    if libc_thread::is_chosen() {
+        joinstate::release_list_after_fork();
+    }
     if let Some(slot) = own {
         let is_end_reported = if libc_thread::is_chosen() {
             // A thread of libc's clears the slot's word itself, and is joined by libc's.

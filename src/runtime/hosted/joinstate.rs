@@ -79,6 +79,18 @@ pub(super) unsafe fn set_ended(thread_pointer: *mut u8) {
     }
 }
 
+/// In the child of a fork: has the kernel release the lock of libc's list of threads when the calling thread
+/// ends, as it does for every other. fork drops the request, and musl before 1.2.4 does not make it again:
+/// the thread takes the lock for its end, and all that needs it later would wait for ever.
+pub(super) fn release_list_after_fork() {
+    let word = libc_layout::try_get().and_then(|host| host.layout.shared_clear_tid);
+    if let (Some(word), Ok(true)) = (word, task::get_tid_address().map(<*mut u32>::is_null)) {
+        // SAFETY: libc's own word, which is there as long as the process. A filter's refusal leaves all as it
+        // was.
+        let _ = unsafe { task::set_tid_address(word as *mut u32) };
+    }
+}
+
 /// In the child of a fork, for a thread that libc made: has the kernel clear the word for which
 /// `pthread_join` waits. glibc's fork gives it the tid's in 2.43 and 2.44 (sysdeps/nptl/_Fork.c), and
 /// the join would not return. False: a filter refuses.

@@ -68,6 +68,9 @@ pub(super) struct LibcLayout {
     /// What libc registers for its threads with set_robust_list and as clear-tid word.
     pub(super) robust_head: TcbOffset,
     pub(super) clear_tid: TcbOffset,
+    /// The word, one for all threads, that a libc which is no glibc has the kernel clear at a thread's end:
+    /// musl's lock of its list of threads.
+    pub(super) shared_clear_tid: Option<usize>,
     /// The word with the SETXID mark; 0 with partial support.
     pub(super) cancelhandling_offset: isize,
     /// The word in which glibc notes that it knows the thread's scheduling; only where it is

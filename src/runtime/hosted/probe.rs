@@ -101,6 +101,12 @@ pub(super) unsafe fn probe(limit: usize) -> Result<Host, Error> {
             handle_offset: from_tcb(base),
             robust_head: TcbOffset::find(registered.robust_head),
             clear_tid: TcbOffset::find(registered.clear_tid),
+            shared_clear_tid: registered
+                .clear_tid
+                .ok()
+                .map(|word| word as usize)
+                .filter(|word| version.is_none() && *word != 0)
+                .filter(|word| !(base as usize..limit).contains(word)),
             cancelhandling_offset: mark.map_or(0, from_tcb),
             sched_cache_offset: sched_cache,
             joinstate,
