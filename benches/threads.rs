@@ -4,7 +4,7 @@
 //! ```sh
 //! cargo bench --bench threads              # criterion's statistics, then the table of ratios
 //! cargo bench --bench threads -- table     # the table, and JSON and SVG files (--output DIR: there)
-//! cargo bench --bench threads -- libc      # the ratios where libc makes this crate's threads
+//! cargo bench --bench threads -- libc      # ratios and counts where libc makes this crate's threads
 //! cargo bench --bench threads -- --quick   # only shows that everything runs
 //! RAWTHREAD_BENCH_ROUNDS=3 cargo bench ... # fewer rounds than 15
 //! ```
@@ -26,7 +26,7 @@ use common::all;
 use common::contender::Contender;
 use common::report::{self, Measured, Report};
 use common::rounds::{self, Workload};
-use common::{machine, syscalls};
+use common::{instructions, machine, syscalls};
 use criterion::Criterion;
 
 /// Set for children in which libc makes this crate's threads (`Support::Libc`).
@@ -189,6 +189,16 @@ fn libc_table(effort: Effort) {
             Some(calls) => println!("* {}: {calls:.1}", contender.name()),
             None => {
                 println!("* skipped: no strace that may trace");
+                break;
+            }
+        }
+    }
+    println!("\nInstructions in user space, both sides together:\n");
+    for contender in all::spawning() {
+        match instructions::per_thread(&["child", "count", contender.name()]) {
+            Some(count) => println!("* {}: {count:.0}", contender.name()),
+            None => {
+                println!("* skipped: no valgrind");
                 break;
             }
         }

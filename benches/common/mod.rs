@@ -4,6 +4,7 @@ pub(crate) mod all;
 pub(crate) mod bare_clone;
 pub(crate) mod bare_clone_threads;
 pub(crate) mod contender;
+pub(crate) mod instructions;
 pub(crate) mod machine;
 pub(crate) mod report;
 pub(crate) mod rounds;

@@ -15,6 +15,9 @@ const MARK: &str = "RAWTHREAD_TEST_ALONE";
 /// Whether the libc is musl.
 pub(crate) const MUSL: bool = cfg!(target_env = "musl");
 
+/// The C compiler whose libraries this program's loader loads.
+pub(crate) const CC: &str = if MUSL { "musl-gcc" } else { "gcc" };
+
 /// A limit on the address space (RLIMIT_AS) under which no stack can be mapped, and malloc has memory: of
 /// glibc's heap, which is there; musl's has none, and maps.
 pub(crate) fn no_room_for_a_stack() -> libc::rlim_t {

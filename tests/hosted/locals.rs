@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::common::{Directory, in_subprocess};
+use crate::common::{Directory, MUSL, in_subprocess};
 use crate::util::{library, on_raw};
 
 thread_local! {
@@ -181,6 +181,10 @@ int how_destroyed(void) { return destroyed; }
 
 #[test]
 fn c_thread_locals_are_fresh_and_cpp_destructors_run() {
+    if MUSL {
+        println!("SKIP: musl has no thread-local destructors");
+        return;
+    }
     let dir = Directory::new("locals");
     let Some(library) = library(&dir, "locals", SOURCE, &[]) else {
         return;

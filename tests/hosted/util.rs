@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Barrier};
 
-use crate::common::{Directory, stdout_stderr};
+use crate::common::{CC, Directory, stdout_stderr};
 
 /// Whether all that works in a pthread works in a thread of this crate; says so where it does not.
 pub(crate) fn full() -> bool {
@@ -41,7 +41,7 @@ pub(crate) fn library(
     let text = dir.path().join(format!("{name}.c"));
     let object = dir.path().join(format!("{name}.so"));
     std::fs::write(&text, source).unwrap();
-    let built = Command::new("gcc")
+    let built = Command::new(CC)
         .args(["-shared", "-fPIC", "-O1"])
         .args(flags)
         .arg("-o")
@@ -50,7 +50,7 @@ pub(crate) fn library(
     match built {
         Ok(output) => assert!(output.status.success(), "{}", stdout_stderr(&output).1),
         Err(error) => {
-            println!("SKIP: gcc: {error}");
+            println!("SKIP: {CC}: {error}");
             return None;
         }
     }

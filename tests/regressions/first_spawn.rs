@@ -109,7 +109,7 @@ fn the_first_thread_may_be_made_while_a_library_is_being_loaded() {
          ((void (*)(void))strtoul(getenv(\"RAWTHREAD_CALLBACK\"), 0, 10))();\n}\n",
     )
     .unwrap();
-    let built = Command::new("cc")
+    let built = Command::new(common::CC)
         .args(["-shared", "-fPIC", "-o"])
         .args([&library, &source])
         .status();

@@ -71,7 +71,7 @@ fn threads_have_the_stack_they_ask_for_beside_much_static_tls() {
         let source = directory.path().join(format!("big{size}.c"));
         let library = directory.path().join(format!("libbig{size}.so"));
         std::fs::write(&source, SOURCE).unwrap();
-        let built = Command::new("cc")
+        let built = Command::new(common::CC)
             .args(["-shared", "-fPIC", "-O1", "-o"])
             .args([&library, &source])
             .arg(format!("-DSIZE={size}"))
