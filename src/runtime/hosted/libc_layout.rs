@@ -122,7 +122,7 @@ pub(super) struct Rseq {
 }
 
 impl Host {
-    /// The C library's name: `"glibc"` or `"another libc"`.
+    /// The C library's name: `"glibc"`, `"musl"` in a program that was compiled for it, or `"another libc"`.
     ///
     /// ```
     /// assert!(!rawthread::host()?.libc().is_empty());

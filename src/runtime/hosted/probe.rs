@@ -88,11 +88,7 @@ pub(super) unsafe fn probe(limit: usize) -> Result<Host, Error> {
             })
         });
     Ok(Host {
-        libc: if version.is_some() {
-            "glibc"
-        } else {
-            "another libc"
-        },
+        libc: version.map_or(NO_GLIBC, |_| "glibc"),
         version,
         support,
         reason,
@@ -119,6 +115,13 @@ pub(super) unsafe fn probe(limit: usize) -> Result<Host, Error> {
         },
     })
 }
+
+/// What the libc is called that tells no version of glibc's.
+const NO_GLIBC: &str = if cfg!(target_env = "musl") {
+    "musl"
+} else {
+    "another libc"
+};
 
 /// Bytes in which glibc keeps the words that are found by watching them change.
 const WATCHED: usize = 1200;
