@@ -124,6 +124,14 @@ fn a_tried_glibc_gives_full_support() {
     if host.libc() == "glibc" && host.version() == Some("2.36") {
         assert_eq!(host.support(), rawthread::Support::Full);
     }
+    if host.support() == rawthread::Support::Full {
+        let reason = host.reason();
+        assert!(
+            reason.starts_with("glibc of a known version, its "),
+            "{reason}"
+        );
+        assert!(host.to_string().contains("Full"), "{host}");
+    }
 }
 
 /// Each thread is libc's own, and all of the suite holds for it, setuid included.
