@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# The suites of hosted programs under sanitizers and valgrind. Takes an hour and more: not part of .ci/run.
+# This crate under sanitizers and valgrind: a program that each tool must not report, programs that it must
+# (ci/tests/watched.rs), and the suites of hosted programs.
 #
-#   ci/sanitizers.sh                          address, leak and thread, each suite; then valgrind
-#   ci/sanitizers.sh address|leak|thread|valgrind [SUITE..]
+#   ci/sanitizers.sh --quick                  the programs alone, under each tool (in .ci/run)
+#   ci/sanitizers.sh                          the programs, then each suite (an hour and more)
+#   ci/sanitizers.sh address|leak|thread|memcheck [SUITE..]
 #
 # The nightly toolchain brings the sanitizers; thread also needs its rust-src, since std must be compiled
 # for it (rustup component add rust-src --toolchain nightly). Under any of these tools libc makes this
@@ -10,10 +12,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=never RUST_BACKTRACE=0
+out=${CARGO_TARGET_DIR:-$PWD/target}/sanitizers
 target=x86_64-unknown-linux-gnu
 every_suite=(hosted thread local limits regressions warm sync process)
 # Seconds for one suite under one tool.
-limit=600
+limit=900
 
 # Tests that a tool cannot run, with the reason. No report about this crate's code is suppressed.
 common_skips=(
@@ -41,6 +44,7 @@ address_skips=(
     fork::while_raw_threads
 )
 leak_skips=()
+memcheck_skips=()
 thread_skips=(
     # A destructor of a pthread key in the last of POSIX's rounds: the tool has ended the thread's state in that
     # round (CHECK failed: thr->slot).
@@ -56,21 +60,58 @@ memcheck_suites=(local)
 
 host() { rustc +nightly -vV 2>/dev/null | sed -n 's/^host: //p'; }
 
-build() { # build SANITIZER SUITE...: prints lines of suite and program
-    local sanitizer=$1 suite std=()
+# build TOOL COMMAND..: the program that cargo makes of ci/tests by this command
+build() {
+    local tool=$1 toolchain=+nightly std=() flags=-Zsanitizer=$1
     shift
-    [ "$sanitizer" != thread ] || std=(-Zbuild-std)
-    for suite in "$@"; do
-        printf '%s %s\n' "$suite" "$(CARGO_TARGET_DIR=target/sanitizers/$sanitizer RUSTFLAGS=-Zsanitizer=$sanitizer \
-            CARGO_PROFILE_DEV_DEBUG=line-tables-only cargo +nightly test --quiet --locked "${std[@]}" --target "$target" \
-            --no-run -p rawthread --test "$suite" --message-format=json \
-            | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)"
-    done
+    case $tool in
+        memcheck) toolchain=+$(rustup show active-toolchain | cut -d' ' -f1) flags= ;;
+        thread) std=(-Zbuild-std) ;;
+    esac
+    CARGO_TARGET_DIR=$out/$tool RUSTFLAGS=$flags CARGO_PROFILE_DEV_DEBUG=line-tables-only \
+        cargo "$toolchain" "$@" --quiet --locked "${std[@]}" --target "$target" \
+        --manifest-path ci/tests/Cargo.toml --features watched --message-format=json \
+        | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p'
+}
+
+# sees TOOL NAME EXPECTED [ARGUMENT]: runs the program with the argument; the tool must say EXPECTED and end the
+# program with an error, or, if that is "nothing", be silent
+sees() {
+    local log=$out/$1-watched-$2.log code=0 wrapper=()
+    # Blocks that threads which live hold by their thread-local vectors are "possibly lost", std's too.
+    [ "$1" != memcheck ] || wrapper=(valgrind -q --error-exitcode=9 --leak-check=full
+        --show-leak-kinds=definite --errors-for-leak-kinds=definite)
+    timeout --kill-after=5 120 "${wrapper[@]}" "$program" "${@:4}" >"$log" 2>&1 </dev/null || code=$?
+    if [ "$3" = nothing ]; then
+        [ "$code" = 0 ] && grep -qx 'to the end' "$log" && ! grep -qE 'Sanitizer|^==' "$log"
+    else
+        [ "$code" != 0 ] && grep -qE -- "$3" "$log"
+    fi && { printf '%-9s %-12s as expected: %s\n' "$1" "$2" "$3"; return 0; }
+    printf '%-9s %-12s NOT as expected (%s); the program ended with %s\n' "$1" "$2" "$3" "$code"
+    head -n 40 "$log"
+    return 1
+}
+
+programs() { # programs TOOL: the tool's default options
+    local program failed=0
+    program=$(build "$1" build --example watched)
+    sees "$1" all nothing || failed=1
+    case $1 in
+        # The heap's end is passed in a thread that the report names.
+        address) sees "$1" overflow 'READ of size 1 at .* thread T[0-9]+ \(clumsy\)' overflow || failed=1 ;;
+        thread) sees "$1" race 'WARNING: ThreadSanitizer: data race' race || failed=1 ;;
+        memcheck) sees "$1" uninitialized 'depends on uninitialised value' uninitialized || failed=1 ;;
+    esac
+    if [ "$1" != thread ]; then
+        sees "$1" held nothing held || failed=1
+        sees "$1" leak '4,?711 byte.* in 1 (block|object|allocation)' leak || failed=1
+    fi
+    return "$failed"
 }
 
 # run TOOL SUITE COMMAND...: prints a line; 1 if a test failed or the tool had something to say
 run() {
-    local log=target/sanitizers/$1-$2.log start=$SECONDS code=0 reports
+    local log=$out/$1-$2.log start=$SECONDS code=0 reports
     timeout --kill-after=5 "$limit" "${@:3}" >"$log" 2>&1 </dev/null || code=$?
     reports=$(grep -cE '(SUMMARY: |WARNING: )(Address|Leak|Thread)Sanitizer|ERROR SUMMARY: [1-9]' "$log" || true)
     printf '%-9s %-12s %s, reports: %s, SKIP lines: %s (%s s)\n' "$1" "$2" \
@@ -84,56 +125,52 @@ run() {
     return 1
 }
 
-sanitizer() { # sanitizer NAME SUITE...
-    local name=$1 suite program failed=0 skips=() skip
-    local -n own_skips=${name}_skips
+suites() { # suites TOOL SUITE...
+    local tool=$1 suite program failed=0 skips=() skip wrapper=()
+    local -n own_skips=${tool}_skips
     shift
+    [ "$tool" != memcheck ] || wrapper=(valgrind -q --error-exitcode=9)
     for skip in "${common_skips[@]}" "${own_skips[@]}"; do skips+=("--skip=$skip"); done
-    printf '\n%s: %s tests are left out by name (see the script)\n' "$name" "${#skips[@]}"
-    # die_after_fork: children of the tests make threads after a fork. Thread leaks are reports, too.
-    export TSAN_OPTIONS=die_after_fork=0
-    while read -r suite program; do
-        run "$name" "$suite" "$program" --show-output "${skips[@]}" || failed=1
-    done < <(build "$name" "$@")
-    return "$failed"
-}
-
-valgrind_tools() { # valgrind_tools SUITE...
-    local suite program failed=0
-    if ! command -v valgrind >/dev/null; then
-        echo "SKIP: no valgrind here (Debian: valgrind)"
-        return 0
-    fi
-    printf '\nvalgrind, memcheck\n'
+    printf '%s: %s names of tests are left out (see the script)\n' "$tool" "${#skips[@]}"
     for suite in "$@"; do
-        program=$(cargo test --quiet --locked --no-run -p rawthread --test "$suite" --message-format=json \
-            | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
-        run memcheck "$suite" valgrind -q --error-exitcode=9 "$program" --show-output \
-            --skip threads_that_libc_makes || failed=1
+        program=$(build "$tool" test --no-run --test "$suite")
+        # die_after_fork: children of the tests make threads after a fork. Thread leaks are reports, too.
+        TSAN_OPTIONS=die_after_fork=0 run "$tool" "$suite" "${wrapper[@]}" "$program" --show-output "${skips[@]}" ||
+            failed=1
     done
     return "$failed"
 }
 
-tools=(address leak thread valgrind)
-if [ $# -gt 0 ]; then
-    tools=("$1")
-    shift
-fi
-suites=("$@")
-memcheck=("$@")
-[ ${#suites[@]} -gt 0 ] || suites=("${every_suite[@]}") memcheck=("${memcheck_suites[@]}")
-mkdir -p target/sanitizers
+can_run() { # can_run TOOL
+    if [ "$1" = memcheck ]; then
+        command -v valgrind >/dev/null || { echo "SKIP: no valgrind here (Debian: valgrind)"; return 1; }
+    elif [ "$(host)" != "$target" ]; then
+        echo "SKIP: no nightly toolchain here for $target, for $1"
+        return 1
+    elif [ "$1" = thread ] && [ ! -d "$(rustc +nightly --print sysroot)/lib/rustlib/src" ]; then
+        echo "SKIP: the nightly toolchain here has no rust-src, for $1"
+        return 1
+    fi
+}
+
+tools=(address leak thread memcheck) quick=0
+case ${1-} in
+    --quick) quick=1 ;;
+    ?*)
+        tools=("$1")
+        shift
+        ;;
+esac
+mkdir -p "$out"
 failed=()
 for tool in "${tools[@]}"; do
-    if [ "$tool" = valgrind ]; then
-        valgrind_tools "${memcheck[@]}" || failed+=(valgrind)
-    elif [ "$(host)" != "$target" ]; then
-        echo "SKIP: no nightly toolchain here for $target, for $tool"
-    elif [ "$tool" = thread ] && [ ! -d "$(rustc +nightly --print sysroot)/lib/rustlib/src" ]; then
-        echo "SKIP: the nightly toolchain here has no rust-src, for $tool"
-    else
-        sanitizer "$tool" "${suites[@]}" || failed+=("$tool")
-    fi
+    can_run "$tool" || continue
+    programs "$tool" || failed+=("$tool, programs")
+    [ "$quick" = 0 ] || continue
+    which=("$@")
+    [ $# -gt 0 ] || which=("${every_suite[@]}")
+    [ $# -gt 0 ] || [ "$tool" != memcheck ] || which=("${memcheck_suites[@]}")
+    suites "$tool" "${which[@]}" || failed+=("$tool")
 done
 echo
 if [ ${#failed[@]} -gt 0 ]; then

@@ -15,7 +15,7 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use super::growth;
-use crate::sys::{Errno, memory};
+use crate::sys::{Errno, leak_roots, memory};
 
 /// Entries of the first chunk; each further chunk doubles the arena.
 pub(crate) const FIRST_CHUNK: usize = 64;
@@ -200,8 +200,10 @@ fn get_or_map(base: &AtomicPtr<u8>, len: usize) -> Result<NonNull<u8>, Errno> {
     let len = len.next_multiple_of(memory::page_size());
     growth::get_or_make(
         base,
-        || memory::map(len),
+        || memory::map(len).inspect(|mapped| leak_roots::add(mapped.as_ptr(), len)),
         |mapped| {
+            // SAFETY: added when it was mapped.
+            unsafe { leak_roots::remove(mapped.as_ptr(), len) };
             // SAFETY: no other thread has the address of this chunk.
             // Where the kernel refuses, the memory stays.
             let _ = unsafe { memory::unmap(mapped.as_ptr(), len) };

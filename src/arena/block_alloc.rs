@@ -8,7 +8,7 @@ use core::ptr::NonNull;
 
 use super::arena::{Arena, ArenaEntry, Zeroable};
 use super::free_list::FreeList;
-use crate::sys::{Errno, memory};
+use crate::sys::{Errno, leak_roots, memory};
 
 /// Where a value lives.
 #[derive(Clone, Copy)]
@@ -57,6 +57,7 @@ fn map(size: usize, align: usize) -> Result<(NonNull<u8>, Storage), Errno> {
         .and_then(|len| len.checked_next_multiple_of(page))
         .ok_or(Errno::ENOMEM)?;
     let base = memory::map(len)?;
+    leak_roots::add(base.as_ptr(), len);
     let skip = base.addr().get().wrapping_neg() & (align - 1);
     // SAFETY: `base` is a multiple of `page`, so `skip` is at most `align - page`, or 0 for a
     // smaller `align`: `size` bytes from there are inside the mapping.
@@ -72,9 +73,12 @@ pub(crate) unsafe fn dealloc(storage: Storage) {
     match storage {
         Storage::Pooled(entry) => FREE.push(entry),
         Storage::Mapping { base, len } => {
-            // SAFETY: a mapping of its own, which is not in use any more. Where the kernel refuses,
-            // the memory stays.
-            let _ = unsafe { memory::unmap(base.as_ptr(), len) };
+            // SAFETY: a mapping of its own, which `map` added, and which is not in use any more. Where the
+            // kernel refuses, the memory stays.
+            unsafe {
+                leak_roots::remove(base.as_ptr(), len);
+                let _ = memory::unmap(base.as_ptr(), len);
+            }
         }
     }
 }

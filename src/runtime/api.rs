@@ -6,8 +6,8 @@ use crate::arena::Zeroable;
 use crate::error::Error;
 use crate::stack::cache::Cache;
 use crate::stack::slot::SlotRef;
-use crate::sys::Errno;
 use crate::sys::arch::ChildEntry;
+use crate::sys::{Errno, task};
 
 /// What a runtime can do. Functions without `self`: there is one runtime a process.
 ///
@@ -124,6 +124,11 @@ pub(crate) trait Runtime {
     ) -> Result<i32, Errno> {
         let _ = (slot, entry, argument);
         Err(Errno::ENOSYS)
+    }
+
+    /// Sets the calling thread's comm (at most 15 bytes and a NUL).
+    fn set_name(comm: &[u8; 16]) {
+        task::set_name(comm);
     }
 
     /// Whether the host's libc makes and ends every thread ([`Runtime::create_libc_thread`]); decided

@@ -13,6 +13,7 @@ mod errno;
 pub(crate) mod file;
 pub(crate) mod futex;
 pub(crate) mod inherited;
+pub(crate) mod leak_roots;
 pub(crate) mod limits;
 pub(crate) mod memory;
 #[cfg(feature = "alloc")]

@@ -155,6 +155,23 @@ pub(crate) fn why_no_worker_is_kept() -> Option<String> {
         .then(|| format!("each warm task has a new thread with {host}"))
 }
 
+/// A value that is never dropped. A list refers to it, so that LeakSanitizer knows it for no leak.
+pub(crate) fn keep<T>(value: T) -> &'static mut T {
+    static KEPT: std::sync::Mutex<Vec<usize>> = std::sync::Mutex::new(Vec::new());
+    let kept = Box::leak(Box::new(value));
+    KEPT.lock().unwrap().push(std::ptr::from_mut(kept) as usize);
+    kept
+}
+
+/// About where the calling thread's stack pointer is. Not the address of a local: AddressSanitizer keeps
+/// those elsewhere.
+pub(crate) fn stack_pointer() -> usize {
+    // proc(5): the last field but one of `syscall`, of the thread that reads it.
+    let text = std::fs::read_to_string("/proc/thread-self/syscall").unwrap();
+    let field = text.split_ascii_whitespace().nth_back(1).unwrap();
+    usize::from_str_radix(field.trim_start_matches("0x"), 16).unwrap()
+}
+
 /// Standard output and standard error of a child.
 pub(crate) fn stdout_stderr(output: &Output) -> (String, String) {
     (

@@ -51,7 +51,11 @@ pub(super) fn with_plugin(test: &str, body: fn(&str)) {
     if cfg!(target_feature = "crt-static") || cfg!(target_env = "musl") {
         skip!("such a program loads no libraries, or keeps them");
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // The package may be one below ci/.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .find(|root| root.join("tests/regressions/plugin").is_dir())
+        .unwrap();
     let source = root.join("tests/regressions/plugin");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin");
     std::fs::create_dir_all(&target).unwrap();

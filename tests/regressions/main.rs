@@ -139,15 +139,5 @@ fn a_handler_that_comes_before_the_thread_leaves_nothing_behind() {
 /// Each thread is libc's own (`Support::Libc`), and the suite holds for it.
 #[test]
 fn threads_that_libc_makes_do_the_same() {
-    support::rerun_by_libc(&[
-        // Libc loses what a destructor makes after its list was run.
-        "destructors::a_local_that_a_destructor_made",
-        "destructors::chain::",
-        "destructors::endless::",
-        // The control block lies on the stack itself.
-        "own_stack::a_thread_that_failed_or_was_detached",
-        // Each task has a kernel thread of its own.
-        "warm::a_signal_sent_to_one_task",
-        "warm::a_task_has_the_threads_own_signal_stack",
-    ]);
+    support::rerun_by_libc(&[]);
 }

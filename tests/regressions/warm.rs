@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use rawthread::{Builder, Signal, warm};
 
-use super::common::{expect_crash, in_subprocess, warm_threads_are_kept};
+use super::common::{expect_crash, in_subprocess, keep, warm_threads_are_kept};
+use super::support;
 
 /// A signal sent between a task's last handler and its end waited for the next task.
 #[test]
@@ -22,7 +23,9 @@ fn a_signal_sent_to_one_task_never_reaches_the_next() {
             WRONG.fetch_add(1, Ordering::Relaxed);
         }
     }
-    if !in_subprocess("warm::a_signal_sent_to_one_task_never_reaches_the_next") {
+    if !in_subprocess("warm::a_signal_sent_to_one_task_never_reaches_the_next")
+        || support::by_libc()
+    {
         return;
     }
     unsafe { libc::signal(libc::SIGUSR1, handler as *const () as usize) };
@@ -48,7 +51,7 @@ fn a_signal_sent_to_one_task_never_reaches_the_next() {
 /// The next task's handlers ran on memory that the one before had freed.
 #[test]
 fn a_task_has_the_threads_own_signal_stack() {
-    if !in_subprocess("warm::a_task_has_the_threads_own_signal_stack") {
+    if !in_subprocess("warm::a_task_has_the_threads_own_signal_stack") || support::by_libc() {
         return;
     }
     let base = |stack: &libc::stack_t| stack.ss_sp as usize;
@@ -127,7 +130,7 @@ fn a_robust_mutex_left_locked_is_found_by_its_waiter() {
     if !in_subprocess("warm::a_robust_mutex_left_locked_is_found_by_its_waiter") {
         return;
     }
-    let mutex: &'static mut libc::pthread_mutex_t = Box::leak(Box::new(unsafe { mem::zeroed() }));
+    let mutex: &'static mut libc::pthread_mutex_t = keep(unsafe { mem::zeroed() });
     unsafe {
         let mut attributes: libc::pthread_mutexattr_t = mem::zeroed();
         libc::pthread_mutexattr_init(&mut attributes);
@@ -164,7 +167,7 @@ fn a_pi_mutex_left_locked_is_found_by_its_waiter() {
     warm::set_idle_time(std::time::Duration::from_secs(3600));
     for unverified in [false, true] {
         for by_try in [false, true] {
-            let lock: &'static PiMutex<u32> = Box::leak(Box::new(PiMutex::new(0)));
+            let lock: &'static PiMutex<u32> = keep(PiMutex::new(0));
             let leak = move || {
                 drop(BALANCED.lock());
                 if by_try {

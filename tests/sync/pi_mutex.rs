@@ -11,7 +11,7 @@ use std::time::Duration;
 use rawthread::sync::{Mutex, PiMutex};
 use rawthread::{Builder, CpuSet, Policy};
 
-use crate::common::{in_forked_child, in_subprocess, poll_until, watchdog};
+use crate::common::{in_forked_child, in_subprocess, keep, poll_until, watchdog};
 use crate::{blocks_until, filter, panics};
 
 fn errno<T>(result: Result<T, rawthread::Error>) -> Option<i32> {
@@ -122,9 +122,9 @@ fn a_holder_that_ended_is_an_error_and_gives_no_access() {
     if !has_pi() {
         return;
     }
-    let lock: &'static PiMutex<i32> = Box::leak(Box::new(PiMutex::new(1)));
+    let lock: &'static PiMutex<i32> = keep(PiMutex::new(1));
     let leaking = || {
-        let guard = Box::leak(Box::new(lock.lock()));
+        let guard = keep(lock.lock());
         let leaked: &'static mut i32 = guard;
         leaked
     };
@@ -138,7 +138,7 @@ fn a_holder_that_ended_is_an_error_and_gives_no_access() {
     *leaked += 1;
 
     // With threads that wait already.
-    let lock: &'static PiMutex<i32> = Box::leak(Box::new(PiMutex::new(1)));
+    let lock: &'static PiMutex<i32> = keep(PiMutex::new(1));
     let (sender, receiver) = mpsc::channel();
     let holder = rawthread::spawn(move || {
         std::mem::forget(lock.lock());
@@ -172,8 +172,8 @@ fn a_holder_that_is_ending_is_the_same_error_as_one_that_ended() {
         return;
     }
     for _ in 0..1500 {
-        let lock: &'static PiMutex<i32> = Box::leak(Box::new(PiMutex::new(1)));
-        let gate: &'static Barrier = Box::leak(Box::new(Barrier::new(5)));
+        let lock: &'static PiMutex<i32> = keep(PiMutex::new(1));
+        let gate: &'static Barrier = keep(Barrier::new(5));
         let lockers: Vec<_> = (0..4)
             .map(|_| {
                 rawthread::spawn(move || {

@@ -53,12 +53,8 @@ pub(super) fn spawn(
     let cached_stack = CachedStack::take()?;
     let stack = cached_stack.stack();
     let waits = !options.maps.is_empty() || hook.is_some();
-    let mut flags = CloneFlags::VM | options.namespaces;
-    flags |= if waits {
-        CloneFlags::CHILD_CLEARTID
-    } else {
-        CloneFlags::VFORK
-    };
+    let mut flags = CloneFlags::VM | CloneFlags::CHILD_CLEARTID | options.namespaces;
+    flags.set(CloneFlags::VFORK, !waits);
     flags.set(CloneFlags::PIDFD, options.pidfd != Some(false));
     flags.set(CloneFlags::INTO_CGROUP, options.cgroup.is_some());
     let by_hand = NO_CLEAR_SIGHAND.load(Ordering::Relaxed);
@@ -70,7 +66,8 @@ pub(super) fn spawn(
         None
     };
     plan.start_pipe = start_pipe.as_ref().map(StartPipe::child_side);
-    // 1 until the child has left this memory.
+    // 1 until the child has left this memory, which the kernel clears. It stays 1 where the child has a copy:
+    // valgrind and qemu-user make a fork of VM and VFORK.
     let mm_in_use = AtomicU32::new(1);
     if waits
         && plan
@@ -160,7 +157,10 @@ pub(super) fn spawn(
         return Err(error);
     }
     let is_filtered = plan.before_exec.iter().any(BeforeExec::filters_calls);
-    if plan.report.ended_early() || is_filtered && end_in_exec::died_in_execve(pid) {
+    // In a copy the child's report is not seen.
+    let is_shared = mm_in_use.load(Ordering::Acquire) == 0;
+    let ended_early = is_shared && plan.report.ended_early();
+    if ended_early || is_filtered && end_in_exec::died_in_execve(pid) {
         let signal = child.wait().map(ExitStatus::signal);
         return Err(ErrorReport::killed(signal.ok().flatten()));
     }

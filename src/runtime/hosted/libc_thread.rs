@@ -12,6 +12,9 @@
 //!    handle was dropped, by the slot's next taker or `trim`. These do not sleep: a destructor of the program's
 //!    may run that long, and wait for them. They leave such a slot on its list.
 //!
+//! LeakSanitizer searches the stacks of threads that live. What a thread leaves its handle lies in the packet,
+//! above the stack: until the thread is joined the tool searches that, too (`leak_roots`).
+//!
 //! * LIBC-1: While `unjoined` is set in a slot's TCB, a thread of libc's lies on its memory or on the
 //!   caller's, that was neither joined nor detached. The holder of the slot, or the handle of a thread
 //!   that is not detached, joins it and clears the flag.
@@ -35,7 +38,7 @@ use crate::runtime::record::RecordPtr;
 use crate::stack::slot::AWAITED;
 use crate::sys::futex::{self, Sharing};
 use crate::sys::signal::{self, SigSet};
-use crate::sys::{Errno, arch, sched};
+use crate::sys::{Errno, arch, leak_roots, sched, task};
 
 /// How often the record's key is set again before the thread is ended: libc has four rounds, of which a
 /// sanitizer uses the last for its own end.
@@ -44,6 +47,17 @@ const ROUNDS_BEFORE_END: u32 = 2;
 /// Whether libc makes the threads of this process.
 pub(super) fn is_chosen() -> bool {
     libc_layout::try_get().is_some_and(|host| host.support() == Support::Libc)
+}
+
+/// Sets the calling thread's comm; by libc's function where libc makes the threads, so that a tool which
+/// follows that one has the name in its reports.
+pub(super) fn set_name(comm: &[u8; 16]) {
+    if is_chosen() {
+        // SAFETY: it reads up to 16 bytes, of which the last is 0.
+        unsafe { libc::prctl(libc::PR_SET_NAME, comm.as_ptr(), 0, 0, 0) };
+    } else {
+        task::set_name(comm);
+    }
 }
 
 /// See [`Runtime::create_libc_thread`](crate::runtime::Runtime::create_libc_thread).
@@ -61,10 +75,16 @@ pub(super) unsafe fn create(
         (&raw mut (*tcb).libc_thread).write(Some(thread));
         let reports = pthread_keys::takes_memory();
         (&raw mut (*tcb).rounds).write(if reports { STARTING } else { 0 });
-        create_with_attributes(low as *mut u8, len, main, argument, &mut handle)?;
+        add_leak_root(slot, thread.argument);
+        if let Err(errno) = create_with_attributes(low as *mut u8, len, main, argument, &mut handle)
+        {
+            remove_leak_root(slot);
+            return Err(errno);
+        }
         let handle = handle.assume_init();
         if reports && !has_started(slot) {
             libc::pthread_join(handle, ptr::null_mut());
+            remove_leak_root(slot);
             return Err(Errno::ENOMEM);
         }
         (&raw mut (*tcb).pthread).write(handle);
@@ -73,6 +93,35 @@ pub(super) unsafe fn create(
         // in its record.
         Ok(pthread::tid_of(handle).unwrap_or_else(|| libc_layout::tid_of(handle)))
     }
+}
+
+/// Has LeakSanitizer search the packet, from its address to the end of the slot's stack, in which it lies.
+///
+/// # Safety
+/// The slot is the caller's alone.
+unsafe fn add_leak_root(slot: Slot, packet: *const u8) {
+    // SAFETY: the caller's own field.
+    unsafe { (&raw mut (*slot.tcb()).leak_root).write(packet) };
+    leak_roots::add(packet, len_from(slot, packet));
+}
+
+/// Takes back what [`add_leak_root`] did, if it was called.
+///
+/// # Safety
+/// The slot is the caller's alone.
+unsafe fn remove_leak_root(slot: Slot) {
+    // SAFETY: the caller's own field.
+    let packet = unsafe { (&raw mut (*slot.tcb()).leak_root).replace(ptr::null()) };
+    if !packet.is_null() {
+        // SAFETY: added, and not taken back, as the field said; the slot has the same stack.
+        unsafe { leak_roots::remove(packet, len_from(slot, packet)) };
+    }
+}
+
+/// Bytes from an address in the slot's stack to the stack's end.
+fn len_from(slot: Slot, address: *const u8) -> usize {
+    let (base, len) = slot.region().stack();
+    (base as usize + len).saturating_sub(address as usize)
 }
 
 /// What `rounds` holds until the thread has seen whether it can remember its record, if that takes memory.
@@ -225,6 +274,7 @@ pub(super) unsafe fn join(slot: Slot) -> bool {
         }
         (&raw mut (*tcb).unjoined).write(false);
         (&raw mut (*tcb).thread_pointer).write(ptr::null_mut());
+        remove_leak_root(slot);
     }
     true
 }

@@ -181,6 +181,10 @@ impl Runtime for Hosted {
         CACHE.discard_beyond(bytes, libc_thread::stack_top);
     }
 
+    fn set_name(comm: &[u8; 16]) {
+        libc_thread::set_name(comm);
+    }
+
     fn is_served_by_libc() -> bool {
         libc_thread::is_chosen()
     }

@@ -64,6 +64,8 @@ pub(crate) struct Tcb {
     pub(super) rounds: u32,
     /// Whether libc's thread on the slot's memory was not joined yet (LIBC-1).
     pub(super) unjoined: bool,
+    /// From where on LeakSanitizer was told to search the slot's stack, or null (see `libc_thread`).
+    pub(super) leak_root: *const u8,
 }
 
 // SAFETY: all-zero bytes are null addresses and zeroes; access follows SLOT-1 of `stack::slot`.

@@ -102,3 +102,22 @@ pub(crate) extern "C" fn weak_libc_symbols(
         "ret",
     )
 }
+
+/// Writes the addresses of LeakSanitizer's functions that take and drop a root region, 0 in a program
+/// without that tool. By weak references: no memory and no lock is needed to ask.
+#[cfg(all(feature = "hosted", target_env = "gnu"))]
+#[unsafe(naked)]
+pub(crate) extern "C" fn weak_leak_roots(addresses: &mut [usize; 2]) {
+    naked_asm!(
+        "hint #34",
+        ".weak __lsan_register_root_region",
+        "adrp x1, :got:__lsan_register_root_region",
+        "ldr x1, [x1, :got_lo12:__lsan_register_root_region]",
+        "str x1, [x0, 0]",
+        ".weak __lsan_unregister_root_region",
+        "adrp x1, :got:__lsan_unregister_root_region",
+        "ldr x1, [x1, :got_lo12:__lsan_unregister_root_region]",
+        "str x1, [x0, 8]",
+        "ret",
+    )
+}

@@ -15,6 +15,7 @@
 //! | `TCB_DTV_WORD` | (`hosted`) where glibc's TCB has the vector of TLS blocks |
 //! | `save_context`, `restore_context` | save a frame on this kernel thread and later continue it on another |
 //! | `exit_thread` | call `exit` without touching the stack again |
+//! | `weak_leak_roots` | (glibc) addresses of LeakSanitizer's functions, where the program has it |
 //! | `weak_libc_symbols` | (static glibc) addresses of libc's functions that a program may lack |
 //! | `SYS_DUP2`, `SYS_POLL` | numbers of older calls, where the architecture has them |
 //! | `AUDIT_ARCH` | (`alloc`) how seccomp filters name the ABI |

@@ -83,3 +83,19 @@ pub(crate) extern "C" fn weak_libc_symbols(
         "ret",
     )
 }
+
+/// Writes the addresses of LeakSanitizer's functions that take and drop a root region, 0 in a program
+/// without that tool. By weak references: no memory and no lock is needed to ask.
+#[cfg(all(feature = "hosted", target_env = "gnu"))]
+#[unsafe(naked)]
+pub(crate) extern "C" fn weak_leak_roots(addresses: &mut [usize; 2]) {
+    naked_asm!(
+        ".weak __lsan_register_root_region",
+        "mov rax, [rip + __lsan_register_root_region@GOTPCREL]",
+        "mov [rdi + 0], rax",
+        ".weak __lsan_unregister_root_region",
+        "mov rax, [rip + __lsan_unregister_root_region@GOTPCREL]",
+        "mov [rdi + 8], rax",
+        "ret",
+    )
+}

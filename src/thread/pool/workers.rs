@@ -376,7 +376,7 @@ unsafe fn run_task(
     let (low, top) = stack_of(slot);
     packet.record().set_stack(low, top);
     if let Some(comm) = packet.comm.filter(|comm| *comm != task::name()) {
-        task::set_name(&comm);
+        Rt::set_name(&comm);
     }
     if let Some(mask) = packet.mask {
         signal::set_mask(mask);

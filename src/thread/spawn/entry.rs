@@ -11,8 +11,8 @@ use super::unwind::AbortOnUnwind;
 use super::{dedicated, last_thread, running};
 use crate::runtime::state::ResultOwner;
 use crate::runtime::{Rt, Runtime, current};
+use crate::sys::arch;
 use crate::sys::signal::{self, SigSet};
-use crate::sys::{arch, task};
 
 /// Where every thread begins.
 ///
@@ -142,7 +142,7 @@ unsafe fn run_closure(head: NonNull<PacketHeader>) -> bool {
     // The spawner stores it too, perhaps later than this thread asks.
     packet.record().set_tid(Rt::tid());
     if let Some(comm) = &packet.comm {
-        task::set_name(comm);
+        Rt::set_name(comm);
     }
     // SAFETY: PACKET-3.
     let start = unsafe { apply_startup(packet.startup, packet.mask) };
