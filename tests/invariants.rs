@@ -151,6 +151,44 @@ fn unlisted_orderings(index: &str, files: &[(String, bool)]) -> Vec<String> {
     wrong
 }
 
+/// What the rows of docs/orderings.md say is published or seen by, and is in none of the files that the row
+/// names.
+fn unknown_names(index: &str, read: impl Fn(&str) -> String) -> Vec<String> {
+    let quoted = |text: &str| -> Vec<String> {
+        let words = text.split('`').skip(1).step_by(2);
+        words.map(str::to_owned).collect()
+    };
+    let mut wrong = Vec::new();
+    for row in index.lines().filter(|line| line.starts_with("| ")) {
+        let files: Vec<_> = quoted(row)
+            .into_iter()
+            .filter(|word| word.ends_with(".rs"))
+            .collect();
+        let source: String = files.iter().map(|file| read(file)).collect();
+        // What is ordered; published by; seen by; why.
+        let sides = row.split(" | ").skip(1).take(2);
+        for name in sides.flat_map(quoted).filter(|name| !name.ends_with(".rs")) {
+            let name = name.rsplit("::").next().unwrap_or_default();
+            if !source.contains(name) {
+                wrong.push(format!("{name} is not in {files:?}: {row}"));
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn the_names_in_the_list_of_orderings_are_in_their_files() {
+    let index = fs::read_to_string(root().join("docs/orderings.md")).expect("the list");
+    let read = |file: &str| fs::read_to_string(root().join("src").join(file)).unwrap_or_default();
+    let wrong = unknown_names(&index, read);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+
+    let row = "| data | `give` (`a.rs`) | `A::take` | as `b` says |";
+    assert_eq!(unknown_names(row, |_| "give take".into()), [""; 0]);
+    assert_eq!(unknown_names(row, |_| "give".into()).len(), 1);
+}
+
 #[test]
 fn every_file_that_orders_memory_is_in_the_list_of_orderings() {
     let files: Vec<_> = comments()

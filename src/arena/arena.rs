@@ -125,8 +125,10 @@ impl<T: Zeroable, const INSIDE: usize> Arena<T, INSIDE> {
     }
 
     /// The highest id of an entry that was handed out or is being handed out; 0 for none.
+    ///
+    /// Relaxed: the entry is reached by its chunk's address (`try_entry`).
     pub(crate) fn last_id(&self) -> u32 {
-        self.chunks.used.load(Ordering::Acquire)
+        self.chunks.used.load(Ordering::Relaxed)
     }
 
     /// The entry with this id, which is at most [`Arena::last_id`]; `None` if it is being handed out
