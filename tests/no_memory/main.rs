@@ -80,9 +80,52 @@ fn limited<T>(limit: &AtomicIsize, amount: isize, call: impl FnOnce() -> T) -> (
 /// A call with what it needs, which is made before memory is short.
 type Attempt = Box<dyn FnOnce() -> Result<(), Error>>;
 
+/// [`limited`] in a destructor that a panic runs.
+fn limited_amid_a_panic(
+    limit: &AtomicIsize,
+    amount: isize,
+    attempt: Attempt,
+) -> (bool, Result<(), Error>) {
+    struct Unwinding<'a> {
+        limit: &'a AtomicIsize,
+        amount: isize,
+        attempt: Option<Attempt>,
+        answer: &'a mut Option<(bool, Result<(), Error>)>,
+    }
+    impl Drop for Unwinding<'_> {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking());
+            let attempt = self.attempt.take().unwrap();
+            *self.answer = Some(limited(self.limit, self.amount, attempt));
+        }
+    }
+    let mut answer = None;
+    let unwinding = Unwinding {
+        limit,
+        amount,
+        attempt: Some(attempt),
+        answer: &mut answer,
+    };
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _unwinding = unwinding;
+        std::panic::resume_unwind(Box::new(7));
+    }));
+    assert_eq!(caught.unwrap_err().downcast_ref(), Some(&7));
+    answer.expect("the destructor ran")
+}
+
+/// How a call is made with a limit.
+type Limited = fn(&AtomicIsize, isize, Attempt) -> (bool, Result<(), Error>);
+
 /// Tries a call with 0 granted of what `limit` counts, with `step`, and so on until nothing is refused: each
 /// answer is an error that says what was missing, or as good as with memory.
-fn sweep(name: &str, limit: &AtomicIsize, step: usize, prepare: impl Fn() -> Attempt) {
+fn sweep(
+    name: &str,
+    limited: Limited,
+    limit: &AtomicIsize,
+    step: usize,
+    prepare: impl Fn() -> Attempt,
+) {
     for granted in (0..20_000).step_by(step) {
         eprintln!("{name}, {granted} granted");
         let attempt = prepare();
@@ -255,7 +298,7 @@ fn attempts() -> Vec<Case> {
     ]
 }
 
-fn sweep_all(test: &str) {
+fn sweep_all(test: &str, limited: Limited) {
     if !common::in_subprocess(test) {
         return;
     }
@@ -267,15 +310,15 @@ fn sweep_all(test: &str) {
         // std's handle is asked for once there is memory enough, at that moment: a request for itself cannot
         // be the one that is refused.
         if name != "current" {
-            sweep(name, &LEFT, 1, prepare);
+            sweep(name, limited, &LEFT, 1, prepare);
         }
-        sweep(name, &BYTES, 40, prepare);
+        sweep(name, limited, &BYTES, 40, prepare);
     }
 }
 
 #[test]
 fn a_spawn_without_memory_is_an_error() {
-    sweep_all("a_spawn_without_memory_is_an_error");
+    sweep_all("a_spawn_without_memory_is_an_error", limited);
 }
 
 #[test]
@@ -290,7 +333,16 @@ fn a_spawn_with_hooks_and_without_memory_is_an_error() {
         // Steps of no size need no memory.
         rawthread::add_spawn_hook(|_| || ());
     }
-    sweep_all("a_spawn_with_hooks_and_without_memory_is_an_error");
+    sweep_all("a_spawn_with_hooks_and_without_memory_is_an_error", limited);
+}
+
+/// Destructors that a panic runs may use all of the crate, with memory or without.
+#[test]
+fn a_spawn_amid_a_panic_and_without_memory_is_an_error() {
+    sweep_all(
+        "a_spawn_amid_a_panic_and_without_memory_is_an_error",
+        limited_amid_a_panic,
+    );
 }
 
 /// The first thread of a process needs nothing of Rust's allocator.
