@@ -19,6 +19,8 @@ const WAY: &str = "RAWTHREAD_TEST_ORPHAN_WAY";
 
 #[derive(Clone, Copy, Debug)]
 enum Way {
+    /// It comes to none: its parent's number tells.
+    Plain,
     /// It is made in one.
     Own,
     /// And in a user namespace with maps.
@@ -54,6 +56,7 @@ fn be_the_parent(place: &Path) {
         "Own" => {
             command.namespaces(Namespaces::PID);
         }
+        "Plain" => {}
         _ => {
             // SAFETY: no memory.
             assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWPID) }, 0);
@@ -95,13 +98,13 @@ fn program_says(test: &str, way: Way, dies: bool) -> String {
 }
 
 #[test]
-fn a_parent_outside_the_pid_namespace_is_seen_to_die() {
-    let test = "orphans::a_parent_outside_the_pid_namespace_is_seen_to_die";
+fn a_parent_is_seen_to_die_also_outside_the_pid_namespace() {
+    let test = "orphans::a_parent_is_seen_to_die_also_outside_the_pid_namespace";
     if is_child(test) {
         be_the_parent(Path::new(&std::env::var_os(PLACE).unwrap()));
         return;
     }
-    let mut ways = Vec::new();
+    let mut ways = vec![Way::Plain];
     if is_root() {
         ways.extend([Way::Own, Way::Unshared]);
     }
