@@ -145,9 +145,10 @@ fn table(effort: Effort, words: &[&str]) {
     println!(
         "| work | bare clone | rawthread | pthread | std::thread | warm | warm unverified \
          | rawthread ÷ bare clone | std ÷ rawthread | warm ÷ bare clone \
-         | warm unverified ÷ bare clone |"
+         | warm unverified ÷ bare clone | rawthread ÷ bare clone, processor time \
+         | std ÷ rawthread, processor time |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     rows.iter().for_each(Row::print);
     println!("\nSystem calls of a warm spawn and join, both sides together:\n");
     for contender in all::all() {
@@ -210,20 +211,29 @@ struct Row {
     work: String,
     /// Floor, rawthread, pthread, std, warm, warm unverified; the first and the last two may be empty.
     times: [Vec<f64>; 6],
+    /// The same in processor time.
+    cpu: [Vec<f64>; 6],
 }
 
 impl Row {
-    /// Reads `work;time,time,...;...` as `warm_child` prints it.
+    /// Reads `work;time,time,...:time,...;...` as `warm_child` prints it: by the clock, and processor time.
     fn parse(line: &str, processors: &str) -> Self {
         let mut fields = line.split(';');
         let work = fields.next().expect("the name of the work");
-        let mut times = fields.map(|field| {
-            let times = field.split(',').map(|time| time.parse().expect("a time"));
-            times.collect::<Vec<f64>>()
-        });
+        let parse = |times: &str| -> Vec<f64> {
+            let times = times.split(',').map(|time| time.parse().expect("a time"));
+            times.collect()
+        };
+        let (mut times, mut cpu): ([Vec<f64>; 6], [Vec<f64>; 6]) = Default::default();
+        for (times, cpu) in times.iter_mut().zip(&mut cpu) {
+            let field = fields.next().expect("six contenders");
+            let (wall, processor) = field.split_once(':').expect("two lists");
+            (*times, *cpu) = (parse(wall), parse(processor));
+        }
         Self {
             work: format!("{work}, {processors}"),
-            times: std::array::from_fn(|_| times.next().expect("six contenders")),
+            times,
+            cpu,
         }
     }
 
@@ -236,14 +246,15 @@ impl Row {
             "warm",
             "warm unverified",
         ];
-        let measured = self.times.into_iter().zip(names);
-        let measured = measured.filter(|(times, _)| !times.is_empty());
+        let measured = self.times.into_iter().zip(self.cpu).zip(names);
+        let measured = measured.filter(|((times, _), _)| !times.is_empty());
         report::Row {
             work: self.work,
             contenders: measured
-                .map(|(wall, name)| Measured {
+                .map(|((wall, cpu), name)| Measured {
                     name: name.to_owned(),
                     wall,
+                    cpu,
                     ..Measured::default()
                 })
                 .collect(),
@@ -264,14 +275,17 @@ impl Row {
                 format!("{median:.1}")
             }
         });
+        let [bare_cpu, raw_cpu, _, std_cpu, ..] = &self.cpu;
         println!(
-            "| {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
             self.work,
             times.join(" | "),
             show(rounds::ratio(raw, bare)),
             show(rounds::ratio(std, raw)),
             show(rounds::ratio(warm, bare)),
             show(rounds::ratio(unverified, bare)),
+            show(rounds::ratio(raw_cpu, bare_cpu)),
+            show(rounds::ratio(std_cpu, raw_cpu)),
         );
     }
 }
@@ -279,16 +293,20 @@ impl Row {
 /// First spawns: a process for each contender and round.
 fn cold(effort: Effort) -> Row {
     let count = effort.cold_threads().to_string();
-    let mut times: [Vec<f64>; 6] = Default::default();
+    let (mut times, mut cpu): ([Vec<f64>; 6], [Vec<f64>; 6]) = Default::default();
     for _ in 0..effort.rounds() {
-        for (contender, times) in all::spawning().iter().zip(&mut times[1..]) {
+        let lists = times[1..].iter_mut().zip(&mut cpu[1..]);
+        for (contender, (times, cpu)) in all::spawning().iter().zip(lists) {
             let output = child(&["cold", contender.name(), &count]);
-            times.push(output.trim().parse().expect("a time"));
+            let mut took = output.split_whitespace().map(str::parse);
+            times.push(took.next().expect("two times").expect("a time"));
+            cpu.push(took.next().expect("two times").expect("a time"));
         }
     }
     Row {
         work: format!("first spawn of each of {count} live threads, all CPUs"),
         times,
+        cpu,
     }
 }
 
@@ -311,16 +329,20 @@ fn warm_child(processors: &str, effort: Effort) {
     let mut contenders = all::all();
     for (name, workload) in WARM {
         let times = workload.measure(&mut contenders, effort.rounds(), effort.turns());
-        let times = times.iter().map(|times| {
-            let times: Vec<String> = times.iter().map(f64::to_string).collect();
-            times.join(",")
+        let times = times.iter().map(|both| {
+            let both = both.each_ref().map(|times| {
+                let times: Vec<String> = times.iter().map(f64::to_string).collect();
+                times.join(",")
+            });
+            both.join(":")
         });
         println!("{name};{}", times.collect::<Vec<_>>().join(";"));
     }
 }
 
 fn cold_child(name: &str, count: u32) {
-    println!("{}", rounds::cold(&mut *by_name(name), count));
+    let [wall, cpu] = rounds::cold(&mut *by_name(name), count);
+    println!("{wall} {cpu}");
 }
 
 /// Spawns and joins `count` threads; strace counts the system calls.

@@ -108,14 +108,14 @@ END {
         print "|---|---|"
         for (i = 1; i <= known; i++) printf "| %s | %.0f |\n", names[i], middle(1, names[i], "wall_us") * 1000
     } else if (name == "threads") {
-        print "| work, µs per thread | bare clone | rawthread | pthread | std::thread | `warm` | unverified | rawthread ÷ bare clone | std ÷ rawthread | warm ÷ bare clone | unverified ÷ bare clone |"
-        print "|---|---|---|---|---|---|---|---|---|---|---|"
+        print "| work, µs per thread | bare clone | rawthread | pthread | std::thread | `warm` | unverified | rawthread ÷ bare clone | std ÷ rawthread | warm ÷ bare clone | unverified ÷ bare clone | rawthread ÷ std, processor time |"
+        print "|---|---|---|---|---|---|---|---|---|---|---|---|"
         for (row = 1; row <= count; row++)
-            printf "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", works[row], time(row, "bare clone"),
+            printf "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", works[row], time(row, "bare clone"),
                 time(row, "rawthread"), time(row, "pthread"), time(row, "std"), time(row, "warm"),
                 time(row, "warm unverified"), ratio(row, "rawthread", "bare clone", "wall_us"),
                 ratio(row, "std", "rawthread", "wall_us"), ratio(row, "warm", "bare clone", "wall_us"),
-                ratio(row, "warm unverified", "bare clone", "wall_us")
+                ratio(row, "warm unverified", "bare clone", "wall_us"), ratio(row, "rawthread", "std", "cpu_us")
     } else if (name == "locks") {
         print "| work | µs | ÷ std | ÷ parking_lot | ÷ spin lock |"
         print "|---|---|---|---|---|"

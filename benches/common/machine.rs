@@ -69,6 +69,18 @@ fn processor() -> String {
     model.map_or(std::env::consts::ARCH.to_owned(), |m| m.trim().to_owned())
 }
 
+/// Processor time that all threads of this process have used, ended ones too.
+pub(crate) fn processor_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: writes a local structure.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    assert_eq!(result, 0);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 /// How many processors the process may use.
 pub(crate) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, |count| count.get())

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::contender::Contender;
+use super::machine;
 
 /// What contenders do; a *batch* is one measured piece of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +25,10 @@ impl Workload {
         }
     }
 
-    /// Times one batch.
-    pub(crate) fn run(self, contender: &mut dyn Contender) -> Duration {
+    /// Times one batch: by the clock, and in processor time of the process.
+    pub(crate) fn run(self, contender: &mut dyn Contender) -> [Duration; 2] {
         fn nothing() {}
-        let start = Instant::now();
+        let (cpu, start) = (machine::processor_time(), Instant::now());
         match self {
             Self::SpawnJoin => {
                 for _ in 0..self.batch() {
@@ -44,10 +45,10 @@ impl Workload {
                 }
             }
         }
-        start.elapsed()
+        [start.elapsed(), machine::processor_time() - cpu]
     }
 
-    /// Microseconds per thread and round, for each contender in order.
+    /// Microseconds per thread and round, by the clock and of processor time, for each contender in order.
     ///
     /// In a round the contenders take `turns` turns of one batch each.
     pub(crate) fn measure(
@@ -55,31 +56,36 @@ impl Workload {
         contenders: &mut [Box<dyn Contender>],
         rounds: usize,
         turns: u32,
-    ) -> Vec<Vec<f64>> {
+    ) -> Vec<[Vec<f64>; 2]> {
         for contender in contenders.iter_mut() {
             for _ in 0..turns.min(8) {
                 self.run(&mut **contender);
             }
         }
-        let mut times = vec![Vec::new(); contenders.len()];
+        let mut times = vec![<[Vec<f64>; 2]>::default(); contenders.len()];
         for _ in 0..rounds {
-            let mut sums = vec![Duration::ZERO; contenders.len()];
+            let mut sums = vec![[Duration::ZERO; 2]; contenders.len()];
             for _ in 0..turns {
-                for (contender, sum) in contenders.iter_mut().zip(&mut sums) {
-                    *sum += self.run(&mut **contender);
+                for (contender, sums) in contenders.iter_mut().zip(&mut sums) {
+                    let took = self.run(&mut **contender);
+                    sums.iter_mut()
+                        .zip(took)
+                        .for_each(|(sum, took)| *sum += took);
                 }
             }
-            for (times, sum) in times.iter_mut().zip(sums) {
-                times.push(sum.as_secs_f64() * 1e6 / f64::from(turns * self.batch()));
+            for (times, sums) in times.iter_mut().zip(sums) {
+                for (times, sum) in times.iter_mut().zip(sums) {
+                    times.push(sum.as_secs_f64() * 1e6 / f64::from(turns * self.batch()));
+                }
             }
         }
         times
     }
 }
 
-/// Microseconds per thread to make `count` threads in a process that had none, until all of them
-/// run. They stay alive meanwhile.
-pub(crate) fn cold(contender: &mut dyn Contender, count: u32) -> f64 {
+/// Microseconds per thread, by the clock and of processor time, to make `count` threads in a process that
+/// had none, until all of them run. They stay alive meanwhile.
+pub(crate) fn cold(contender: &mut dyn Contender, count: u32) -> [f64; 2] {
     static ARRIVED: AtomicU32 = AtomicU32::new(0);
     static RELEASED: AtomicU32 = AtomicU32::new(0);
 
@@ -106,20 +112,20 @@ pub(crate) fn cold(contender: &mut dyn Contender, count: u32) -> f64 {
         };
     }
 
-    let start = Instant::now();
+    let (cpu, start) = (machine::processor_time(), Instant::now());
     for _ in 0..count {
         contender.spawn(arrive);
     }
     while ARRIVED.load(Ordering::Relaxed) < count {
         std::thread::yield_now();
     }
-    let elapsed = start.elapsed();
+    let took = [start.elapsed(), machine::processor_time() - cpu];
     RELEASED.store(1, Ordering::Release);
     futex(libc::FUTEX_WAKE, i32::MAX);
     for _ in 0..count {
         contender.join();
     }
-    elapsed.as_secs_f64() * 1e6 / f64::from(count)
+    took.map(|took| took.as_secs_f64() * 1e6 / f64::from(count))
 }
 
 /// How many rounds a full table has: as many as `RAWTHREAD_BENCH_ROUNDS` says, or `usual`.

@@ -1,11 +1,10 @@
 //! Measures works: a process per contender and round.
-#![allow(unsafe_code, reason = "reads the clock of the process")]
 
 use std::process::Command;
 use std::time::Instant;
 
 use crate::common::report::Measured;
-use crate::common::rounds;
+use crate::common::{machine, rounds};
 use crate::work::Work;
 
 /// Lets the contenders take turns for `count` rounds; turns have a `divisor`th of their batches.
@@ -58,11 +57,12 @@ pub(crate) fn child(work: &Work, contender: &str, batches: u32) {
     for _ in 0..work.warm_up {
         batch();
     }
-    let (cpu, start) = (processor_time(), Instant::now());
+    let (cpu, start) = (machine::processor_time(), Instant::now());
     for _ in 0..batches {
         batch();
     }
-    let (wall, cpu) = (start.elapsed().as_secs_f64(), processor_time() - cpu);
+    let wall = start.elapsed().as_secs_f64();
+    let cpu = (machine::processor_time() - cpu).as_secs_f64();
     let units = f64::from(batches * work.units);
     println!(
         "{} {} {}",
@@ -70,18 +70,6 @@ pub(crate) fn child(work: &Work, contender: &str, batches: u32) {
         cpu * 1e6 / units,
         peak_kib()
     );
-}
-
-/// Seconds of processor time of all threads of this process, ended ones too.
-fn processor_time() -> f64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: writes a local structure.
-    let result = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
-    assert_eq!(result, 0);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 /// The largest resident set that this process had. `ru_maxrss` would keep the parent's across exec.

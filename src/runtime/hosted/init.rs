@@ -79,7 +79,11 @@ fn probe_on_first_donor(wait: bool) -> Result<Probed, Error> {
     };
     first_donor::want(wait);
     // SAFETY: the slot was just taken and has guards.
-    match unsafe { donor::create(slot) } {
+    let created = unsafe { donor::create(slot) };
+    if !matches!(created, Ok(true)) {
+        first_donor::want(false);
+    }
+    match created {
         Ok(waits) => {
             // SAFETY: the slot is this caller's alone and has a TCB, whose donor has exited, or waits; its
             // handle was given to no one.
