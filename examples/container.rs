@@ -4,7 +4,7 @@
 //! cargo run --example container -- sh -c 'id; ls /; hostname; ls /proc; mount -t tmpfs x /usr'
 
 use std::fs::{self, File};
-use std::os::{fd::AsRawFd, unix::fs::MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use libc::{MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_RDONLY, MS_REC};
@@ -17,13 +17,13 @@ fn main() -> Result<(), Error> {
     let program = words.next().unwrap_or_else(|| "/bin/sh".to_owned());
     let group = cgroup().inspect_err(|error| eprintln!("Rlimits alone, no control group: {error}"));
     let (path, group) = group.ok().unzip();
-    let ended = container(&program, group.as_ref()).and_then(|mut all| all.args(words).status());
+    let ended = container(&program, group).and_then(|mut all| all.args(words).status());
     path.map(fs::remove_dir);
     std::process::exit(ended?.code().unwrap_or(1));
 }
 
 /// The command that runs `program` in a container.
-pub(crate) fn container(program: &str, cgroup: Option<&File>) -> Result<Command, Error> {
+pub(crate) fn container(program: &str, cgroup: Option<File>) -> Result<Command, Error> {
     // Its root is the caller outside, the owner of its directory in /proc; of root's, an id without a user.
     let own = fs::metadata("/proc/self").map(|own| (own.uid(), own.gid(), 1));
     let outside = own.ok().filter(|own| own.0 != 0);
@@ -50,7 +50,7 @@ pub(crate) fn container(program: &str, cgroup: Option<&File>) -> Result<Command,
     let keys = [SYS_add_key, SYS_keyctl, SYS_request_key];
     let calls = keys.into_iter().chain([SYS_bpf, SYS_ptrace, SYS_unshare]);
     command.before_exec(Step::refuse_calls(calls, libc::EPERM));
-    cgroup.map(|cgroup| command.cgroup(cgroup.as_raw_fd()));
+    cgroup.map(|cgroup| command.cgroup(cgroup));
     Ok(command)
 }
 

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "alloc")]
 use super::before_exec::BeforeExec;
+use super::cgroup::Cgroup;
 use super::namespaces::{IdMaps, Namespaces};
 use super::steps::Steps;
 use crate::flags::CloneFlags;
@@ -48,7 +49,7 @@ pub struct Builder {
     pub(super) exit_signal: Option<u32>,
     /// `None`: if the kernel can.
     pub(super) pidfd: Option<bool>,
-    pub(super) cgroup: Option<i32>,
+    pub(super) cgroup: Option<Cgroup>,
     pub(super) tids: [i32; MAX_SET_TID],
     pub(super) tid_count: usize,
     pub(super) maps: IdMaps,
@@ -148,17 +149,18 @@ impl Builder {
         self
     }
 
-    /// Starts the child in the cgroup whose version-2 directory `fd` is (`CLONE_INTO_CGROUP`,
-    /// Linux 5.7).
+    /// Starts the child in a version-2 cgroup (`CLONE_INTO_CGROUP`, Linux 5.7).
     ///
     /// ```
-    /// // -1 is no descriptor, and spawn says so.
+    /// // The root directory is none of a cgroup, and spawn says so.
+    /// let root = rawthread::process::Cgroup::open(c"/")?;
     /// // SAFETY: the child would share nothing and only compute.
-    /// let error = unsafe { rawthread::process::Builder::new().cgroup(-1).spawn(|| 0) };
+    /// let error = unsafe { rawthread::process::Builder::new().cgroup(root).spawn(|| 0) };
     /// assert!(error.is_err());
+    /// # Ok::<(), rawthread::Error>(())
     /// ```
-    pub fn cgroup(mut self, fd: i32) -> Self {
-        self.cgroup = Some(fd);
+    pub fn cgroup(mut self, cgroup: impl Into<Cgroup>) -> Self {
+        self.cgroup = Some(cgroup.into());
         self
     }
 

@@ -77,6 +77,7 @@ mod before_exec;
 mod builder;
 #[cfg(feature = "alloc")]
 mod capabilities;
+mod cgroup;
 mod child;
 mod child_entry;
 mod child_stack;
@@ -117,6 +118,7 @@ pub use before_exec::BeforeExec;
 pub use builder::Builder;
 #[cfg(feature = "alloc")]
 pub use capabilities::Capabilities;
+pub use cgroup::Cgroup;
 pub use child::Child;
 #[cfg(feature = "alloc")]
 pub use command::{Command, Output, Stdio, TimeLimit};

@@ -257,6 +257,10 @@ impl Builder {
     {
         let waits = !self.maps.is_empty() || hook.is_some();
         let flags = self.checked_flags(waits)?;
+        let cgroup = match &self.cgroup {
+            Some(cgroup) => cgroup.number()?,
+            None => 0,
+        };
         let start_pipe = if waits {
             Some(StartPipe::new(flags)?)
         } else {
@@ -286,7 +290,7 @@ impl Builder {
             Launch::fork(f, start)
         };
         let (mut pidfd, mut tid) = (-1i32, 0u32);
-        let mut request = self.request(flags);
+        let mut request = self.request(flags, cgroup);
         request.pidfd = &raw mut pidfd as usize;
         request.parent_tid = &raw mut tid as usize;
         launch.fill_clone_args(&mut request);
@@ -342,7 +346,7 @@ impl Builder {
     }
 
     /// What to ask of clone, but for the places that `spawn` has.
-    fn request(&self, flags: CloneFlags) -> clone::CloneArgs {
+    fn request(&self, flags: CloneFlags, cgroup: i32) -> clone::CloneArgs {
         clone::CloneArgs {
             flags: flags.bits(),
             exit_signal: self.exit_signal_for(flags).into(),
@@ -352,7 +356,7 @@ impl Builder {
                 self.tids.as_ptr() as usize
             },
             set_tid_size: self.tid_count,
-            cgroup: self.cgroup.unwrap_or(0) as u64,
+            cgroup: cgroup as u64,
             tls: if flags.contains(CloneFlags::SETTLS) {
                 arch::thread_pointer() as usize
             } else {
@@ -394,12 +398,6 @@ impl Builder {
                 "set_tid names more than 32 nested pid namespaces",
                 "Give one id for each namespace, the innermost first.",
                 Errno::EINVAL,
-            ));
-        }
-        if self.cgroup.is_some_and(|fd| fd < 0) {
-            return Err(Error::invalid_input(
-                "the cgroup's descriptor is negative",
-                "Open the cgroup's directory and give its descriptor.",
             ));
         }
         if self.cgroup.is_some() {

@@ -29,6 +29,20 @@ impl OwnedFd {
         Self(number)
     }
 
+    /// A descriptor of its own for the same file; close-on-exec.
+    pub(crate) fn try_clone(&self) -> Result<Self, Errno> {
+        // SAFETY: no memory.
+        let returned = unsafe {
+            syscall3(
+                libc::SYS_fcntl,
+                self.0 as usize,
+                libc::F_DUPFD_CLOEXEC as usize,
+                3,
+            )
+        };
+        Errno::check(returned).map(|fd| Self(fd as i32))
+    }
+
     /// Returns the number without closing the descriptor.
     #[cfg(feature = "std")]
     pub(crate) fn into_raw(self) -> i32 {

@@ -266,17 +266,15 @@ fn a_refused_id_map_is_spawns_error_and_leaves_no_child() {
 
 #[test]
 fn a_wrong_cgroup_descriptor_is_named() {
-    use std::os::fd::AsRawFd;
     let file = std::fs::File::open("/dev/null").unwrap();
     // SAFETY: no child is made.
-    let error = unsafe { Builder::new().cgroup(file.as_raw_fd()).spawn(|| 0) }.unwrap_err();
+    let error = unsafe { Builder::new().cgroup(file).spawn(|| 0) }.unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EBADF));
     assert!(error.to_string().contains("cgroup"), "{error}");
 }
 
 #[test]
 fn a_child_is_born_in_its_cgroup() {
-    use std::os::fd::AsRawFd;
     let root = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
         .into_iter()
         .find(|root| std::path::Path::new(root).join("cgroup.procs").exists());
@@ -292,7 +290,7 @@ fn a_child_is_born_in_its_cgroup() {
     let directory = std::fs::File::open(&path).unwrap();
     // SAFETY: the child waits to be killed.
     let mut child = unsafe {
-        Builder::new().cgroup(directory.as_raw_fd()).spawn(|| {
+        Builder::new().cgroup(directory).spawn(|| {
             libc::pause();
             0
         })

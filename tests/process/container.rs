@@ -175,7 +175,7 @@ fn a_container_begins_in_its_control_group() {
         println!("SKIP: no right to make a control group");
         return;
     };
-    let mut command = example::container("/bin/sh", Some(&group)).unwrap();
+    let mut command = example::container("/bin/sh", Some(group)).unwrap();
     let many = "for i in 1 2 3 4 5 6 7 8 9 10; do sleep 60 & done; echo $i";
     command.args([
         "-c",

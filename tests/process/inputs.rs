@@ -2,8 +2,9 @@
 
 use rawthread::ErrorKind;
 use rawthread::flags::CloneFlags;
-use rawthread::process::{BeforeExec, Builder, Command, Namespaces, Stdio};
+use rawthread::process::{BeforeExec, Builder, Cgroup, Command, Namespaces, Stdio};
 
+use crate::common::in_subprocess;
 use crate::util::user_namespaces;
 
 /// Of several steps of one kind the error names the one that failed, by its path.
@@ -101,4 +102,42 @@ fn flags_do_not_drop_namespaces() {
 fn a_process_that_exists_gets_no_pipe() {
     let error = Command::new("true").stdout(Stdio::piped()).exec();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+}
+
+/// The directory is the builder's, and a clone has one of its own.
+#[test]
+fn a_builder_holds_its_cgroup() {
+    if !in_subprocess("inputs::a_builder_holds_its_cgroup") {
+        return;
+    }
+    let missing = Cgroup::open(c"/no/such/group").unwrap_err();
+    assert_eq!(missing.operation(), Some("openat"));
+    let file = Cgroup::open(c"/proc/self/stat").unwrap_err();
+    assert_eq!(file.raw_os_error(), Some(libc::ENOTDIR));
+
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = open();
+    let builder = Builder::new().cgroup(Cgroup::open(c"/").unwrap());
+    assert_eq!(open(), before + 1);
+    let clone = builder.clone();
+    assert_eq!(open(), before + 2);
+    let refused = |builder: &Builder| {
+        // SAFETY: no child is made.
+        let error = unsafe { builder.spawn(|| 0) }.unwrap_err();
+        error.operation().map(str::to_owned)
+    };
+    let operation = refused(&builder);
+    assert_ne!(operation.as_deref(), Some("fcntl(F_DUPFD_CLOEXEC)"));
+    drop(builder);
+    assert_eq!(refused(&clone), operation);
+
+    // No number is left for another clone.
+    let limit = libc::rlimit {
+        rlim_cur: 3,
+        rlim_max: 3,
+    };
+    // SAFETY: reads one structure.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+    let without = clone.clone();
+    assert_eq!(refused(&without).as_deref(), Some("fcntl(F_DUPFD_CLOEXEC)"));
 }

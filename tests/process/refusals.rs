@@ -1,7 +1,5 @@
 //! What the kernel refuses keeps its errno and is explained.
 
-use std::os::fd::AsRawFd;
-
 use rawthread::flags::{Call, Caller, CloneFlags};
 use rawthread::process::{Builder, Command, Namespaces};
 
@@ -93,12 +91,12 @@ fn a_cgroup_that_takes_no_processes_is_explained() {
         (libc::ENODEV, "removed"),
         (libc::EBADF, "cgroup v2"),
     ] {
-        let fd = root.as_raw_fd();
-        let command = || Command::new("true").cgroup(fd).spawn().unwrap_err();
+        let root = || root.try_clone().unwrap();
+        let command = || Command::new("true").cgroup(root()).spawn().unwrap_err();
         let text = refused(libc::SYS_clone3, errno, command);
         assert!(text.contains(word), "{text}");
         // SAFETY: no child is made.
-        let builder = || unsafe { Builder::new().cgroup(fd).spawn(|| 0) }.unwrap_err();
+        let builder = || unsafe { Builder::new().cgroup(root()).spawn(|| 0) }.unwrap_err();
         let text = refused(libc::SYS_clone3, errno, builder);
         assert!(text.contains(word), "{text}");
     }
@@ -158,7 +156,7 @@ fn a_cgroup_with_controllers_for_its_children_is_explained() {
             Given::first_of(&path).map(|given| (Some(by_root), given))
         });
     let directory = std::fs::File::open(&path).unwrap();
-    let result = Command::new("true").cgroup(directory.as_raw_fd()).status();
+    let result = Command::new("true").cgroup(directory).status();
     let skipped = given.is_none();
     if let Some((by_root, by_path)) = given {
         drop(by_path);

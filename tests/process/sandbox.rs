@@ -116,14 +116,13 @@ fn the_error_says_that_a_filter_refuses_clone3() {
         return;
     }
     let directory = std::fs::File::open("/").unwrap();
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&directory);
     forbid_clone3(libc::EPERM);
     let errors = [
         Command::new("true")
             .namespaces(Namespaces::TIME)
             .status()
             .unwrap_err(),
-        Command::new("true").cgroup(fd).status().unwrap_err(),
+        Command::new("true").cgroup(directory).status().unwrap_err(),
         // SAFETY: the child returns at once.
         unsafe { Builder::new().set_tid(&[4321]).spawn(|| 0) }
             .map(drop)

@@ -258,10 +258,12 @@ fn descriptors_are_given_to_the_child_alone() {
         assert_eq!(open(), before, "{flags:?}");
 
         let (reader, writer) = std::io::pipe().unwrap();
-        let refused = builder.cgroup(-1);
+        let refused = builder.cgroup(std::fs::File::open("/").unwrap());
         // SAFETY: no child begins.
         let error = unsafe { refused.spawn_with_fds([reader.into(), writer.into()], |_| 0) };
         assert!(error.is_err());
+        // It holds the directory.
+        drop(refused);
         assert_eq!(open(), before, "{flags:?}");
     }
 }

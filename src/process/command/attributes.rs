@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use super::builder::Command;
 use crate::error::Error;
 use crate::process::before_exec::BeforeExec;
+use crate::process::cgroup::Cgroup;
 use crate::process::kernel_str::KernelStr;
 use crate::process::namespaces::Namespaces;
 use crate::process::rlimit::Rlimit;
@@ -269,14 +270,17 @@ impl Command {
         self
     }
 
-    /// Starts the child in the cgroup whose version-2 directory `fd` is (Linux 5.7).
+    /// Starts the child in a version-2 cgroup (`CLONE_INTO_CGROUP`, Linux 5.7): a `File` of its directory with std, or a
+    /// [`Cgroup`].
     ///
+    /// ```no_run
+    /// # use rawthread::process::{Cgroup, Command};
+    /// let jobs = Cgroup::open(c"/sys/fs/cgroup/jobs")?;
+    /// Command::new("job").cgroup(jobs).spawn()?;
+    /// # Ok::<(), rawthread::Error>(())
     /// ```
-    /// # use rawthread::process::Command;
-    /// assert!(Command::new("true").cgroup(-1).spawn().is_err());
-    /// ```
-    pub fn cgroup(&mut self, fd: i32) -> &mut Self {
-        self.settings.cgroup = Some(fd);
+    pub fn cgroup(&mut self, cgroup: impl Into<Cgroup>) -> &mut Self {
+        self.settings.cgroup = Some(cgroup.into());
         self
     }
 

@@ -13,6 +13,7 @@ use super::spawn::{self, SpawnOptions};
 use super::stdio::{Source, Stdio};
 use crate::error::Error;
 use crate::process::before_exec::BeforeExec;
+use crate::process::cgroup::Cgroup;
 use crate::process::child::Child;
 use crate::process::kernel_str::{NUL_IN_STRING, pointers};
 use crate::process::pipe::Pipe;
@@ -123,7 +124,7 @@ impl Command {
                 namespaces: settings.namespaces.flags(),
                 maps: &settings.maps,
                 pidfd: settings.pidfd.or(pidfd),
-                cgroup: settings.cgroup,
+                cgroup: settings.cgroup.as_ref().map(Cgroup::number).transpose()?,
                 drop_groups: settings.must_drop_groups_before(),
             };
             let mut child = spawn::spawn(plan, &options, command.hook)?;

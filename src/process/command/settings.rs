@@ -7,6 +7,7 @@ use super::caller_groups::has_no_others_than;
 use super::exec_child::Groups;
 use crate::error::Error;
 use crate::process::before_exec::{BeforeExec, NO_ID};
+use crate::process::cgroup::Cgroup;
 use crate::process::namespaces::{IdMaps, Namespaces};
 use crate::sys::signal::SigSet;
 
@@ -32,7 +33,7 @@ pub(super) struct Settings {
     pub(super) namespaces: Namespaces,
     pub(super) maps: IdMaps,
     pub(super) pidfd: Option<bool>,
-    pub(super) cgroup: Option<i32>,
+    pub(super) cgroup: Option<Cgroup>,
 }
 
 impl Default for Settings {
@@ -64,12 +65,6 @@ impl Default for Settings {
 
 impl Settings {
     pub(super) fn check(&self) -> Result<(), Error> {
-        if self.cgroup.is_some_and(|fd| fd < 0) {
-            return Err(Error::invalid_input(
-                "the cgroup's descriptor is negative",
-                "Open the cgroup's directory and give its descriptor.",
-            ));
-        }
         if [self.uid, self.gid].contains(&Some(u32::MAX)) {
             return Err(NO_ID);
         }
