@@ -313,9 +313,8 @@ pub(super) unsafe fn forget_dynamic(slot: Slot) {
 /// may use thread-locals. Goes without where a fork is under way or another donor is asking.
 pub(super) fn keep(slot: Slot) {
     // A page that is read before it is written to costs the first donor two faults. Changes nothing.
-    let _ = KEPT
-        .sequence
-        .compare_exchange(0, 0, Ordering::Relaxed, Ordering::Relaxed);
+    let word = &KEPT.sequence;
+    let _ = word.compare_exchange(0, 0, Ordering::Relaxed, Ordering::Relaxed);
     let sequence = KEPT.sequence.load(Ordering::Acquire);
     if !is_used() || (sequence.is_multiple_of(2) && is_current(sequence)) {
         return;
