@@ -68,7 +68,7 @@ if ! [ -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; then
     echo "SKIP: no std for $target here (rustup target add $target)"
     exit 0
 fi
-static_suites=(hosted thread local limits regressions warm third_party reserve process)
+static_suites=(lib hosted thread local limits regressions warm third_party reserve process)
 dynamic_suites=(hosted thread local regressions process)
 if [ "${1-}" = all ]; then
     static_suites+=(attributes flags sync futures)
@@ -82,13 +82,15 @@ mkdir -p "$logs"
 failed=()
 
 run_suites() { # run_suites LABEL SUITE...: builds them, with the rustc arguments in `link`; one line each
-    local label=$1 suite log start code skipped all_skipped=0
+    local label=$1 suite what log start code skipped all_skipped=0
     local -A program=()
     shift
     for suite in "$@"; do
+        what=(--test "$suite")
+        [ "$suite" != lib ] || what=(--lib)
         # Arguments for one program's own rustc leave what it depends on as it is.
         program[$suite]=$(cargo rustc --quiet --locked -p rawthread --target "$target" --profile test \
-            --test "$suite" --message-format=json-render-diagnostics -- "${link[@]}" \
+            "${what[@]}" --message-format=json-render-diagnostics -- "${link[@]}" \
             | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
     done
     printf '\nmusl, %s: the suites\n' "$label"
