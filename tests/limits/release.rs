@@ -253,6 +253,10 @@ fn a_task_that_finds_no_memory_is_an_error() {
     // The stack that the limit would keep from growing.
     std::hint::black_box([1_u8; 256 << 10]);
     let closure = [7_u8; 9000];
+    // For the harness, which goes on under the limit.
+    let spare: Vec<_> = (5..14)
+        .flat_map(|bits| (0..32).map(move |_| Vec::<u8>::with_capacity(1 << bits)))
+        .collect();
     let (mut filled, mut size) = (Vec::with_capacity(1 << 16), 1 << 20);
     util::set_limit(libc::RLIMIT_AS, 1 << 20);
     while size >= 24 && filled.len() < filled.capacity() {
@@ -266,7 +270,7 @@ fn a_task_that_finds_no_memory_is_an_error() {
         rawthread::warm::try_spawn(move || closure.len()),
         rawthread::warm::try_spawn_unverified(move || closure.len()),
     ];
-    drop(filled);
+    drop((filled, spare));
     for task in tasks {
         // On musl the task's thread needs none: the closure lies on the stack that `park_once` left.
         match task {
