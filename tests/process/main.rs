@@ -31,6 +31,7 @@ mod stdio;
 mod steps;
 #[path = "../common/support.rs"]
 mod support;
+mod surroundings;
 mod util;
 mod vm_closure;
 

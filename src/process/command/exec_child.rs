@@ -134,7 +134,7 @@ pub(super) struct ErrorReport {
 }
 
 impl ErrorReport {
-    fn failed(&self, step: &'static Operation, errno: Errno) {
+    pub(super) fn failed(&self, step: &'static Operation, errno: Errno) {
         self.errno.store(errno.number(), Ordering::Relaxed);
         self.step
             .store(core::ptr::from_ref(step).cast_mut(), Ordering::Release);
@@ -254,6 +254,7 @@ steps! {
             libc::ESTALE | libc::ETIMEDOUT | libc::ENODEV | libc::EIO =>
                 "Its file system, or the device or server behind that, does not answer.",
             libc::ETXTBSY => "It is open for writing: wait until it is closed.",
+            libc::EAGAIN => "The user that it is to run as has as many tasks as RLIMIT_NPROC allows.",
             libc::ELOOP => "Its path, or its interpreters', goes in a circle of links or scripts.",
             libc::ENOEXEC => "It is in no format that this kernel runs.",
             _ => "execve(2) lists the reasons.",
@@ -268,32 +269,28 @@ pub(super) unsafe extern "C" fn child_main(plan: *mut u8) -> ! {
     // SAFETY: the parent keeps the plan and does not touch what the child writes.
     let plan: &ExecPlan<'_> = unsafe { &*plan.cast_const().cast() };
     if plan.start_pipe.is_none_or(StartPipeChild::wait) {
-        let (step, errno) = match prepare(plan) {
-            Ok(()) => {
-                plan.report.prepared.store(1, Ordering::Relaxed);
-                exec_failure(execute(plan))
-            }
-            Err(failed) => failed,
-        };
-        plan.report.failed(step, errno);
+        become_program(plan);
     }
     task::exit_group(EXEC_FAILED)
 }
 
-/// Does to the calling process what a child does, up to `execve`; returns why that failed.
-/// Descriptors are put back then.
-pub(super) fn run_in_place(plan: &ExecPlan<'_>) -> Error {
-    let steps = plan.before_exec.iter().filter_map(BeforeExec::target);
-    let numbers = plan.fd_mappings.iter().map(|one| one.to).chain(steps);
-    let _saved = match SavedFds::of(numbers) {
-        Ok(saved) => saved,
-        Err(errno) => return Error::from_operation(&DUP_AWAY, errno),
-    };
+/// Does to the calling task what a child does, and becomes the program; returns once the report says why not.
+pub(super) fn become_program(plan: &ExecPlan<'_>) {
     let (step, errno) = match prepare(plan) {
-        Ok(()) => exec_failure(execute(plan)),
+        Ok(()) => {
+            plan.report.prepared.store(1, Ordering::Relaxed);
+            exec_failure(execute(plan))
+        }
         Err(failed) => failed,
     };
-    plan.error_of(step, errno)
+    plan.report.failed(step, errno);
+}
+
+/// What this process's descriptors are that the plan gives another meaning.
+pub(super) fn saved_fds(plan: &ExecPlan<'_>) -> Result<SavedFds, Error> {
+    let steps = plan.before_exec.iter().filter_map(BeforeExec::target);
+    let numbers = plan.fd_mappings.iter().map(|one| one.to).chain(steps);
+    SavedFds::of(numbers).map_err(|errno| Error::from_operation(&DUP_AWAY, errno))
 }
 
 type Failed = (&'static Operation, Errno);

@@ -2,12 +2,19 @@
 
 use crate::error::{Error, Operation};
 use crate::process::pipe::Pipe;
+use crate::process::rlimit::Rlimit;
 use crate::sys::file::{self, OwnedFd};
+use crate::sys::{Errno, limits};
 
 pub(super) static MEMFD: Operation = Operation {
     name: "memfd_create",
     purpose: "make a file in memory for the child to read",
-    hint: |_| "Close descriptors, or raise RLIMIT_NOFILE; free some memory.",
+    hint: |errno| match errno.number() {
+        libc::EFBIG => {
+            "They are longer than RLIMIT_FSIZE allows a file to be: raise it, or take a pipe."
+        }
+        _ => "Close descriptors, or raise RLIMIT_NOFILE; free some memory.",
+    },
 };
 
 /// What a descriptor of the child is connected to.
@@ -94,8 +101,14 @@ impl Stdio {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn bytes(bytes: impl AsRef<[u8]>) -> Result<Self, Error> {
-        file::with_contents(bytes.as_ref())
-            .map(|file| Self(Source::Bytes(file)))
+        let bytes = bytes.as_ref();
+        // Beyond it the kernel would not only refuse the write, but send SIGXFSZ.
+        let fits = most_of_a_file().is_none_or(|most| bytes.len() as u64 <= most);
+        let made = match fits {
+            true => file::with_contents(bytes),
+            false => Err(Errno::new(libc::EFBIG)),
+        };
+        made.map(|file| Self(Source::Bytes(file)))
             .map_err(|errno| Error::from_operation(&MEMFD, errno))
     }
 
@@ -120,6 +133,11 @@ impl Stdio {
     pub unsafe fn borrowed(fd: i32) -> Self {
         Self(Source::Borrowed(fd))
     }
+}
+
+/// The limit on the length of a file that this process writes.
+fn most_of_a_file() -> Option<u64> {
+    limits::rlimit(Rlimit::FileSize.number())
 }
 
 /// How `/dev/null` is opened for the child's descriptor `to`: a standard stream for what it does, as
