@@ -12,7 +12,7 @@
 
 use alloc::ffi::CString;
 
-use crate::sys::file;
+use crate::sys::{file, task};
 
 const PF_EXITING: u64 = 0x4;
 const PF_FORKNOEXEC: u64 = 0x40;
@@ -21,31 +21,56 @@ const PF_FORKNOEXEC: u64 = 0x40;
 /// False where `/proc` does not show it.
 pub(super) fn died_in_execve(pid: i32) -> bool {
     const BOTH: u64 = PF_EXITING | PF_FORKNOEXEC;
-    flags_of(pid).is_some_and(|flags| flags & BOTH == BOTH)
+    let Some((parent, flags)) = parent_and_flags(pid) else {
+        return false;
+    };
+    // A /proc of another pid namespace has another process under that number.
+    parent == task::pid() && flags & BOTH == BOTH
 }
 
-/// The ninth field of `/proc/PID/stat` (`proc_pid_stat(5)`).
-fn flags_of(pid: i32) -> Option<u64> {
+/// Of `/proc/PID/stat` (`proc_pid_stat(5)`).
+fn parent_and_flags(pid: i32) -> Option<(i32, u64)> {
     let path = CString::new(alloc::format!("/proc/{pid}/stat")).ok()?;
     let stat = file::open(&path, libc::O_RDONLY).ok()?;
     // The fields up to the ninth are shorter by far.
     let mut buffer = [0; 512];
     let length = file::read(stat.as_raw(), &mut buffer).ok()?;
-    let line = &buffer[..length];
-    // The second field is the program's name in brackets, which may hold any byte.
+    parse(&buffer[..length])
+}
+
+/// The fourth field and the ninth.
+fn parse(line: &[u8]) -> Option<(i32, u64)> {
+    // The second is the program's name in brackets, which may hold any byte.
     let name_end = line.iter().rposition(|byte| *byte == b')')?;
     let rest = core::str::from_utf8(&line[name_end..]).ok()?;
-    rest.split(' ').nth(7)?.parse().ok()
+    let mut fields = rest.split(' ').skip(2);
+    Some((fields.next()?.parse().ok()?, fields.nth(4)?.parse().ok()?))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{PF_EXITING, died_in_execve, flags_of};
+    use super::{PF_EXITING, died_in_execve, parent_and_flags, parse};
+    use crate::sys::task;
 
     #[test]
     fn this_process_runs_and_no_process_of_that_number_died() {
-        let flags = flags_of(crate::sys::task::pid()).unwrap();
+        let (parent, flags) = parent_and_flags(task::pid()).unwrap();
+        assert_eq!(parent, task::parent_pid());
         assert_eq!(flags & PF_EXITING, 0);
         assert!(!died_in_execve(-1));
+    }
+
+    #[test]
+    fn a_name_may_look_like_fields() {
+        let line = b"7 (a) S 1 2 (b) Z 5 6 7 8 9 4194380 0 0";
+        assert_eq!(parse(line), Some((5, 4_194_380)));
+        for bad in [
+            &b""[..],
+            b"7 (a",
+            b"7 (a) Z 5 6 7 8 9",
+            b"7 (a) Z x 6 7 8 9 1 0",
+        ] {
+            assert_eq!(parse(bad), None);
+        }
     }
 }
