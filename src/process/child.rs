@@ -160,6 +160,9 @@ impl Child {
     /// Closes [`stdin`](Self::stdin), waits until the child has ended, and reaps it. A second call
     /// returns the same status.
     ///
+    /// It does not read from the child: one that has filled a pipe waits for a reader, and this call for it.
+    /// `wait_with_output` reads meanwhile.
+    ///
     /// # Errors
     /// `ECHILD` if the child was reaped by another call (a `waitpid(-1)`), or by the kernel where SIGCHLD
     /// is ignored: from Linux 6.15 on a handle with a pidfd finds the status all the same. `ECHILD` too
@@ -204,7 +207,11 @@ impl Child {
         self.process.reap(libc::WNOHANG)
     }
 
-    /// Waits at most this long; `None` if the child still runs then.
+    /// Waits at most this long; `None` if the child still runs then. Neither kills it nor closes
+    /// [`stdin`](Self::stdin) before it has ended.
+    ///
+    /// It does not read from the child: one that has filled a pipe waits for a reader, and is still there at the end
+    /// of any time. `wait_with_output_timeout` reads meanwhile.
     ///
     /// # Errors
     /// As [`wait`](Self::wait); and where there is no pidfd yet, those of `pidfd_open(2)`, which
