@@ -86,3 +86,30 @@ impl Measures {
         left > 0
     }
 }
+
+#[cfg(all(test, feature = "hosted", not(loom)))]
+mod tests {
+    use super::*;
+
+    const LEN: usize = 1 << 21;
+
+    /// Twice, for the kernel may count a fault for two pages that it maps at once.
+    #[test]
+    fn a_thread_that_asked_leaves_twice_what_it_grew_and_one_that_did_not_all() {
+        let touched = Touched(AtomicUsize::new(0));
+        assert_eq!(touched.after_use(LEN), LEN, "none has asked");
+        touched.add_measured(4096, LEN);
+        assert_eq!((touched.bytes(), touched.after_use(LEN)), (8192, 8192));
+        touched.add_measured(4096, LEN);
+        assert_eq!(
+            touched.after_use(LEN),
+            4 * 4096,
+            "what earlier ones left stays"
+        );
+        touched.set(touched.after_use(LEN));
+        assert_eq!(touched.bytes(), 4 * 4096);
+        assert_eq!(touched.after_use(LEN), LEN, "the next one has not asked");
+        touched.add_measured(usize::MAX, LEN);
+        assert_eq!(touched.after_use(LEN), LEN);
+    }
+}

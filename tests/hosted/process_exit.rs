@@ -66,6 +66,23 @@ fn a_sigsegv_that_is_sent_still_kills() {
     assert_eq!(signal(&output), Some(libc::SIGSEGV));
 }
 
+#[test]
+fn a_signal_that_the_program_ignores_stays_ignored() {
+    if !crate::common::in_subprocess(
+        "process_exit::a_signal_that_the_program_ignores_stays_ignored",
+    ) {
+        return;
+    }
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        // SAFETY: ignores a signal before the first spawn.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+    // SAFETY: sends signals to itself.
+    let raise = || unsafe { (libc::raise(libc::SIGSEGV), libc::raise(libc::SIGBUS)) };
+    assert_eq!(rawthread::spawn(raise).join().unwrap(), (0, 0));
+    assert_eq!(raise(), (0, 0));
+}
+
 #[allow(unconditional_recursion, reason = "that is the point")]
 fn overflow(depth: u64) -> u64 {
     let frame = std::hint::black_box([depth; 64]);

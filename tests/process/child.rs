@@ -4,7 +4,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use rawthread::flags::CloneFlags;
-use rawthread::process::{Builder, Child};
+use rawthread::process::{Builder, Child, Command, Stdio};
 
 use crate::common;
 use crate::util;
@@ -160,4 +160,25 @@ fn a_waited_child_tells_what_it_used() {
         "{spent:?} {saved:?}"
     );
     assert!(spent.max_resident_kib > 100, "{spent:?}");
+}
+
+/// As std's: a child that reads to the end of its standard input would wait for its parent, and that for it.
+#[test]
+fn waiting_closes_the_childs_standard_input() {
+    let mut child = Command::new("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let pid = child.pid();
+    let waits = rawthread::spawn(move || child.wait().unwrap().success());
+    match waits.join_timeout(Duration::from_secs(30)) {
+        Ok(answer) => assert!(answer.unwrap()),
+        Err(waits) => {
+            // SAFETY: the child, which is not reaped.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+            let _ = waits.join();
+            panic!("each waits for the other");
+        }
+    }
 }

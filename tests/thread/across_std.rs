@@ -429,6 +429,44 @@ fn a_thread_is_known_first_after_std_has_forgotten_it() {
     assert!(WOKEN.load(Ordering::Acquire));
 }
 
+/// std's handle is gone, and a thread of this crate's parks for the first time: std, which would panic, is
+/// not asked, so no panic hook runs.
+#[test]
+fn a_first_park_after_std_has_forgotten_the_thread_asks_std_for_nothing() {
+    static PARKED: AtomicBool = AtomicBool::new(false);
+    static PANICS: AtomicI32 = AtomicI32::new(0);
+    unsafe extern "C" fn in_key(_: *mut libc::c_void) {
+        rawthread::park_timeout(Duration::from_millis(1));
+        PARKED.store(true, Ordering::Release);
+    }
+
+    let test = "across_std::a_first_park_after_std_has_forgotten_the_thread_asks_std_for_nothing";
+    if !in_subprocess(test) {
+        return;
+    }
+    std::thread::spawn(|| drop(std::thread::current()))
+        .join()
+        .unwrap();
+    let mut key = 0;
+    // std leaves key 0 free.
+    for _ in 0..2 {
+        // SAFETY: a key with a destructor.
+        let made = unsafe { libc::pthread_key_create(&mut key, Some(in_key)) };
+        assert_eq!(made, 0);
+    }
+    std::panic::set_hook(Box::new(|_| {
+        PANICS.fetch_add(1, Ordering::Relaxed);
+    }));
+    let thread = rawthread::spawn(move || {
+        drop(std::thread::current());
+        // SAFETY: the key is there; the value is never used.
+        unsafe { libc::pthread_setspecific(key, std::ptr::without_provenance(1)) };
+    });
+    thread.join().unwrap();
+    assert!(PARKED.load(Ordering::Acquire));
+    assert_eq!(PANICS.load(Ordering::Relaxed), 0);
+}
+
 /// The thread that forked is the child's, with both of its handles.
 #[test]
 fn a_forked_child_parks_by_both() {
