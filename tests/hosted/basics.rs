@@ -139,6 +139,7 @@ fn a_locale_of_one_thread_is_not_the_next_ones() {
                     std::ptr::null_mut(),
                 );
                 assert!(!locale.is_null());
+                crate::common::keep(locale);
                 let was = libc::uselocale(locale);
                 (was as isize, libc::uselocale(std::ptr::null_mut()) as isize)
             }

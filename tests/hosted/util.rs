@@ -125,10 +125,10 @@ unsafe impl<T> Send for Shared<T> {}
 // SAFETY: as above.
 unsafe impl<T> Sync for Shared<T> {}
 
-impl<T> Shared<T> {
+impl<T: 'static> Shared<T> {
     /// Never freed.
     pub(crate) fn new(value: T) -> Self {
-        Self(Box::into_raw(Box::new(value)))
+        Self(std::ptr::from_mut(crate::common::keep(value)))
     }
 
     pub(crate) fn get(self) -> *mut T {

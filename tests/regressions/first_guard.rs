@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::common::in_subprocess;
+use super::common::{in_subprocess, stack_pointer};
 use super::filter;
 
 /// Map entries without any access that may be guards: what malloc reserves for a thread's heap is larger.
@@ -117,8 +117,7 @@ fn no_stack_has_huge_pages() {
     }
     let (sender, addresses) = std::sync::mpsc::channel();
     let park_and_tell = |sender: std::sync::mpsc::Sender<usize>| {
-        let local = 0u8;
-        sender.send(std::ptr::from_ref(&local).addr()).unwrap();
+        sender.send(stack_pointer()).unwrap();
         rawthread::park();
     };
     let spawn = |_| {
