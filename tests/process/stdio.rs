@@ -1,5 +1,6 @@
 //! How the child's standard streams are opened.
 
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use rawthread::process::{Command, Stdio};
@@ -182,4 +183,25 @@ fn bytes_are_every_childs() {
     for _ in 0..2 {
         assert_eq!(half.output().unwrap().stdout, b"a");
     }
+}
+
+/// As std's `output`: a program must not read what is meant for its parent.
+#[test]
+fn a_captured_program_does_not_read_its_parents_input() {
+    if !crate::common::in_subprocess("stdio::a_captured_program_does_not_read_its_parents_input") {
+        return;
+    }
+    let (read, _write) = std::io::pipe().unwrap();
+    // SAFETY: the number is this process's input.
+    assert_eq!(unsafe { libc::dup2(read.as_raw_fd(), 0) }, 0);
+    let input = |command: &mut Command| {
+        let output = command
+            .args(["-c", "readlink /proc/$$/fd/0"])
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(input(&mut Command::new("sh")), "/dev/null\n");
+    let inherited = input(Command::new("sh").stdin(Stdio::inherit()));
+    assert!(inherited.starts_with("pipe:"), "{inherited}");
 }
