@@ -32,13 +32,10 @@ for program in $programs; do
 done
 # Emulation is slow, and there is no shell: what concerns the kernel, and needs no program.
 # `is_one_sleep` was refused a thread (EAGAIN) in so small a machine. The reruns by libc's own threads
-# would double the time, and concern the libc, not the kernel. `idle_threads_leave_after_their_time` failed here in
-# two of three runs, on 6.1, when it counted the process's threads, of which one that libc just ended may be one. It
-# looks for its worker's tid now, and was not tried here since. `tokens_pass_in_destructors` hangs in every static
-# program, here and elsewhere: README's Limits.
+# would double the time, and concern the libc, not the kernel.
 cat >"$root/tests" <<'TESTS'
-/bin/thread --test-threads=2 --skip threads_that_libc_makes --skip list:: --skip with_std --skip is_one_sleep --skip tokens_pass_in_destructors
-/bin/warm --test-threads=2 --skip threads_that_libc_makes --skip idle_threads_leave_after_their_time
+/bin/thread --test-threads=2 --skip threads_that_libc_makes --skip list:: --skip with_std --skip is_one_sleep
+/bin/warm --test-threads=2 --skip threads_that_libc_makes
 /bin/attributes --test-threads=2 --skip threads_that_libc_makes
 /bin/process --test-threads=2 builder:: child:: identity:: --skip tells_what_it_used
 TESTS

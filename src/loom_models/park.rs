@@ -124,6 +124,24 @@ fn no_token_is_lost_when_it_is_taken_back() {
     });
 }
 
+/// After the token was taken back the thread may sleep in the other parker all the same.
+#[test]
+fn a_token_that_was_taken_back_is_the_other_parkers_too() {
+    explore(3, || {
+        let model = Thread::new();
+        let other = model.hand_over();
+        let waker = {
+            let model = model.clone();
+            thread::spawn(move || model.wake(1))
+        };
+        model.parker.take_back();
+        while model.condition.load(Relaxed) != 1 {
+            other.park();
+        }
+        waker.join().unwrap();
+    });
+}
+
 /// Sleep on the word itself, with a token that comes before, at or after its beginning.
 #[test]
 fn a_token_ends_a_park_on_the_word() {

@@ -28,11 +28,16 @@
 //!   a read-modify-write whether the word still says so; if not, it gives the token to the word, too.
 //!   If it does, `take_back` comes later in the word's order, and the token that it leaves stands for
 //!   that one.
+//! * After `take_back` the thread may sleep in either: in this crate's `park` on the word, in std's on
+//!   `handle`, which std may still have. An `unpark` gives the token to both, so one of the two parks may
+//!   return without cause later.
 //!
 //! Orderings. What was written before an `unpark` is visible after the `park` that it ends:
 //! `unpark`'s changes of the word are Release, also the one that changes nothing, and the changes by
 //! which `park`, `hand_over` and `take_back` learn of it are Acquire. `hand_over` is a Release, too:
-//! an `unpark` that reads `HANDED_OVER` (Acquire) sees `handle`.
+//! an `unpark` that reads `HANDED_OVER` (Acquire) sees `handle`. `take_back` stores `TAKEN_BACK`
+//! (Release) before it changes the word: an `unpark` that reads what the word became then, or anything
+//! later, sees `TAKEN_BACK`, and with it (Acquire) `handle`.
 #![allow(unsafe_code, reason = "shares a handle that is written once")]
 
 use core::cell::UnsafeCell;
@@ -79,11 +84,11 @@ impl ParkHandle for StdHandle {
 ///
 /// Invariants:
 /// * PARKER-1: `handle` is written once between two calls of [`Parker::reset`], by the thread, while
-///   `stage` is `BEGUN`; it is there from `stage` `WRITTEN` on, until `reset`.
+///   `stage` is `BEGUN`; it is there from `stage` `WRITTEN` on, `TAKEN_BACK` included, until `reset`.
 /// * PARKER-2: [`Parker::reset`] is called while no other thread reaches the parker.
 pub(crate) struct Parker<H> {
     word: AtomicU32,
-    /// How far `hand_over` is: only the thread uses it. Relaxed.
+    /// How far `hand_over` is, or `TAKEN_BACK`, the only one that others look for. Relaxed but for that one.
     stage: AtomicU8,
     handle: UnsafeCell<MaybeUninit<H>>,
 }
@@ -92,6 +97,7 @@ const NONE: u8 = 0;
 #[cfg_attr(not(feature = "std"), allow(dead_code, reason = "as below"))]
 const BEGUN: u8 = 1;
 const WRITTEN: u8 = 2;
+const TAKEN_BACK: u8 = 3;
 
 #[cfg_attr(
     not(feature = "std"),
@@ -116,7 +122,7 @@ impl<H: ParkHandle> Parker<H> {
         self.word.store(EMPTY, Ordering::Relaxed);
         // A handle of no size is one that cannot be: there is no other parker.
         if size_of::<H>() > 0 {
-            if self.stage.load(Ordering::Relaxed) == WRITTEN {
+            if self.stage.load(Ordering::Relaxed) >= WRITTEN {
                 // SAFETY: PARKER-1; the caller alone uses it.
                 unsafe { (*self.handle.get()).assume_init_drop() };
             }
@@ -150,9 +156,13 @@ impl<H: ParkHandle> Parker<H> {
         true
     }
 
-    /// Thread: takes the token back from the other parker, if it has it: the thread will not sleep
-    /// there any more.
+    /// Thread: takes the token back from the other parker, if it has it: the thread may not be able to
+    /// sleep there any more.
     pub(crate) fn take_back(&self) {
+        if !self.is_handed_over() {
+            return;
+        }
+        self.stage.store(TAKEN_BACK, Ordering::Release);
         // Failure: it was not handed over.
         let _ =
             self.word
@@ -197,6 +207,16 @@ impl<H: ParkHandle> Parker<H> {
 
     /// Leaves a token and wakes the thread if it sleeps. Async-signal-safe.
     pub(crate) fn unpark(&self) {
+        self.leave_token();
+        if size_of::<H>() > 0 && self.stage.load(Ordering::Acquire) == TAKEN_BACK {
+            // SAFETY: TAKEN_BACK was read with Acquire: the handle is there (PARKER-1), and stays while the
+            // caller's reference to the record exists (PARKER-2).
+            unsafe { (*self.handle.get()).assume_init_ref() }.unpark();
+        }
+    }
+
+    /// Leaves a token in the parker that has it.
+    fn leave_token(&self) {
         let mut now = self.word.load(Ordering::Acquire);
         loop {
             let next = if now == HANDED_OVER {
@@ -269,12 +289,16 @@ mod tests {
         parker.park(None); // the token that stands for the other parker's
         parker.park(Deadline::after(Duration::ZERO));
         parker.unpark();
-        assert_eq!(GIVEN.load(Ordering::Relaxed), 2);
+        assert_eq!(
+            GIVEN.load(Ordering::Relaxed),
+            3,
+            "the thread may sleep in either"
+        );
         parker.park(None);
         assert!(!parker.hand_over(|| unreachable!("once in a life")));
         // SAFETY: the parker is this test's.
         unsafe { parker.reset() };
-        assert_eq!(GIVEN.load(Ordering::Relaxed), 102, "the handle is dropped");
+        assert_eq!(GIVEN.load(Ordering::Relaxed), 103, "the handle is dropped");
         parker.park(Deadline::after(Duration::ZERO));
     }
 }

@@ -7,6 +7,8 @@
 use core::cell::UnsafeCell;
 use core::num::NonZeroU64;
 use core::ptr;
+#[cfg(feature = "hosted")]
+use core::sync::atomic::AtomicU8;
 use core::sync::atomic::{
     AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };
@@ -47,6 +49,9 @@ pub(crate) struct ThreadInner {
     /// did not make.
     slot: AtomicPtr<()>,
     closed_mark: ClosedMark,
+    /// How often `leave_native` has kept the record. Relaxed: the thread's own.
+    #[cfg(feature = "hosted")]
+    rounds_kept: AtomicU8,
     /// Of a task's record: how many locks the thread holds that the kernel knows by their holder
     /// (`primitive::held`). Relaxed: the thread's own.
     held_locks: AtomicU32,
@@ -130,6 +135,15 @@ impl ThreadInner {
         self.state.reset_pins();
         self.set_tid(task::tid());
     }
+
+    #[cfg(feature = "hosted")]
+    fn reset_rounds(&self) {
+        self.rounds_kept.store(0, Ordering::Relaxed);
+    }
+
+    /// There are no threads of others' making.
+    #[cfg(not(feature = "hosted"))]
+    fn reset_rounds(&self) {}
 
     /// Lowest address and end of the stack; zeroes for threads of others' making.
     pub(crate) fn stack(&self) -> (usize, usize) {
@@ -227,6 +241,7 @@ impl ThreadRef {
         entry.state.reset();
         entry.slot.store(ptr::null_mut(), Ordering::Relaxed);
         entry.closed_mark.set(0);
+        entry.reset_rounds();
         entry.tls_values.forget();
         entry.set_stack(0, 0);
         // Release: `of_id` finds all of the above. Nothing else changes a count of 0.
@@ -282,6 +297,44 @@ impl ThreadRef {
         // SAFETY: passed on; the clone is the caller's, the original stays where it is.
         let original = core::mem::ManuallyDrop::new(unsafe { Self::from_raw(raw) });
         Self::clone(&original)
+    }
+}
+
+/// How often the record of a thread that this crate did not make is kept while its destructors run: libc has
+/// four rounds of them, of which a sanitizer uses the last for its own end.
+#[cfg(feature = "hosted")]
+const ROUNDS_KEPT: u8 = 2;
+
+/// What the destructor of the runtime's key does with the record of a thread that this crate did not make.
+/// The record stays until no other key has a value, so that the thread is the same, with the same token, in the
+/// destructors to come: std runs those of thread-locals in one where libc has no list of them.
+///
+/// # Safety
+/// As [`drop_native`].
+#[cfg(feature = "hosted")]
+pub(super) unsafe fn leave_native(
+    raw: RecordPtr,
+    set_current: unsafe fn(RecordPtr),
+    has_values: fn() -> bool,
+) {
+    // SAFETY: null, or permanent memory.
+    let Some(record) = (unsafe { raw.as_ref() }) else {
+        return;
+    };
+    // SAFETY: the reference is the runtime's again; the list is the calling thread's.
+    unsafe {
+        set_current(raw);
+        record.tls_values().run_dtors();
+    }
+    let kept = record.rounds_kept.load(Ordering::Relaxed);
+    if kept < ROUNDS_KEPT && has_values() {
+        record.rounds_kept.store(kept + 1, Ordering::Relaxed);
+        return;
+    }
+    // SAFETY: the runtime gives up the reference for good.
+    unsafe {
+        set_current(ptr::null());
+        drop(ThreadRef::from_raw(raw));
     }
 }
 

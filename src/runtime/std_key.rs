@@ -78,15 +78,15 @@ pub(super) fn is_dropped() -> Option<bool> {
     Some(is_null()? && !DESTROYS_IN_KEY)
 }
 
-/// Whether std may have dropped its handle of the calling thread, which had one, or may not: on musl std
-/// destroys thread-locals in the key's destructor, the handle after them.
+/// Whether std may have dropped its handle of the calling thread, which had one, or may not: on musl, and in
+/// static programs, std destroys thread-locals in the key's destructor, the handle after them.
 pub(super) fn is_dropped_unseen() -> bool {
     DESTROYS_IN_KEY && is_null() == Some(true)
 }
 
-/// musl has no list of thread-locals' destructors (`__cxa_thread_atexit_impl`), so that std keeps one, on
-/// which its key's destructor calls them.
-const DESTROYS_IN_KEY: bool = cfg!(target_env = "musl");
+/// musl has no list of thread-locals' destructors (`__cxa_thread_atexit_impl`), and std does not ask the linker
+/// for glibc's in a static program, so that std keeps one, on which its key's destructor calls them.
+const DESTROYS_IN_KEY: bool = cfg!(any(target_env = "musl", target_feature = "crt-static"));
 
 /// Whether the key's destructor has begun in the calling thread, which had a handle; `None` where the key is
 /// not known.

@@ -11,9 +11,10 @@
 //! which `std::thread::park` sleeps where no token comes (`library/std/src/sys/thread_local/guard`). So
 //! the thread takes the token back when it parks and the key says that the handle is gone. Where the key
 //! is not known, a thread-local takes it back: its destructor comes before the key's, and before those of
-//! thread-locals that are older, in which the two crates' parkers are then two.
+//! thread-locals that are older, in which the two crates' parkers are then two: `unpark` of this crate's gives
+//! the token to both, std's to std's.
 //!
-//! On musl the key does not tell whether the handle is gone, once the thread's destructors run. If it is not,
+//! On musl, and in a static program, the key does not tell whether the handle is gone, once the thread's destructors run. If it is not,
 //! std's parker has the tokens; if it is, a park by std ends the process. So the token stays with std, and a
 //! park sleeps for [`UNSURE`] and returns, as a park may without cause.
 

@@ -11,13 +11,13 @@ use crate::common::{in_forked_child, in_subprocess, poll_until, watchdog};
 
 /// What wakes a thread, by either crate.
 #[derive(Clone)]
-enum Handle {
+pub(super) enum Handle {
     Ours(rawthread::Thread),
     Std(std::thread::Thread),
 }
 
 impl Handle {
-    fn unpark(&self) {
+    pub(super) fn unpark(&self) {
         match self {
             Self::Ours(thread) => thread.unpark(),
             Self::Std(thread) => thread.unpark(),
@@ -27,15 +27,15 @@ impl Handle {
 
 /// The crate whose `park` a thread calls.
 #[derive(Clone, Copy, Debug)]
-enum By {
+pub(super) enum By {
     Ours,
     Std,
 }
 
-const BOTH: [By; 2] = [By::Ours, By::Std];
+pub(super) const BOTH: [By; 2] = [By::Ours, By::Std];
 
 impl By {
-    fn park(self) {
+    pub(super) fn park(self) {
         match self {
             Self::Ours => rawthread::park(),
             Self::Std => std::thread::park(),
@@ -49,7 +49,7 @@ impl By {
         }
     }
 
-    fn current(self) -> Handle {
+    pub(super) fn current(self) -> Handle {
         match self {
             Self::Ours => Handle::Ours(rawthread::current()),
             Self::Std => Handle::Std(std::thread::current()),
@@ -58,7 +58,7 @@ impl By {
 }
 
 /// Sleeps until the kernel says that the thread does.
-fn wait_until_asleep(tid: i32) {
+pub(super) fn wait_until_asleep(tid: i32) {
     poll_until("the thread sleeps", || {
         let stat = std::fs::read_to_string(format!("/proc/self/task/{tid}/stat")).unwrap();
         stat.rsplit(')')
@@ -69,13 +69,13 @@ fn wait_until_asleep(tid: i32) {
     });
 }
 
-fn own_tid() -> i32 {
+pub(super) fn own_tid() -> i32 {
     // SAFETY: asks.
     unsafe { libc::gettid() }
 }
 
 /// One thread of a kind, which runs the closure to its end.
-type Run = fn(Box<dyn FnOnce() + Send>);
+pub(super) type Run = fn(Box<dyn FnOnce() + Send>);
 
 extern "C" fn pthread_main(closure: *mut libc::c_void) -> *mut libc::c_void {
     // SAFETY: `by_pthread` made it of a box.
@@ -95,7 +95,7 @@ fn by_pthread(closure: Box<dyn FnOnce() + Send>) {
     }
 }
 
-const KINDS: [(&str, Run); 4] = [
+pub(super) const KINDS: [(&str, Run); 4] = [
     ("spawn", |f| rawthread::spawn(f).join().unwrap()),
     ("warm", |f| rawthread::warm::spawn(f).join().unwrap()),
     ("std", |f| std::thread::spawn(f).join().unwrap()),
@@ -330,68 +330,6 @@ fn a_park_works_in_destructors() {
             run(Box::new(body));
             waker.join().unwrap();
         }
-    }
-}
-
-/// Sleeps, in a destructor that runs late, until it is woken.
-struct Sleeper(By);
-
-static SLEEPS: AtomicBool = AtomicBool::new(false);
-static WAKES: AtomicBool = AtomicBool::new(false);
-
-impl Drop for Sleeper {
-    fn drop(&mut self) {
-        SLEEPS.store(true, Ordering::Release);
-        while !WAKES.load(Ordering::Acquire) {
-            self.0.park();
-        }
-    }
-}
-
-thread_local!(static OLDEST: Cell<Option<Sleeper>> = const { Cell::new(None) });
-
-/// The oldest thread-local is destroyed last, after any that this crate might have made for itself.
-fn tokens_pass_in_the_last_destructor(kinds: impl Iterator<Item = (&'static str, Run)>) {
-    for (kind, run) in kinds {
-        for (park, wake) in BOTH.into_iter().flat_map(|by| BOTH.map(|wake| (by, wake))) {
-            eprintln!("{kind}: parked by {park:?}, woken by {wake:?}");
-            watchdog(60);
-            SLEEPS.store(false, Ordering::Release);
-            WAKES.store(false, Ordering::Release);
-            let (sender, receiver) = mpsc::channel();
-            let waker = std::thread::spawn(move || {
-                let (handle, tid): (Handle, i32) = receiver.recv().unwrap();
-                poll_until("the destructor", || SLEEPS.load(Ordering::Acquire));
-                wait_until_asleep(tid);
-                WAKES.store(true, Ordering::Release);
-                handle.unpark();
-            });
-            run(Box::new(move || {
-                OLDEST.set(Some(Sleeper(park)));
-                let ours = rawthread::current();
-                let handle = match wake {
-                    By::Ours => Handle::Ours(ours),
-                    By::Std => wake.current(),
-                };
-                sender.send((handle, own_tid())).unwrap();
-            }));
-            waker.join().unwrap();
-        }
-    }
-}
-
-#[test]
-fn tokens_pass_in_destructors_that_run_last() {
-    if in_subprocess("across_std::tokens_pass_in_destructors_that_run_last") {
-        tokens_pass_in_the_last_destructor(KINDS.into_iter());
-    }
-}
-
-/// The first thread that this crate sees has a handle of std's already.
-#[test]
-fn tokens_pass_in_destructors_of_stds_threads_that_run_last() {
-    if in_subprocess("across_std::tokens_pass_in_destructors_of_stds_threads_that_run_last") {
-        tokens_pass_in_the_last_destructor(KINDS.into_iter().skip(2));
     }
 }
 

@@ -11,6 +11,7 @@ mod across_std;
 #[macro_use]
 mod common;
 mod hooks;
+mod last_destructors;
 mod list;
 mod metrics;
 mod records;

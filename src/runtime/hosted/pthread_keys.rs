@@ -156,7 +156,20 @@ unsafe extern "C" fn native_thread_dtor(record: *mut c_void) {
         }
     }
     // SAFETY: libc gives up the value that `set_current` stored for the calling thread.
-    unsafe { record::drop_native(record.cast_const().cast(), set_current) };
+    unsafe { record::leave_native(record.cast_const().cast(), set_current, has_values) };
+}
+
+/// Whether the calling thread has a value of any key but the record's, whose destructor may be to come.
+fn has_values() -> bool {
+    // SAFETY: asks for a number.
+    let most = unsafe { libc::sysconf(libc::_SC_THREAD_KEYS_MAX) };
+    let most = u32::try_from(most).map_or(0, |most| most.min(KEYS_MAX_GLIBC));
+    let record_key = RECORD_KEY.load(Ordering::Relaxed);
+    (0..most).any(|key| {
+        // SAFETY: libc has a place for the key; asking for one that does not exist gives null.
+        key != record_key
+            && !unsafe { libc::pthread_getspecific(key as libc::pthread_key_t) }.is_null()
+    })
 }
 
 /// Drops the values of the calling thread's `local!`s; whether there were any.
@@ -197,5 +210,65 @@ pub(super) unsafe fn set_current(record: RecordPtr) {
         // SAFETY: the key is never deleted; the destructor takes such a value. Without memory for
         // the value the thread stays without a remembered record.
         unsafe { libc::pthread_setspecific(key as libc::pthread_key_t, record.cast()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::sync::atomic::AtomicUsize;
+    use std::collections::HashSet;
+    use std::vec::Vec;
+
+    static SEEN: AtomicUsize = AtomicUsize::new(0);
+
+    static OWN_KEY: AtomicU32 = AtomicU32::new(0);
+    /// Values of the key: whether its destructor asks for the record, and whether it sets another value, in
+    /// every round.
+    const ASKS: usize = 1;
+    const ASKS_AND_STAYS: usize = 2;
+    const STAYS: usize = 3;
+
+    unsafe extern "C" fn in_key(value: *mut c_void) {
+        if value.addr() != STAYS {
+            drop(crate::current());
+            SEEN.store(current() as usize, Ordering::Relaxed);
+        }
+        if value.addr() != ASKS {
+            let key = OWN_KEY.load(Ordering::Relaxed) as libc::pthread_key_t;
+            // SAFETY: the key is there; the value is never used as an address.
+            unsafe { libc::pthread_setspecific(key, ptr::without_provenance(STAYS)) };
+        }
+    }
+
+    /// Threads of others' making, one after the other, that ask for their record in their closure or in a
+    /// destructor only: the records are given back.
+    #[test]
+    fn records_of_other_threads_are_used_again() {
+        drop(crate::current());
+        let mut key: libc::pthread_key_t = 0;
+        // SAFETY: a key with a destructor.
+        let made = unsafe { libc::pthread_key_create(&mut key, Some(in_key)) };
+        assert_eq!(made, 0);
+        OWN_KEY.store(key as u32, Ordering::Relaxed);
+        for (asks_first, value) in [(true, ASKS), (true, ASKS_AND_STAYS), (false, ASKS)] {
+            let records: Vec<usize> = (0..64)
+                .map(|_| {
+                    let thread = std::thread::spawn(move || {
+                        if asks_first {
+                            drop(crate::current());
+                        }
+                        // SAFETY: the key is there; the value is never used as an address.
+                        unsafe { libc::pthread_setspecific(key, ptr::without_provenance(value)) };
+                    });
+                    thread.join().unwrap();
+                    SEEN.load(Ordering::Relaxed)
+                })
+                .collect();
+            let different: HashSet<_> = records.iter().collect();
+            // Other tests use records, too.
+            let different = different.len();
+            assert!(different < 48, "{different} of 64, {asks_first}, {value}");
+        }
     }
 }
