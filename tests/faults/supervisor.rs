@@ -2,7 +2,7 @@
 //! process that the filter does not bind (`seccomp_unotify(2)`), which counts it, and refuses it or lets
 //! the kernel go on.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 #[cfg(target_arch = "x86_64")]
 const ARCH: u32 = 0xc000_003e;
@@ -22,6 +22,8 @@ const FLAGS: [usize; 2] = [1 << 3 | 1 << 5, 1 << 3];
 /// loads see what that thread wrote before its call, through the kernel's lock of the notification.
 static PASS: AtomicU32 = AtomicU32::new(DISARMED);
 static ERRNO: AtomicU32 = AtomicU32::new(0);
+/// What the supervisor does in the place of a refusal, a `fn()`; null: it refuses.
+static ACT: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 /// The listener's descriptor, or [`NOT_READY`], or [`READY`]: the supervisor runs and waits for it.
 static LISTENER: AtomicU32 = AtomicU32::new(NOT_READY);
 const NOT_READY: u32 = u32::MAX;
@@ -64,6 +66,14 @@ struct Response {
 /// The `passed + 1`-th call from now on fails with `errno`, once.
 pub(crate) fn arm(passed: u32, errno: i32) {
     ERRNO.store(errno as u32, Ordering::Relaxed);
+    PASS.store(passed, Ordering::Release);
+}
+
+/// Before the `passed + 1`-th call from now on the supervisor calls `act`, once; no call fails. The caller of a
+/// supervised call waits meanwhile, and may hold locks of libc's.
+#[allow(dead_code, reason = "for tests/regressions")]
+pub(crate) fn act_at(passed: u32, act: fn()) {
+    ACT.store(act as *mut (), Ordering::Relaxed);
     PASS.store(passed, Ordering::Release);
 }
 
@@ -117,6 +127,13 @@ fn answer_calls() {
         if counts && pass < ALWAYS {
             PASS.store(if refused { DISARMED } else { pass - 1 }, Ordering::Release);
         }
+        let act = ACT.load(Ordering::Relaxed);
+        let acts = refused && !act.is_null();
+        if acts {
+            // SAFETY: `act_at` stored a function of this type.
+            unsafe { std::mem::transmute::<*mut (), fn()>(act)() };
+        }
+        let refused = refused && !acts;
         let errno = ERRNO.load(Ordering::Relaxed) as i32;
         let response = Response {
             id: notif.id,

@@ -19,6 +19,7 @@ mod destructors;
 mod ending;
 #[path = "../common/filter.rs"]
 mod filter;
+mod first_fork;
 mod first_guard;
 mod first_spawn;
 mod fork;
@@ -31,6 +32,9 @@ mod reaped;
 mod reaper;
 mod refused;
 mod static_tls;
+#[allow(dead_code, reason = "tests/faults has more of its kind")]
+#[path = "../faults/supervisor.rs"]
+mod supervisor;
 #[path = "../common/support.rs"]
 mod support;
 mod tids;

@@ -53,8 +53,10 @@ fn init(wait: bool) -> Result<Probed, Error> {
     atfork::register_atfork()?;
     let guard = libc_layout::lock_probe();
     let probed = match libc_layout::try_get() {
-        Some(host) => Ok((host, None)),
-        None => probe_on_first_donor(wait),
+        Some(host) if IS_DONE.load(Ordering::Acquire) => Ok((host, None)),
+        // The host may be known and what follows it not done: after an error, and in the child of a fork that
+        // came in between.
+        _ => probe_on_first_donor(wait),
     };
     if probed.is_ok() {
         IS_DONE.store(true, Ordering::Release);
@@ -72,7 +74,7 @@ fn probe_on_first_donor(wait: bool) -> Result<Probed, Error> {
     let slot = match CACHE.acquire(stack, cache::default_guard()) {
         Ok(Acquired::WithTcb(slot)) => {
             CACHE.put_idle(slot);
-            return Ok((libc_layout::try_get().ok_or(PROBE_FAILED)?, None));
+            return Ok((after_probe()?, None));
         }
         Ok(Acquired::Uninit(slot)) => slot,
         Err(errno) => return Err(diagnosis::map_error(errno, stack)),
@@ -95,13 +97,7 @@ fn probe_on_first_donor(wait: bool) -> Result<Probed, Error> {
             if !waits {
                 CACHE.put_idle(slot);
             }
-            let host = libc_layout::try_get().ok_or(PROBE_FAILED)?;
-            donor::keep_libc_multithreaded(host)?;
-            if libc_thread::is_chosen() && symbols::has_sanitizer() {
-                join_at_exit();
-            }
-            overflow::install();
-            Ok((host, waits.then_some(slot)))
+            Ok((after_probe()?, waits.then_some(slot)))
         }
         Err(error) => {
             // SAFETY: the slot is this caller's.
@@ -111,6 +107,17 @@ fn probe_on_first_donor(wait: bool) -> Result<Probed, Error> {
             Err(error)
         }
     }
+}
+
+/// What is done once when the host is known; the caller holds the lock of the probe.
+fn after_probe() -> Result<&'static Host, Error> {
+    let host = libc_layout::try_get().ok_or(PROBE_FAILED)?;
+    donor::keep_libc_multithreaded(host)?;
+    if libc_thread::is_chosen() && symbols::has_sanitizer() {
+        join_at_exit();
+    }
+    overflow::install();
+    Ok(host)
 }
 
 /// Has the threads that have ended by then, and whose handles were dropped, joined at the process's end:

@@ -17,10 +17,12 @@ const SIGNALS: [i32; 2] = [libc::SIGSEGV, libc::SIGBUS];
 
 /// Puts our handler before whatever is there (std's own, usually), once.
 ///
-/// A handler that the program sets later replaces ours, and with it the report.
+/// A handler that the program sets later replaces ours, and with it the report. The caller holds the lock of the
+/// probe. In the child of a fork that came in the middle this goes on where the parent was.
 pub(super) fn install() {
+    // Relaxed: the lock orders it.
     static INSTALLED: AtomicBool = AtomicBool::new(false);
-    if INSTALLED.swap(true, Ordering::Relaxed) {
+    if INSTALLED.load(Ordering::Relaxed) {
         return;
     }
     for (index, signal) in SIGNALS.into_iter().enumerate() {
@@ -31,10 +33,10 @@ pub(super) fn install() {
         }
         // SAFETY: the call above filled it.
         let previous = unsafe { previous.assume_init() };
-        if previous.sa_sigaction == libc::SIG_IGN {
+        if [libc::SIG_IGN, handler as *const () as usize].contains(&previous.sa_sigaction) {
             continue;
         }
-        // SAFETY: `INSTALLED` lets one thread come here, once for each signal.
+        // SAFETY: the lock of the probe lets one thread come here, and no handler of this signal reads it yet.
         unsafe { PREVIOUS[index].set(previous) };
         let mut action = previous;
         action.sa_sigaction = handler as *const () as usize;
@@ -43,9 +45,10 @@ pub(super) fn install() {
         // SAFETY: the handler only makes async-signal-safe calls before it passes on.
         unsafe { libc::sigaction(signal, &action, ptr::null_mut()) };
     }
+    INSTALLED.store(true, Ordering::Relaxed);
 }
 
-/// An action that is written once, and read by handlers afterwards.
+/// An action that is written before the handler is set that reads it.
 struct PreviousAction {
     /// Whether `action` is written; it does not change any more then. Release and Acquire: who sees
     /// it sees the action.
@@ -53,7 +56,7 @@ struct PreviousAction {
     action: UnsafeCell<MaybeUninit<libc::sigaction>>,
 }
 
-// SAFETY: `action` is written by one thread (`set`), and read only after that (`get`).
+// SAFETY: `action` is written by one thread (`set`), and read only after that (`get`), by handlers.
 unsafe impl Sync for PreviousAction {}
 
 impl PreviousAction {
@@ -65,16 +68,16 @@ impl PreviousAction {
     }
 
     /// # Safety
-    /// It is called once.
+    /// One thread calls it, while no other code calls `get`.
     unsafe fn set(&self, action: libc::sigaction) {
-        // SAFETY: no reader before `is_set`, and no other writer, as the caller vouches.
+        // SAFETY: no reader and no other writer, as the caller vouches.
         unsafe { (*self.action.get()).write(action) };
         self.is_set.store(true, Ordering::Release);
     }
 
     fn get(&self) -> Option<&libc::sigaction> {
         let is_set = self.is_set.load(Ordering::Acquire);
-        // SAFETY: written, and never again.
+        // SAFETY: written, and not again once a handler reads it (`set`).
         is_set.then(|| unsafe { (*self.action.get()).assume_init_ref() })
     }
 }
