@@ -28,6 +28,7 @@ mod hook;
 mod libc_state;
 mod own_stack;
 mod panic_output;
+mod real_time;
 mod reaped;
 mod reaper;
 mod refused;

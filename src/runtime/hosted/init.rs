@@ -56,7 +56,8 @@ fn init(wait: bool) -> Result<Probed, Error> {
         Some(host) if IS_DONE.load(Ordering::Acquire) => Ok((host, None)),
         // The host may be known and what follows it not done: after an error, and in the child of a fork that
         // came in between.
-        _ => probe_on_first_donor(wait),
+        // Then no donor waits: there is one that examines libc.
+        host => probe_on_first_donor(wait && host.is_none()),
     };
     if probed.is_ok() {
         IS_DONE.store(true, Ordering::Release);
