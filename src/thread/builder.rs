@@ -224,8 +224,9 @@ impl Builder {
     /// process goes on, and the closure is dropped.
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for sizes that no address space
     /// holds. [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where the process's libc
-    /// cannot be served. EAGAIN in the child of a fork that a signal handler made amid the call. Once
-    /// this has returned `Ok` the thread cannot fail to start.
+    /// cannot be served. EAGAIN in the child of a fork that a signal handler made amid the call; in the
+    /// few instructions before clone(2), where no step can tell, the child has a thread that its handles take
+    /// for one of the parent's. Once this has returned `Ok` the thread cannot fail to start.
     ///
     /// # Panics
     /// If the name contains a NUL byte, as `std::thread::Builder::spawn`.

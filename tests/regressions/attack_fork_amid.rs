@@ -2,6 +2,7 @@
 //! mid-state is not what it waits for, and what it makes is waited for.
 
 use std::cell::Cell;
+use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use rawthread::sync::PiMutex;
 use rawthread::{JoinHandle, Signal, warm};
 
 use super::common::{in_subprocess, poll_until, watchdog};
-use super::filter;
+use super::{filter, supervisor};
 
 /// How a test forks.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +111,105 @@ fn scopes_wait(before_spawn: fn()) {
             }
             assert!(is_done);
             assert_good_end(pid, &format!("tasks: {tasks}, {how:?}"));
+        }
+    }
+}
+
+/// What the handler's fork returned; -1 before.
+static OF_HANDLER: AtomicI32 = AtomicI32::new(-1);
+static SPAWNER: AtomicI32 = AtomicI32::new(0);
+
+extern "C" fn fork_in_handler(_: i32) {
+    OF_HANDLER.store(How::Libc.fork(), Ordering::SeqCst);
+}
+
+/// In the supervisor, which holds the spawner's clone: the kernel runs the handler before it makes the thread, and
+/// the call once more after it, in the parent and in the child.
+fn signal_spawner() {
+    let spawner = SPAWNER.load(Ordering::SeqCst);
+    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), spawner, libc::SIGUSR1) };
+}
+
+/// A signal handler that forks between the count of a thread and its clone, which the kernel makes once more in
+/// both processes: no step of the spawner's lies between. The thread that the child makes so was counted in the
+/// parent. A scope waits for it all the same; a handle and a set, from which it borrows nothing, say that it is
+/// the parent's.
+#[test]
+fn scopes_wait_and_handles_panic_where_a_handler_forked_before_the_clone() {
+    fn work(done: &AtomicBool) {
+        rawthread::sleep(Duration::from_millis(50));
+        done.store(true, Ordering::SeqCst);
+    }
+    fn in_scope(done: &'static AtomicBool, arm: fn()) {
+        rawthread::scope(|s| {
+            arm();
+            let _ = rawthread::Builder::new().spawn_scoped(s, || work(done));
+        });
+    }
+    fn in_task_scope(done: &'static AtomicBool, arm: fn()) {
+        warm::scope(|s| {
+            arm();
+            s.spawn(|| work(done));
+        });
+    }
+    fn in_set(done: &'static AtomicBool, arm: fn()) {
+        let mut set = rawthread::JoinSet::new();
+        arm();
+        set.spawn(move || work(done));
+        set.join_next().unwrap().unwrap();
+    }
+    fn joined(done: &'static AtomicBool, arm: fn()) {
+        arm();
+        rawthread::spawn(move || work(done)).join().unwrap();
+    }
+    type Case = fn(&'static AtomicBool, fn());
+    const CASES: [(&str, Case, bool); 4] = [
+        ("scope", in_scope, true),
+        ("task scope", in_task_scope, true),
+        ("set", in_set, false),
+        ("joined", joined, false),
+    ];
+    if !in_subprocess(
+        "attack_fork_amid::scopes_wait_and_handles_panic_where_a_handler_forked_before_the_clone",
+    ) {
+        return;
+    }
+    watchdog(60);
+    unsafe {
+        libc::signal(
+            libc::SIGUSR1,
+            fork_in_handler as *const () as libc::sighandler_t,
+        )
+    };
+    // Two idle slots: a case's thread needs a clone, and no thread of libc's.
+    let idle = [(); 2].map(|()| rawthread::spawn(|| ()));
+    idle.into_iter().for_each(|thread| thread.join().unwrap());
+    SPAWNER.store(unsafe { libc::gettid() }, Ordering::SeqCst);
+    if !supervisor::supervise(libc::SYS_clone3) {
+        skip!("no supervisors here");
+    }
+    for (name, case, waits) in CASES {
+        let done: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
+        OF_HANDLER.store(-1, Ordering::SeqCst);
+        let outcome = catch_unwind(|| case(done, || supervisor::act_at(0, signal_spawner)));
+        let is_done = done.load(Ordering::SeqCst);
+        let pid = OF_HANDLER.load(Ordering::SeqCst);
+        if pid == 0 {
+            let good = match outcome {
+                Ok(()) => is_done,
+                Err(payload) => {
+                    let text = payload.downcast_ref::<String>().unwrap();
+                    !waits && text.contains("the process that this one was forked from")
+                }
+            };
+            unsafe { libc::_exit(i32::from(!good)) };
+        }
+        assert!(outcome.is_ok() && is_done, "{name}");
+        if pid > 0 {
+            assert_good_end(pid, name);
+        } else {
+            println!("SKIP: {name}: no thread was made by this crate's clone3");
+            supervisor::disarm();
         }
     }
 }
