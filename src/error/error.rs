@@ -167,10 +167,8 @@ impl Error {
     /// Adds the path or program to the error of an operation.
     #[cfg(feature = "alloc")]
     pub(crate) fn about(self, subject: Option<&core::ffi::CStr>) -> Self {
-        let cause = match (self.cause, subject) {
-            (Cause::Operation(operation), Some(text)) => {
-                Cause::OperationOn(operation, Subject::new(text))
-            }
+        let cause = match (self.cause, subject.and_then(Subject::new)) {
+            (Cause::Operation(operation), Some(text)) => Cause::OperationOn(operation, text),
             (cause, _) => cause,
         };
         Self { cause, ..self }

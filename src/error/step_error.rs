@@ -4,6 +4,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::error::Error;
 
 use super::kind::ErrorKind;
@@ -14,8 +15,12 @@ use super::limit::Limit;
 pub(super) struct Subject(Arc<str>);
 
 impl Subject {
-    pub(super) fn new(text: &core::ffi::CStr) -> Self {
-        Self(String::from_utf8_lossy(text.to_bytes()).into())
+    /// `None` if there is no memory for it.
+    pub(super) fn new(text: &core::ffi::CStr) -> Option<Self> {
+        // A byte that is no UTF-8 becomes three, and the text is copied once.
+        let most = text.count_bytes().saturating_mul(6).saturating_add(64);
+        Vec::<u8>::new().try_reserve_exact(most).ok()?;
+        Some(Self(String::from_utf8_lossy(text.to_bytes()).into()))
     }
 
     pub(super) fn as_str(&self) -> &str {

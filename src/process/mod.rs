@@ -90,6 +90,8 @@ mod fork;
 mod group;
 mod guarded_stack;
 #[cfg(feature = "alloc")]
+mod ids;
+#[cfg(feature = "alloc")]
 mod kernel_str;
 #[cfg(feature = "alloc")]
 mod landlock;

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::before_exec::{BeforeExec, Phase};
 use super::dumpable::DumpableGuard;
+use super::ids::Ids;
 use crate::error::{Error, Operation};
 use crate::sys::Errno;
 
@@ -52,7 +53,8 @@ impl Steps {
         let last = |(_, step): &(usize, &BeforeExec)| step.phase() == Phase::Last;
         let first = |step: &(usize, &BeforeExec)| !last(step);
         let run = |(number, step): (usize, &BeforeExec)| {
-            step.run().map_err(|(step, errno)| (number, step, errno))
+            step.run(Ids::Thread)
+                .map_err(|(step, errno)| (number, step, errno))
         };
         let steps = || self.0.iter().enumerate();
         steps().filter(first).try_for_each(run)?;

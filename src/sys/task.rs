@@ -142,7 +142,7 @@ pub(crate) unsafe fn set_tid_address(word: *mut u32) -> Result<(), Errno> {
 
 /// Whether the process has no thread but the calling one; false where that is not known. A thread
 /// that was joined may count a moment longer.
-#[cfg(any(feature = "hosted", feature = "alloc"))]
+#[cfg(feature = "hosted")]
 pub(crate) fn is_only_thread() -> bool {
     let mut found = core::mem::MaybeUninit::<libc::statx>::uninit();
     // SAFETY: a path with its NUL; the out-pointer is writable.

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use crate::error::{Error, Operation};
 use crate::process::capabilities::Capabilities;
+use crate::process::ids::Ids;
 use crate::process::landlock::Landlock;
 use crate::process::namespaces::Namespaces;
 use crate::sys::file::OwnedFd;
@@ -286,8 +287,9 @@ pub(in crate::process) const NO_ID: Error = Error::invalid_input(
 type Failed = (&'static Operation, Errno);
 
 impl BeforeExec {
-    /// Takes the step. Runs in the child: raw system calls only.
-    pub(in crate::process) fn run(&self) -> Result<(), Failed> {
+    /// Takes the step; `ids` says whose a step for ids sets. Runs in the child: raw system calls only, for
+    /// [`Ids::Thread`].
+    pub(in crate::process) fn run(&self, ids: Ids) -> Result<(), Failed> {
         let at = |step: &'static Operation| move |errno: Errno| (step, errno);
         match &self.0 {
             Action::Umask(mask) => {
@@ -346,7 +348,7 @@ impl BeforeExec {
             Action::JoinNamespaces(fd, kinds) => {
                 confine::set_namespace(fd.as_raw(), kinds.flags().bits()).map_err(at(&SETNS))
             }
-            Action::SetIds(uid, gid) => set_ids(*uid, *gid).map_err(at(&SET_IDS)),
+            Action::SetIds(uid, gid) => set_ids(ids, *uid, *gid).map_err(at(&SET_IDS)),
             Action::SecureBits(bits) => confine::set_securebits(*bits).map_err(at(&SECUREBITS)),
             Action::NoNewPrivileges => process::set_no_new_privileges().map_err(at(&NO_NEW_PRIVS)),
             Action::KeepCapabilities(kept) => {
@@ -367,13 +369,13 @@ impl BeforeExec {
 
 /// Supplementary groups are given up where that is permitted: it is not in a user namespace whose group map
 /// was written without the right.
-fn set_ids(uid: u32, gid: u32) -> Result<(), Errno> {
-    match process::set_groups(&[]) {
+fn set_ids(ids: Ids, uid: u32, gid: u32) -> Result<(), Errno> {
+    match ids.set_groups(&[]) {
         Ok(()) | Err(Errno::EPERM) => {}
         Err(errno) => return Err(errno),
     }
-    process::set_gid(gid)?;
-    process::set_uid(uid)
+    ids.set_gid(gid)?;
+    ids.set_uid(uid)
 }
 
 /// Makes the mount at `root` the root, and unmounts the old one with all below it.

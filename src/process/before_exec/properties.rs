@@ -87,13 +87,6 @@ impl BeforeExec {
             if kinds.is_empty() || kinds.contains(Namespaces::USER))
     }
 
-    /// Whether the kernel lets only a process of one thread take the step.
-    pub(in crate::process) fn needs_only_thread(&self) -> bool {
-        let joins_time = matches!(&self.0, Action::JoinNamespaces(_, kinds)
-            if kinds.contains(Namespaces::TIME));
-        joins_time || self.joins_user_namespace()
-    }
-
     /// Whether the step sets what the kernel keeps equal among processes that share memory, but for the child of
     /// a vfork: `__set_oom_adj` in fs/proc/base.c.
     pub(in crate::process) fn is_for_all_of_memory(&self) -> bool {

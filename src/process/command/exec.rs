@@ -1,50 +1,42 @@
-//! Becoming a command's program, and being as before where that fails.
+//! Becoming a command's program, and what is put back where that fails.
 //!
-//! Ids, groups, capabilities, filters and Landlock rules are a thread's own, and what gave up a right cannot take
-//! it back. If the process has other threads, they are taken by a thread made for that: it becomes the program,
-//! under this process's pid, or it ends, and the calling thread and the others are as they were. A process of one
-//! thread takes them itself.
-//!
-//! libc does not know that thread. glibc's `setuid` has each thread that it knows take the ids, and ends the
-//! process where one may and another may not: this one would be such a thread. So it is used like a `vfork`'s child: it has
-//! the calling thread's pointer to thread-locals, which sleeps meanwhile with all signals blocked, and makes raw system
-//! calls alone. A handler of the program may run on it between its last step and execve.
-#![allow(unsafe_code, reason = "makes a thread by hand")]
+//! The calling thread takes the steps, as in std's `exec`: the program goes on with what is that thread's own in
+//! the kernel, and the children that it made keep their parent. Ids and groups are set by libc's functions, for all
+//! threads ([`Ids::of_caller`]), so a process that goes on has one set of them.
 
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::builder::Command;
-use super::exec_child::{self, ErrorReport, ExecPlan, Groups};
+use super::exec_child::{self, ExecPlan};
 use super::saved_fds::SavedFds;
-use crate::error::{Error, Operation};
-use crate::flags::CloneFlags;
-use crate::process::before_exec::BeforeExec;
-use crate::process::clone_error;
-use crate::process::dumpable::DumpableGuard;
-use crate::process::guarded_stack::GuardedStack;
-use crate::sys::futex::{self, Sharing};
-use crate::sys::signal::{self, SavedAction, SigSet};
-use crate::sys::{arch, clone, process, task};
+use crate::error::Error;
+use crate::process::ids::Ids;
+use crate::sys::signal::{self, SavedAction};
+use crate::sys::{process, task};
 
 impl Command {
     /// Replaces this process's program by the command's, as the child of [`spawn`](Self::spawn) would;
     /// returns only if that failed. All threads of the process end.
     ///
-    /// If it failed, descriptors, the signal mask, signal actions and, where that is permitted, limits are put back;
-    /// until then other threads see the program's. Not put back are a session, a process group, and the mark that
-    /// [`close_others`](Self::close_others) sets. Ids, groups, root, working directory and
-    /// [`before_exec`](Self::before_exec) steps depend on whether the process has other threads:
+    /// The calling thread takes the steps. If one fails, or the program cannot be run, the process goes on:
     ///
-    /// | threads | what has these after a failure |
+    /// | of what the steps before did | is |
     /// |---|---|
-    /// | others too | none: a thread made for that took them, and has ended. Steps for the whole process (host name, mounts of its namespace, files) stay |
-    /// | one | it keeps what was done before the step that failed, as in std's `exec` |
+    /// | descriptors, signal actions, limits where that is permitted; of the calling thread the signal mask and the parent-death signal | put back; until then other threads see the program's |
+    /// | ids and groups: by libc's functions, for all threads; in a program without a libc and in a child that shares its parent's memory for the calling thread | kept. As after any change of ids, the kernel does not let others trace the process (`PR_SET_DUMPABLE`) |
+    /// | root, working directory, umask, session, process group; the mark that [`close_others`](Self::close_others) sets; host name, mounts, files | kept, by the whole process |
+    /// | the other [`before_exec`](Self::before_exec) steps: capabilities, securebits, no_new_privs, filters, Landlock rules, namespaces, scheduling | kept, by the calling thread alone |
+    ///
+    /// So end a process in which it failed, or one where a step may have been taken; std's documentation says the same.
+    /// In one whose calling thread has given up capabilities, libc's `setuid` and the like end the process: threads
+    /// whose answers differ are an error that it cannot undo. A seccomp filter that kills a thread may kill the calling one,
+    /// in `execve` or on the way back. Where a step lowers a hard limit and gives up the right to raise it, that stays,
+    /// and an error at which there is no memory left does not name the program.
     ///
     /// What only a new process can have is refused: namespaces, a cgroup, a hook, `Stdio::piped`.
     ///
     /// # Errors
-    /// Those of [`spawn`](Self::spawn); a limit, where such a thread cannot be made.
+    /// Those of [`spawn`](Self::spawn).
     ///
     /// ```no_run
     /// # use rawthread::process::Command;
@@ -72,14 +64,12 @@ impl Command {
                 // It is of this process, which a child would watch.
                 death.pidfd = None;
             }
-            let _saved = SavedState::of(plan)?;
-            let apart = is_for_one_thread(plan) && !task::is_only_thread();
-            match apart {
-                true => in_a_thread(plan)?,
-                false => exec_child::become_program(plan),
-            }
-            // A filter of its own may have ended the thread.
-            Ok(plan.error().unwrap_or_else(|| ErrorReport::killed(None)))
+            plan.ids = Ids::of_caller();
+            let saved = SavedState::of(plan)?;
+            let (step, errno) = exec_child::become_program(plan);
+            // First: an error takes memory, which the program's limits may not grant.
+            drop(saved);
+            Ok(plan.error_of(step, errno))
         });
         match failed {
             Ok(error) | Err(error) => error,
@@ -87,107 +77,14 @@ impl Command {
     }
 }
 
-/// Whether something is asked for that a single thread can have, and could not give back.
-fn is_for_one_thread(plan: &ExecPlan<'_>) -> bool {
-    let asked = plan.uid.is_some()
-        || plan.gid.is_some()
-        || !matches!(plan.groups, Groups::Keep)
-        || plan.root.is_some()
-        || plan.directory.is_some()
-        || !plan.before_exec.is_empty();
-    // The kernel has a process join these only while it has one thread.
-    asked && !plan.before_exec.iter().any(BeforeExec::needs_only_thread)
-}
-
-/// For the steps in a build without optimisation, and a handler.
-const STACK_SIZE: usize = 256 * 1024;
-
-static UNSHARE: Operation = Operation {
-    name: "unshare",
-    purpose: "give a thread a root and a working directory of its own",
-    hint: |_| "A sandbox refuses it.",
-};
-
-struct ThreadArgs<'a> {
-    plan: &'a ExecPlan<'a>,
-    /// The calling thread's. A new thread has none, and execve keeps it.
-    death_signal: i32,
-}
-
-/// Has a thread of its own become the program; why there could be none. The plan's report says why it did not.
-fn in_a_thread(plan: &mut ExecPlan<'_>) -> Result<(), Error> {
-    // What a libc asks for, but for the words in its memory: sandboxes know it.
-    const FLAGS: CloneFlags = CloneFlags::VM
-        .union(CloneFlags::FS)
-        .union(CloneFlags::FILES)
-        .union(CloneFlags::SIGHAND)
-        .union(CloneFlags::THREAD)
-        .union(CloneFlags::SYSVSEM)
-        .union(CloneFlags::CHILD_CLEARTID);
-    let stack = GuardedStack::new(STACK_SIZE)?;
-    // 1 until the thread has left this memory.
-    let in_use = AtomicU32::new(1);
-    // Of the caller's handlers none may run on this thread while the other has its thread pointer.
-    let mask = signal::set_mask(SigSet::ALL);
-    plan.mask = plan.mask.or(Some(mask));
-    let args = ThreadArgs {
-        plan,
-        death_signal: task::parent_death_signal().unwrap_or(0),
-    };
-    let request = clone::CloneArgs {
-        flags: FLAGS.bits(),
-        stack: stack.bottom(),
-        stack_size: stack.top() as usize - stack.bottom(),
-        child_tid: in_use.as_ptr() as usize,
-        ..clone::CloneArgs::default()
-    };
-    let argument = core::ptr::from_ref(&args).cast_mut().cast();
-    // SAFETY: the stack has no other user, and its end is page-aligned. `thread_main` uses no thread-local. What
-    // it is given, the stack and the word outlive the thread's stay: the loop below ends after it.
-    let made = unsafe { clone::clone_onto_stack(&request, thread_main, argument) };
-    if let Err(errno) = made {
-        let attempt = clone_error::CloneAttempt {
-            flags: FLAGS,
-            exit_signal: 0,
-            set_tid: false,
-        };
-        return Err(clone_error::clone_failed(attempt, errno));
-    }
-    // Acquire: the thread's report happened before the kernel cleared the word.
-    while in_use.load(Ordering::Acquire) != 0 {
-        let _ = futex::wait(&in_use, 1, None, Sharing::Shared);
-    }
-    Ok(())
-}
-
-/// The thread's entry point; `args` is a `*const ThreadArgs`.
-///
-/// # Safety
-/// They stay until the thread has left this memory by execve or exit; the thread that has this one's thread pointer
-/// sleeps.
-unsafe extern "C" fn thread_main(args: *mut u8) -> ! {
-    // SAFETY: the caller keeps them, and does not touch what this thread writes.
-    let args: &ThreadArgs<'_> = unsafe { &*args.cast_const().cast() };
-    if args.death_signal != 0 {
-        let _ = task::set_parent_death_signal(args.death_signal);
-    }
-    match task::unshare(CloneFlags::FS.bits()) {
-        Ok(()) => exec_child::become_program(args.plan),
-        Err(errno) => args.plan.report.failed(&UNSHARE, errno),
-    }
-    signal::set_mask(SigSet::ALL);
-    // SAFETY: nothing of this thread's is to be dropped; its stack is the caller's to unmap.
-    unsafe { arch::exit_thread() }
-}
-
 /// What of the calling thread and its process is put back when this is dropped.
 struct SavedState {
     mask: signal::SigSet,
+    death_signal: Option<i32>,
     actions: Vec<SavedAction>,
     /// (resource, soft, hard)
     limits: Vec<(u32, u64, u64)>,
-    _descriptors: SavedFds,
-    _dumpable: Option<DumpableGuard>,
+    fds: SavedFds,
 }
 
 impl SavedState {
@@ -197,28 +94,34 @@ impl SavedState {
             let (soft, hard) = process::rlimit(resource).ok()?;
             Some((resource, soft, hard))
         };
+        let fds = SavedFds::of(plan.targets())
+            .map_err(|errno| Error::from_operation(&exec_child::DUP_AWAY, errno))?;
         Ok(Self {
-            _descriptors: exec_child::saved_fds(plan)?,
             mask: signal::current_mask(),
+            death_signal: task::parent_death_signal().ok(),
             actions: plan
                 .default_signals
                 .iter()
                 .filter_map(SavedAction::of)
                 .collect(),
             limits: plan.limits.iter().filter_map(saved_limit).collect(),
-            _dumpable: plan.changes_credentials().then(DumpableGuard::begin),
+            fds,
         })
     }
 }
 
 impl Drop for SavedState {
     fn drop(&mut self) {
-        // Backwards, for a resource may come twice.
+        // Backwards, for a resource may come twice. Before the descriptors: the limit says which numbers there are.
         for (resource, soft, hard) in self.limits.drain(..).rev() {
             let _ = process::set_rlimit(resource, soft, hard);
         }
+        self.fds.put_back();
         for action in self.actions.drain(..) {
             action.put_back();
+        }
+        if let Some(signal) = self.death_signal {
+            let _ = task::set_parent_death_signal(signal);
         }
         // Last: a signal that came meanwhile meets the action that is in force again.
         signal::set_mask(self.mask);

@@ -12,9 +12,9 @@ use core::ffi::{CStr, c_char};
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use super::pid_variable::PidVariable;
-use super::saved_fds::SavedFds;
 use crate::error::{Error, Operation};
 use crate::process::before_exec::{BeforeExec, Phase};
+use crate::process::ids::Ids;
 use crate::process::start_pipe::StartPipeChild;
 use crate::process::waitid::{has_ended, no_usage};
 use crate::sys::signal::{self, SigSet};
@@ -42,6 +42,8 @@ pub(super) struct ExecPlan<'a> {
     pub(super) close_from: Option<u32>,
     /// (resource, soft, hard)
     pub(super) limits: &'a [(u32, u64, u64)],
+    /// Whose ids and groups are set.
+    pub(super) ids: Ids,
     pub(super) groups: Groups<'a>,
     pub(super) gid: Option<u32>,
     pub(super) uid: Option<u32>,
@@ -134,7 +136,7 @@ pub(super) struct ErrorReport {
 }
 
 impl ErrorReport {
-    pub(super) fn failed(&self, step: &'static Operation, errno: Errno) {
+    fn failed(&self, step: &'static Operation, errno: Errno) {
         self.errno.store(errno.number(), Ordering::Relaxed);
         self.step
             .store(core::ptr::from_ref(step).cast_mut(), Ordering::Release);
@@ -156,6 +158,12 @@ impl ErrorReport {
 }
 
 impl ExecPlan<'_> {
+    /// The numbers that mean something else once the steps are taken.
+    pub(super) fn targets(&self) -> impl Iterator<Item = i32> + Clone {
+        let steps = self.before_exec.iter().filter_map(BeforeExec::target);
+        self.fd_mappings.iter().map(|one| one.to).chain(steps)
+    }
+
     /// What the child reported, for the parent.
     pub(super) fn error(&self) -> Option<Error> {
         let step = self.report.step.load(Ordering::Acquire);
@@ -166,7 +174,7 @@ impl ExecPlan<'_> {
     }
 
     /// The error of a step that failed. Not in a child: it allocates.
-    fn error_of(&self, step: &'static Operation, errno: Errno) -> Error {
+    pub(super) fn error_of(&self, step: &'static Operation, errno: Errno) -> Error {
         let is = |other: &'static Operation| core::ptr::eq(step, other);
         let number = self.report.number.load(Ordering::Relaxed);
         let subject = match number.checked_sub(1) {
@@ -182,7 +190,7 @@ impl ExecPlan<'_> {
 
 macro_rules! steps {
     ($($id:ident = $name:literal, $purpose:literal, $hint:expr;)*) => {
-        $(static $id: Operation = Operation { name: $name, purpose: $purpose, hint: $hint };)*
+        $(pub(super) static $id: Operation = Operation { name: $name, purpose: $purpose, hint: $hint };)*
     };
 }
 
@@ -269,31 +277,24 @@ pub(super) unsafe extern "C" fn child_main(plan: *mut u8) -> ! {
     // SAFETY: the parent keeps the plan and does not touch what the child writes.
     let plan: &ExecPlan<'_> = unsafe { &*plan.cast_const().cast() };
     if plan.start_pipe.is_none_or(StartPipeChild::wait) {
-        become_program(plan);
+        let (step, errno) = become_program(plan);
+        plan.report.failed(step, errno);
     }
     task::exit_group(EXEC_FAILED)
 }
 
-/// Does to the calling task what a child does, and becomes the program; returns once the report says why not.
-pub(super) fn become_program(plan: &ExecPlan<'_>) {
-    let (step, errno) = match prepare(plan) {
+/// Does to the caller what a child does; returns the step that failed.
+pub(super) fn become_program(plan: &ExecPlan<'_>) -> Failed {
+    match prepare(plan) {
         Ok(()) => {
             plan.report.prepared.store(1, Ordering::Relaxed);
             exec_failure(execute(plan))
         }
         Err(failed) => failed,
-    };
-    plan.report.failed(step, errno);
+    }
 }
 
-/// What this process's descriptors are that the plan gives another meaning.
-pub(super) fn saved_fds(plan: &ExecPlan<'_>) -> Result<SavedFds, Error> {
-    let steps = plan.before_exec.iter().filter_map(BeforeExec::target);
-    let numbers = plan.fd_mappings.iter().map(|one| one.to).chain(steps);
-    SavedFds::of(numbers).map_err(|errno| Error::from_operation(&DUP_AWAY, errno))
-}
-
-type Failed = (&'static Operation, Errno);
+pub(super) type Failed = (&'static Operation, Errno);
 
 /// The steps, in an order that each can rely on: what needs rights comes before giving them up,
 /// what names the parent's descriptors before they are moved, what takes signals last.
@@ -336,8 +337,8 @@ fn prepare(plan: &ExecPlan<'_>) -> Result<(), Failed> {
     }
     match plan.groups {
         Groups::Keep => {}
-        Groups::Set(groups) => process::set_groups(groups).map_err(at(&GROUPS))?,
-        Groups::SetIfPermitted(groups) => match process::set_groups(groups) {
+        Groups::Set(groups) => plan.ids.set_groups(groups).map_err(at(&GROUPS))?,
+        Groups::SetIfPermitted(groups) => match plan.ids.set_groups(groups) {
             Ok(()) | Err(Errno::EPERM) => {}
             Err(errno) => return Err((&GROUPS, errno)),
         },
@@ -347,10 +348,10 @@ fn prepare(plan: &ExecPlan<'_>) -> Result<(), Failed> {
         confine::keep_capabilities().map_err(at(&UID))?;
     }
     if let Some(gid) = plan.gid {
-        process::set_gid(gid).map_err(at(&GID))?;
+        plan.ids.set_gid(gid).map_err(at(&GID))?;
     }
     if let Some(uid) = plan.uid {
-        process::set_uid(uid).map_err(at(&UID))?;
+        plan.ids.set_uid(uid).map_err(at(&UID))?;
     }
     // After the ids: changing them clears the signal.
     if let Some(death) = plan.death {
@@ -373,7 +374,7 @@ fn take_steps(plan: &ExecPlan<'_>, phase: Phase) -> Result<(), Failed> {
     let steps = (1..).zip(plan.before_exec);
     let mut steps = steps.filter(|(_, step)| step.phase() == phase);
     steps.try_for_each(|(number, step)| {
-        step.run()
+        step.run(plan.ids)
             .inspect_err(|_| plan.report.number.store(number, Ordering::Relaxed))
     })
 }

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::process::before_exec::BeforeExec;
 use crate::process::cgroup::Cgroup;
 use crate::process::child::Child;
+use crate::process::ids::Ids;
 use crate::process::kernel_str::{NUL_IN_STRING, pointers};
 use crate::process::pipe::Pipe;
 use crate::process::status::ExitStatus;
@@ -188,6 +189,7 @@ impl Command {
             fd_mappings: &fd_mappings,
             close_from: settings.close_others.then_some(3),
             limits: &settings.limits,
+            ids: Ids::Thread,
             groups: settings.groups_to_set(),
             gid: settings.gid,
             uid: settings.uid,

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use crate::sys::file::OwnedFd;
 use crate::sys::{Errno, process};
 
-/// Descriptors that are put back when dropped.
+/// Descriptors that an `exec` gives another meaning.
 pub(super) struct SavedFds(Vec<(i32, Option<Saved>)>);
 
 struct Saved {
@@ -34,10 +34,8 @@ impl SavedFds {
         }
         Ok(saved)
     }
-}
 
-impl Drop for SavedFds {
-    fn drop(&mut self) {
+    pub(super) fn put_back(&mut self) {
         // Backwards, for a number may come twice.
         for (number, before) in self.0.drain(..).rev() {
             match before {

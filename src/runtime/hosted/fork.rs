@@ -85,6 +85,17 @@ pub(super) fn ensure_fork_noticed() -> Result<(), Error> {
     }
 }
 
+/// Whether the calling process runs in memory of its own, as far as is known: a child that runs in its parent's finds
+/// the pid of that. Where no thread was asked for yet, nothing is known.
+#[cfg(feature = "alloc")]
+pub(crate) fn is_own_memory() -> bool {
+    fork_word().is_none_or(|word| {
+        // Zero: fork has emptied the page.
+        word.noticed.load(Ordering::Relaxed) == 0
+            || word.pid.load(Ordering::Relaxed) == task::pid() as u32
+    })
+}
+
 fn prepare_libc(host: &Host) -> Result<(), Error> {
     donor::keep_libc_multithreaded(host)
 }
