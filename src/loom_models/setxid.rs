@@ -3,7 +3,7 @@
 use super::explore::explore;
 use crate::primitive::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::primitive::atomic::{AtomicI32, AtomicU32};
-use crate::runtime::setxid::{SETXID, SetxidMark, clear_tid_and_check, wait_until_clear};
+use crate::runtime::setxid::{SETXID, SetxidMark, clear_tid_and_check, leave, wait_until_clear};
 use alloc::sync::Arc;
 use core::cell::RefCell;
 use loom::sync::{Condvar, Mutex};
@@ -208,9 +208,7 @@ impl Process {
 
     /// The thread that ends on the slot.
     fn end(&self) {
-        if clear_tid_and_check(&self.slot.tid, &self.slot.mark) == SetxidMark::Set {
-            wait_until_clear(&self.slot.mark);
-        }
+        leave(&self.slot.tid, &self.slot.mark);
         self.change(|kernel| {
             assert!(!kernel.pending[OLD], "no signal is left unanswered");
             kernel.exists[OLD] = false;

@@ -12,9 +12,9 @@ use crate::sys::{Errno, task};
 /// What a runtime can do. Functions without `self`: there is one runtime a process.
 ///
 /// The life of a TCB: `create_tcb` once; then any number of rounds of `prepare_clone` (spawner),
-/// clone, `on_thread_start`, `run_destructors`, `on_thread_exit` (the new thread), or
+/// clone, `on_thread_start`, `run_destructors`, `on_thread_exit`, `withdraw_tid` (the new thread), or
 /// `prepare_clone`, `cancel_clone` if clone fails. Or it begins with `create_and_run`: then the
-/// first thread comes with the TCB, and only `run_destructors` and `on_thread_exit` are its to call.
+/// first thread comes with the TCB, and only `run_destructors`, `on_thread_exit` and `withdraw_tid` are its to call.
 pub(crate) trait Runtime {
     /// What it keeps on each slot.
     type Tcb: Zeroable;
@@ -100,7 +100,7 @@ pub(crate) trait Runtime {
     }
 
     /// Whether the slot of a thread that began on a donor, or on which `create_tcb` failed, must never
-    /// be used again: the kernel will not say when the thread has left it. `on_thread_exit` clears the slot's word in its place,
+    /// be used again: the kernel will not say when the thread has left it. `withdraw_tid` clears the slot's word in its place,
     /// while the thread still runs on the slot.
     fn is_lost(slot: SlotRef<Self::Tcb>) -> bool {
         let _ = slot;
@@ -212,6 +212,13 @@ pub(crate) trait Runtime {
     /// # Safety
     /// As `on_thread_start`; the destructors have run.
     unsafe fn on_thread_exit(slot: SlotRef<Self::Tcb>);
+
+    /// Takes the thread's tid from libc, whose `setuid` and `pthread_kill` do not reach the thread after it.
+    /// The exit follows.
+    ///
+    /// # Safety
+    /// As `on_thread_start`, after `on_thread_exit`; the slot is the thread's until the kernel clears its word.
+    unsafe fn withdraw_tid(_slot: SlotRef<Self::Tcb>) {}
 
     /// As `on_thread_exit`, for a thread that goes on with another task: it keeps its tid. False if
     /// only the thread's end settles what the last task left.

@@ -34,6 +34,27 @@ pub(crate) fn clear_tid_and_check(tid: &AtomicI32, mark: &AtomicU32) -> SetxidMa
     }
 }
 
+/// The leaver's whole way out: when it returns, no setuid signals the thread any more, and one that was under
+/// way when it began has changed its ids, but for a case of a few instructions.
+///
+/// Its tid stays while there is a mark: setuid goes round until it has signalled every marked thread that has
+/// one, so the handler runs here. A mark that comes between that look and the withdrawal is looked for
+/// again, and the tid given back: the signal may have been sent, or setuid comes round again. Only a setuid
+/// whose last round falls between withdrawal and return passes over the thread, as it passes over
+/// one that comes to this function later.
+///
+/// Relaxed: setuid may read either tid, and its mark orders the rest.
+pub(crate) fn leave(tid: &AtomicI32, mark: &AtomicU32) {
+    let own = tid.load(Ordering::Relaxed);
+    loop {
+        wait_until_clear(mark);
+        if clear_tid_and_check(tid, mark) == SetxidMark::Clear {
+            return;
+        }
+        tid.store(own, Ordering::Relaxed);
+    }
+}
+
 /// Waits until no setuid expects anything of the calling thread, whose word this is. Signal 33
 /// must be open.
 ///

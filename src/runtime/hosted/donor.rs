@@ -10,11 +10,12 @@ use super::libc_layout::{self, Host, Support};
 use super::pthread::description_end;
 use super::pthread_create::{CREATE, create_on, errno_result};
 use super::tcb::Slot;
-use super::{exit, first_donor, probe, pthread_keys, registration, tls_images, tls_snapshot};
+use super::{first_donor, probe, pthread_keys, registration, tls_images, tls_snapshot};
 use crate::diagnosis;
 use crate::error::{Error, Limit};
 use crate::flags::Preset;
 use crate::primitive::answer;
+use crate::runtime::setxid;
 use crate::stack::slot::ALIVE;
 use crate::sys::arch::{self, ChildEntry};
 use crate::sys::futex::Sharing;
@@ -239,7 +240,7 @@ extern "C" fn donor_main(argument: *mut c_void) -> *mut c_void {
                 arch::save_context(frame, entry, argument);
             }
             None => {
-                exit::leave_setxid(&*tid_field, &*cancelhandling);
+                setxid::leave(&*tid_field, &*cancelhandling);
                 let next = if is_word_ours {
                     donor_exit
                 } else {
@@ -309,7 +310,7 @@ fn probe_on(slot: Slot) -> Result<&'static Host, Error> {
 
 /// The end of a donor that runs no thread.
 unsafe extern "C" fn donor_exit(_: *mut u8) -> ! {
-    // SAFETY: its frame is saved, and `leave_setxid` has returned: setuid expects nothing of it.
+    // SAFETY: its frame is saved, and `setxid::leave` has returned: setuid expects nothing of it.
     unsafe { arch::exit_thread() }
 }
 
@@ -320,7 +321,7 @@ unsafe extern "C" fn donor_exit(_: *mut u8) -> ! {
 unsafe extern "C" fn vanish_by_hand(argument: *mut u8) -> ! {
     // SAFETY: a permanent entry.
     report_exiting(unsafe { &*argument.cast() });
-    // SAFETY: its frame is saved, and `leave_setxid` has returned: setuid expects nothing of it.
+    // SAFETY: its frame is saved, and `setxid::leave` has returned: setuid expects nothing of it.
     unsafe { arch::exit_thread() }
 }
 

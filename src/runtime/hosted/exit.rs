@@ -13,14 +13,18 @@
 //!
 //! # The way out
 //!
-//! 1. *tid := 0* (leaver), then look at the mark.
-//! 2. setuid: *mark* first, then read the tid.
+//! 1. Leaver: while there is a mark, wait. It has its tid, so the handler runs here.
+//! 2. Leaver: *tid := 0*, then look at the mark.
+//! 3. setuid: *mark* first, then read the tid.
 //!
-//! Both touch the mark by a read-modify-write, so one of them comes first
-//! ([`setxid::clear_tid_and_check`] has the orderings). Either the leaver sees the mark, and waits:
-//! the handler runs here, or setuid reads 0, signals no thread and takes the mark away when it is
-//! done. Or it does not see the mark, and then setuid reads 0. In no case is a signal accepted that
+//! Steps 2 and 3 touch the mark by a read-modify-write, so one of them comes first
+//! ([`setxid::clear_tid_and_check`] has the orderings). If the leaver does not see the mark, setuid reads 0.
+//! If it does, it takes its tid back and begins again: the handler runs here, or setuid has read 0 in its last
+//! round, signals no thread and takes the mark away when it is done. In no case is a signal accepted that
 //! the handler does not see.
+//!
+//! A setuid that begins after step 2 does not reach the thread, as it does not reach a pthread that has said
+//! EXITING: its ids are of no use any more. So step 2 is the last before the exit.
 //!
 //! # The way in
 //!
@@ -38,12 +42,12 @@
 //!   without a fence: that answer, that thread's end and the taking of the slot are in order.
 #![allow(unsafe_code, reason = "ends threads")]
 
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::Ordering;
 
 use super::tcb::{self, CACHE, Slot};
 use super::{exit_lock, joinstate, libc_layout, pthread_keys, tls_reset};
 use crate::runtime::api::CloneTls;
-use crate::runtime::setxid::{self, SETXID, SetxidMark};
+use crate::runtime::setxid::{self, SETXID};
 use crate::sys::signal::{self, SigSet};
 
 /// See [`Runtime::on_thread_exit`](crate::runtime::Runtime::on_thread_exit).
@@ -52,6 +56,13 @@ pub(super) unsafe fn on_thread_exit(slot: Slot) {
     unsafe { reset_for_reuse(slot) };
     // SAFETY: the slot is the calling thread's.
     CACHE.measure(slot, unsafe { tcb::stack_top(slot) });
+}
+
+/// See [`Runtime::withdraw_tid`](crate::runtime::Runtime::withdraw_tid).
+///
+/// Last, so that no code of this crate runs with ids that `setuid` took from the other threads, on memory that
+/// they write: after it comes the exit.
+pub(super) unsafe fn withdraw_tid(slot: Slot) {
     // Field by field: the creator of a thread on a donor may write `pthread` only now.
     // SAFETY: the slot is the calling thread's, which wrote these fields or was cloned after it.
     let (tid_field, cancelhandling, thread_pointer) = unsafe {
@@ -71,7 +82,7 @@ pub(super) unsafe fn on_thread_exit(slot: Slot) {
     // SAFETY: TCB-2; the mark word is of the same TCB.
     unsafe {
         match cancelhandling.as_ref() {
-            Some(cancelhandling) => leave_setxid(&*tid_field, cancelhandling),
+            Some(cancelhandling) => setxid::leave(&*tid_field, cancelhandling),
             None => (*tid_field).store(0, Ordering::Release),
         }
     }
@@ -92,13 +103,6 @@ pub(super) unsafe fn reset_for_reuse(slot: Slot) {
     pthread_keys::reset();
     // The next task may run on this very kernel thread, without a start of its own.
     tls_reset::use_global_locale();
-}
-
-/// The way out: step 1 and the wait. Signal 33 must be open.
-pub(super) fn leave_setxid(tid_field: &AtomicI32, cancelhandling: &AtomicU32) {
-    if setxid::clear_tid_and_check(tid_field, cancelhandling) == SetxidMark::Set {
-        setxid::wait_until_clear(cancelhandling);
-    }
 }
 
 /// See [`Runtime::prepare_clone`](crate::runtime::Runtime::prepare_clone).
@@ -140,7 +144,7 @@ mod tests {
     use super::*;
     use crate::sys::{sched, task};
     use core::mem;
-    use core::sync::atomic::AtomicBool;
+    use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32};
 
     /// Keeps the calling thread on one processor, under a policy; false without the right.
     fn confine(policy: i32, priority: i32) -> bool {
@@ -157,6 +161,22 @@ mod tests {
             param.sched_priority = priority;
             libc::sched_setscheduler(0, policy, &param) == 0
         }
+    }
+
+    /// A thread that setuid has marked is one that setuid signals, however often it comes round: without a tid it
+    /// would keep the old ids, and run on with them when setuid has returned.
+    #[test]
+    fn a_marked_thread_keeps_its_tid_until_it_has_answered() {
+        static TID: AtomicI32 = AtomicI32::new(5);
+        static MARK: AtomicU32 = AtomicU32::new(SETXID);
+        let leaver = std::thread::spawn(|| setxid::leave(&TID, &MARK));
+        for _ in 0..100 {
+            assert_eq!(TID.load(Ordering::Relaxed), 5);
+            std::thread::sleep(std::time::Duration::from_micros(200));
+        }
+        MARK.store(0, Ordering::Release);
+        leaver.join().unwrap();
+        assert_eq!(TID.load(Ordering::Relaxed), 0);
     }
 
     /// A thread under SCHED_FIFO ends amid the setuid of an ordinary thread of its processor, which
@@ -180,7 +200,7 @@ mod tests {
             }
             let before = sched::thread_cpu_time(task::tid()).unwrap();
             BEGUN.store(true, Ordering::Release);
-            leave_setxid(&TID, &MARK);
+            setxid::leave(&TID, &MARK);
             Some(sched::thread_cpu_time(task::tid()).unwrap() - before)
         });
         let used = leaver.join().unwrap();

@@ -264,6 +264,11 @@ impl Runtime for Hosted {
     unsafe fn on_thread_exit(slot: Slot) {
         // SAFETY: passed on.
         unsafe { exit::on_thread_exit(slot) };
+    }
+
+    unsafe fn withdraw_tid(slot: Slot) {
+        // SAFETY: passed on.
+        unsafe { exit::withdraw_tid(slot) };
         if Self::is_lost(slot) {
             // The kernel will not do it, and no thread takes the slot after this one.
             slot.clear_tid().store(0, Ordering::Release);

@@ -205,6 +205,7 @@ unsafe extern "C" fn renew<const INTACT: bool>(argument: *mut u8) -> ! {
             tls_images::forget_dynamic(slot);
         }
         exit::on_thread_exit(slot);
+        exit::withdraw_tid(slot);
         arch::exit_thread()
     }
 }

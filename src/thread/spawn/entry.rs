@@ -30,10 +30,12 @@ use crate::sys::signal::{self, SigSet};
 /// 6. The thread's reference to the record is moved out of the packet, which step 7 may leave to a
 ///    joiner. It is dropped after step 7, when no call uses the tid.
 /// 7. `set_done`: a joiner may take the result and give the slot to the cache, whose next taker
-///    waits for step 9. After it the thread touches nothing of the slot but its stack; unless no
+///    waits for step 10. After it the thread touches nothing of the slot but its stack and TCB; unless no
 ///    handle is left: then the thread is the last user and gives the slot to the cache itself.
 /// 8. `observer.done`: a scope that waits for this thread may end, a set may join it.
-/// 9. exit: the kernel clears the tid word and wakes the threads that sleep on it.
+/// 9. `withdraw_tid`: libc's setuid does not reach the thread any more. Nothing is left but the exit, so that
+///    nothing runs with ids that the process has given up.
+/// 10. exit: the kernel clears the tid word and wakes the threads that sleep on it.
 ///
 /// # Safety
 /// `argument` is the packet on the slot that this thread was cloned onto.
@@ -104,7 +106,7 @@ pub(in crate::thread) unsafe fn libc_thread_end(argument: *mut u8) {
     unsafe { give_up(head, observer) };
 }
 
-/// Steps 2 to 9.
+/// Steps 2 to 10.
 ///
 /// # Safety
 /// As [`thread_main`], after step 1.

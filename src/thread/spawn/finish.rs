@@ -35,7 +35,7 @@ pub(in crate::thread) unsafe fn set_ready(packet: &PacketHeader) -> bool {
     hooked
 }
 
-/// Steps 6 to 9 of [`thread_main`](super::entry::thread_main).
+/// Steps 6 to 10 of [`thread_main`](super::entry::thread_main).
 ///
 /// # Safety
 /// `head` is the packet of the calling thread, which has run `Rt::on_thread_exit`; called once.
@@ -44,11 +44,16 @@ pub(in crate::thread) unsafe fn finish_thread(
     head: NonNull<PacketHeader>,
     observer: Option<ExitObserver>,
 ) -> ! {
+    // SAFETY: the packet is there until `set_done`, which `give_up` calls.
+    let slot = unsafe { head.as_ref() }.slot();
     // SAFETY: passed on.
     unsafe { give_up(head, observer) };
     // SAFETY: nothing of this thread is needed any more; the slot's next taker waits for the
-    // kernel to clear the tid word.
-    unsafe { arch::exit_thread() }
+    // kernel to clear the tid word (SLOT-3).
+    unsafe {
+        Rt::withdraw_tid(slot);
+        arch::exit_thread()
+    }
 }
 
 /// Steps 6 to 8.
