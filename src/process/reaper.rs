@@ -4,6 +4,7 @@
 //! threads. So such a child gets a thread of this crate that sleeps in `waitid`, reaps it, frees
 //! the stack it stood on, and ends. An ordinary thread: libc knows it, so setuid reaches it, as it
 //! must reach all that runs on memory which the program without its rights can write.
+//! It runs no code of the program: a spawn hook would run in a destructor, and on a stack made for `waitid`.
 
 use core::mem::ManuallyDrop;
 
@@ -49,6 +50,7 @@ pub(super) fn reap_in_background(
         drop(stack);
     };
     Builder::new()
+        .no_hooks()
         .stack_size(STACK_SIZE)
         .signal_mask(SignalSet::all())
         .try_spawn(reap)

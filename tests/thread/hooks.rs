@@ -131,6 +131,28 @@ fn a_builder_may_leave_hooks_out() {
     });
 }
 
+/// The reaper of a child whose handle was dropped is no spawn of the program's: a hook that panics would do so
+/// in a destructor, during an unwind perhaps.
+#[test]
+fn the_reaper_of_a_dropped_child_runs_no_hook() {
+    use rawthread::process::Command;
+    alone(|| {
+        static CALLS: AtomicUsize = AtomicUsize::new(0);
+        add_spawn_hook(|_| {
+            CALLS.fetch_add(1, Relaxed);
+            || ()
+        });
+        // It runs until its stdin is closed: the drop finds it running.
+        let mut child = Command::new("cat");
+        child.stdin(rawthread::process::Stdio::piped());
+        let mut child = child.spawn().unwrap();
+        let stdin = child.stdin.take();
+        drop(child);
+        assert_eq!(CALLS.load(Relaxed), 0);
+        drop(stdin);
+    });
+}
+
 #[test]
 fn a_panic_of_a_hook_leaves_the_spawn_and_nothing_behind() {
     alone(|| {

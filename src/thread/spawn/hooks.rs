@@ -62,7 +62,8 @@ static EXIST: AtomicBool = AtomicBool::new(false);
 /// So what must hold for memory safety may not depend on a hook. A hook that spawns a thread uses
 /// `no_hooks`, for it would be called again by that.
 ///
-/// Hooks apply to everything of this crate that spawns threads: [`spawn`](fn@crate::spawn),
+/// Hooks apply to everything of this crate that spawns threads for the program, and not to the thread that
+/// reaps a dropped `process::Child`: [`spawn`](fn@crate::spawn),
 /// [`Builder`](crate::Builder), [`scope`](fn@crate::scope), [`JoinSet`](crate::JoinSet) and
 /// [`warm`](mod@crate::warm). They follow the steps of
 /// [`Builder::before_start`](crate::Builder::before_start). `std::thread::spawn` does not know them: it
