@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "ends a thread by a system call")]
 
 use std::collections::{HashMap, HashSet};
+use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
@@ -217,6 +218,24 @@ fn a_thread_that_left_by_a_system_call_is_not_listed() {
     assert!(find(thread.thread().id()).is_none());
     assert_ended(&found);
     std::mem::forget(thread);
+}
+
+/// No result will come, and a join that waits for one would spin without end.
+#[test]
+fn joining_a_thread_that_left_by_a_system_call_panics() {
+    if !in_subprocess("threads::joining_a_thread_that_left_by_a_system_call_panics") {
+        return;
+    }
+    // SAFETY: nothing of the thread is used again.
+    let leave = || unsafe { libc::syscall(libc::SYS_exit, 0) };
+    let joined = catch_unwind(|| rawthread::spawn(leave).join().is_ok());
+    let text = *joined.unwrap_err().downcast::<String>().unwrap();
+    assert!(text.contains("ended without a result"), "{text}");
+    let timed = catch_unwind(|| {
+        let _ = rawthread::spawn(leave).join_timeout(Duration::MAX);
+    });
+    assert!(timed.is_err());
+    assert_eq!(rawthread::spawn(|| 1).join().unwrap(), 1);
 }
 
 /// The child of a fork has one thread, whatever the parent had.

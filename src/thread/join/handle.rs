@@ -12,8 +12,6 @@ use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use core::time::Duration;
 
-use crossbeam_utils::Backoff;
-
 use super::membership::{Membership, NoScope};
 use super::result::Result;
 use super::spin;
@@ -32,6 +30,9 @@ use crate::thread::spawn::raw_handle::RawHandle;
 /// The message of std's panic: EDEADLK of `pthread_join(3)`.
 pub(in crate::thread) const SELF_JOIN: &str =
     "failed to join thread: Resource deadlock avoided (os error 35)";
+
+/// A thread that was ended from outside never says that it is done. std panics, too.
+const NO_RESULT: &str = "failed to join thread: it ended without a result, by a system call of its own or a seccomp filter";
 
 /// Owns the permission to join a thread.
 ///
@@ -92,6 +93,9 @@ impl<T, S: Membership> JoinHandle<T, S> {
     ///
     /// If a thread joins itself (EDEADLK, as with std): the panic drops the handle, so the thread is detached.
     /// Threads that join each other in a circle wait without end. std panics where the circle is of two threads.
+    ///
+    /// If the thread ended without a result, by exit(2) itself or by a seccomp filter that kills threads (seccomp(2)),
+    /// as with std. A task of `warm` that ended so, a scope and a `JoinSet` wait without end.
     ///
     /// ```
     /// let handle = rawthread::spawn(|| -> i32 { panic!("no") });
@@ -278,12 +282,9 @@ impl<T, S> JoinHandle<T, S> {
         if !unsafe { (packet.ops().wait)(packet, deadline) } {
             return self.is_finished();
         }
-        // The kernel clears the word after the thread set DONE, and a task has set it: then this loop
-        // does not turn. The thread on a lost slot clears the word itself, a moment before DONE.
-        let backoff = Backoff::new();
-        while !self.is_finished() {
-            backoff.snooze();
-        }
+        // The kernel, or the thread of a lost slot, clears the word after the thread set DONE, and a task
+        // has set it, unless the thread did not end here.
+        assert!(self.is_finished(), "{NO_RESULT}");
         true
     }
 
