@@ -66,6 +66,16 @@ pub(super) fn waitid_once(
     }
 }
 
+/// The signal at which the traced child is stopped, if it is; the stop stays to be waited for.
+#[cfg(feature = "alloc")]
+pub(super) fn stop_signal(pid: i32) -> Option<i32> {
+    let options = libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    let info = wait::waitid(libc::P_PID, pid as u32, options, None).ok()?;
+    // SAFETY: waitid filled the fields of a child's change, or left them zero.
+    let (child, status) = unsafe { (info.si_pid(), info.si_status()) };
+    (child != 0).then_some(status & 0x7f)
+}
+
 pub(super) fn no_usage() -> libc::rusage {
     // SAFETY: all zero bytes are a valid rusage.
     unsafe { core::mem::zeroed() }

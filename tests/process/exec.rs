@@ -1,5 +1,6 @@
 //! `Command::exec`: what the program has, and what is left as it was where it fails.
 
+use std::io::Write;
 use std::os::fd::AsRawFd;
 
 use rawthread::flags::CloneFlags;
@@ -310,6 +311,54 @@ fn a_thread_that_is_killed_in_exec_leaves_its_process() {
     let alone = || std::fs::read_dir("/proc/self/task").unwrap().count();
     // The harness's thread and the test's.
     assert!(alone() <= 2);
+}
+
+/// Another thread opens a descriptor under a number that the program was to have.
+#[test]
+fn a_failed_exec_leaves_the_descriptors_that_other_threads_open() {
+    let test = "exec::a_failed_exec_leaves_the_descriptors_that_other_threads_open";
+    if !in_subprocess(test) {
+        return;
+    }
+    const NUMBER: i32 = 70;
+    let fifo = std::env::temp_dir().join(format!("rawthread-exec-{}", std::process::id()));
+    let path = std::ffi::CString::new(fifo.to_str().unwrap()).unwrap();
+    // SAFETY: a path; asks for a number.
+    let tid = unsafe {
+        assert_eq!(libc::mkfifo(path.as_ptr(), 0o600), 0);
+        libc::gettid()
+    };
+    let call = format!("/proc/self/task/{tid}/syscall");
+    let opens = format!("{} ", libc::SYS_openat);
+    for directory in ["/", "/no/such"] {
+        let mut own = temporary();
+        own.write_all(b"own").unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                poll_until("exec opens the pipe", || {
+                    std::fs::read_to_string(&call).is_ok_and(|text| text.starts_with(&opens))
+                });
+                // SAFETY: a number that is free.
+                assert_eq!(unsafe { libc::dup2(own.as_raw_fd(), NUMBER) }, NUMBER);
+                // Now exec's step goes on.
+                drop(std::fs::File::open(&fifo).unwrap());
+            });
+            let error = missing()
+                .descriptor(NUMBER, Stdio::null())
+                .current_dir(directory)
+                .before_exec(BeforeExec::write_file(&fifo, "", None))
+                .exec();
+            assert_eq!(error.raw_os_error(), Some(libc::ENOENT), "{error}");
+        });
+        let mut text = [0; 4];
+        // SAFETY: the kernel writes into the buffer; the number is this test's.
+        unsafe {
+            assert_eq!(libc::pread(NUMBER, text.as_mut_ptr().cast(), 4, 0), 3);
+            libc::close(NUMBER);
+        }
+        assert_eq!(&text[..3], b"own");
+    }
+    std::fs::remove_file(&fifo).unwrap();
 }
 
 /// A child's parent is the thread that made it: it lives on in the program.

@@ -196,6 +196,34 @@ fn a_command_killed_inside_execve_is_an_error() {
     }
 }
 
+/// A traced child is stopped by the signal of its filter, in its parent's memory.
+#[test]
+fn a_traced_command_that_its_filter_traps_is_an_error() {
+    let test = "report::a_traced_command_that_its_filter_traps_is_an_error";
+    if !in_subprocess(test) {
+        return;
+    }
+    for with_hook in [false, true] {
+        let mut command = Command::new("true");
+        command
+            .before_exec(BeforeExec::trace_me())
+            .before_exec(BeforeExec::no_new_privileges())
+            .before_exec(BeforeExec::seccomp(filter_of(
+                libc::SYS_execve,
+                libc::SECCOMP_RET_TRAP,
+            )));
+        if with_hook {
+            command.parent_hook(|_| Ok(()));
+        }
+        let error = command.spawn().map(drop).unwrap_err();
+        assert_eq!(error.operation(), Some("execve"), "{error}");
+        assert!(error.to_string().contains("SIGSYS"), "{error}");
+        // SAFETY: asks for children.
+        let left = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) };
+        assert_eq!(left, -1);
+    }
+}
+
 /// A filter that lets the program begin is no reason to call it dead: it runs, or has ended, by whatever.
 #[test]
 fn a_command_killed_by_its_filter_later_has_begun() {

@@ -128,6 +128,19 @@ impl BeforeExec {
         }
     }
 
+    /// The number that the step closes.
+    pub(in crate::process) fn closes(&self) -> Option<i32> {
+        match self.0 {
+            Action::Close(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// Whether the child is traced from the step on: then a signal stops it.
+    pub(in crate::process) fn has_child_traced(&self) -> bool {
+        matches!(self.0, Action::TraceMe)
+    }
+
     /// The number that the step gives another meaning.
     pub(in crate::process) fn target(&self) -> Option<i32> {
         match &self.0 {

@@ -33,6 +33,9 @@ impl Command {
     /// in `execve` or on the way back. Where a step lowers a hard limit and gives up the right to raise it, that stays,
     /// and an error at which there is no memory left does not name the program.
     ///
+    /// Descriptors are put in their places after the steps that may take long. One that another thread opens in the moment
+    /// between the look at a free number and its use is lost.
+    ///
     /// What only a new process can have is refused: namespaces, a cgroup, a hook, `Stdio::piped`.
     ///
     /// # Errors
@@ -65,8 +68,16 @@ impl Command {
                 death.pidfd = None;
             }
             plan.ids = Ids::of_caller();
-            let saved = SavedState::of(plan)?;
-            let (step, errno) = exec_child::become_program(plan);
+            plan.in_place = true;
+            let mut saved = SavedState::of(plan);
+            // As late as can be: another thread may open a descriptor under one of the numbers meanwhile.
+            let fds = &mut saved.fds;
+            let (step, errno) = exec_child::become_program(plan, || {
+                *fds =
+                    SavedFds::of(plan.targets()).map_err(|errno| (&exec_child::DUP_AWAY, errno))?;
+                Ok(())
+            });
+            saved.placed = plan.placed.get();
             // First: an error takes memory, which the program's limits may not grant.
             drop(saved);
             Ok(plan.error_of(step, errno))
@@ -85,18 +96,17 @@ struct SavedState {
     /// (resource, soft, hard)
     limits: Vec<(u32, u64, u64)>,
     fds: SavedFds,
+    placed: usize,
 }
 
 impl SavedState {
     /// Before what `plan` says is done.
-    fn of(plan: &ExecPlan<'_>) -> Result<Self, Error> {
+    fn of(plan: &ExecPlan<'_>) -> Self {
         let saved_limit = |&(resource, ..): &(u32, u64, u64)| {
             let (soft, hard) = process::rlimit(resource).ok()?;
             Some((resource, soft, hard))
         };
-        let fds = SavedFds::of(plan.targets())
-            .map_err(|errno| Error::from_operation(&exec_child::DUP_AWAY, errno))?;
-        Ok(Self {
+        Self {
             mask: signal::current_mask(),
             death_signal: task::parent_death_signal().ok(),
             actions: plan
@@ -105,8 +115,9 @@ impl SavedState {
                 .filter_map(SavedAction::of)
                 .collect(),
             limits: plan.limits.iter().filter_map(saved_limit).collect(),
-            fds,
-        })
+            fds: SavedFds::default(),
+            placed: 0,
+        }
     }
 }
 
@@ -116,7 +127,7 @@ impl Drop for SavedState {
         for (resource, soft, hard) in self.limits.drain(..).rev() {
             let _ = process::set_rlimit(resource, soft, hard);
         }
-        self.fds.put_back();
+        self.fds.put_back(self.placed);
         for action in self.actions.drain(..) {
             action.put_back();
         }

@@ -42,6 +42,11 @@ pub(super) struct ExecPlan<'a> {
     pub(super) close_from: Option<u32>,
     /// (resource, soft, hard)
     pub(super) limits: &'a [(u32, u64, u64)],
+    /// Whether the caller becomes the program and is no child: then a step that closes a descriptor has it close at
+    /// execve, and no other thread gets the number.
+    pub(super) in_place: bool,
+    /// How many of [`targets`](Self::targets) have got their meaning.
+    pub(super) placed: Cell<usize>,
     /// Whose ids and groups are set.
     pub(super) ids: Ids,
     pub(super) groups: Groups<'a>,
@@ -158,10 +163,8 @@ impl ErrorReport {
 }
 
 impl ExecPlan<'_> {
-    /// The numbers that mean something else once the steps are taken.
-    pub(super) fn targets(&self) -> impl Iterator<Item = i32> + Clone {
-        let steps = self.before_exec.iter().filter_map(BeforeExec::target);
-        self.fd_mappings.iter().map(|one| one.to).chain(steps)
+    fn count_placed(&self) {
+        self.placed.set(self.placed.get() + 1);
     }
 
     /// What the child reported, for the parent.
@@ -277,15 +280,19 @@ pub(super) unsafe extern "C" fn child_main(plan: *mut u8) -> ! {
     // SAFETY: the parent keeps the plan and does not touch what the child writes.
     let plan: &ExecPlan<'_> = unsafe { &*plan.cast_const().cast() };
     if plan.start_pipe.is_none_or(StartPipeChild::wait) {
-        let (step, errno) = become_program(plan);
+        let (step, errno) = become_program(plan, || Ok(()));
         plan.report.failed(step, errno);
     }
     task::exit_group(EXEC_FAILED)
 }
 
-/// Does to the caller what a child does; returns the step that failed.
-pub(super) fn become_program(plan: &ExecPlan<'_>) -> Failed {
-    match prepare(plan) {
+/// Does to the caller what a child does; returns the step that failed. `before_fds` is called before descriptors
+/// are put in their places.
+pub(super) fn become_program(
+    plan: &ExecPlan<'_>,
+    before_fds: impl FnOnce() -> Result<(), Failed>,
+) -> Failed {
+    match prepare(plan, before_fds) {
         Ok(()) => {
             plan.report.prepared.store(1, Ordering::Relaxed);
             exec_failure(execute(plan))
@@ -298,7 +305,10 @@ pub(super) type Failed = (&'static Operation, Errno);
 
 /// The steps, in an order that each can rely on: what needs rights comes before giving them up,
 /// what names the parent's descriptors before they are moved, what takes signals last.
-fn prepare(plan: &ExecPlan<'_>) -> Result<(), Failed> {
+fn prepare(
+    plan: &ExecPlan<'_>,
+    before_fds: impl FnOnce() -> Result<(), Failed>,
+) -> Result<(), Failed> {
     let at = |step: &'static Operation| move |errno: Errno| (step, errno);
     if plan.reset_handlers {
         signal::reset_handlers();
@@ -330,6 +340,7 @@ fn prepare(plan: &ExecPlan<'_>) -> Result<(), Failed> {
     if let Some(path) = plan.directory {
         process::chdir(path).map_err(at(&DIRECTORY))?;
     }
+    before_fds()?;
     install_fds(plan)?;
     take_steps(plan, Phase::Descriptors)?;
     for (resource, soft, hard) in plan.limits {
@@ -374,8 +385,18 @@ fn take_steps(plan: &ExecPlan<'_>, phase: Phase) -> Result<(), Failed> {
     let steps = (1..).zip(plan.before_exec);
     let mut steps = steps.filter(|(_, step)| step.phase() == phase);
     steps.try_for_each(|(number, step)| {
-        step.run(plan.ids)
-            .inspect_err(|_| plan.report.number.store(number, Ordering::Relaxed))
+        match step.closes() {
+            Some(fd) if plan.in_place => {
+                let _ = process::set_cloexec(fd);
+            }
+            _ => step
+                .run(plan.ids)
+                .inspect_err(|_| plan.report.number.store(number, Ordering::Relaxed))?,
+        }
+        if step.target().is_some() {
+            plan.count_placed();
+        }
+        Ok(())
     })
 }
 
@@ -409,6 +430,7 @@ fn install_fds(plan: &ExecPlan<'_>) -> Result<(), Failed> {
         } else {
             process::dup3(from, one.to).map_err(|errno| (&DUP_TO, errno))?;
         }
+        plan.count_placed();
     }
     Ok(())
 }

@@ -189,6 +189,8 @@ impl Command {
             fd_mappings: &fd_mappings,
             close_from: settings.close_others.then_some(3),
             limits: &settings.limits,
+            in_place: false,
+            placed: Cell::new(0),
             ids: Ids::Thread,
             groups: settings.groups_to_set(),
             gid: settings.gid,

@@ -4,9 +4,14 @@
 //! its memory. With them it has work to do while the child waits, so it cannot sleep there:
 //! then `CLONE_CHILD_CLEARTID` tells when the child has left, by the same kernel function
 //! (`mm_release`) that ends a vfork.
+//!
+//! A child that is traced (`BeforeExec::trace_me`) is not waited for in clone either: a signal, such as that of a filter
+//! that traps, stops it, and only its parent could have it go on.
 #![allow(unsafe_code, reason = "makes a process by hand")]
 
+use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::time::Duration;
 
 use super::caller_groups::WithoutGroups;
 use super::end_in_exec;
@@ -21,8 +26,9 @@ use crate::process::dumpable::DumpableGuard;
 use crate::process::namespaces::IdMaps;
 use crate::process::start_pipe::StartPipe;
 use crate::process::status::ExitStatus;
+use crate::process::waitid::stop_signal;
 use crate::sys::file::OwnedFd;
-use crate::sys::futex::{self, Sharing};
+use crate::sys::futex::{self, Deadline, Sharing};
 use crate::sys::signal::{self, SigSet};
 use crate::sys::{Errno, clone};
 
@@ -53,8 +59,14 @@ pub(super) fn spawn(
     let cached_stack = CachedStack::take()?;
     let stack = cached_stack.stack();
     let waits = !options.maps.is_empty() || hook.is_some();
+    let is_for_all = plan
+        .before_exec
+        .iter()
+        .any(BeforeExec::is_for_all_of_memory);
+    // Such a step must have a vfork.
+    let is_watched = !is_for_all && plan.before_exec.iter().any(BeforeExec::has_child_traced);
     let mut flags = CloneFlags::VM | CloneFlags::CHILD_CLEARTID | options.namespaces;
-    flags.set(CloneFlags::VFORK, !waits);
+    flags.set(CloneFlags::VFORK, !waits && !is_watched);
     flags.set(CloneFlags::PIDFD, options.pidfd != Some(false));
     flags.set(CloneFlags::INTO_CGROUP, options.cgroup.is_some());
     let by_hand = NO_CLEAR_SIGHAND.load(Ordering::Relaxed);
@@ -69,12 +81,7 @@ pub(super) fn spawn(
     // 1 until the child has left this memory, which the kernel clears. It stays 1 where the child has a copy:
     // valgrind and qemu-user make a fork of VM and VFORK.
     let mm_in_use = AtomicU32::new(1);
-    if waits
-        && plan
-            .before_exec
-            .iter()
-            .any(BeforeExec::is_for_all_of_memory)
-    {
+    if waits && is_for_all {
         return Err(BeforeExec::ALL_OF_MEMORY);
     }
     let dumpable_guard = plan.changes_credentials().then(DumpableGuard::begin);
@@ -134,9 +141,12 @@ pub(super) fn spawn(
     }
     // SAFETY: clone stored the number of a descriptor that it made for this caller.
     let pidfd = (pidfd >= 0).then(|| unsafe { OwnedFd::from_raw(pidfd) });
+    let stopped_by = Cell::new(None);
     let mut left = ChildInMemory {
-        mm_in_use: waits.then_some(&mm_in_use),
+        mm_in_use: (waits || is_watched).then_some(&mm_in_use),
         start_pipe,
+        traced: is_watched.then_some(pid),
+        stopped_by: &stopped_by,
     };
     let mut child = Child::new(pid, pidfd);
     let mut prepared = options.maps.write(pid);
@@ -152,6 +162,10 @@ pub(super) fn spawn(
     drop(left);
     drop(cached_stack);
     drop(dumpable_guard);
+    if let Some(signal) = stopped_by.get() {
+        let _ = child.wait();
+        return Err(ErrorReport::killed(Some(signal)));
+    }
     if let Some(error) = prepared.err().or_else(|| plan.error()) {
         let _ = child.wait();
         return Err(error);
@@ -167,12 +181,19 @@ pub(super) fn spawn(
     Ok(child)
 }
 
+/// How often a traced child that is in this memory is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// A child that may be in this memory. Dropped, also by a panic of the hook, it has left: it ends if it
 /// was not released.
 struct ChildInMemory<'a> {
     /// `None` where clone has returned after the child left.
     mm_in_use: Option<&'a AtomicU32>,
     start_pipe: Option<StartPipe>,
+    /// Its pid, if it may be stopped there.
+    traced: Option<i32>,
+    /// The signal at which it was, and which it is killed for.
+    stopped_by: &'a Cell<Option<i32>>,
 }
 
 impl Drop for ChildInMemory<'_> {
@@ -185,7 +206,18 @@ impl Drop for ChildInMemory<'_> {
         };
         // Acquire: the child's report happened before the kernel cleared the word.
         while mm_in_use.load(Ordering::Acquire) != 0 {
-            let _ = futex::wait(mm_in_use, 1, None, Sharing::Shared);
+            let Some(pid) = self.traced else {
+                let _ = futex::wait(mm_in_use, 1, None, Sharing::Shared);
+                continue;
+            };
+            let _ = futex::wait(mm_in_use, 1, Deadline::after(LOOK), Sharing::Shared);
+            // The stop that execve ends in comes after the child has left, so the order of the two looks decides.
+            if let Some(signal) = stop_signal(pid)
+                && mm_in_use.load(Ordering::Acquire) != 0
+            {
+                self.stopped_by.set(Some(signal));
+                let _ = signal::send_to_process(pid, libc::SIGKILL);
+            }
         }
     }
 }
