@@ -177,6 +177,10 @@ can_run() { # can_run TOOL
     elif [ "$1" = thread ] && [ ! -d "$(rustc +nightly --print sysroot)/lib/rustlib/src" ]; then
         echo "SKIP: the nightly toolchain here has no rust-src, for $1"
         return 1
+    elif [ "$1" = thread ] && ! cargo +nightly fetch --quiet --locked --manifest-path \
+        "$(rustc +nightly --print sysroot)/lib/rustlib/src/rust/library/Cargo.toml" 2>/dev/null; then
+        echo "SKIP: the packages that std is compiled from cannot be had here, for $1"
+        return 1
     fi
 }
 
