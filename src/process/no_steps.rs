@@ -17,6 +17,10 @@ impl Steps {
         true
     }
 
+    pub(super) fn has_child_traced(&self) -> bool {
+        false
+    }
+
     pub(super) fn guard_memory(&self) -> MemoryGuard {
         MemoryGuard(())
     }

@@ -17,11 +17,12 @@ use core::time::Duration;
 
 use super::child::Child;
 use super::steps::Steps;
+use super::waitid::stop_signal;
 use crate::diagnosis;
 use crate::error::{Error, Operation};
 use crate::primitive::answer;
 use crate::sys::futex::{Deadline, Sharing};
-use crate::sys::{Errno, memory};
+use crate::sys::{Errno, memory, signal};
 
 static KILLED: Operation = Operation {
     name: "clone3",
@@ -81,12 +82,24 @@ impl Report {
         const LOOK_AFTER: Duration = Duration::from_millis(10);
         // SAFETY: the page is mapped as long as `self` is.
         let message = unsafe { self.0.as_ref() };
+        // A signal stops a traced child, which then neither goes on nor ends.
+        let end_if_stopped = || {
+            if steps.has_child_traced()
+                && stop_signal(child.pid()).is_some()
+                && message.state.load(Ordering::Acquire) == WAITING
+            {
+                let _ = signal::send_to_process(child.pid(), libc::SIGKILL);
+            }
+        };
         let state = answer::wait_or_end(
             &message.state,
             WAITING,
             Sharing::Shared,
             || Deadline::after(LOOK_AFTER),
-            || child.process.is_gone(),
+            || {
+                end_if_stopped();
+                child.process.is_gone()
+            },
         );
         match state {
             None => Err(Error::from_operation(&KILLED, Errno::EINTR)),

@@ -30,6 +30,11 @@ impl Steps {
         changes.then(DumpableGuard::begin)
     }
 
+    /// See [`BeforeExec::has_child_traced`].
+    pub(super) fn has_child_traced(&self) -> bool {
+        self.0.iter().any(BeforeExec::has_child_traced)
+    }
+
     /// `shares` whether the child runs beside its parent in one memory.
     pub(super) fn check(&self, shares: bool) -> Result<(), Error> {
         if shares && self.0.iter().any(BeforeExec::is_for_all_of_memory) {

@@ -67,7 +67,6 @@ pub(super) fn waitid_once(
 }
 
 /// The signal at which the traced child is stopped, if it is; the stop stays to be waited for.
-#[cfg(feature = "alloc")]
 pub(super) fn stop_signal(pid: i32) -> Option<i32> {
     let options = libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
     let info = wait::waitid(libc::P_PID, pid as u32, options, None).ok()?;

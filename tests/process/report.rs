@@ -132,6 +132,35 @@ fn a_child_killed_amid_its_steps_leaves_nothing() {
     }
 }
 
+/// A traced child is stopped by the signal of its first filter, and would neither begin nor end.
+#[test]
+fn a_traced_child_stopped_amid_its_steps_is_an_error() {
+    let test = "report::a_traced_child_stopped_amid_its_steps_is_an_error";
+    if !in_subprocess(test) {
+        return;
+    }
+    for flags in SHARINGS {
+        if flags.contains(CloneFlags::VFORK) {
+            continue;
+        }
+        let builder = Builder::new()
+            .flags(flags)
+            .before_start(BeforeExec::trace_me())
+            .before_start(BeforeExec::no_new_privileges())
+            .before_start(BeforeExec::seccomp(filter_of(
+                libc::SYS_seccomp,
+                libc::SECCOMP_RET_TRAP,
+            )))
+            .before_start(BeforeExec::seccomp(filter_of(
+                libc::SYS_umount2,
+                libc::SECCOMP_RET_ALLOW,
+            )));
+        // SAFETY: the child does not come to its closure.
+        let error = unsafe { builder.spawn(|| 0) }.map(drop).unwrap_err();
+        assert_eq!(error.operation(), Some("clone3"), "{flags:?}: {error}");
+    }
+}
+
 /// One that waits for its parent's hook, in a table that both use.
 #[test]
 fn a_child_killed_before_its_steps_leaves_nothing() {

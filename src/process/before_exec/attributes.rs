@@ -82,7 +82,7 @@ impl BeforeExec {
 
     /// Has the thread that spawns the child trace it: the program stops with SIGTRAP before its first
     /// instruction: `ptrace(2)`, `PTRACE_TRACEME`. A child that a signal stops earlier is killed, and the spawn fails; with
-    /// [`oom_score_adj`](Self::oom_score_adj), which needs a vfork, the spawn hangs there.
+    /// [`oom_score_adj`](Self::oom_score_adj), which needs a vfork, and in a closure's child with `VFORK`, the spawn hangs there.
     ///
     /// ```
     /// let step = rawthread::process::BeforeExec::trace_me();
