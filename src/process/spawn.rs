@@ -118,7 +118,7 @@ impl Builder {
     /// it holds a lock of the shared memory, the lock stays locked.
     /// If it is killed, or becomes another program, the destructors of its thread-locals do not run, and what
     /// these own is lost; its stack and its thread control block go back when it was waited for. So is what it had
-    /// allocated: a closure that ends in a successful `Command::exec` leaves some KiB in this process's heap.
+    /// allocated: a closure that ends in a successful `Command::exec` leaves about 1 KiB in this process's heap, of a short command.
     ///
     /// With `VM` but without one it uses the thread pointer of the calling thread: it
     /// must not touch thread-locals, `errno`, the allocator, stdio or locks of a libc or of std,
