@@ -34,10 +34,10 @@ done
 # `is_one_sleep` was refused a thread (EAGAIN) in so small a machine. The reruns by libc's own threads
 # would double the time, and concern the libc, not the kernel.
 cat >"$root/tests" <<'TESTS'
-/bin/thread --test-threads=2 --skip threads_that_libc_makes --skip list:: --skip with_std --skip is_one_sleep
+/bin/thread --test-threads=2 --skip threads_that_libc_makes --skip list:: --skip with_std --skip is_one_sleep --skip the_reaper_of_a_dropped
 /bin/warm --test-threads=2 --skip threads_that_libc_makes
 /bin/attributes --test-threads=2 --skip threads_that_libc_makes
-/bin/process --test-threads=2 builder:: child:: identity:: --skip tells_what_it_used
+/bin/process --test-threads=2 builder:: child:: identity:: --skip tells_what_it_used --skip waiting_closes_the
 TESTS
 wanted=$(wc -l <"$root/tests")
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$out/initrd"
