@@ -7,7 +7,7 @@ use crate::process::dumpable::{MARK_SHIFT, OWNER_SHIFT, count_down, count_up};
 use loom::sync::Arc;
 use loom::thread;
 
-/// The process's number, and one of another process.
+/// The memory's number, and one of another memory.
 const OWN: u64 = 5 << OWNER_SHIFT;
 const OTHER: u64 = 6 << OWNER_SHIFT;
 const DUMPABLE: u64 = 1 << MARK_SHIFT;
@@ -70,12 +70,11 @@ fn the_last_child_puts_the_mark_back() {
     });
 }
 
-/// A fork copied the word while its parent counted: the mark in it is the right one, the count is not.
+/// A fork copied the word while its parent counted: neither the count nor the mark is the copy's.
 #[test]
-fn a_forked_process_takes_over_the_mark_and_not_the_count() {
+fn a_forked_process_takes_over_neither_the_count_nor_the_mark() {
     explore(3, || {
-        let process = Process::new(OTHER | DUMPABLE | 2);
-        process.mark.store(0, Relaxed);
+        let process = Process::new(OTHER | 2);
         let other = thread::spawn({
             let process = process.clone();
             move || process.child()
@@ -83,5 +82,6 @@ fn a_forked_process_takes_over_the_mark_and_not_the_count() {
         process.child();
         other.join().unwrap();
         assert_eq!(process.mark.load(Relaxed), 1, "dumpable again");
+        assert_eq!(process.word.load(Relaxed), 0);
     });
 }

@@ -99,7 +99,7 @@ const TWINS: &[(&str, &str, &str)] = &[
     ("dumpable::the_last_child_puts_the_mark_back", "dumpable.rs compare_exchange release", WRONG),
     ("dumpable::the_last_child_puts_the_mark_back", "dumpable.rs compare_exchange torn", RACE),
     ("dumpable::the_last_child_puts_the_mark_back", "dumpable.rs store release", RACE),
-    ("dumpable::a_forked_process_takes_over_the_mark_and_not_the_count", "dumpable.rs compare_exchange acquire", WRONG),
+    ("dumpable::a_forked_process_takes_over_neither_the_count_nor_the_mark", "dumpable.rs compare_exchange acquire", WRONG),
     // sync.
     ("sync::mutex", "raw/mutex.rs compare_exchange acquire", RACE),
     ("sync::mutex", "raw/mutex.rs swap release", RACE),

@@ -2,9 +2,9 @@
 #![allow(unsafe_code, reason = "makes a process by hand")]
 
 use super::child_stack::{ChildStack, ChildTcb};
-use super::fork;
 use super::start_pipe::{ABORTED_STATUS, StartPipeChild};
 use super::start_report::ReportChild;
+use super::{fork, steps};
 use crate::error::Error;
 use crate::stack::layout;
 use crate::sys::{Errno, clone, task};
@@ -139,6 +139,7 @@ impl<F: FnOnce() -> i32> Launch<F> {
                 match unsafe { clone::clone_fork(request) }? {
                     0 => {
                         fork::after_fork_in_child();
+                        steps::after_fork();
                         // SAFETY: this is the child.
                         if !unsafe { start.run() } {
                             task::exit_group(ABORTED_STATUS);

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::guarded_stack::GuardedStack;
 use super::status::ExitStatus;
-use super::steps::MemoryGuard;
+use super::steps::{self, MemoryGuard};
 use crate::error::Error;
 use crate::flags::CloneFlags;
 use crate::runtime::{CloneTls, Rt, Runtime, Slot, acquire};
@@ -99,6 +99,13 @@ impl ChildStack {
             // Relaxed: the clone call orders it for the child.
             tcb.state().store(state, Ordering::Relaxed);
         }
+    }
+}
+
+impl Drop for ChildStack {
+    fn drop(&mut self) {
+        let (bottom, top) = self.bounds();
+        steps::left_stack(bottom, top);
     }
 }
 

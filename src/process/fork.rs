@@ -6,6 +6,7 @@
 
 use super::child::Child;
 use super::clone_error;
+use super::steps;
 use crate::error::Error;
 use crate::flags::CloneFlags;
 use crate::sys::Errno;
@@ -81,6 +82,7 @@ pub unsafe fn fork() -> Result<Fork, Error> {
         clone_error::clone_failed(attempt, errno)
     })?;
     if pid == 0 {
+        steps::after_fork();
         return Ok(Fork::Child);
     }
     // Not reaped yet, so the number is the child's. No pidfd (an old kernel, a full table, SIGCHLD

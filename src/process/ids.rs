@@ -6,6 +6,18 @@
 
 use crate::sys::{Errno, process};
 
+/// Whether the caller may be a child that runs in its parent's memory.
+#[cfg(feature = "hosted")]
+pub(super) fn may_share_memory() -> bool {
+    !crate::runtime::hosted::fork::is_own_memory()
+}
+
+/// Whether the caller may be a child that runs in its parent's memory: without a libc it is not known.
+#[cfg(not(feature = "hosted"))]
+pub(super) fn may_share_memory() -> bool {
+    true
+}
+
 /// Whose ids are set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ids {

@@ -95,6 +95,8 @@ mod ids;
 mod kernel_str;
 #[cfg(feature = "alloc")]
 mod landlock;
+#[cfg(feature = "alloc")]
+mod memory_id;
 mod namespaces;
 mod pipe;
 mod process_handle;

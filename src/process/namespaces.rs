@@ -118,11 +118,15 @@ pub(super) struct IdMaps {
     pub(super) groups: IdMap,
 }
 
+/// Its files in /proc are root's then, and the child shares the caller's memory.
+const UNDUMPABLE: &str = "The caller's memory is not dumpable, as while other children change ids in it: spawn one after another.";
+
 static UID_MAP: Operation = Operation {
     name: "uid_map",
     purpose: "write the user id map of the child",
     hint: |errno| match errno {
         Errno::EPERM => "Without CAP_SETUID one line may map the caller's own user id.",
+        Errno::EACCES => UNDUMPABLE,
         Errno::EINVAL => "Lines may not overlap.",
         _ => "/proc must be mounted.",
     },
@@ -137,6 +141,7 @@ static GID_MAP: Operation = Operation {
     purpose: "write the group id map of the child",
     hint: |errno| match errno {
         Errno::EPERM => "Without CAP_SETGID one line may map the caller's own group id.",
+        Errno::EACCES => UNDUMPABLE,
         Errno::EINVAL => "Lines may not overlap.",
         _ => "/proc must be mounted.",
     },

@@ -7,6 +7,12 @@ use crate::sys::Errno;
 #[derive(Default)]
 pub(super) struct MemoryGuard(());
 
+/// No child changed this memory's mark.
+pub(super) fn after_fork() {}
+
+/// As above.
+pub(super) fn left_stack(_: usize, _: usize) {}
+
 /// No steps.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Steps(());

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::before_exec::{BeforeExec, Phase};
 use super::dumpable::DumpableGuard;
+pub(super) use super::dumpable::{after_fork, left_stack};
 use super::ids::Ids;
 use crate::error::{Error, Operation};
 use crate::sys::Errno;

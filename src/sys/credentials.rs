@@ -54,6 +54,27 @@ pub(crate) fn effective_gid() -> u32 {
     unsafe { syscall0(libc::SYS_getegid) as u32 }
 }
 
+/// The calling thread's real, effective and saved user id.
+#[cfg(feature = "alloc")]
+pub(crate) fn user_ids() -> [u32; 3] {
+    three_ids(libc::SYS_getresuid)
+}
+
+/// The calling thread's real, effective and saved group id.
+#[cfg(feature = "alloc")]
+pub(crate) fn group_ids() -> [u32; 3] {
+    three_ids(libc::SYS_getresgid)
+}
+
+#[cfg(feature = "alloc")]
+fn three_ids(call: libc::c_long) -> [u32; 3] {
+    let mut ids = [0u32; 3];
+    let [real, effective, saved] = ids.each_mut().map(|id| core::ptr::from_mut(id) as usize);
+    // SAFETY: the kernel writes three words; it fails for bad addresses alone.
+    unsafe { syscall3(call, real, effective, saved) };
+    ids
+}
+
 /// A thread's capability sets, bit by bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Capabilities {

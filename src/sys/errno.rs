@@ -13,6 +13,7 @@ impl Errno {
     pub(crate) const EAGAIN: Self = Self::new(libc::EAGAIN);
     pub(crate) const ECANCELED: Self = Self::new(libc::ECANCELED);
     pub(crate) const ENOMEM: Self = Self::new(libc::ENOMEM);
+    pub(crate) const EACCES: Self = Self::new(libc::EACCES);
     pub(crate) const EINVAL: Self = Self::new(libc::EINVAL);
     pub(crate) const E2BIG: Self = Self::new(libc::E2BIG);
     pub(crate) const EBUSY: Self = Self::new(libc::EBUSY);

@@ -11,6 +11,7 @@ mod container;
 mod daemon;
 mod deadlines;
 mod debug;
+mod dumpable;
 mod environment;
 mod exec;
 mod exhaustion;

@@ -28,7 +28,8 @@ impl BeforeExec {
     /// A child in a user namespace of its own whose maps do not have its maker's ids can make no files, for it
     /// has no id there, until it takes one. It keeps its capabilities in the namespace then. Elsewhere one that
     /// gives up root's user id loses its capabilities for the steps that follow:
-    /// [`Command::uid`](crate::process::Command::uid) changes ids after them.
+    /// [`Command::uid`](crate::process::Command::uid) changes ids after them. Of the mark that a child in this memory
+    /// leaves on it, see there.
     ///
     /// ```no_run
     /// # use rawthread::process::{BeforeExec, Command, Namespaces};

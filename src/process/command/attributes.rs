@@ -91,6 +91,12 @@ impl Command {
     /// caller's groups, and no error. In a new user namespace without a group map no child may change its groups:
     /// there the calling thread gives them up for the moment of the clone, if it has `CAP_SETGID`.
     ///
+    /// Until the child is the program, this process is not dumpable (`PR_SET_DUMPABLE`), for it shares memory
+    /// with the child: it makes no core file, and only root may trace it. Then it is as before, unless its own ids
+    /// or permitted capabilities, as the calling thread has them, changed meanwhile. A `PR_SET_DUMPABLE` of 0 by
+    /// another thread meanwhile cannot be told from that and is undone: make it again after the spawn. A child of
+    /// libc's `fork` in another thread meanwhile stays as it is then; one of [`fork`](crate::process::fork()) does not.
+    ///
     /// # Errors
     /// Of the spawn: `EPERM` of `setresuid` without `CAP_SETUID`, unless the id is one of the caller's own; `EINVAL` if
     /// the id has no place in the child's user namespace; `InvalidInput` for 4294967295.

@@ -10,7 +10,8 @@ use super::builder::Command;
 use super::exec_child::{self, ExecPlan};
 use super::saved_fds::SavedFds;
 use crate::error::Error;
-use crate::process::ids::Ids;
+use crate::process::dumpable::ExecGuard;
+use crate::process::ids::{self, Ids};
 use crate::sys::signal::{self, SavedAction};
 use crate::sys::{process, task};
 
@@ -97,6 +98,7 @@ struct SavedState {
     limits: Vec<(u32, u64, u64)>,
     fds: SavedFds,
     placed: usize,
+    _dumpable: Option<ExecGuard>,
 }
 
 impl SavedState {
@@ -117,6 +119,9 @@ impl SavedState {
             limits: plan.limits.iter().filter_map(saved_limit).collect(),
             fds: SavedFds::default(),
             placed: 0,
+            // A process's own memory has the mark that its ids give it.
+            _dumpable: (plan.changes_credentials() && ids::may_share_memory())
+                .then(ExecGuard::begin),
         }
     }
 }
