@@ -134,7 +134,8 @@ impl Builder {
     }
 
     /// Whether the child comes with a pidfd (`CLONE_PIDFD`, Linux 5.2). The default: if the kernel
-    /// can.
+    /// can. Without one the handle knows it by number: it does not find the status where SIGCHLD is ignored, and
+    /// [`Child::wait_group`](super::Child::wait_group) reaps no other child meanwhile.
     ///
     /// ```
     /// # fn main() -> Result<(), rawthread::Error> {

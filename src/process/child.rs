@@ -4,6 +4,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use super::by_number::ByNumber;
 use super::child_stack::ChildStack;
 use super::pipe::Pipe;
 use super::process_handle::ProcessHandle;
@@ -65,12 +66,12 @@ pub struct Child {
 }
 
 impl Child {
-    pub(super) fn new(pid: i32, pidfd: Option<OwnedFd>) -> Self {
+    pub(super) fn new(pid: i32, pidfd: Option<OwnedFd>, by_number: Option<ByNumber>) -> Self {
         Self {
             stdin: None,
             stdout: None,
             stderr: None,
-            process: ProcessHandle::new(pid, pidfd),
+            process: ProcessHandle::new(pid, pidfd, by_number),
         }
     }
 

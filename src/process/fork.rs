@@ -4,6 +4,7 @@
     reason = "makes a process that returns from this very call"
 )]
 
+use super::by_number::ByNumber;
 use super::child::Child;
 use super::clone_error;
 use super::steps;
@@ -72,6 +73,7 @@ pub enum Fork {
 /// ```
 #[doc(alias = "clone")]
 pub unsafe fn fork() -> Result<Fork, Error> {
+    let by_number = ByNumber::take();
     // SAFETY: the caller's contract.
     let pid = unsafe { fork_raw() }.map_err(|errno| {
         let attempt = clone_error::CloneAttempt {
@@ -90,7 +92,8 @@ pub unsafe fn fork() -> Result<Fork, Error> {
     let pidfd = wait::pidfd_open(pid, 0).ok();
     // SAFETY: the call opened it for this caller.
     let pidfd = pidfd.map(|fd| unsafe { OwnedFd::from_raw(fd) });
-    Ok(Fork::Parent(Child::new(pid, pidfd)))
+    let by_number = pidfd.is_none().then_some(by_number);
+    Ok(Fork::Parent(Child::new(pid, pidfd, by_number)))
 }
 
 /// 0 in the child, its pid in the parent.

@@ -1,11 +1,12 @@
 //! The process group that a child leads.
 
+use super::by_number::ByNumber;
 use super::child::Child;
 use super::process_handle::WAIT;
 use super::status::ExitStatus;
-use super::waitid::wait_for_group;
+use super::waitid::{reap_by_pidfd, wait_for_member};
 use crate::error::{Error, Operation};
-use crate::sys::{Errno, signal};
+use crate::sys::{Errno, signal, wait};
 
 static KILL_GROUP: Operation = Operation {
     name: "kill",
@@ -16,6 +17,18 @@ static KILL_GROUP: Operation = Operation {
         _ => "See kill(2).",
     },
 };
+
+static OPEN_MEMBER: Operation = Operation {
+    name: "pidfd_open",
+    purpose: "reap another child of the group",
+    hint: |_| "It needs Linux 5.4 and a free descriptor; wait for each child by its handle.",
+};
+
+const MEMBER_BY_NUMBER: Error = Error::refused(
+    "another child of the group has ended, and may be one that its handle knows by number alone",
+    "Leave `pidfd(false)` out, or wait for each child by its handle; it needs Linux 5.4.",
+    Errno::new(libc::EBUSY),
+);
 
 impl Child {
     /// Sends a signal to the process group that the child leads: to it and to those of its descendants that
@@ -48,10 +61,14 @@ impl Child {
     ///
     /// The group's other processes, such as children of a shell, are their parents' to wait for: unless this
     /// process is their subreaper (`PR_SET_CHILD_SUBREAPER(2const)`). The handle of another child of the
-    /// group finds its status by its pidfd from Linux 6.15 on, and `ECHILD` before that.
+    /// group finds its status by its pidfd from Linux 6.15 on, and `ECHILD` before that. Where a sandbox refuses
+    /// `waitid`, this child alone is waited for.
     ///
     /// # Errors
-    /// As [`wait`](Self::wait).
+    /// As [`wait`](Self::wait). `EBUSY` if another child of the group has ended while any handle of this process has
+    /// no pidfd: the child might be that one's, whose number may not be given away. `pidfd_open(2)`'s if there is no
+    /// descriptor free, or before Linux 5.3. What was reaped before stays so, this child
+    /// perhaps: then a second call returns its status and waits for no other.
     ///
     /// ```
     /// # #[cfg(feature = "alloc")] {
@@ -69,11 +86,14 @@ impl Child {
         if self.process.status.is_none() && self.process.is_our_child {
             // While a member is left, leader or not, the kernel gives the number to no other process.
             loop {
-                match wait_for_group(self.pid()) {
-                    Ok((pid, status, usage)) if pid == self.pid() => {
-                        self.process.set_reaped(status, Some(usage))
+                match wait_for_member(self.pid()) {
+                    Ok(pid) if pid != self.pid() => {
+                        reap_member(pid, self.process.by_number.as_ref())?;
                     }
-                    Ok(_) => {}
+                    // The group is over, and another process has the number.
+                    Ok(_) if self.process.status.is_some() => break,
+                    Ok(_) => drop(self.process.reap(libc::WNOHANG)?),
+                    Err(Errno::ENOSYS | Errno::EPERM) => break,
                     Err(errno) if errno.number() == libc::ECHILD => break,
                     Err(errno) => return Err(Error::from_operation(&WAIT, errno)),
                 }
@@ -81,5 +101,35 @@ impl Child {
         }
         // If it leads no group, or has left it.
         self.wait()
+    }
+}
+
+/// Reaps another child that has ended, if no handle can rely on its number. `own`: the caller's.
+fn reap_member(pid: i32, own: Option<&ByNumber>) -> Result<(), Error> {
+    let pidfd = match wait::open_pidfd(pid, 0) {
+        Ok(pidfd) => pidfd,
+        // Its handle has reaped it meanwhile.
+        Err(Errno::ESRCH) => return Ok(()),
+        Err(errno) => return Err(Error::from_operation(&OPEN_MEMBER, errno)),
+    };
+    // After it was opened: whichever process it is, its handle has a pidfd, or was counted before it was made.
+    if ByNumber::exist_beside(own) {
+        return Err(MEMBER_BY_NUMBER);
+    }
+    match wait::pidfd_send_signal(pidfd.as_raw(), 0) {
+        // Reaped meanwhile.
+        Err(Errno::ESRCH) => return Ok(()),
+        // A sandbox refuses the call: handles with a pidfd signal by number.
+        answer if answer.is_err() && answer != signal::send_to_process(pid, 0) => {
+            return Err(MEMBER_BY_NUMBER);
+        }
+        _ => {}
+    }
+    match reap_by_pidfd(&pidfd) {
+        Ok(()) => Ok(()),
+        Err(errno) if errno.number() == libc::ECHILD => Ok(()),
+        // Linux before 5.4: handles with a pidfd wait by number.
+        Err(Errno::EINVAL) => Err(MEMBER_BY_NUMBER),
+        Err(errno) => Err(Error::from_operation(&WAIT, errno)),
     }
 }

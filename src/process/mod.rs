@@ -75,6 +75,7 @@
 #[cfg(feature = "alloc")]
 mod before_exec;
 mod builder;
+mod by_number;
 #[cfg(feature = "alloc")]
 mod capabilities;
 mod cgroup;

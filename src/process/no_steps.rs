@@ -1,6 +1,7 @@
 //! What `steps` is where there is no allocator to hold steps: none.
 
 use crate::error::{Error, Operation};
+use crate::flags::CloneFlags;
 use crate::sys::Errno;
 
 /// No step changes this memory's mark.
@@ -31,7 +32,7 @@ impl Steps {
         MemoryGuard(())
     }
 
-    pub(super) fn check(&self, _: bool) -> Result<(), Error> {
+    pub(super) fn check(&self, _: CloneFlags) -> Result<(), Error> {
         Ok(())
     }
 

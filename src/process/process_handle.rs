@@ -1,6 +1,7 @@
 //! Which process a child is, and its end: the part of a handle that has a destructor.
 #![allow(unsafe_code, reason = "takes over descriptors that the kernel made")]
 
+use super::by_number::ByNumber;
 use super::child_stack::ChildStack;
 use super::reaper;
 use super::status::ExitStatus;
@@ -30,6 +31,8 @@ static PIDFD_OPEN: Operation = Operation {
 pub(super) struct ProcessHandle {
     pub(super) pid: i32,
     pub(super) pidfd: Option<OwnedFd>,
+    /// Of one that was made without a pidfd, until it is reaped.
+    pub(super) by_number: Option<ByNumber>,
     /// The child's stack, if it shares this process's memory and may still run.
     pub(super) stack: Option<ChildStack>,
     pub(super) status: Option<ExitStatus>,
@@ -39,10 +42,12 @@ pub(super) struct ProcessHandle {
 }
 
 impl ProcessHandle {
-    pub(super) fn new(pid: i32, pidfd: Option<OwnedFd>) -> Self {
+    /// `by_number` is taken before the child is made, unless it has a pidfd.
+    pub(super) fn new(pid: i32, pidfd: Option<OwnedFd>, by_number: Option<ByNumber>) -> Self {
         Self {
             pid,
             pidfd,
+            by_number,
             stack: None,
             status: None,
             usage: None,
@@ -112,6 +117,7 @@ impl ProcessHandle {
     pub(super) fn set_reaped(&mut self, status: ExitStatus, usage: Option<Usage>) {
         self.status = Some(status);
         self.usage = usage;
+        self.by_number = None;
         if let Some(mut stack) = self.stack.take() {
             stack.set_status(status);
         }
@@ -124,7 +130,12 @@ impl Drop for ProcessHandle {
         match self.is_our_child.then(|| self.reap(libc::WNOHANG)) {
             // Running: a thread must wait for its end.
             Some(Ok(None)) => {
-                let _ = reaper::reap_in_background(self.pid, self.pidfd.take(), stack);
+                let _ = reaper::reap_in_background(
+                    self.pid,
+                    self.pidfd.take(),
+                    self.by_number.take(),
+                    stack,
+                );
             }
             // Reaped: no task runs on the stack.
             Some(Ok(Some(_))) => drop(stack),

@@ -8,6 +8,7 @@
 
 use core::mem::ManuallyDrop;
 
+use super::by_number::ByNumber;
 use super::child_stack::ChildStack;
 use super::waitid::waitid_once;
 use crate::error::Error;
@@ -21,6 +22,7 @@ const STACK_SIZE: usize = 32 * 1024;
 struct Task {
     pid: i32,
     pidfd: Option<OwnedFd>,
+    by_number: Option<ByNumber>,
     stack: Option<ChildStack>,
 }
 
@@ -32,13 +34,20 @@ struct Task {
 pub(super) fn reap_in_background(
     pid: i32,
     pidfd: Option<OwnedFd>,
+    by_number: Option<ByNumber>,
     stack: Option<ChildStack>,
 ) -> Result<(), Error> {
-    let task = ManuallyDrop::new(Task { pid, pidfd, stack });
+    let task = ManuallyDrop::new(Task {
+        pid,
+        pidfd,
+        by_number,
+        stack,
+    });
     let reap = move || {
         let Task {
             pid,
             pidfd,
+            by_number,
             mut stack,
         } = ManuallyDrop::into_inner(task);
         let status = waitid_once(pid, pidfd.as_ref(), 0, &mut None);
@@ -48,6 +57,7 @@ pub(super) fn reap_in_background(
         // The child has left its stack for good: the kernel drops a task's memory before it
         // reports the end. Where it cannot be waited for, another thread has reaped it.
         drop(stack);
+        drop(by_number);
     };
     Builder::new()
         .no_hooks()

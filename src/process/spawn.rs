@@ -4,6 +4,7 @@
 use core::mem::ManuallyDrop;
 
 use super::builder::{Builder, MAX_SET_TID};
+use super::by_number::ByNumber;
 use super::child::Child;
 use super::child_entry::{self, Launch, Start};
 use super::child_stack::ChildStack;
@@ -267,8 +268,7 @@ impl Builder {
         } else {
             None
         };
-        self.steps
-            .check(flags & (CloneFlags::VM | CloneFlags::VFORK) == CloneFlags::VM)?;
+        self.steps.check(flags)?;
         let report = match waits || !self.steps.is_empty() {
             true => Some(Report::new()?),
             false => None,
@@ -295,10 +295,12 @@ impl Builder {
         request.pidfd = &raw mut pidfd as usize;
         request.parent_tid = &raw mut tid as usize;
         launch.fill_clone_args(&mut request);
+        let mut by_number = None;
         let made = loop {
             // Legacy clone takes one of these two words for the other.
             if request.flags & CloneFlags::PIDFD.bits() == 0 {
                 request.pidfd = 0;
+                by_number = Some(ByNumber::take());
             }
             if request.flags & CloneFlags::PARENT_SETTID.bits() == 0 {
                 request.parent_tid = 0;
@@ -329,7 +331,7 @@ impl Builder {
         };
         // SAFETY: clone stored the number of a descriptor that it made for this caller.
         let pidfd = (pidfd >= 0).then(|| unsafe { OwnedFd::from_raw(pidfd) });
-        let mut child = Child::new(pid, pidfd);
+        let mut child = Child::new(pid, pidfd, by_number);
         if flags.contains(CloneFlags::PARENT) {
             child = child.not_our_child();
         }

@@ -7,6 +7,7 @@ use super::dumpable::DumpableGuard;
 pub(super) use super::dumpable::{after_fork, left_stack};
 use super::ids::Ids;
 use crate::error::{Error, Operation};
+use crate::flags::CloneFlags;
 use crate::sys::Errno;
 
 /// What the parent of a child in its memory keeps until the child has left.
@@ -36,8 +37,13 @@ impl Steps {
         self.0.iter().any(BeforeExec::has_child_traced)
     }
 
-    /// `shares` whether the child runs beside its parent in one memory.
-    pub(super) fn check(&self, shares: bool) -> Result<(), Error> {
+    /// Whether the child can take these steps, made with `flags`.
+    pub(super) fn check(&self, flags: CloneFlags) -> Result<(), Error> {
+        if flags.contains(CloneFlags::VM) && self.0.iter().any(BeforeExec::acts_on_memory) {
+            return Err(BeforeExec::PARENTS_MEMORY);
+        }
+        // It runs beside its parent in one memory.
+        let shares = flags & (CloneFlags::VM | CloneFlags::VFORK) == CloneFlags::VM;
         if shares && self.0.iter().any(BeforeExec::is_for_all_of_memory) {
             return Err(BeforeExec::ALL_OF_MEMORY);
         }

@@ -90,33 +90,31 @@ fn wait4_through(pid: i32, options: i32, used: &mut libc::rusage) -> Result<(i32
     }
 }
 
-/// Waits for any child of this process in a process group: its pid, its status, and what it used.
-pub(super) fn wait_for_group(group: i32) -> Result<(i32, ExitStatus, Usage), Errno> {
-    let mut used = no_usage();
-    let options = libc::WEXITED | libc::__WALL;
+/// Waits until a child of this process in a process group has ended, which is not reaped by that: its pid.
+pub(super) fn wait_for_member(group: i32) -> Result<i32, Errno> {
+    let options = libc::WEXITED | libc::__WALL | libc::WNOWAIT;
     loop {
-        match wait::waitid(libc::P_PGID, group as u32, options, Some(&mut used)) {
+        match wait::waitid(libc::P_PGID, group as u32, options, None) {
             Ok(info) => {
-                if !is_end(info.si_code) {
-                    continue;
+                // SAFETY: waitid filled the fields of a child's change.
+                let child = unsafe { info.si_pid() };
+                if is_end(info.si_code) {
+                    return Ok(child);
                 }
-                // SAFETY: waitid filled the fields of a child's end.
-                let (child, status) = unsafe { (info.si_pid(), info.si_status()) };
-                let status = ExitStatus::from_waitid(info.si_code, status);
-                return Ok((child, status, Usage::from_kernel(&used)));
+                // A stop: taken, or it would be reported again. An end is not taken by that.
+                let stop = libc::WSTOPPED | libc::__WALL | libc::WNOHANG;
+                let _ = wait::waitid(libc::P_PID, child as u32, stop, None);
             }
             Err(Errno::EINTR) => {}
-            Err(Errno::ENOSYS | Errno::EPERM) => {
-                let (child, status) = wait4_through(-group, libc::__WALL, &mut used)?;
-                if is_stop(status) {
-                    continue;
-                }
-                let status = ExitStatus::from_raw(status);
-                return Ok((child, status, Usage::from_kernel(&used)));
-            }
             Err(errno) => return Err(errno),
         }
     }
+}
+
+/// Reaps the child of a pidfd if it has ended; not by its number.
+pub(super) fn reap_by_pidfd(pidfd: &OwnedFd) -> Result<(), Errno> {
+    let options = libc::WEXITED | libc::__WALL | libc::WNOHANG;
+    wait::waitid(libc::P_PIDFD, pidfd.as_raw() as u32, options, None).map(drop)
 }
 
 /// As [`waitid_once`]; where the kernel or another call has reaped the child, the pidfd may still have

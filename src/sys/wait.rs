@@ -5,7 +5,6 @@ use core::time::Duration;
 
 use super::arch::{SYS_POLL, syscall3, syscall4, syscall5};
 use super::errno::Errno;
-#[cfg(feature = "alloc")]
 use super::file::OwnedFd;
 use super::futex::Deadline;
 
@@ -63,7 +62,6 @@ pub(crate) fn pidfd_open(pid: i32, flags: u32) -> Result<i32, Errno> {
 }
 
 /// As [`pidfd_open`], for a caller that keeps it.
-#[cfg(feature = "alloc")]
 pub(crate) fn open_pidfd(pid: i32, flags: u32) -> Result<OwnedFd, Errno> {
     // SAFETY: the call opened it for this caller.
     pidfd_open(pid, flags).map(|fd| unsafe { OwnedFd::from_raw(fd) })

@@ -17,6 +17,7 @@ mod exec;
 mod exhaustion;
 #[path = "../common/filter.rs"]
 mod filter;
+mod groups;
 mod held;
 mod identity;
 mod inputs;

@@ -451,3 +451,37 @@ fn an_oom_score_is_the_childs_alone() {
     }
     assert_eq!(own(), before);
 }
+
+/// Not even a vfork's child has such a file of its own.
+#[test]
+fn no_step_changes_the_memory_of_the_parent() {
+    let filter = "/proc/self/coredump_filter";
+    let own = || std::fs::read_to_string(filter).unwrap();
+    let before = own();
+    for path in [
+        filter,
+        "/proc/thread-self/coredump_filter",
+        "coredump_filter",
+        "/proc/self/clear_refs",
+        "/proc/self/mem",
+    ] {
+        let step = BeforeExec::write_file(path, "0", None);
+        let error = Command::new("true")
+            .before_exec(step.clone())
+            .status()
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{path}: {error}");
+        for flags in [CloneFlags::VM, CloneFlags::VM | CloneFlags::VFORK] {
+            let builder = Builder::new().flags(flags).before_start(step.clone());
+            // SAFETY: the child only returns.
+            let error = unsafe { builder.spawn(|| 0) }.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{path}: {error}");
+        }
+    }
+    let step = BeforeExec::write_file(filter, "0", None);
+    let builder = Builder::new().before_start(step);
+    // SAFETY: the child only returns.
+    let mut child = unsafe { builder.spawn(|| 0) }.unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(own(), before);
+}

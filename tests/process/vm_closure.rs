@@ -87,6 +87,13 @@ fn a_status_is_found_where_sigchld_is_ignored() {
     assert_eq!(killed.try_wait().unwrap(), None);
     killed.kill().unwrap();
     assert_eq!(killed.wait().unwrap().signal(), Some(libc::SIGKILL));
+    let five = || {
+        let mut command = Command::new("sh");
+        command.args(["-c", "exit 5"]);
+        command
+    };
+    assert_eq!(five().status().unwrap().code(), Some(5));
+    assert_eq!(five().output().unwrap().status.code(), Some(5));
     let mut polled = Command::new("true").spawn().unwrap();
     poll_until("the child ends", || {
         polled

@@ -139,6 +139,10 @@ impl BeforeExec {
     /// Writes `bytes` to an existing file, such as one of `/proc` or of a control group; with a `mode`,
     /// to a new one.
     ///
+    /// Files of `/proc` that act on a process's memory (`coredump_filter`, `clear_refs`, `mem`) are refused for a child
+    /// that shares its parent's, as each command's does until `execve`: they would change the parent. They are told by the
+    /// last name of the path; do not write them through a link of another name.
+    ///
     /// ```
     /// # use rawthread::process::{BeforeExec, Command};
     /// let output = Command::new("cat")

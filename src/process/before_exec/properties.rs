@@ -25,6 +25,11 @@ impl BeforeExec {
         "an OOM score adjustment for a child that shares memory while its parent runs: it would be this process's, too",
         "Leave out id maps and hook of a command, or give the closure CLONE_VFORK or memory of its own.",
     );
+    pub(in crate::process) const PARENTS_MEMORY: Error = Error::invalid_input(
+        "a file of /proc that acts on memory (coredump_filter, clear_refs, mem), for a child that shares its parent's: \
+         it would change this process",
+        "Have a shell write it and `exec` the program, or give the closure memory of its own.",
+    );
     pub(in crate::process) const TAKEN_NUMBER: Error = Error::invalid_input(
         "a descriptor of the child takes the number that its Landlock rules have",
         "Connect another number, or make the rules first.",
@@ -92,9 +97,24 @@ impl BeforeExec {
     pub(in crate::process) fn is_for_all_of_memory(&self) -> bool {
         match &self.0 {
             Action::OomScore(_) => true,
-            Action::WriteFile(path, ..) => [&b"/oom_score_adj"[..], b"/oom_adj"]
-                .iter()
-                .any(|name| path.as_bytes().ends_with(name)),
+            Action::WriteFile(path, ..) => {
+                let name = path.as_bytes().rsplit(|byte| *byte == b'/').next();
+                matches!(name, Some(b"oom_score_adj" | b"oom_adj"))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the step acts on the memory that a child has, be it a vfork's child or not: by the last name of its
+    /// path. The paths to such a file are many (`/proc/PID`, `/proc/thread-self/`, a working directory).
+    pub(in crate::process) fn acts_on_memory(&self) -> bool {
+        let Action::WriteFile(path, ..) = &self.0 else {
+            return false;
+        };
+        let path = path.as_bytes();
+        match path.rsplit(|byte| *byte == b'/').next() {
+            Some(b"coredump_filter" | b"clear_refs") => true,
+            Some(b"mem") => path.starts_with(b"/proc/"),
             _ => false,
         }
     }

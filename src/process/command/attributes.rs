@@ -290,8 +290,11 @@ impl Command {
         self
     }
 
-    /// Sets whether the child comes with a pidfd. Unless set, one of `spawn` does if the kernel can and
-    /// a descriptor is free, and one of `status` and `output`, whose handle the caller does not get, does not.
+    /// Sets whether the child comes with a pidfd. Unless set, it does if the kernel can and a
+    /// descriptor is free.
+    ///
+    /// Without one its handle knows it by number: it does not find the status where SIGCHLD is ignored, and
+    /// [`Child::wait_group`](crate::process::Child::wait_group) reaps no other child meanwhile.
     ///
     /// ```
     /// # use rawthread::process::Command;

@@ -58,7 +58,7 @@ impl Command {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn spawn(&mut self) -> Result<Child, Error> {
-        self.run(no_defaults, None)
+        self.run(no_defaults)
     }
 
     /// Runs the program and waits for its end.
@@ -72,7 +72,7 @@ impl Command {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn status(&mut self) -> Result<ExitStatus, Error> {
-        self.run(no_defaults, Some(false))?.wait()
+        self.run(no_defaults)?.wait()
     }
 
     /// Runs the program to its end and returns what it wrote. Unless set, stdin is `/dev/null`,
@@ -87,17 +87,17 @@ impl Command {
     /// # Ok::<(), rawthread::Error>(())
     /// ```
     pub fn output(&mut self) -> Result<Output, Error> {
-        self.run(captured, Some(false))?.wait_with_output()
+        self.run(captured)?.wait_with_output()
     }
 
-    /// As [`output`](Self::output) spawns, and with a pidfd.
+    /// As [`output`](Self::output) spawns.
     pub(super) fn spawn_piped(&mut self) -> Result<Child, Error> {
-        self.run(captured, None)
+        self.run(captured)
     }
 
-    /// `defaults`: what 0, 1 and 2 are if nothing was said of them; `pidfd` likewise.
-    fn run(&mut self, defaults: Defaults, pidfd: Option<bool>) -> Result<Child, Error> {
-        match self.run_once(defaults(), pidfd) {
+    /// `defaults`: what 0, 1 and 2 are if nothing was said of them.
+    fn run(&mut self, defaults: Defaults) -> Result<Child, Error> {
+        match self.run_once(defaults()) {
             // Another thread changed the array that the kernel was reading. What a step or a hook has done
             // is not done twice.
             Err(error)
@@ -106,7 +106,7 @@ impl Command {
                     && self.settings.before_exec.is_empty()
                     && self.environment.begin_copying() =>
             {
-                let again = self.run_once(defaults(), pidfd);
+                let again = self.run_once(defaults());
                 self.environment.end_copying();
                 again
             }
@@ -114,17 +114,13 @@ impl Command {
         }
     }
 
-    fn run_once(
-        &mut self,
-        defaults: Option<[Source; 3]>,
-        pidfd: Option<bool>,
-    ) -> Result<Child, Error> {
+    fn run_once(&mut self, defaults: Option<[Source; 3]>) -> Result<Child, Error> {
         let child = self.with_plan(defaults, |plan, parent_ends, command| {
             let settings = &command.settings;
             let options = SpawnOptions {
                 namespaces: settings.namespaces.flags(),
                 maps: &settings.maps,
-                pidfd: settings.pidfd.or(pidfd),
+                pidfd: settings.pidfd,
                 cgroup: settings.cgroup.as_ref().map(Cgroup::number).transpose()?,
                 drop_groups: settings.must_drop_groups_before(),
             };

@@ -20,6 +20,7 @@ use super::exec_stack::CachedStack;
 use crate::error::Error;
 use crate::flags::CloneFlags;
 use crate::process::before_exec::BeforeExec;
+use crate::process::by_number::ByNumber;
 use crate::process::child::Child;
 use crate::process::clone_error;
 use crate::process::dumpable::DumpableGuard;
@@ -56,6 +57,9 @@ pub(super) fn spawn(
     options: &SpawnOptions<'_>,
     hook: Hook<'_>,
 ) -> Result<Child, Error> {
+    if plan.before_exec.iter().any(BeforeExec::acts_on_memory) {
+        return Err(BeforeExec::PARENTS_MEMORY);
+    }
     let cached_stack = CachedStack::take()?;
     let stack = cached_stack.stack();
     let waits = !options.maps.is_empty() || hook.is_some();
@@ -91,7 +95,11 @@ pub(super) fn spawn(
     let mask = signal::set_mask(SigSet::ALL);
     plan.mask = plan.mask.or(Some(mask));
     let without_groups = options.drop_groups.then(WithoutGroups::begin);
+    let mut by_number = None;
     let made = loop {
+        if !flags.contains(CloneFlags::PIDFD) && by_number.is_none() {
+            by_number = Some(ByNumber::take());
+        }
         plan.reset_handlers = !flags.contains(CloneFlags::CLEAR_SIGHAND);
         let request = clone::CloneArgs {
             flags: flags.bits(),
@@ -148,7 +156,7 @@ pub(super) fn spawn(
         traced: is_watched.then_some(pid),
         stopped_by: &stopped_by,
     };
-    let mut child = Child::new(pid, pidfd);
+    let mut child = Child::new(pid, pidfd, by_number);
     let mut prepared = options.maps.write(pid);
     if let (Ok(()), Some(hook)) = (&prepared, hook) {
         prepared = hook(pid);
