@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
-use super::common::{in_subprocess, watchdog};
+use super::common::{MUSL, in_subprocess, watchdog};
 use super::supervisor;
 
 /// Between two of these calls the first spawn does all that it does. Those are not among them that libc makes
@@ -101,6 +101,10 @@ fn a_child_forked_amid_the_first_spawn_makes_its_own() {
     }
     let mut held = 0;
     for (name, call) in CALLS {
+        if MUSL && name.starts_with("clone") {
+            println!("SKIP: musl's fork waits for a lock that its pthread_create holds at {name}");
+            continue;
+        }
         for passed in 0..12 {
             match held_at(call, passed) {
                 0 => held += 1,

@@ -95,7 +95,8 @@ impl<T, S: Membership> JoinHandle<T, S> {
     /// Threads that join each other in a circle wait without end. std panics where the circle is of two threads.
     ///
     /// If the thread ended without a result, by exit(2) itself or by a seccomp filter that kills threads (seccomp(2)),
-    /// as with std. A task of `warm` that ended so, a scope and a `JoinSet` wait without end.
+    /// as with std. A task of `warm` that ended so, a scope and a `JoinSet` wait without end, and so does the join of musl's own
+    /// threads.
     ///
     /// ```
     /// let handle = rawthread::spawn(|| -> i32 { panic!("no") });
