@@ -24,11 +24,15 @@ static OPEN_MEMBER: Operation = Operation {
     hint: |_| "It needs Linux 5.4 and a free descriptor; wait for each child by its handle.",
 };
 
-const MEMBER_BY_NUMBER: Error = Error::refused(
-    "another child of the group has ended, and may be one that its handle knows by number alone",
-    "Leave `pidfd(false)` out, or wait for each child by its handle; it needs Linux 5.4.",
-    Errno::new(libc::EBUSY),
-);
+static REAP_MEMBER: Operation = Operation {
+    name: "wait_group",
+    purpose: "reap another child of the group, which a handle may know by number alone",
+    hint: |_| "Leave `pidfd(false)` out, or wait for each child by its handle; it needs Linux 5.4.",
+};
+
+fn member_by_number() -> Error {
+    Error::from_operation(&REAP_MEMBER, Errno::new(libc::EBUSY))
+}
 
 impl Child {
     /// Sends a signal to the process group that the child leads: to it and to those of its descendants that
@@ -114,14 +118,14 @@ fn reap_member(pid: i32, own: Option<&ByNumber>) -> Result<(), Error> {
     };
     // After it was opened: whichever process it is, its handle has a pidfd, or was counted before it was made.
     if ByNumber::exist_beside(own) {
-        return Err(MEMBER_BY_NUMBER);
+        return Err(member_by_number());
     }
     match wait::pidfd_send_signal(pidfd.as_raw(), 0) {
         // Reaped meanwhile.
         Err(Errno::ESRCH) => return Ok(()),
         // A sandbox refuses the call: handles with a pidfd signal by number.
         answer if answer.is_err() && answer != signal::send_to_process(pid, 0) => {
-            return Err(MEMBER_BY_NUMBER);
+            return Err(member_by_number());
         }
         _ => {}
     }
@@ -129,7 +133,7 @@ fn reap_member(pid: i32, own: Option<&ByNumber>) -> Result<(), Error> {
         Ok(()) => Ok(()),
         Err(errno) if errno.number() == libc::ECHILD => Ok(()),
         // Linux before 5.4: handles with a pidfd wait by number.
-        Err(Errno::EINVAL) => Err(MEMBER_BY_NUMBER),
+        Err(Errno::EINVAL) => Err(member_by_number()),
         Err(errno) => Err(Error::from_operation(&WAIT, errno)),
     }
 }
