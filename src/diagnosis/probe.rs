@@ -7,7 +7,7 @@
 use super::cgroup;
 use super::procfs::{self, FixedPath, LineReader};
 use crate::error::{Error, Limit};
-use crate::flags::{Call, Caller, CloneFlags, Fact, Preset};
+use crate::flags::{Call, Caller, CloneFlags, Fact};
 use crate::sys::{Errno, credentials, limits, signal};
 
 /// The error for a task that clone could not create; `None` if no limit is near.
@@ -82,7 +82,7 @@ pub(super) fn pthread_error(errno: Errno) -> Option<Error> {
         None => mapping_limit(errno, bytes)
             .or_else(|| clone_error(errno))
             .or_else(|| mapping_limit(errno, HEAP_STEP))
-            .or_else(|| violated_rule(Preset::RAWTHREAD.flags)),
+            .or_else(|| violated_rule(crate::flags::Preset::RAWTHREAD.flags)),
     }
 }
 

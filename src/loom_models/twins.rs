@@ -77,6 +77,8 @@ const TWINS: &[(&str, &str, &str)] = &[
     ("park::no_token_is_lost_at_the_hand_over", "parker.rs swap release", RACE),
     ("park::no_token_is_lost_at_the_hand_over", "parker.rs swap torn", LOST),
     ("park::no_token_is_lost_when_it_is_taken_back", "parker.rs compare_exchange release", LOST),
+    ("park::a_token_that_was_taken_back_is_the_other_parkers_too", "parker.rs compare_exchange release", LOST),
+    ("park::a_token_that_was_taken_back_is_the_other_parkers_too", "parker.rs load acquire", LOST),
     // What a new thread, a donor, a child process tells its maker.
     ("start::a_spawner_waits_until_the_thread_is_set_up", "answer.rs store release", RACE),
     ("start::a_spawner_waits_until_the_thread_is_set_up", "answer.rs load acquire", RACE),

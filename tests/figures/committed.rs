@@ -30,7 +30,8 @@ pub(crate) const NUMBERS: &[Number] = &[
         scenario: "faults-first-spawn",
         what: "page faults of the first spawn and join of a process",
         committed: 22,
-        slack: 3,
+        // 18 to 25 were seen: by build, and by which pages of the program are in memory.
+        slack: 5,
     },
     Number {
         scenario: "faults-spawn-join",
