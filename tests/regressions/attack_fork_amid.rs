@@ -183,7 +183,9 @@ fn scopes_wait_and_handles_panic_where_a_handler_forked_before_the_clone() {
     };
     // Two idle slots: a case's thread needs a clone, and no thread of libc's.
     let idle = [(); 2].map(|()| rawthread::spawn(|| ()));
-    idle.into_iter().for_each(|thread| thread.join().unwrap());
+    // Reaped: a slot that its thread is still leaving is no idle one, and libc blocks signals where it makes a thread.
+    idle.into_iter()
+        .for_each(|thread| thread.join_reaped().unwrap());
     SPAWNER.store(unsafe { libc::gettid() }, Ordering::SeqCst);
     if !supervisor::supervise(libc::SYS_clone3) {
         skip!("no supervisors here");
