@@ -297,7 +297,7 @@ fn a_closure_with_other_ids_leaves_the_parent_dumpable() {
     let pause = |_| {
         let builder = pause().own_tls(false).before_start(set_ids());
         // SAFETY: the child makes a system call.
-        unsafe { builder.spawn(|| libc::syscall(libc::SYS_pause) as i32) }.unwrap()
+        unsafe { builder.spawn(|| libc::syscall(libc::SYS_ppoll, 0, 0, 0, 0, 0) as i32) }.unwrap()
     };
     let mut children: Vec<_> = (0..260).map(pause).collect();
     assert_ne!(dumpable(), 1);
