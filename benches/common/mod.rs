@@ -6,6 +6,7 @@ pub(crate) mod bare_clone_threads;
 pub(crate) mod contender;
 pub(crate) mod instructions;
 pub(crate) mod machine;
+pub(crate) mod per_thread;
 pub(crate) mod report;
 pub(crate) mod rounds;
 pub(crate) mod syscalls;

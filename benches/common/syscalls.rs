@@ -2,16 +2,14 @@
 
 use std::process::{Command, Stdio};
 
+use super::per_thread;
+
 /// Counts by running this program under strace twice with different numbers of threads, so that
 /// what the process does anyway cancels out; `None` without a strace that may trace.
 ///
 /// `arguments` makes this program spawn and join as many threads as its last argument says.
 pub(crate) fn per_thread(arguments: &[&str]) -> Option<f64> {
-    const FEW: u32 = 300;
-    const MANY: u32 = 1300;
-    let few = total(arguments, FEW)?;
-    let many = total(arguments, MANY)?;
-    Some((many - few) / f64::from(MANY - FEW))
+    per_thread::difference(|threads| total(arguments, threads))
 }
 
 fn total(arguments: &[&str], threads: u32) -> Option<f64> {
